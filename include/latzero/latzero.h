@@ -1,0 +1,450 @@
+/*
+ * latzero: processes on one Linux machine share typed key-value data at memory speed, with no server in between.
+ *
+ * A pool is a named set of memory-mapped files. It lives while somebody is attached (or, with LATZ_KEEP, until it is
+ * destroyed). Every call below is thread-safe: any thread may use any handle of its process, except that one
+ * latz_scan or one latz_value belongs to one thread at a time. After fork() the child may go on using its handles: it
+ * attaches again by itself on first use (scans and views opened before the fork stay with the parent).
+ *
+ * Results are int: LATZ_OK (0), or a negative code of the list below. latz_strerror() names a code,
+ * latz_error_detail() says what happened in the calling thread's last failed call. Outputs are written only on
+ * success unless the call says otherwise.
+ *
+ * Blocking: point reads (latz_get, latz_get_if_changed, latz_mget, latz_exists, latz_borrow) never wait for anybody.
+ * Writes wait for whoever is writing the same bucket at the same moment (well under a microsecond) and, when somebody
+ * was stopped in the middle of a write, for at most latz_options.timeout_ms; then they fail with LATZ_TIMEOUT and
+ * latz_error_detail() names the holder's pid. A holder that died is noticed and cleaned up after within 10 ms.
+ */
+#ifndef LATZERO_H
+#define LATZERO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <latzero/version.h>
+
+#if defined(__GNUC__)
+#define LATZ_API __attribute__((visibility("default")))
+#define LATZ_MUSTCHECK __attribute__((warn_unused_result))
+#else
+#define LATZ_API
+#define LATZ_MUSTCHECK
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Results ---------------------------------------------------------------------------------------------------- */
+
+enum {
+	LATZ_OK = 0,
+	LATZ_NOTFOUND = -1000,    /* no such key, or no such pool */
+	LATZ_EXISTS = -1001,      /* LATZ_IF_ABSENT and the key is there; LATZ_EXCLUSIVE and the pool is there */
+	LATZ_MISMATCH = -1002,    /* the version or condition asked for does not hold */
+	LATZ_INVALID = -1003,     /* a bad argument */
+	LATZ_TOOBIG = -1004,      /* key, value or pool name over its limit */
+	LATZ_NOSPC = -1005,       /* the file system (or its cgroup) has no room */
+	LATZ_FULL = -1006,        /* the pool's own max_bytes or max_entries is reached */
+	LATZ_NOMEM = -1007,       /* the process could not get memory or address space */
+	LATZ_BUSY = -1008,        /* in use: e.g. latz_destroy of a pool with a restore under way */
+	LATZ_TIMEOUT = -1009,     /* waited timeout_ms for a living holder; latz_error_detail() names its pid */
+	/* -1010 is not used: see LATZ_READONLY below */
+	LATZ_ACCESS = -1011,      /* permission, owner or mode of a file forbids it */
+	LATZ_AUTH = -1012,        /* wrong or missing password */
+	LATZ_CORRUPT = -1013,     /* a file or record is damaged; latz_error_detail() says which */
+	LATZ_VERSION = -1014,     /* a file of another format version */
+	LATZ_DEAD = -1015,        /* the pool was destroyed, or its files were deleted under us */
+	LATZ_TYPE = -1016,        /* the value's type does not allow it */
+	LATZ_OVERFLOW = -1017,    /* an integer would overflow */
+	LATZ_CLIENTS = -1018,     /* no free client or thread slot (max_clients) */
+	LATZ_CONFLICT = -1019,    /* a transaction lost against another */
+	LATZ_DEADLOCK = -1020,    /* waiting would close a cycle */
+	LATZ_FENCED = -1021,      /* a stale lock token */
+	LATZ_IO = -1022,          /* a system call failed in a way no other code names */
+	LATZ_UNSUPPORTED = -1023, /* not in this release */
+	LATZ_DONE = -1024,        /* the end of a scan */
+	/* Result: a write through a handle opened to read. Flag of latz_options and latz_txn_begin(): open to read. One name
+	 * serves as both, so its value is both negative and a single bit (31). */
+	LATZ_READONLY = -2147483647 - 1
+};
+
+/* The symbolic name and a short text for a result code, e.g. "LATZ_NOSPC: no space left for the pool". Never NULL;
+ * static storage. */
+LATZ_API const char *latz_strerror(int rc);
+
+/* What the calling thread's last failed call ran into: which pool, file, offset, errno. "" if none failed. The text
+ * stays until the thread's next failing call. */
+LATZ_API const char *latz_error_detail(void);
+
+/* ---- Data ------------------------------------------------------------------------------------------------------- */
+
+/* Bytes somebody else owns. Keys: 1 to 32 767 bytes; values: 0 to 4 GiB-1; any bytes. data may be NULL if size is 0. */
+typedef struct latz_slice {
+	const void *data;
+	size_t size;
+} latz_slice;
+
+/* A slice of a NUL-terminated string, without the NUL. NULL gives an empty slice. */
+LATZ_API latz_slice latz_str(const char *z);
+
+/* What the bytes of a value mean. The library stores the bytes as given and looks only at these:
+ * LATZ_INT: exactly 8 bytes, a little-endian int64_t. LATZ_FLOAT: exactly 8 bytes, a little-endian IEEE 754 double.
+ * LATZ_BOOL: exactly one byte, 0 or 1. LATZ_NULL: no bytes. A write of another size for these is LATZ_TYPE.
+ * LATZ_USER to LATZ_USER+63 are the application's own. */
+typedef enum latz_type {
+	LATZ_BYTES,
+	LATZ_STRING,
+	LATZ_INT,
+	LATZ_FLOAT,
+	LATZ_BOOL,
+	LATZ_NULL,
+	LATZ_JSON,
+	LATZ_MSGPACK,
+	LATZ_PICKLE,
+	LATZ_USER = 64
+} latz_type;
+
+/* A value received. Start from LATZ_VALUE_INIT (or all zeroes) and reuse it: its buffer grows as needed and is freed
+ * by latz_value_free(). After a failed call its fields are unspecified, but it can still be reused and freed. */
+typedef struct latz_value {
+	void *data;       /* size bytes and then a NUL, for convenience; owned by the struct */
+	size_t size;      /* bytes */
+	size_t capacity;  /* bytes allocated at data */
+	latz_type type;
+	uint64_t version; /* changes with every write of the key; never 0 */
+	int64_t ttl_ms;   /* time left in milliseconds, -1 if it never expires */
+} latz_value;
+
+#define LATZ_VALUE_INIT { NULL, 0, 0, LATZ_BYTES, 0, -1 }
+
+/* Frees the buffer and makes the struct ready for use again. NULL is ignored. */
+LATZ_API void latz_value_free(latz_value *value);
+
+/* ---- Pools ------------------------------------------------------------------------------------------------------ */
+
+typedef struct latz_pool latz_pool;
+typedef struct latz_scan latz_scan;
+
+typedef enum latz_policy {
+	LATZ_POLICY_DEFAULT,
+	LATZ_POLICY_NONE,
+	LATZ_POLICY_LRU,
+	LATZ_POLICY_WTINYLFU,
+	LATZ_POLICY_S3FIFO,
+	LATZ_POLICY_SIEVE,
+	LATZ_POLICY_ARC,
+	LATZ_POLICY_2Q
+} latz_policy;
+
+typedef enum latz_sync {
+	LATZ_SYNC_NONE,
+	LATZ_SYNC_INTERVAL,
+	LATZ_SYNC_ALWAYS
+} latz_sync;
+
+/* latz_options.flags. Without LATZ_CREATE a pool that does not exist is LATZ_NOTFOUND; options == NULL means
+ * LATZ_OPTIONS_INIT, which has LATZ_CREATE. */
+enum {
+	LATZ_CREATE = 1u << 0,    /* create the pool if it is not there */
+	LATZ_EXCLUSIVE = 1u << 1, /* with LATZ_CREATE: LATZ_EXISTS if it is there */
+	/* LATZ_READONLY, above: this handle only reads, every write through it is LATZ_READONLY */
+	LATZ_KEEP = 1u << 3,      /* the pool stays when its last user leaves, until latz_destroy() or a reboot */
+	LATZ_NO_THREAD = 1u << 4, /* no janitor thread in this process: call latz_maintain() now and then */
+	LATZ_NO_GUARD = 1u << 5   /* start no guard process: a pool whose last user was killed is swept by the next
+	                           * latz_open or latz_list in its directory */
+};
+
+/*
+ * Options of latz_open(). Set size to sizeof(latz_options); a zeroed struct with its size filled in means the same as
+ * LATZ_OPTIONS_INIT, but for flags. Fields that only matter when the pool is created are marked C; for an existing
+ * pool they are ignored. Options of features that this release does not have give LATZ_UNSUPPORTED (marked U).
+ */
+typedef struct latz_options {
+	size_t size;              /* sizeof(latz_options) */
+	unsigned flags;           /* LATZ_CREATE ... */
+	const char *dir;          /* runtime directory; NULL: $LATZERO_DIR, else /dev/shm/latzero-<uid>, else $TMPDIR/latzero-<uid> */
+	unsigned mode;            /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
+	unsigned max_clients;     /* C: processes attached at once, 1 to 4096; 0: 256 */
+	uint64_t max_bytes;       /* U unless 0 (no bound) */
+	uint64_t max_entries;     /* U unless 0 */
+	latz_policy policy;       /* U unless LATZ_POLICY_DEFAULT or LATZ_POLICY_NONE */
+	int64_t ttl_ms;           /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire */
+	int64_t idle_ttl_ms;      /* U unless 0 */
+	size_t compress_min;      /* U unless 0 */
+	int compress_level;       /* U unless 0 */
+	const char *password;     /* U unless NULL */
+	int encrypt;              /* U unless 0 */
+	const char *persist_dir;  /* U unless NULL */
+	latz_sync sync;           /* U unless LATZ_SYNC_NONE */
+	unsigned sync_interval_ms;
+	uint64_t checkpoint_bytes;
+	int snapshot_on_close;    /* U unless 0 */
+	unsigned timeout_ms;      /* how long a write waits for a stopped holder; 0: 1000 */
+} latz_options;
+
+#define LATZ_OPTIONS_INIT { sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, LATZ_SYNC_NONE, 0, 0, 0, 0 }
+
+/*
+ * Attaches to the pool `name`, creating it if options say so. name: 1 to 64 of [A-Za-z0-9._-], not starting with '.'.
+ * Opening a pool twice in a process gives handles that share one attachment; each is closed on its own.
+ * The cost does not depend on what the pool holds. May block for the file system and for a creation under way.
+ * On success *pool is a handle to be ended with latz_close().
+ * Errors: LATZ_INVALID (name, options), LATZ_NOTFOUND, LATZ_EXISTS, LATZ_ACCESS (owner, mode, symbolic link),
+ * LATZ_CORRUPT, LATZ_VERSION, LATZ_CLIENTS, LATZ_NOSPC, LATZ_NOMEM, LATZ_UNSUPPORTED, LATZ_TIMEOUT, LATZ_IO.
+ */
+LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool **pool) LATZ_MUSTCHECK;
+
+/* Ends a handle. No other thread may still be inside a call on it. The last handle of a process detaches it; the last
+ * process takes an ephemeral pool's files away. Views not yet released keep their bytes mapped until they are; scans
+ * must be closed first (LATZ_BUSY otherwise, and the handle stays open). NULL is LATZ_INVALID. */
+LATZ_API int latz_close(latz_pool *pool);
+
+/* Removes a pool whether or not somebody is attached: who is gets LATZ_DEAD from then on. Only options->dir is used.
+ * Errors: LATZ_NOTFOUND, LATZ_INVALID, LATZ_ACCESS, LATZ_IO. */
+LATZ_API int latz_destroy(const char *name, const latz_options *options) LATZ_MUSTCHECK;
+
+typedef struct latz_pool_info {
+	size_t size;         /* bytes of this struct that the library filled in */
+	const char *name;    /* valid during the callback */
+	const char *path;    /* the pool's directory; valid during the callback */
+	unsigned flags;      /* LATZ_KEEP if set at creation */
+	unsigned clients;    /* processes attached now */
+	uint64_t keys;       /* present, expired but not yet collected ones included */
+	uint64_t bytes;      /* occupied by the pool's files (st_blocks) */
+	int64_t age_ms;      /* since creation */
+	int status;          /* LATZ_OK, or why this pool can't be read (then the counts are 0) */
+} latz_pool_info;
+
+/* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */
+typedef int (*latz_list_fn)(const latz_pool_info *info, void *arg);
+
+/* Lists the live pools of a runtime directory (NULL: the default one) in order of name; a directory that does not
+ * exist holds none. Ephemeral pools nobody is attached to any more are removed on the way. */
+LATZ_API int latz_list(const char *dir, latz_list_fn fn, void *arg) LATZ_MUSTCHECK;
+
+/* Removes what dead processes left in a runtime directory (NULL: the default one): ephemeral pools without a user,
+ * half-created ones, pools from before a reboot. *removed (may be NULL) counts them. */
+LATZ_API int latz_sweep(const char *dir, unsigned *removed) LATZ_MUSTCHECK;
+
+/* Figures about a pool. Set size before the call; fields past what the library knows are left alone. Counters since
+ * creation include clients that are gone. They are read one after another, not at one instant. */
+typedef struct latz_stats_t {
+	size_t size;
+	uint64_t keys;             /* present, expired but not yet collected ones included */
+	uint64_t live_bytes;       /* record bytes (header, key, value, padding) in use */
+	uint64_t dead_bytes;       /* record bytes waiting for cleaning */
+	uint64_t heap_bytes;       /* heap blocks occupied */
+	uint64_t table_bytes;      /* hot table and extent directory blocks occupied */
+	uint64_t index_bytes;      /* ordered index blocks occupied */
+	uint64_t file_bytes;       /* all of the pool's files, blocks occupied */
+	uint64_t extents;          /* extents in the heap file */
+	uint64_t extents_free;     /* of them empty and reusable, with blocks */
+	uint64_t extents_hole;     /* of them empty and given back to the system */
+	uint64_t index_lag_bytes;  /* heap bytes the index has not looked at yet */
+	uint64_t gets, hits, sets, deletes, expired;
+	uint64_t reaped;           /* dead clients cleaned up after */
+	uint64_t cleaned_bytes;    /* live bytes moved by cleaning */
+	unsigned clients;          /* processes attached now */
+	unsigned clients_max;
+	unsigned threads;          /* threads with a slot now */
+	unsigned pins;             /* scans open now */
+	unsigned views;            /* extents held by borrowed views now */
+	int64_t age_ms;            /* since creation */
+	uint64_t latency_get_ns[4]; /* this process, sampled: p50, p99, p99.9, max; 0 if not yet sampled */
+	uint64_t latency_set_ns[4];
+} latz_stats_t;
+
+LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
+
+/* One attached process. */
+typedef struct latz_client_info {
+	size_t size;
+	unsigned slot;
+	int64_t pid;         /* as the client saw itself; means nothing across PID namespaces and decides nothing */
+	const char *command; /* its name, at most 15 bytes; valid during the callback */
+	int64_t since_ms;    /* attached for so long */
+	unsigned views;      /* extents its borrowed views hold */
+	unsigned threads;
+	unsigned pins;       /* scans */
+	int janitor;         /* 1: does the pool's maintenance just now */
+} latz_client_info;
+
+typedef int (*latz_client_fn)(const latz_client_info *info, void *arg);
+
+/* Calls fn for each attached process; a non-zero return stops and is returned. */
+LATZ_API int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg) LATZ_MUSTCHECK;
+
+/* Does maintenance (index, expiry, cleaning, giving memory back, cleaning up after the dead) for about budget_us
+ * microseconds, 0 meaning until nothing is left. LATZ_OK if nothing is left, LATZ_BUSY if there is more or another
+ * process is at it. For handles opened with LATZ_NO_THREAD; harmless with others. */
+LATZ_API int latz_maintain(latz_pool *pool, unsigned budget_us) LATZ_MUSTCHECK;
+
+/* Called once for each thing that is wrong; what: one line. */
+typedef void (*latz_verify_fn)(const char *what, void *arg);
+
+/* Walks everything: every record's checksum, table against heap against index, all counts. LATZ_OK or LATZ_CORRUPT
+ * (then fn, if not NULL, was called at least once). Other processes may go on meanwhile; it takes the maintenance lock,
+ * so cleaning waits, and it reports only what cannot be explained by their activity. */
+LATZ_API int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg) LATZ_MUSTCHECK;
+
+/* ---- Keys and values -------------------------------------------------------------------------------------------- */
+
+/* latz_set_options.flags */
+enum {
+	LATZ_IF_ABSENT = 1u << 0,  /* LATZ_EXISTS if the key is there */
+	LATZ_IF_PRESENT = 1u << 1, /* LATZ_NOTFOUND if it is not */
+	LATZ_IF_VERSION = 1u << 2, /* LATZ_MISMATCH unless its version is if_version; LATZ_NOTFOUND if it is not there */
+	LATZ_IF_CHANGED = 1u << 3, /* write nothing, and return LATZ_OK, if type and bytes are the same already */
+	LATZ_KEEP_TTL = 1u << 4,   /* keep the deadline the key has */
+	LATZ_DURABLE = 1u << 5     /* return when it is on disk; LATZ_UNSUPPORTED without persistence */
+};
+
+typedef struct latz_set_options {
+	size_t size;         /* sizeof(latz_set_options) */
+	unsigned flags;
+	latz_type type;      /* LATZ_BYTES if left 0 */
+	int64_t ttl_ms;      /* milliseconds; 0: the pool's default, -1: never expires */
+	uint64_t if_version;
+	uint64_t *version;   /* out, may be NULL: the key's version after the call */
+} latz_set_options;
+
+#define LATZ_SET_OPTIONS_INIT { sizeof(latz_set_options), 0, LATZ_BYTES, 0, 0, NULL }
+
+/* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture.
+ * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_NOSPC, LATZ_FULL,
+ * LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
+LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options) LATZ_MUSTCHECK;
+
+/* Reads a key into *value. Never waits. Errors: LATZ_NOTFOUND, LATZ_INVALID, LATZ_TOOBIG (key), LATZ_NOMEM,
+ * LATZ_CORRUPT, LATZ_CLIENTS, LATZ_DEAD. */
+LATZ_API int latz_get(latz_pool *pool, latz_slice key, latz_value *value) LATZ_MUSTCHECK;
+
+/* Like latz_get(), but LATZ_MISMATCH, without copying, if the key's version is still `version`. */
+LATZ_API int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value) LATZ_MUSTCHECK;
+
+/* A value read in place. Start from zeroes. */
+typedef struct latz_view {
+	const void *data; /* size bytes, not NUL-terminated; read-only */
+	size_t size;
+	latz_type type;
+	uint64_t version;
+	int64_t ttl_ms;
+	void *owner;      /* the library's own, as is the next */
+	uint64_t token;
+} latz_view;
+
+/* Zero copy: the bytes stay as they are until latz_release(), whatever happens to the key or the pool. A view holds its
+ * 64 KiB extent (or its own larger one) from being reused. Errors as latz_get(). */
+LATZ_API int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view) LATZ_MUSTCHECK;
+
+/* Gives a view back, from any thread of the process that borrowed it. LATZ_INVALID if it holds nothing. */
+LATZ_API int latz_release(latz_view *view);
+
+/* Removes a key. LATZ_NOTFOUND if it was not there. Needs no space. Errors otherwise as latz_set(). */
+LATZ_API int latz_delete(latz_pool *pool, latz_slice key) LATZ_MUSTCHECK;
+
+/* LATZ_OK or LATZ_NOTFOUND. Never waits. */
+LATZ_API int latz_exists(latz_pool *pool, latz_slice key) LATZ_MUSTCHECK;
+
+/* Gives a key a new time to live, in milliseconds; 0: the pool's default, -1: it never expires. The version stays. */
+LATZ_API int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms) LATZ_MUSTCHECK;
+
+/* Adds `by` to a LATZ_INT atomically; a missing key counts as 0 and is created. *result (may be NULL) is the sum. The
+ * key keeps its deadline. LATZ_TYPE if it is not a LATZ_INT, LATZ_OVERFLOW if the sum does not fit (nothing changes). */
+LATZ_API int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result) LATZ_MUSTCHECK;
+
+/* Appends to a value atomically; a missing key counts as empty and becomes LATZ_BYTES. Type and deadline stay.
+ * *new_size (may be NULL) is the size after. LATZ_TYPE for LATZ_INT, LATZ_FLOAT, LATZ_BOOL and LATZ_NULL. */
+LATZ_API int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_size) LATZ_MUSTCHECK;
+
+/* Sets a key to a LATZ_BYTES value and returns what was there, atomically. If nothing was there the key is written,
+ * *old has size 0 and version 0, and the result is LATZ_OK. */
+LATZ_API int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old) LATZ_MUSTCHECK;
+
+/* Reads n keys at once, several times faster than one by one. results[i] is what latz_get() would return for keys[i],
+ * and values[i] is filled where it is LATZ_OK. Returns LATZ_OK unless nothing could be tried at all. Never waits. */
+LATZ_API int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results) LATZ_MUSTCHECK;
+
+typedef struct latz_item {
+	latz_slice key, value;
+} latz_item;
+
+/* Writes n keys with the same options, faster than one by one. In this release each key is atomic on its own: when it
+ * fails, some of the keys may have been written. */
+LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options) LATZ_MUSTCHECK;
+
+/* Deletes every key that is there when the call comes to it. Keys written meanwhile may stay. */
+LATZ_API int latz_clear(latz_pool *pool) LATZ_MUSTCHECK;
+
+/* A key's metadata, without its value. */
+typedef struct latz_key_info {
+	size_t size;
+	uint64_t value_size;   /* bytes */
+	uint64_t record_bytes; /* what it occupies in the heap */
+	uint64_t address;      /* of its record: byte offset in the heap file */
+	uint64_t version;
+	uint64_t hash;         /* with the pool's seed */
+	int64_t ttl_ms;
+	latz_type type;
+} latz_key_info;
+
+/* Set info->size first. Errors as latz_get(). */
+LATZ_API int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info) LATZ_MUSTCHECK;
+
+/* LATZ_UNSUPPORTED until pools can be durable. */
+LATZ_API int latz_sync_now(latz_pool *pool) LATZ_MUSTCHECK;
+
+/* LATZ_UNSUPPORTED in this release. */
+LATZ_API int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub) LATZ_MUSTCHECK;
+
+/* ---- Ordered iteration ------------------------------------------------------------------------------------------ */
+
+/* Byte order (memcmp, shorter first). All conditions must hold. Slices are copied. */
+typedef struct latz_scan_options {
+	size_t size;
+	latz_slice prefix; /* only keys that start with it */
+	latz_slice from;   /* only keys >= from, if from.data is not NULL */
+	latz_slice to;     /* only keys < to, if to.data is not NULL */
+	int reverse;       /* last key first */
+	int keys_only;     /* values come empty (type, version, ttl_ms are filled in) */
+	uint64_t limit;    /* at most so many keys; 0: all */
+} latz_scan_options;
+
+#define LATZ_SCAN_OPTIONS_INIT { sizeof(latz_scan_options), { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, 0 }
+
+/* Opens a scan of the pool as it is at this moment: writes that come later are not seen, however long the scan takes.
+ * Old versions stay in the pool until it is closed. May block for the ordered index to catch up. A scan belongs to one
+ * thread at a time. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_IO. */
+LATZ_API int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan) LATZ_MUSTCHECK;
+
+/* The next key and value (value may be NULL). *key is valid until the next call on the scan. LATZ_DONE at the end. */
+LATZ_API int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value) LATZ_MUSTCHECK;
+
+LATZ_API int latz_scan_close(latz_scan *scan);
+
+/* ---- The library ------------------------------------------------------------------------------------------------ */
+
+/* "0.1.0" of the library that runs, which may differ from the header's. */
+LATZ_API const char *latz_version(void);
+
+typedef enum latz_log_level {
+	LATZ_LOG_NONE,
+	LATZ_LOG_ERROR,
+	LATZ_LOG_WARNING,
+	LATZ_LOG_INFO,
+	LATZ_LOG_DEBUG
+} latz_log_level;
+
+/* message: one line without a newline. May be called from any thread, also the janitor's; must not call the library. */
+typedef void (*latz_log_fn)(latz_log_level level, const char *message, void *arg);
+
+/* Where messages up to `level` go, for the whole process. fn == NULL: to stderr, which with LATZ_LOG_WARNING is the
+ * default. $LATZERO_LOG (none, error, warning, info, debug) overrides the level. */
+LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
