@@ -1,0 +1,16 @@
+/*
+ * CRC-32C (Castagnoli), as iSCSI and ext4 use it: reflected, initial and final inversion included.
+ * lzi_crc32c(0, "123456789", 9) is 0xE3069283, and a text in two parts is lzi_crc32c(lzi_crc32c(0, a, n), b, m).
+ */
+#ifndef LZI_BASE_CRC32C_H
+#define LZI_BASE_CRC32C_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint32_t lzi_crc32c(uint32_t crc, const void *data, size_t size);
+
+/* Without the processor's instruction; lzi_crc32c() uses it where there is none. For tests and measurements. */
+uint32_t lzi_crc32c_table(uint32_t crc, const void *data, size_t size);
+
+#endif

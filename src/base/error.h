@@ -1,0 +1,57 @@
+/*
+ * Result codes with their texts, and the calling thread's error detail. A function that fails returns a LATZ_ code and
+ * has put the story into the detail; each caller on the way up may put a prefix in front ("open pool: map heap: ...").
+ */
+#ifndef LZI_BASE_ERROR_H
+#define LZI_BASE_ERROR_H
+
+#include <latzero/latzero.h>
+
+#include "base/atomic.h"
+
+/* The one list of codes: X(name without LATZ_, text). */
+#define LZI_ERRORS(X)                                                   \
+	X(OK, "success")                                                \
+	X(NOTFOUND, "no such key or pool")                              \
+	X(EXISTS, "already exists")                                     \
+	X(MISMATCH, "the version or condition does not hold")           \
+	X(INVALID, "invalid argument")                                  \
+	X(TOOBIG, "key, value or name too big")                         \
+	X(NOSPC, "no space left for the pool")                          \
+	X(FULL, "the pool's own limit is reached")                      \
+	X(NOMEM, "out of memory or address space")                      \
+	X(BUSY, "in use")                                               \
+	X(TIMEOUT, "timed out waiting for another process")             \
+	X(ACCESS, "permission denied")                                  \
+	X(AUTH, "wrong or missing password")                            \
+	X(CORRUPT, "damaged data")                                      \
+	X(VERSION, "another format version")                            \
+	X(DEAD, "the pool was destroyed")                               \
+	X(TYPE, "the value's type does not allow it")                   \
+	X(OVERFLOW, "integer overflow")                                 \
+	X(CLIENTS, "no free client slot")                               \
+	X(CONFLICT, "lost against another transaction")                 \
+	X(DEADLOCK, "waiting would deadlock")                           \
+	X(FENCED, "stale lock token")                                   \
+	X(IO, "input/output error")                                     \
+	X(UNSUPPORTED, "not supported in this release")                 \
+	X(DONE, "end of the scan")                                      \
+	X(READONLY, "the handle is read-only")
+
+enum {
+	LZI_ERROR_DETAIL_SIZE = 512 /* bytes kept, the NUL included; longer texts are cut */
+};
+
+/* Sets the thread's detail and returns rc. */
+int lzi_error(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
+
+/* The LATZ_ code for an errno number. */
+int lzi_error_code(int err) LZI_COLD;
+
+/* Sets the thread's detail to "<fmt>: <text of err>" and returns the code for err. */
+int lzi_error_sys(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
+
+/* Puts "<fmt>: " in front of the detail there is and returns rc. */
+int lzi_error_prefix(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
+
+#endif
