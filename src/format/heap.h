@@ -1,0 +1,258 @@
+/*
+ * The heap and its directory, the table's buckets: layouts and the arithmetic on them. No I/O, no memory of its own.
+ *
+ * Addresses: a record's place is its byte offset in the heap file; in slots and links it is a *unit*: offset / 16 + 1,
+ * so that 0 means none. doc/format.md lists the same fields in the same order.
+ */
+#ifndef LZI_FORMAT_HEAP_H
+#define LZI_FORMAT_HEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+
+/* 64 KiB: of 64 to 256 KiB measured equal in speed, the smallest wastes least on small pools and idle clients. */
+#define LZI_EXTENT 65536u
+#define LZI_EXTENT_SHIFT 16
+/* A record over this gets a run of extents of its own, allocated only as far as it reaches; so the slack at the end of
+ * a shared extent stays under a quarter. */
+#define LZI_RECORD_SHARED_MAX (LZI_EXTENT / 4)
+#define LZI_UNIT 16u
+
+#define LZI_KEY_MAX 32767u
+#define LZI_VALUE_MAX 0xffffffffull
+/* 46 bits of units; 4 GiB of slack so that offset + record never wraps. */
+#define LZI_HEAP_MAX (((1ull << 46) - 2) * LZI_UNIT - (1ull << 33))
+
+/* ---- Directory (`extents`) --------------------------------------------------------------------------------------- */
+
+/* State in the low byte of an extent's word, generation above it. FREE is 0, so that fresh directory memory is free. */
+enum lzi_extent_state {
+	LZI_EXTENT_FREE,     /* empty, blocks allocated */
+	LZI_EXTENT_OPEN,     /* an actor appends to it */
+	LZI_EXTENT_CLOSED,   /* full: nobody appends */
+	LZI_EXTENT_ROOM,     /* nobody appends, but there is room at its end: taken before others */
+	LZI_EXTENT_RUN,      /* first of meta.run extents holding one record */
+	LZI_EXTENT_BODY,     /* another one of a run */
+	LZI_EXTENT_OVERFLOW, /* the table's overflow buckets */
+	LZI_EXTENT_HOLE,     /* empty, blocks given back: allocate before use */
+	LZI_EXTENT_PART,     /* empty, blocks allocated in part: as HOLE for taking, as FREE for giving back */
+	LZI_EXTENT_PARKED    /* empty, being given back: not to be taken */
+};
+
+/* An extent's account, 64 bytes. */
+struct lzi_extent {
+	uint64_t tail;         /* 0: bytes of records. Owner; after its death the reaper */
+	uint64_t dead;         /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
+	uint64_t spare;        /* 16 */
+	uint64_t indexed;      /* 24: bytes the index has looked at. Holder of `maint` */
+	uint32_t owner;        /* 32: actor + 1 while OPEN or RUN being filled. Holder of `heap`, or the owner on leaving */
+	uint32_t inserts;      /* 36: records appended that created a key. Owner */
+	uint32_t inserts_seen; /* 40: of them looked at by the index. Holder of `maint` */
+	uint32_t deletes;      /* 44: records deleted. Anyone, atomic add */
+	int64_t expiry_min;    /* 48: earliest deadline of its records, 0 none. Atomic min */
+	uint32_t run;          /* 56: extents in the run, at its head. Holder of `heap` */
+	uint32_t pad;          /* 60 */
+};
+_Static_assert(sizeof(struct lzi_extent) == 64, "one line");
+_Static_assert(offsetof(struct lzi_extent, expiry_min) == 48, "layout");
+
+/* 64 extents' words, then their accounts: readers look only at words, which seldom change, so the accounts are kept
+ * off their lines. */
+struct lzi_extent_group {
+	uint64_t word[64];
+	struct lzi_extent meta[64];
+};
+_Static_assert(sizeof(struct lzi_extent_group) == 4608, "no padding");
+
+static inline uint64_t lzi_extent_word(uint64_t generation, enum lzi_extent_state state)
+{
+	return generation << 8 | (uint64_t)state;
+}
+
+static inline enum lzi_extent_state lzi_extent_word_state(uint64_t word)
+{
+	return (enum lzi_extent_state)(word & 0xff);
+}
+
+static inline uint64_t lzi_extent_word_generation(uint64_t word)
+{
+	return word >> 8;
+}
+
+/* Bytes of directory that `count` extents need. */
+static inline uint64_t lzi_extents_size(uint64_t count)
+{
+	return (count + 63) / 64 * sizeof(struct lzi_extent_group);
+}
+
+/* ---- Records ----------------------------------------------------------------------------------------------------- */
+
+enum {
+	LZI_RECORD_EXT = 1,    /* struct lzi_record_ext follows the header; covered by crc */
+	LZI_RECORD_INSERT = 2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
+	LZI_RECORD_HAS_PREV = 4 /* ext.prev is valid. As INSERT */
+};
+
+/* `died` is 0 while the record is alive, else seq << 12 | check << 4 | kind: one store kills a record and says when. */
+enum lzi_death { LZI_DEATH_NONE, LZI_DEATH_SUPERSEDED, LZI_DEATH_DELETED, LZI_DEATH_MOVED };
+
+/* 28 bytes (LZI_RECORD_HEAD; the struct's own padding already belongs to what follows), then the extension if any, the
+ * key, the value; padded to 16. Immutable once a slot names it, but for `died` (bucket's lock holder, once) and
+ * ext.expiry (the same, any time). */
+struct lzi_record {
+	uint64_t seq;        /* 0: version of the key */
+	uint64_t died;       /* 8 */
+	uint32_t crc;        /* 16: lzi_record_crc() ^ lzi_record_crc_seq() */
+	uint32_t value_size; /* 20 */
+	uint16_t key_size;   /* 24 */
+	uint8_t type;        /* 26: latz_type */
+	uint8_t flags;       /* 27 */
+};
+#define LZI_RECORD_HEAD 28u
+_Static_assert(offsetof(struct lzi_record, flags) + 1 == LZI_RECORD_HEAD, "layout");
+
+/* At byte 32 of a record with LZI_RECORD_EXT; then the head is 48 bytes. */
+struct lzi_record_ext {
+	int64_t expiry; /* 32: CLOCK_MONOTONIC ms, 0 never */
+	uint64_t prev;  /* 40: unit of the version before, 0 none */
+};
+#define LZI_RECORD_EXT_OFFSET 32u
+_Static_assert(sizeof(struct lzi_record_ext) == 16, "layout");
+
+static inline uint64_t lzi_record_head(int ext)
+{
+	return ext ? LZI_RECORD_EXT_OFFSET + sizeof(struct lzi_record_ext) : LZI_RECORD_HEAD;
+}
+
+/* Bytes a record takes. */
+static inline uint64_t lzi_record_span(uint64_t key_size, uint64_t value_size, int ext)
+{
+	return (lzi_record_head(ext) + key_size + value_size + LZI_UNIT - 1) & ~(uint64_t)(LZI_UNIT - 1);
+}
+
+static inline uint64_t lzi_record_span_of(const struct lzi_record *record)
+{
+	return lzi_record_span(record->key_size, record->value_size, record->flags & LZI_RECORD_EXT);
+}
+
+static inline const uint8_t *lzi_record_key(const struct lzi_record *record)
+{
+	return (const uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT);
+}
+
+static inline const uint8_t *lzi_record_value(const struct lzi_record *record)
+{
+	return lzi_record_key(record) + record->key_size;
+}
+
+static inline struct lzi_record_ext *lzi_record_ext(const struct lzi_record *record)
+{
+	return (struct lzi_record_ext *)((uintptr_t)record + LZI_RECORD_EXT_OFFSET);
+}
+
+/* The crc's part that depends on seq, so that seq can be chosen after the long part has been computed. */
+static inline uint32_t lzi_record_crc_seq(uint64_t seq)
+{
+	return (uint32_t)((seq * 0x9e3779b97f4a7c15ull) >> 32);
+}
+
+/* crc32c of sizes, type, EXT flag, key and value. key and value may be apart (a value copied out, a key given). */
+static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
+                                      const void *key, const void *value)
+{
+	uint64_t head = (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
+	uint32_t crc = lzi_crc32c(0, &head, sizeof head);
+
+	crc = lzi_crc32c(crc, key, key_size);
+	return lzi_crc32c(crc, value, value_size);
+}
+
+static inline uint64_t lzi_death_check(uint64_t seq, enum lzi_death kind)
+{
+	return ((seq ^ (uint64_t)kind << 56) * 0xd6e8feb86659fd93ull) >> 56;
+}
+
+static inline uint64_t lzi_death_make(uint64_t seq, enum lzi_death kind)
+{
+	return seq << 12 | lzi_death_check(seq, kind) << 4 | (uint64_t)kind;
+}
+
+static inline uint64_t lzi_death_seq(uint64_t died)
+{
+	return died >> 12;
+}
+
+static inline enum lzi_death lzi_death_kind(uint64_t died)
+{
+	return (enum lzi_death)(died & 15);
+}
+
+/* Whether `died` is 0 or something lzi_death_make() made. */
+static inline int lzi_death_valid(uint64_t died)
+{
+	enum lzi_death kind = lzi_death_kind(died);
+
+	return died == 0 || (kind >= LZI_DEATH_SUPERSEDED && kind <= LZI_DEATH_MOVED &&
+	                     died == lzi_death_make(died >> 12, kind));
+}
+
+/* Whether a record in memory is whole: sizes within `room` bytes, type, flags, crc, death mark. */
+int lzi_record_validate(const struct lzi_record *record, uint64_t room);
+
+/* ---- Buckets (`table`, and overflow extents) --------------------------------------------------------------------- */
+
+#define LZI_SLOTS 7
+
+/* One cache line. header: 63-48 owner (actor + 1, 0 unlocked; 0xffff marks an overflow bucket in use), 47-32 version
+ * (changes when slots are taken away by a split or a chain is shortened; in an overflow bucket: the
+ * actor + 1 that has it loose, in no chain), 31-0 link to an overflow bucket (heap
+ * offset / 64 + 1, 0 none). Writer of header and slots: the lock's holder; its death: reaper. */
+struct lzi_bucket {
+	uint64_t header;
+	uint64_t slot[LZI_SLOTS];
+};
+_Static_assert(sizeof(struct lzi_bucket) == LZI_SLOTS * 8 + 8, "one line");
+
+#define LZI_OWNER_SHIFT 48
+#define LZI_OVERFLOW_MARK 0xffffull
+#define LZI_VERSION_ONE (1ull << 32)
+#define LZI_VERSION_MASK (0xffffull << 32)
+#define LZI_LINK_MASK 0xffffffffull
+
+/* Slot: 63-48 tag, 47-46 access frequency (kept for eviction, 0 for now), 45-0 record unit. 0: empty. */
+#define LZI_SLOT_UNIT_MASK ((1ull << 46) - 1)
+#define LZI_TAG_SHIFT 48
+
+static inline uint64_t lzi_slot_make(uint64_t hash, uint64_t unit)
+{
+	return (hash >> LZI_TAG_SHIFT) << LZI_TAG_SHIFT | unit;
+}
+
+static inline uint64_t lzi_slot_unit(uint64_t slot)
+{
+	return slot & LZI_SLOT_UNIT_MASK;
+}
+
+static inline uint64_t lzi_unit_of(uint64_t offset)
+{
+	return offset / LZI_UNIT + 1;
+}
+
+static inline uint64_t lzi_unit_offset(uint64_t unit)
+{
+	return (unit - 1) * LZI_UNIT;
+}
+
+/* Linear hashing: the bucket of a hash among n. Low bits; the tag is taken from the high ones. */
+static inline uint64_t lzi_bucket_of(uint64_t hash, uint64_t n)
+{
+	uint64_t mask = ~0ull >> (n > 1 ? __builtin_clzll(n - 1) : 63);
+	uint64_t index = hash & mask;
+
+	return index < n ? index : index & (mask >> 1);
+}
+
+#endif

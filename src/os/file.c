@@ -1,0 +1,341 @@
+/*
+ * Files and directories, opened with suspicion: never through links, only ones that belong to us.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+static int owned(const struct stat *st)
+{
+	uid_t uid = geteuid();
+
+	return st->st_uid == uid || uid == 0;
+}
+
+int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
+{
+	struct stat st;
+	int fd = lzi_os.openat(dirfd, name, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return lzi_error(LATZ_NOTFOUND, "%s: no such file", name);
+	if (fd < 0)
+		return lzi_error_sys(errno, "open %s", name);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return lzi_error(LATZ_CORRUPT, "%s is not a regular file", name);
+	}
+	if (!owned(&st) || st.st_nlink > 1) {
+		close(fd);
+		return lzi_error(LATZ_ACCESS, "%s belongs to user %u or has %lu links", name, (unsigned)st.st_uid,
+		                 (unsigned long)st.st_nlink);
+	}
+	*ret_fd = fd;
+	return LATZ_OK;
+}
+
+int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
+{
+	int fd = lzi_os.openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return lzi_error_sys(errno, "create %s", name);
+	(void)!fchmod(fd, mode); /* past the umask; failing leaves it stricter */
+	*ret_fd = fd;
+	return LATZ_OK;
+}
+
+void lzi_file_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+int lzi_file_size(int fd, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return lzi_error_sys(errno, "stat");
+	*ret_size = (uint64_t)st.st_size;
+	return LATZ_OK;
+}
+
+int lzi_file_read(int fd, void *data, size_t size)
+{
+	ssize_t n = pread(fd, data, size, 0);
+
+	if (n < 0)
+		return lzi_error_sys(errno, "read");
+	return (size_t)n == size ? LATZ_OK : lzi_error(LATZ_CORRUPT, "file is %zd bytes, %zu are needed", n, size);
+}
+
+int lzi_file_write(int fd, const void *data, size_t size)
+{
+	ssize_t n = pwrite(fd, data, size, 0);
+
+	if (n < 0)
+		return lzi_error_sys(errno, "write");
+	return (size_t)n == size ? LATZ_OK : lzi_error(LATZ_NOSPC, "only %zd of %zu bytes could be written", n, size);
+}
+
+int lzi_file_resize(int fd, uint64_t size)
+{
+	return ftruncate(fd, (off_t)size) == 0 ? LATZ_OK : lzi_error_sys(errno, "resize to %llu bytes", (unsigned long long)size);
+}
+
+uint64_t lzi_file_blocks(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+int lzi_file_same(int dirfd, const char *name, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && fstatat(dirfd, name, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+int lzi_dir_default(char *buf, size_t size)
+{
+	const char *dir = getenv("LATZERO_DIR");
+	struct stat st;
+	int n;
+
+	if (dir != NULL && *dir != '\0')
+		n = snprintf(buf, size, "%s", dir);
+	else if (stat("/dev/shm", &st) == 0 && S_ISDIR(st.st_mode) && access("/dev/shm", W_OK) == 0)
+		n = snprintf(buf, size, "/dev/shm/latzero-%u", (unsigned)geteuid());
+	else {
+		dir = getenv("TMPDIR");
+		n = snprintf(buf, size, "%s/latzero-%u", dir != NULL && *dir != '\0' ? dir : "/tmp", (unsigned)geteuid());
+	}
+	return n < 0 || (size_t)n >= size ? lzi_error(LATZ_INVALID, "runtime directory's path is too long") : LATZ_OK;
+}
+
+static int check_dir(int fd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return lzi_error_sys(errno, "stat %s", path);
+	if (!owned(&st))
+		return lzi_error(LATZ_ACCESS, "%s belongs to user %u", path, (unsigned)st.st_uid);
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0)
+		return lzi_error(LATZ_ACCESS, "%s can be written by others (mode %04o)", path, (unsigned)st.st_mode & 07777);
+	return LATZ_OK;
+}
+
+int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd)
+{
+	int fd, rc;
+
+	if (create && lzi_os.mkdirat(AT_FDCWD, path, mode) != 0 && errno != EEXIST)
+		return lzi_error_sys(errno, "create directory %s", path);
+	fd = lzi_os.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0 && errno == ENOENT)
+		return lzi_error(LATZ_NOTFOUND, "%s: no such directory", path);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return lzi_error(LATZ_ACCESS, "%s is not a directory, or a symbolic link", path);
+	if (fd < 0)
+		return lzi_error_sys(errno, "open directory %s", path);
+	rc = check_dir(fd, path);
+	if (rc != LATZ_OK) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return LATZ_OK;
+}
+
+int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
+{
+	int rc, fd = lzi_os.openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+
+	if (fd < 0 && errno == ENOENT)
+		return lzi_error(LATZ_NOTFOUND, "%s: no such directory", name);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return lzi_error(LATZ_ACCESS, "%s is not a directory, or a symbolic link", name);
+	if (fd < 0)
+		return lzi_error_sys(errno, "open directory %s", name);
+	rc = check_dir(fd, name);
+	if (rc != LATZ_OK) {
+		close(fd);
+		return rc;
+	}
+	*ret_fd = fd;
+	return LATZ_OK;
+}
+
+int lzi_dir_make(int dirfd, const char *name, unsigned mode)
+{
+	if (lzi_os.mkdirat(dirfd, name, mode) != 0)
+		return errno == EEXIST ? LATZ_EXISTS : lzi_error_sys(errno, "create directory %s", name);
+	return LATZ_OK;
+}
+
+int lzi_dir_rename(int dirfd, const char *old, const char *name)
+{
+	if (lzi_os.renameat(dirfd, old, dirfd, name) == 0)
+		return LATZ_OK;
+	if (errno == ENOTEMPTY || errno == EEXIST)
+		return LATZ_EXISTS;
+	if (errno == ENOTDIR)
+		return lzi_error(LATZ_ACCESS, "%s is there and is not a pool's directory", name);
+	if (errno == ENOENT)
+		return lzi_error(LATZ_NOTFOUND, "%s is gone", old);
+	return lzi_error_sys(errno, "rename %s to %s", old, name);
+}
+
+/* Calls fn(dirfd, name, is_dir) for each entry. */
+static void each_entry(int fd, void (*fn)(int dirfd, const char *name, int is_dir, void *arg), void *arg)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *entry;
+
+	if (dir == NULL) {
+		if (copy >= 0)
+			close(copy);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			fn(fd, entry->d_name, S_ISDIR(st.st_mode), arg);
+	}
+	closedir(dir);
+}
+
+static void remove_entry(int dirfd, const char *name, int is_dir, void *arg)
+{
+	int *depth = arg;
+
+	if (is_dir && *depth > 0) {
+		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), below = *depth - 1;
+
+		if (fd >= 0) {
+			each_entry(fd, remove_entry, &below);
+			close(fd);
+		}
+		unlinkat(dirfd, name, AT_REMOVEDIR);
+	} else {
+		unlinkat(dirfd, name, is_dir ? AT_REMOVEDIR : 0);
+	}
+}
+
+void lzi_dir_remove(int dirfd, const char *name)
+{
+	int depth = 2;
+
+	remove_entry(dirfd, name, 1, &depth);
+}
+
+struct block_sum {
+	uint64_t bytes;
+	int depth;
+};
+
+static void add_blocks(int dirfd, const char *name, int is_dir, void *arg)
+{
+	struct block_sum *sum = arg;
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return;
+	sum->bytes += (uint64_t)st.st_blocks * 512;
+	if (is_dir && sum->depth > 0) {
+		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd >= 0) {
+			sum->depth--;
+			each_entry(fd, add_blocks, sum);
+			sum->depth++;
+			close(fd);
+		}
+	}
+}
+
+uint64_t lzi_dir_blocks(int dirfd, const char *name)
+{
+	struct block_sum sum = { 0, 2 };
+
+	add_blocks(dirfd, name, 1, &sum);
+	return sum.bytes;
+}
+
+struct name_list {
+	char **names;
+	size_t count, capacity;
+	int failed;
+};
+
+static void add_name(int dirfd, const char *name, int is_dir, void *arg)
+{
+	struct name_list *list = arg;
+
+	(void)dirfd;
+	(void)is_dir;
+	if (list->count == list->capacity) {
+		size_t more = list->capacity == 0 ? 32 : list->capacity * 2;
+		char **names = realloc(list->names, more * sizeof *names);
+
+		if (names == NULL) {
+			list->failed = 1;
+			return;
+		}
+		list->names = names;
+		list->capacity = more;
+	}
+	list->names[list->count] = strdup(name);
+	if (list->names[list->count] == NULL)
+		list->failed = 1;
+	else
+		list->count++;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int lzi_dir_read(int dirfd, char ***ret_names, size_t *ret_count)
+{
+	struct name_list list = { NULL, 0, 0, 0 };
+
+	each_entry(dirfd, add_name, &list);
+	if (list.failed) {
+		lzi_dir_free(list.names, list.count);
+		return lzi_error(LATZ_NOMEM, "list a directory");
+	}
+	if (list.count > 1)
+		qsort(list.names, list.count, sizeof *list.names, compare_names);
+	*ret_names = list.names;
+	*ret_count = list.count;
+	return LATZ_OK;
+}
+
+void lzi_dir_free(char **names, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		free(names[i]);
+	free(names);
+}

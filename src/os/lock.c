@@ -1,0 +1,129 @@
+/*
+ * Locks between processes: OFD locks for life and election, flock for a directory, robust mutexes for short exclusion.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/mutex.h"
+#include "os/os.h"
+
+static int ofd(int fd, int command, short type, uint64_t byte, struct flock *lock)
+{
+	int rc;
+
+	memset(lock, 0, sizeof *lock);
+	lock->l_type = type;
+	lock->l_whence = SEEK_SET;
+	lock->l_start = (off_t)byte;
+	lock->l_len = 1;
+	do {
+		rc = fcntl(fd, command, lock);
+	} while (rc != 0 && errno == EINTR);
+	return rc;
+}
+
+int lzi_ofd_try(int fd, uint64_t byte, int exclusive)
+{
+	struct flock lock;
+
+	if (ofd(fd, F_OFD_SETLK, exclusive ? F_WRLCK : F_RDLCK, byte, &lock) == 0)
+		return LATZ_OK;
+	return errno == EAGAIN || errno == EACCES ? LATZ_BUSY : lzi_error_sys(errno, "lock a byte of the control file");
+}
+
+int lzi_ofd_wait(int fd, uint64_t byte, int exclusive)
+{
+	struct flock lock;
+
+	if (ofd(fd, F_OFD_SETLKW, exclusive ? F_WRLCK : F_RDLCK, byte, &lock) == 0)
+		return LATZ_OK;
+	return lzi_error_sys(errno, "wait for a byte of the control file");
+}
+
+void lzi_ofd_unlock(int fd, uint64_t byte)
+{
+	struct flock lock;
+
+	(void)ofd(fd, F_OFD_SETLK, F_UNLCK, byte, &lock);
+}
+
+int lzi_ofd_held(int fd, uint64_t byte)
+{
+	struct flock lock;
+
+	return ofd(fd, F_OFD_GETLK, F_WRLCK, byte, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+int lzi_dir_lock(int dirfd, int exclusive, int wait)
+{
+	int rc;
+
+	do {
+		rc = flock(dirfd, (exclusive ? LOCK_EX : LOCK_SH) | (wait ? 0 : LOCK_NB));
+	} while (rc != 0 && errno == EINTR);
+	if (rc == 0)
+		return LATZ_OK;
+	return errno == EWOULDBLOCK ? LATZ_BUSY : lzi_error_sys(errno, "lock the runtime directory");
+}
+
+void lzi_dir_unlock(int dirfd)
+{
+	flock(dirfd, LOCK_UN);
+}
+
+int lzi_mutex_init(struct lzi_mutex *mutex)
+{
+	pthread_mutexattr_t attr;
+	int err;
+
+	memset(mutex, 0, sizeof *mutex);
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	err = pthread_mutex_init(&mutex->mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return err == 0 ? LATZ_OK : lzi_error_sys(err, "make a robust mutex");
+}
+
+int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what)
+{
+	int err = pthread_mutex_trylock(&mutex->mutex);
+
+	if (err == EBUSY && timeout_ms > 0) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += timeout_ms / 1000;
+		until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		err = pthread_mutex_clocklock(&mutex->mutex, CLOCK_MONOTONIC, &until);
+	}
+	if (err == EBUSY)
+		return LATZ_BUSY;
+	if (err == ETIMEDOUT)
+		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", timeout_ms, what,
+		                 lzi_load_relaxed(&mutex->holder_pid));
+	if (err != 0 && err != EOWNERDEAD)
+		return lzi_error(LATZ_CORRUPT, "the %s lock is damaged: %s", what, strerror(err));
+	lzi_store_relaxed(&mutex->holder_pid, lzi_process_id());
+	if (err == 0)
+		return LATZ_OK;
+	pthread_mutex_consistent(&mutex->mutex);
+	return LZI_OWNER_DIED;
+}
+
+void lzi_mutex_unlock(struct lzi_mutex *mutex)
+{
+	lzi_store_relaxed(&mutex->holder_pid, 0);
+	pthread_mutex_unlock(&mutex->mutex);
+}

@@ -1,0 +1,113 @@
+/*
+ * Growable maps and the blocks behind them.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+static int real_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return openat(dirfd, path, flags, mode);
+}
+
+static void *real_mremap(void *address, size_t old_size, size_t new_size, int flags)
+{
+	return mremap(address, old_size, new_size, flags);
+}
+
+struct lzi_os lzi_os = {
+	.openat = real_openat,
+	.fallocate = fallocate,
+	.mmap = mmap,
+	.mremap = real_mremap,
+	.madvise = madvise,
+	.renameat = renameat,
+	.mkdirat = mkdirat,
+};
+
+int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
+{
+	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+	void *address = lzi_os.mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	if (address == MAP_FAILED)
+		return lzi_error_sys(errno, "map %llu bytes", (unsigned long long)size);
+	map->prot = prot;
+	map->count = 1;
+	map->view[0].address = address;
+	map->view[0].size = size;
+	lzi_store_relaxed(&map->base, address);
+	lzi_store_release(&map->size, size); /* pairs with lzi_map_at() */
+	return LATZ_OK;
+}
+
+int lzi_map_grow(struct lzi_map *map, uint64_t size)
+{
+	uint64_t wider = map->size;
+	void *address;
+
+	if (size <= map->size)
+		return LATZ_OK;
+	while (wider < size)
+		wider *= 2;
+	if (map->count == LZI_MAP_VIEWS)
+		return lzi_error(LATZ_NOMEM, "map widened %d times already", LZI_MAP_VIEWS);
+	address = lzi_os.mremap(map->base, 0, wider, MREMAP_MAYMOVE);
+	if (address == MAP_FAILED)
+		return lzi_error_sys(errno, "widen a map to %llu bytes", (unsigned long long)wider);
+	map->view[map->count].address = address;
+	map->view[map->count].size = wider;
+	map->count++;
+	/* Base first: whoever sees the new size sees the new base; the old size goes with either. */
+	lzi_store_release(&map->base, address);
+	lzi_store_release(&map->size, wider); /* pairs with lzi_map_at() */
+	return LATZ_OK;
+}
+
+void lzi_map_close(struct lzi_map *map)
+{
+	unsigned i;
+
+	for (i = 0; i < map->count; i++)
+		munmap(map->view[i].address, map->view[i].size);
+	map->count = 0;
+	map->base = NULL;
+	map->size = 0;
+}
+
+int lzi_file_allocate(int fd, uint64_t offset, uint64_t size)
+{
+	int rc;
+
+	do {
+		rc = lzi_os.fallocate(fd, 0, (off_t)offset, (off_t)size);
+	} while (rc != 0 && errno == EINTR);
+	if (rc != 0)
+		return lzi_error_sys(errno == EFBIG ? ENOSPC : errno, "allocate %llu bytes at %llu", (unsigned long long)size,
+		                     (unsigned long long)offset);
+	return LATZ_OK;
+}
+
+int lzi_file_punch(int fd, uint64_t offset, uint64_t size)
+{
+	if (lzi_os.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
+		return lzi_error_sys(errno, "give back %llu bytes at %llu", (unsigned long long)size, (unsigned long long)offset);
+	return LATZ_OK;
+}
+
+void lzi_file_populate(void *address, size_t size)
+{
+#ifdef MADV_POPULATE_WRITE
+	(void)!lzi_os.madvise(address, size, MADV_POPULATE_WRITE);
+#else
+	(void)address;
+	(void)size;
+#endif
+}

@@ -1,0 +1,154 @@
+/*
+ * The only place with system calls: files, directories, growable maps, locks, clocks, processes. What can fail for
+ * reasons outside the program goes through one table, lzi_os, which tests replace.
+ *
+ * Functions return LATZ_OK or a negative code with detail set, unless said otherwise. None is safe in a signal handler.
+ */
+#ifndef LZI_OS_OS_H
+#define LZI_OS_OS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/atomic.h"
+
+/* ---- The table --------------------------------------------------------------------------------------------------- */
+
+struct lzi_os {
+	int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
+	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
+	void *(*mmap)(void *address, size_t size, int prot, int flags, int fd, off_t offset);
+	void *(*mremap)(void *address, size_t old_size, size_t new_size, int flags);
+	int (*madvise)(void *address, size_t size, int advice);
+	int (*renameat)(int olddir, const char *old, int newdir, const char *name);
+	int (*mkdirat)(int dirfd, const char *path, mode_t mode);
+};
+
+extern struct lzi_os lzi_os;
+
+/* ---- Growable maps ----------------------------------------------------------------------------------------------- */
+
+#define LZI_MAP_VIEWS 40
+
+/* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the old
+ * view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
+struct lzi_map {
+	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
+	uint64_t size; /* bytes of address space in it; may reach past the end of the file */
+	int prot;
+	unsigned count;
+	struct {
+		void *address;
+		uint64_t size;
+	} view[LZI_MAP_VIEWS];
+};
+
+int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable);
+/* Makes the map at least `size` bytes. The caller holds the process's own lock for the map. */
+int lzi_map_grow(struct lzi_map *map, uint64_t size);
+void lzi_map_close(struct lzi_map *map);
+
+/* The address of `offset`; NULL when the map is narrower than offset + size. */
+static inline void *lzi_map_at(const struct lzi_map *map, uint64_t offset, uint64_t size)
+{
+	uint64_t have = lzi_load_acquire(&map->size);
+
+	if (lzi_unlikely(offset > have || size > have - offset))
+		return NULL;
+	return lzi_load_relaxed(&map->base) + offset;
+}
+
+/* ---- Files and directories --------------------------------------------------------------------------------------- */
+
+/* Opens for reading and writing (or only reading), never through a symbolic link, close-on-exec; checks that it is a
+ * regular file of this user with one link (or that we are root). LATZ_NOTFOUND if it is not there. */
+int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd);
+int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd);
+void lzi_file_close(int fd);
+/* Allocates blocks; LATZ_NOSPC if there are none. Extends the file. */
+int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
+/* The file's first bytes; LATZ_CORRUPT if there are fewer. */
+int lzi_file_read(int fd, void *data, size_t size);
+int lzi_file_write(int fd, const void *data, size_t size);
+/* Sets the file's size, sparse. */
+int lzi_file_resize(int fd, uint64_t size);
+/* Gives blocks back; the file's size stays. */
+int lzi_file_punch(int fd, uint64_t offset, uint64_t size);
+int lzi_file_size(int fd, uint64_t *ret_size);
+/* Bytes of blocks allocated; 0 if it can't be told. */
+uint64_t lzi_file_blocks(int fd);
+/* Makes the pages of a mapped, allocated range present and writable at once: a hint, errors are ignored. */
+void lzi_file_populate(void *address, size_t size);
+
+/* The default runtime directory into buf; creates nothing. */
+int lzi_dir_default(char *buf, size_t size);
+/* Opens (creating it if `create`) a runtime directory: a directory, not a link, of this user (or root), not writable
+ * by others unless sticky. */
+int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd);
+/* Opens a directory below dirfd under the same conditions. LATZ_NOTFOUND if it is not there. */
+int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd);
+int lzi_dir_make(int dirfd, const char *name, unsigned mode);
+int lzi_dir_rename(int dirfd, const char *old, const char *name);
+/* Removes dirfd/name, the files in it and the files in its directories (two levels; a pool has no more). Best effort:
+ * what is gone already is no error. */
+void lzi_dir_remove(int dirfd, const char *name);
+/* Bytes of blocks of all files below dirfd/name (two levels). */
+uint64_t lzi_dir_blocks(int dirfd, const char *name);
+/* Names in a directory, sorted, without . and ..; free each and the array with lzi_dir_free(). */
+int lzi_dir_read(int dirfd, char ***ret_names, size_t *ret_count);
+void lzi_dir_free(char **names, size_t count);
+/* Whether dirfd/name is still the file, or the directory, behind fd. */
+int lzi_file_same(int dirfd, const char *name, int fd);
+#define lzi_dir_same lzi_file_same
+
+/* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. */
+int lzi_dir_watch(int dirfd, const char *path, int *ret_fd);
+int lzi_dir_wait(int fd, int timeout_ms);
+/* Whether an open directory still has a name. */
+int lzi_dir_exists(int dirfd);
+void lzi_file_remove(int dirfd, const char *name);
+
+/* ---- Locks ------------------------------------------------------------------------------------------------------- */
+
+/* OFD lock on one byte. try: LATZ_OK or LATZ_BUSY (LATZ_IO if locks fail altogether). wait: blocks. */
+int lzi_ofd_try(int fd, uint64_t byte, int exclusive);
+int lzi_ofd_wait(int fd, uint64_t byte, int exclusive);
+void lzi_ofd_unlock(int fd, uint64_t byte);
+/* Whether somebody else holds a lock on the byte that conflicts with an exclusive one: 1 or 0. */
+int lzi_ofd_held(int fd, uint64_t byte);
+/* flock on a directory: shared by who creates in it, exclusive by who sweeps. try: LATZ_OK or LATZ_BUSY. */
+int lzi_dir_lock(int dirfd, int exclusive, int wait);
+void lzi_dir_unlock(int dirfd);
+
+struct lzi_mutex;
+/* Positive: the mutex is ours, and its last holder died with it. */
+#define LZI_OWNER_DIED 1
+
+int lzi_mutex_init(struct lzi_mutex *mutex);
+/* LATZ_OK, LZI_OWNER_DIED, or LATZ_TIMEOUT naming the holder and `what`. timeout_ms 0: LATZ_BUSY at once, no detail. */
+int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what);
+void lzi_mutex_unlock(struct lzi_mutex *mutex);
+
+/* ---- Clocks, processes ------------------------------------------------------------------------------------------- */
+
+int64_t lzi_clock_mono_ms(void);
+uint64_t lzi_clock_mono_ns(void);
+int64_t lzi_clock_wall_ms(void);
+void lzi_sleep_us(unsigned us);
+uint32_t lzi_process_id(void);
+unsigned lzi_process_uid(void);
+/* The process's name, at most 15 bytes and a NUL. */
+void lzi_process_command(char name[16]);
+int lzi_random(void *data, size_t size);
+void lzi_boot_id(uint8_t id[16]);
+/* Prepares this process for lzi_barrier_all(); once is enough. 0 if the kernel will not. */
+int lzi_barrier_register(void);
+/* Every running thread of every registered process passes a full barrier. LATZ_UNSUPPORTED if the kernel will not. */
+int lzi_barrier_all(void);
+/* Starts a program detached from this process: own session, no descriptors, /dev/null for the standard ones. The
+ * program forks and its first process ends at once; this waits for that. */
+int lzi_process_spawn(const char *path, const char *argument);
+
+#endif

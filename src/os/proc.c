@@ -1,0 +1,162 @@
+/*
+ * Clocks, this process, randomness, barriers across processes, starting the guard.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+int64_t lzi_clock_mono_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_MONOTONIC) / 1000000);
+}
+
+uint64_t lzi_clock_mono_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+int64_t lzi_clock_wall_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+}
+
+void lzi_sleep_us(unsigned us)
+{
+	struct timespec ts = { us / 1000000, (long)(us % 1000000) * 1000 };
+
+	nanosleep(&ts, NULL);
+}
+
+uint32_t lzi_process_id(void)
+{
+	return (uint32_t)getpid();
+}
+
+unsigned lzi_process_uid(void)
+{
+	return (unsigned)geteuid();
+}
+
+void lzi_process_command(char name[16])
+{
+	FILE *file = fopen("/proc/self/comm", "re");
+	size_t n = 0;
+
+	memset(name, 0, 16);
+	if (file != NULL) {
+		n = fread(name, 1, 15, file);
+		fclose(file);
+	}
+	if (n > 0 && name[n - 1] == '\n')
+		name[n - 1] = '\0';
+}
+
+int lzi_random(void *data, size_t size)
+{
+	uint8_t *p = data;
+
+	while (size > 0) {
+		ssize_t n = getrandom(p, size, 0);
+
+		if (n < 0 && errno != EINTR)
+			return lzi_error_sys(errno, "getrandom");
+		if (n > 0) {
+			p += n;
+			size -= (size_t)n;
+		}
+	}
+	return LATZ_OK;
+}
+
+void lzi_boot_id(uint8_t id[16])
+{
+	char text[64] = "";
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	size_t i, n = 0;
+
+	memset(id, 0, 16);
+	if (file == NULL)
+		return;
+	if (fgets(text, sizeof text, file) == NULL)
+		text[0] = '\0';
+	fclose(file);
+	for (i = 0; text[i] != '\0' && n < 32; i++) {
+		int c = text[i], v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+
+		if (v < 0)
+			continue;
+		id[n / 2] = (uint8_t)(id[n / 2] << 4 | v);
+		n++;
+	}
+}
+
+static int membarrier_call(int command)
+{
+	return (int)syscall(SYS_membarrier, command, 0, 0);
+}
+
+int lzi_barrier_register(void)
+{
+	return membarrier_call(MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED) == 0;
+}
+
+int lzi_barrier_all(void)
+{
+	if (membarrier_call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
+		return lzi_error(LATZ_UNSUPPORTED, "membarrier: %s", strerror(errno));
+	return LATZ_OK;
+}
+
+int lzi_process_spawn(const char *path, const char *argument)
+{
+	char *argv[3] = { (char *)(uintptr_t)path, (char *)(uintptr_t)argument, NULL };
+	char *envp[1] = { NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, defaults;
+	pid_t pid;
+	int err, status;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_RDWR, 0);
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+	sigemptyset(&none);
+	sigfillset(&defaults);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &defaults);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	err = posix_spawn(&pid, path, &actions, &attr, argv, envp);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	if (err != 0)
+		return lzi_error_sys(err, "start %s", path);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return LATZ_OK;
+}
