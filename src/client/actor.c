@@ -1,0 +1,189 @@
+/*
+ * Actor slots: one a thread, alive while the thread holds the slot's robust mutex. The kernel marks the mutex at the very
+ * start of a thread's exit, however it exits and whatever its process has mapped, so this is what waiters rest on.
+ */
+#include "config.h"
+
+#include <latzero/latzero.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "client/client.h"
+#include "os/os.h"
+
+#define PER_PAGE (LZI_PAGE / sizeof(struct lzi_actor))
+
+uint32_t lzi_control_actors(const struct lzi_control *control)
+{
+	uint32_t n = lzi_load_acquire(&control->shared->actors_ready);
+
+	return n > control->header->actors_max ? control->header->actors_max : n;
+}
+
+/* Allocates a page more of actors. Under `slots`. */
+static int extend(const struct lzi_control *control)
+{
+	uint32_t ready = lzi_control_actors(control), i;
+	int rc;
+
+	if (ready + PER_PAGE > control->header->actors_max)
+		return lzi_error(LATZ_CLIENTS, "all %u thread slots are in use", control->header->actors_max);
+	rc = lzi_file_allocate(control->fd, control->header->actors_offset + ready * sizeof(struct lzi_actor), LZI_PAGE);
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "thread slots");
+	for (i = ready; i < ready + PER_PAGE; i++) {
+		struct lzi_actor *actor = lzi_control_actor(control, i);
+
+		memset(actor, 0, sizeof *actor);
+		rc = lzi_mutex_init(&actor->alive);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	LZI_POINT("actor.extended");
+	lzi_store_release(&control->shared->actors_ready, ready + (uint32_t)PER_PAGE);
+	return LATZ_OK;
+}
+
+/* Clears a slot for its new thread, or after its old one. */
+static void reset(struct lzi_actor *actor)
+{
+	lzi_store_relaxed(&actor->op, (lzi_load_relaxed(&actor->op) + 1) & ~1ull);
+	lzi_store_relaxed(&actor->bucket, 0ull);
+	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_relaxed(&actor->overflow, 0ull);
+	lzi_store_relaxed(&actor->extent, 0u);
+	lzi_store_relaxed(&actor->clean_extent, 0u);
+	lzi_store_relaxed(&actor->debt, 0u);
+}
+
+/* Adds the thread's counters to the pool's, once. Under `slots`. */
+static void fold(const struct lzi_control *control, struct lzi_actor *actor)
+{
+	struct lzi_shared *shared = control->shared;
+
+	lzi_store_relaxed(&shared->base_keys, shared->base_keys + actor->keys);
+	lzi_store_relaxed(&actor->keys, (int64_t)0);
+	lzi_store_relaxed(&shared->base_gets, shared->base_gets + actor->gets);
+	lzi_store_relaxed(&actor->gets, 0ull);
+	lzi_store_relaxed(&shared->base_hits, shared->base_hits + actor->hits);
+	lzi_store_relaxed(&actor->hits, 0ull);
+	lzi_store_relaxed(&shared->base_sets, shared->base_sets + actor->sets);
+	lzi_store_relaxed(&actor->sets, 0ull);
+	lzi_store_relaxed(&shared->base_deletes, shared->base_deletes + actor->deletes);
+	lzi_store_relaxed(&actor->deletes, 0ull);
+	lzi_store_relaxed(&shared->base_expired, shared->base_expired + actor->expired);
+	lzi_store_relaxed(&actor->expired, 0ull);
+}
+
+static int try_claim(const struct lzi_control *control, uint32_t client, uint32_t *ret_index)
+{
+	uint32_t i, n = lzi_control_actors(control);
+
+	for (i = 0; i < n; i++) {
+		struct lzi_actor *actor = lzi_control_actor(control, i);
+		int rc;
+
+		if (lzi_load_acquire(&actor->state) != 0)
+			continue;
+		rc = lzi_mutex_lock(&actor->alive, 0, "thread");
+		if (rc < 0)
+			continue; /* a reaper is just leaving it */
+		LZI_POINT("actor.alive");
+		reset(actor);
+		actor->client = client;
+		lzi_store_release(&actor->state, 1u);
+		LZI_POINT("actor.claimed");
+		*ret_index = i;
+		return LATZ_OK;
+	}
+	return LATZ_NOTFOUND;
+}
+
+int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg, uint32_t *ret_index)
+{
+	int rc, tries;
+
+	for (tries = 0; tries < 2; tries++) {
+		rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+		if (rc < 0)
+			return rc;
+		rc = try_claim(control, client, ret_index);
+		if (rc == LATZ_NOTFOUND) {
+			rc = extend(control);
+			if (rc == LATZ_OK)
+				rc = try_claim(control, client, ret_index);
+		}
+		lzi_mutex_unlock(&control->shared->slots);
+		if (rc != LATZ_CLIENTS && rc != LATZ_NOSPC)
+			return rc;
+		/* No room: perhaps some are only dead. */
+		if (lzi_actor_reap_all(control, mend, arg) <= 0)
+			return rc;
+	}
+	return rc;
+}
+
+static int leave(const struct lzi_control *control, struct lzi_actor *actor)
+{
+	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+
+	if (rc < 0)
+		return rc;
+	fold(control, actor);
+	LZI_POINT("actor.folded");
+	reset(actor);
+	lzi_store_release(&actor->state, 0u);
+	lzi_mutex_unlock(&control->shared->slots);
+	return LATZ_OK;
+}
+
+void lzi_actor_release(const struct lzi_control *control, uint32_t index)
+{
+	struct lzi_actor *actor = lzi_control_actor(control, index);
+
+	/* Timing out leaves the slot marked as used with nobody holding it: lzi_actor_reap() takes that for a death. */
+	(void)leave(control, actor);
+	lzi_mutex_unlock(&actor->alive);
+}
+
+int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_mend_fn mend, void *arg)
+{
+	struct lzi_actor *actor = lzi_control_actor(control, index);
+	int rc;
+
+	if (lzi_load_acquire(&actor->state) == 0)
+		return 0;
+	rc = lzi_mutex_lock(&actor->alive, 0, "thread");
+	if (rc < 0)
+		return 0; /* alive, or being reaped */
+	if (lzi_load_acquire(&actor->state) == 0) {
+		lzi_mutex_unlock(&actor->alive);
+		return 0;
+	}
+	LZI_POINT("reap.begun");
+	rc = mend(actor, index, arg);
+	if (rc == LATZ_OK) {
+		LZI_POINT("reap.mended");
+		rc = leave(control, actor);
+		if (rc == LATZ_OK)
+			lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
+	}
+	lzi_mutex_unlock(&actor->alive);
+	return rc == LATZ_OK ? 1 : rc;
+}
+
+int lzi_actor_reap_all(const struct lzi_control *control, lzi_actor_mend_fn mend, void *arg)
+{
+	uint32_t i, n = lzi_control_actors(control);
+	int count = 0, rc, failed = LATZ_OK;
+
+	for (i = 0; i < n; i++) {
+		rc = lzi_actor_reap(control, i, mend, arg);
+		if (rc > 0)
+			count++;
+		else if (rc < 0)
+			failed = rc;
+	}
+	return count > 0 ? count : failed;
+}

@@ -1,0 +1,399 @@
+/*
+ * The heap's views and its growth; taking, leaving and freeing extents.
+ */
+#include "config.h"
+
+#include <latzero/latzero.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "heap/heap_int.h"
+
+/* First view: enough that most pools never widen, small enough that widening is exercised. Address space, not memory. */
+#define VIEW_FIRST (64ull << 20)
+/* Growing takes an eighth of what is there, so that calls to the kernel get rarer as the pool grows. */
+#define GROW_SHIFT 3
+#define GROW_MAX 256u
+
+int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms, int writable)
+{
+	int rc;
+
+	heap->shared = shared;
+	heap->fd = fd;
+	heap->dir_fd = dir_fd;
+	heap->timeout_ms = timeout_ms;
+	pthread_mutex_init(&heap->widen, NULL);
+	rc = lzi_map_open(&heap->map, fd, VIEW_FIRST, writable);
+	if (rc == LATZ_OK)
+		rc = lzi_map_open(&heap->dir, dir_fd, VIEW_FIRST / 16, 1);
+	if (rc == LATZ_OK)
+		rc = lzi_heap_view(heap);
+	return rc;
+}
+
+void lzi_heap_close(struct lzi_heap *heap)
+{
+	lzi_map_close(&heap->map);
+	lzi_map_close(&heap->dir);
+	lzi_file_close(heap->fd);
+	lzi_file_close(heap->dir_fd);
+	heap->fd = heap->dir_fd = -1;
+}
+
+int lzi_heap_view(struct lzi_heap *heap)
+{
+	uint64_t extents = lzi_load_acquire(&heap->shared->extents), size, dir_size;
+	int rc;
+
+	if (extents > LZI_HEAP_MAX / LZI_EXTENT)
+		return lzi_error(LATZ_CORRUPT, "control file claims %llu extents", (unsigned long long)extents);
+	rc = lzi_file_size(heap->dir_fd, &dir_size);
+	if (rc == LATZ_OK)
+		rc = lzi_file_size(heap->fd, &size);
+	if (rc != LATZ_OK)
+		return rc;
+	/* The last extent of the heap may be a run's, allocated in part. */
+	if (dir_size < lzi_extents_size(extents) || (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
+		return lzi_error(LATZ_CORRUPT, "heap or extents file is truncated: %llu bytes of heap for %llu extents",
+		                 (unsigned long long)size, (unsigned long long)extents);
+	pthread_mutex_lock(&heap->widen);
+	rc = lzi_map_grow(&heap->dir, lzi_extents_size(extents));
+	if (rc == LATZ_OK)
+		rc = lzi_map_grow(&heap->map, extents * LZI_EXTENT);
+	pthread_mutex_unlock(&heap->widen);
+	return rc;
+}
+
+/* Ends with the heap mutex held and everything it guards mended. */
+int lzi_heap_lock(struct lzi_heap *heap)
+{
+	int rc = lzi_mutex_lock(&heap->shared->heap, heap->timeout_ms, "heap");
+
+	if (rc < 0)
+		return rc;
+	if (rc == LZI_OWNER_DIED || lzi_map_at(&heap->dir, 0, lzi_extents_size(heap->shared->extents)) == NULL) {
+		int died = rc == LZI_OWNER_DIED;
+
+		rc = lzi_heap_view(heap);
+		if (rc == LATZ_OK && died)
+			lzi_heap_repair(heap);
+		if (rc != LATZ_OK) {
+			lzi_mutex_unlock(&heap->shared->heap);
+			return rc;
+		}
+	}
+	return LATZ_OK;
+}
+
+void lzi_heap_unlock(struct lzi_heap *heap)
+{
+	lzi_mutex_unlock(&heap->shared->heap);
+}
+
+void lzi_heap_set_state(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_state state, int new_generation)
+{
+	uint64_t *word = lzi_heap_word(heap, extent);
+	uint64_t generation = lzi_extent_word_generation(lzi_load_relaxed(word)) + (new_generation ? 1 : 0);
+
+	/* Pairs with the readers' load of the word: who sees bytes written after this sees the new generation. */
+	lzi_store_release(word, lzi_extent_word(generation, state));
+	lzi_fence_release();
+}
+
+uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
+{
+	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run;
+
+	switch (lzi_extent_word_state(word)) {
+	case LZI_EXTENT_OPEN:
+	case LZI_EXTENT_CLOSED:
+	case LZI_EXTENT_ROOM:
+		return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
+	case LZI_EXTENT_RUN:
+		run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
+		if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
+			return 0;
+		return run * LZI_EXTENT;
+	default:
+		return 0;
+	}
+}
+
+/* Adds `count` extents or, where there is room, some more; the last may be allocated only to `bytes_last`. */
+static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
+{
+	struct lzi_shared *shared = heap->shared;
+	uint64_t old = shared->extents, more = count, i;
+	int rc;
+
+	if (count == 1 && old >> GROW_SHIFT > 1)
+		more = old >> GROW_SHIFT > GROW_MAX ? GROW_MAX : old >> GROW_SHIFT;
+	else if (count == 1 && shared->extents_free == 0)
+		more = 2; /* the spare */
+	if (old + more > LZI_HEAP_MAX / LZI_EXTENT)
+		return lzi_error(LATZ_NOSPC, "heap is as large as its addresses reach");
+	for (;;) {
+		rc = lzi_file_allocate(heap->dir_fd, 0, lzi_extents_size(old + more));
+		if (rc == LATZ_OK)
+			rc = lzi_file_allocate(heap->fd, old * LZI_EXTENT, count == more ? bytes : more * LZI_EXTENT);
+		if (rc == LATZ_OK || more == count)
+			break;
+		more = count;
+	}
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "grow the heap from %llu extents", (unsigned long long)old);
+	LZI_POINT("grow.allocated");
+	pthread_mutex_lock(&heap->widen);
+	rc = lzi_map_grow(&heap->dir, lzi_extents_size(old + more));
+	if (rc == LATZ_OK)
+		rc = lzi_map_grow(&heap->map, (old + more) * LZI_EXTENT);
+	pthread_mutex_unlock(&heap->widen);
+	if (rc != LATZ_OK)
+		return rc;
+	for (i = old; i < old + more; i++) {
+		/* A grower that died here may have left words and accounts behind; nobody has seen them. */
+		memset(lzi_heap_meta(heap, i), 0, sizeof(struct lzi_extent));
+		lzi_heap_set_state(heap, i, i + 1 == old + more && bytes % LZI_EXTENT != 0 && count == more ? LZI_EXTENT_PART
+		                                                                                          : LZI_EXTENT_FREE, 0);
+		if (lzi_heap_state(heap, i) == LZI_EXTENT_PART)
+			shared->extents_hole++;
+		else
+			shared->extents_free++;
+	}
+	LZI_POINT("grow.mapped");
+	lzi_store_release(&shared->extents, old + more); /* pairs with lzi_heap_view() */
+	LZI_POINT("grow.published");
+	return LATZ_OK;
+}
+
+/* From the hint on, the first extent in `state`; shared->extents if there is none. */
+static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_t room)
+{
+	uint64_t n = heap->shared->extents, hint = heap->shared->extent_hint, i;
+
+	for (i = 0; i < n; i++) {
+		uint64_t e = hint + i < n ? hint + i : hint + i - n;
+
+		if (e >= n)
+			e = 0;
+		if (lzi_heap_state(heap, e) != state)
+			continue;
+		if (state == LZI_EXTENT_ROOM && lzi_heap_meta(heap, e)->tail + room > LZI_EXTENT)
+			continue;
+		return e;
+	}
+	return n;
+}
+
+/* Allocates the blocks of an extent that may lack them. */
+static int refill(struct lzi_heap *heap, uint64_t extent)
+{
+	return lzi_file_allocate(heap->fd, extent * LZI_EXTENT, LZI_EXTENT);
+}
+
+int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
+{
+	struct lzi_shared *shared = heap->shared;
+	uint64_t e, n = shared->extents;
+	int rc;
+
+	if (shared->extents_free > (spare ? 0u : 1u) && (e = find(heap, LZI_EXTENT_FREE, 0)) < n) {
+		shared->extents_free--;
+	} else {
+		e = n;
+		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0)) >= n)
+			e = find(heap, LZI_EXTENT_HOLE, 0);
+		if (e < n) {
+			rc = refill(heap, e);
+			if (rc != LATZ_OK)
+				return rc;
+			shared->extents_hole--;
+		} else {
+			rc = grow(heap, 1, LZI_EXTENT);
+			if (rc != LATZ_OK)
+				return rc;
+			e = n;
+			shared->extents_free--;
+		}
+	}
+	*ret_extent = e;
+	return LATZ_OK;
+}
+
+static int take_any(struct lzi_heap *heap, uint64_t room, int spare, uint64_t *ret_extent)
+{
+	struct lzi_shared *shared = heap->shared;
+	uint64_t e;
+
+	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room)) < shared->extents) {
+		shared->extents_room--;
+		*ret_extent = e;
+		return LATZ_OK;
+	}
+	return lzi_heap_take_locked(heap, spare, ret_extent);
+}
+
+int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, uint64_t *ret_extent)
+{
+	uint64_t e;
+	int fresh, rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("extent.locked");
+	rc = take_any(heap, room, spare, &e);
+	if (rc == LATZ_OK) {
+		fresh = lzi_heap_meta(heap, e)->tail == 0;
+		lzi_store_relaxed(&lzi_heap_meta(heap, e)->owner, actor + 1);
+		LZI_POINT("extent.owned");
+		lzi_heap_set_state(heap, e, LZI_EXTENT_OPEN, 0);
+		LZI_POINT("extent.open");
+		heap->shared->extent_hint = e + 1;
+	}
+	lzi_heap_unlock(heap);
+	if (rc != LATZ_OK)
+		return rc;
+	if (fresh)
+		lzi_file_populate(lzi_heap_at(heap, e * LZI_EXTENT, LZI_EXTENT), LZI_EXTENT);
+	*ret_extent = e;
+	return LATZ_OK;
+}
+
+static int is_empty(enum lzi_extent_state state)
+{
+	return state == LZI_EXTENT_FREE || state == LZI_EXTENT_HOLE || state == LZI_EXTENT_PART;
+}
+
+/* First-fit: `count` empty extents in a row; shared->extents if there are none. */
+static uint64_t find_run(struct lzi_heap *heap, uint64_t count)
+{
+	uint64_t n = heap->shared->extents, row = 0, e;
+
+	if (heap->shared->extents_free + heap->shared->extents_hole < count)
+		return n;
+	for (e = 0; e < n; e++) {
+		row = is_empty(lzi_heap_state(heap, e)) ? row + 1 : 0;
+		if (row == count)
+			return e + 1 - count;
+	}
+	return n;
+}
+
+int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)
+{
+	uint64_t count = (span + LZI_EXTENT - 1) / LZI_EXTENT, bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, i;
+	struct lzi_extent *meta;
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	e = find_run(heap, count);
+	if (e < heap->shared->extents)
+		rc = lzi_file_allocate(heap->fd, e * LZI_EXTENT, bytes);
+	else
+		rc = grow(heap, count, bytes);
+	if (rc != LATZ_OK) {
+		lzi_heap_unlock(heap);
+		return rc;
+	}
+	LZI_POINT("run.allocated");
+	for (i = count; i-- > 0;) {
+		if (lzi_heap_state(heap, e + i) == LZI_EXTENT_FREE)
+			heap->shared->extents_free--;
+		else
+			heap->shared->extents_hole--;
+		meta = lzi_heap_meta(heap, e + i);
+		memset(meta, 0, sizeof *meta);
+		if (i == 0) {
+			meta->run = (uint32_t)count;
+			meta->owner = actor + 1;
+		}
+		lzi_heap_set_state(heap, e + i, i == 0 ? LZI_EXTENT_RUN : LZI_EXTENT_BODY, 0);
+		LZI_POINT("run.marked");
+	}
+	lzi_heap_unlock(heap);
+	*ret_extent = e;
+	return LATZ_OK;
+}
+
+void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent)
+{
+	lzi_store_release(&lzi_heap_meta(heap, extent)->owner, 0u);
+}
+
+int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent)
+{
+	int rc = LATZ_OK;
+
+	if (lzi_heap_state(heap, extent) == LZI_EXTENT_CLOSED)
+		return LATZ_OK;
+	rc = lzi_heap_lock(heap);
+	if (rc != LATZ_OK)
+		return rc;
+	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM) {
+		lzi_heap_set_state(heap, extent, LZI_EXTENT_CLOSED, 0);
+		heap->shared->extents_room--;
+	} else if (lzi_heap_state(heap, extent) != LZI_EXTENT_CLOSED) {
+		rc = LATZ_BUSY;
+	}
+	lzi_heap_unlock(heap);
+	return rc;
+}
+
+void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent)
+{
+	struct lzi_extent *meta = lzi_heap_meta(heap, extent);
+	int room = meta->tail < LZI_EXTENT - LZI_RECORD_SHARED_MAX;
+
+	if (!room) {
+		lzi_heap_set_state(heap, extent, LZI_EXTENT_CLOSED, 0);
+		lzi_store_relaxed(&meta->owner, 0u);
+		return;
+	}
+	if (lzi_heap_lock(heap) != LATZ_OK)
+		return; /* it stays ours, and is found when we die */
+	if (meta->tail == 0) {
+		lzi_store_relaxed(&meta->owner, 0u);
+		lzi_heap_set_state(heap, extent, LZI_EXTENT_FREE, 1);
+		heap->shared->extents_free++;
+	} else {
+		lzi_heap_set_state(heap, extent, LZI_EXTENT_ROOM, 0);
+		lzi_store_relaxed(&meta->owner, 0u);
+		heap->shared->extents_room++;
+	}
+	lzi_heap_unlock(heap);
+}
+
+int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
+{
+	struct lzi_extent *meta;
+	uint64_t i, count, tail;
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	meta = lzi_heap_meta(heap, extent);
+	count = meta->run > 0 ? meta->run : 1;
+	tail = meta->run > 0 ? meta->tail : LZI_EXTENT;
+	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM)
+		heap->shared->extents_room--;
+	/* Head last: a freer that dies in between leaves bodies without a head to lzi_heap_repair(). */
+	for (i = 0; i < count; i++) {
+		uint64_t e = extent + i;
+		int part = (i + 1) * (uint64_t)LZI_EXTENT > tail;
+
+		if (i == 0)
+			memset(meta, 0, sizeof *meta);
+		LZI_POINT("free.cleared");
+		lzi_heap_set_state(heap, e, part ? LZI_EXTENT_PART : LZI_EXTENT_FREE, 1);
+		if (part)
+			heap->shared->extents_hole++;
+		else
+			heap->shared->extents_free++;
+	}
+	LZI_POINT("free.done");
+	lzi_heap_unlock(heap);
+	return LATZ_OK;
+}

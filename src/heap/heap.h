@@ -1,0 +1,91 @@
+/*
+ * The heap: extents and who has them. Owns the files `heap` and `extents`. Knows nothing of keys, slots or seqs.
+ *
+ * An extent goes FREE/HOLE/PART/ROOM -> OPEN (an actor's) -> CLOSED -> FREE ..., or FREE.. -> RUN + BODY.. -> FREE, or
+ * FREE.. -> OVERFLOW; FREE/PART -> PARKED -> HOLE when memory is given back. Every change of state is one store of the
+ * extent's word, under the `heap` mutex (OPEN -> CLOSED/ROOM also by the owner alone); a holder that dies leaves every
+ * word valid, and lzi_heap_repair() mends what a half-done sequence of stores left.
+ */
+#ifndef LZI_HEAP_HEAP_H
+#define LZI_HEAP_HEAP_H
+
+#include <pthread.h>
+
+#include "format/control.h"
+#include "format/heap.h"
+#include "os/os.h"
+
+struct lzi_heap {
+	struct lzi_shared *shared;
+	struct lzi_map map;         /* heap */
+	struct lzi_map dir;         /* extents */
+	int fd, dir_fd;
+	pthread_mutex_t widen;      /* this process's: guards map and dir while they widen */
+	unsigned timeout_ms;
+};
+
+/* Takes over the descriptors. */
+int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms, int writable);
+void lzi_heap_close(struct lzi_heap *heap);
+/* Widens this process's maps to cover everything the pool has now. */
+int lzi_heap_view(struct lzi_heap *heap);
+
+/* An extent's word or account; NULL if this process's view ends before it (then lzi_heap_view()). */
+static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t extent)
+{
+	return lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + (extent & 63) * 8, 8);
+}
+
+static inline struct lzi_extent *lzi_heap_meta(const struct lzi_heap *heap, uint64_t extent)
+{
+	return lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + 512 + (extent & 63) * 64, 64);
+}
+
+static inline enum lzi_extent_state lzi_heap_state(const struct lzi_heap *heap, uint64_t extent)
+{
+	return lzi_extent_word_state(lzi_load_acquire(lzi_heap_word(heap, extent)));
+}
+
+static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, uint64_t size)
+{
+	return lzi_map_at(&heap->map, offset, size);
+}
+
+/* Bytes from `offset` to the end of the extent or run that it is in; 0 if it is in none that holds records. */
+uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word);
+
+/* An extent with at least `room` bytes at its end, OPEN and owned by `actor`. LATZ_NOSPC, LATZ_TIMEOUT. The last free
+ * extent goes only to who asks for the spare: cleaning, which needs one to make more. */
+int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, uint64_t *ret_extent);
+/* A run for one record of `span` bytes, RUN, owned by `actor` until lzi_heap_settle_run(). */
+int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent);
+/* The record in the run is published: it has no owner any more. */
+void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
+/* Takes an extent with room out of the reach of appenders: ROOM -> CLOSED. LATZ_OK also if it is CLOSED; LATZ_BUSY if it
+ * is something else by now. */
+int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
+/* The owner is done appending. */
+void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent);
+/* Makes an extent, or a whole run by its head, free: nothing points into it any more. `extent` is not OPEN. */
+int lzi_heap_free(struct lzi_heap *heap, uint64_t extent);
+
+/* Overflow buckets, 64 bytes each: link is offset / 64 + 1. The link is stored in *note before the bucket is marked
+ * as used, so that the reaper of an actor that dies here finds it. The bucket comes empty and marked as loose, the
+ * actor's. */
+int lzi_heap_overflow_take(struct lzi_heap *heap, uint32_t actor, uint64_t *note, uint64_t *ret_link);
+/* loose_of: 0, or actor + 1: then only if the bucket is marked as that actor's. */
+int lzi_heap_overflow_free(struct lzi_heap *heap, uint64_t link, uint32_t loose_of);
+static inline struct lzi_bucket *lzi_heap_overflow(const struct lzi_heap *heap, uint64_t link)
+{
+	return lzi_map_at(&heap->map, (link - 1) * sizeof(struct lzi_bucket), sizeof(struct lzi_bucket));
+}
+
+/* Parks up to `max` extents that have blocks, leaving `keep` FREE ones; lists them. Then, when no reader can be on its
+ * way there, punches them, or takes the parking back. */
+int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t max, size_t *ret_count);
+int lzi_heap_punch(struct lzi_heap *heap, const uint64_t *list, size_t count);
+void lzi_heap_unpark(struct lzi_heap *heap, const uint64_t *list, size_t count);
+/* A puncher died: its PARKED extents become PART. */
+int lzi_heap_unpark_all(struct lzi_heap *heap);
+
+#endif

@@ -1,0 +1,355 @@
+/*
+ * The LMDB environment: opened on first use, used in short steps, never held.
+ */
+#include "config.h"
+
+#include "index/index.h"
+
+#include <errno.h>
+#include <latzero/latzero.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "os/os.h"
+
+/* Address space, not memory; doubled when the file grows past it. Where so much can't be had, the least. */
+#define MAP_FIRST (16ull << 30)
+#define MAP_LEAST (256ull << 20)
+
+/* Translates LMDB's codes, once and here. */
+static int failed(int err, const char *what)
+{
+	if (err == 0)
+		return LATZ_OK;
+	if (err == MDB_CORRUPTED || err == MDB_PAGE_NOTFOUND || err == MDB_INVALID || err == MDB_PANIC)
+		return lzi_error(LATZ_CORRUPT, "index: %s: %s", what, mdb_strerror(err));
+	if (err == MDB_VERSION_MISMATCH)
+		return lzi_error(LATZ_VERSION, "index: %s: %s", what, mdb_strerror(err));
+	if (err > 0)
+		return lzi_error_sys(err, "index: %s", what);
+	return lzi_error(LATZ_IO, "index: %s: %s", what, mdb_strerror(err));
+}
+
+void lzi_index_init(struct lzi_index *index, struct lzi_shared *shared, int dirfd, unsigned mode, unsigned timeout_ms)
+{
+	memset(index, 0, sizeof *index);
+	index->shared = shared;
+	index->dirfd = dirfd;
+	index->mode = mode;
+	index->timeout_ms = timeout_ms;
+}
+
+void lzi_index_close(struct lzi_index *index)
+{
+	if (index->reader != NULL)
+		mdb_txn_abort(index->reader);
+	index->reader = NULL;
+	if (index->env != NULL)
+		mdb_env_close(index->env);
+	index->env = NULL;
+}
+
+static int open_env(struct lzi_index *index, size_t map_size)
+{
+	char path[64];
+	MDB_txn *txn;
+	int err;
+
+	/* By descriptor: the pool's path may name another pool by now. */
+	snprintf(path, sizeof path, "/proc/self/fd/%d/index", index->dirfd);
+	err = mdb_env_create(&index->env);
+	if (err != 0)
+		return err;
+	err = mdb_env_set_mapsize(index->env, map_size);
+	if (err == 0)
+		err = mdb_env_open(index->env, path, MDB_NOLOCK | MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, index->mode);
+	if (err == 0)
+		err = mdb_txn_begin(index->env, NULL, 0, &txn);
+	if (err == 0) {
+		err = mdb_dbi_open(txn, NULL, 0, &index->dbi);
+		if (err == 0)
+			err = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+	}
+	if (err == 0)
+		err = mdb_txn_begin(index->env, NULL, MDB_RDONLY, &index->reader);
+	if (err == 0)
+		mdb_txn_reset(index->reader);
+	else
+		lzi_index_close(index);
+	return err;
+}
+
+/* The file must hold every page that LMDB may read: a page past its end is a signal. */
+static int check_size(struct lzi_index *index)
+{
+	MDB_envinfo info;
+	uint64_t size = 0;
+	int fd, rc;
+
+	if (mdb_env_info(index->env, &info) != 0 || mdb_env_get_fd(index->env, &fd) != 0)
+		return lzi_error(LATZ_IO, "index: no file");
+	rc = lzi_file_size(fd, &size);
+	if (rc != LATZ_OK)
+		return rc;
+	if (size < (info.me_last_pgno + 1) * (uint64_t)LZI_PAGE && info.me_last_pgno > 1)
+		return lzi_error(LATZ_CORRUPT, "index file is truncated: %llu bytes for %llu pages", (unsigned long long)size,
+		                 (unsigned long long)info.me_last_pgno + 1);
+	return LATZ_OK;
+}
+
+int lzi_index_lock(struct lzi_index *index)
+{
+	int err, rc = lzi_mutex_lock(&index->shared->index, index->timeout_ms, "index");
+
+	if (rc < 0)
+		return rc;
+	/* A writer that died is no matter: what it had not committed, LMDB does not see. */
+	if (index->env == NULL) {
+		err = open_env(index, MAP_FIRST);
+		if (err == ENOMEM)
+			err = open_env(index, MAP_LEAST);
+		if (err != 0) {
+			lzi_index_unlock(index);
+			return failed(err, "open");
+		}
+	}
+	rc = check_size(index);
+	if (rc != LATZ_OK)
+		lzi_index_unlock(index);
+	return rc;
+}
+
+void lzi_index_unlock(struct lzi_index *index)
+{
+	lzi_mutex_unlock(&index->shared->index);
+}
+
+/* Another process may have made the map larger. */
+static int begin(struct lzi_index *index, MDB_txn **ret_txn)
+{
+	int err = mdb_txn_begin(index->env, NULL, 0, ret_txn);
+
+	if (err == MDB_MAP_RESIZED) {
+		err = mdb_env_set_mapsize(index->env, 0);
+		if (err == 0)
+			err = mdb_txn_begin(index->env, NULL, 0, ret_txn);
+	}
+	return err;
+}
+
+static int begin_read(struct lzi_index *index)
+{
+	int err = mdb_txn_renew(index->reader);
+
+	if (err == MDB_MAP_RESIZED) {
+		err = mdb_env_set_mapsize(index->env, 0);
+		if (err == 0)
+			err = mdb_txn_renew(index->reader);
+	}
+	return err;
+}
+
+static int apply_once(struct lzi_index *index, const struct lzi_index_change *changes, size_t count)
+{
+	MDB_val key, value = { 0, NULL };
+	MDB_cursor *cursor = NULL;
+	MDB_txn *txn;
+	MDB_stat stat;
+	unsigned flags;
+	size_t i;
+	int err = begin(index, &txn);
+
+	if (err != 0)
+		return err;
+	err = mdb_stat(txn, index->dbi, &stat);
+	/* Into an empty tree, sorted keys are appended: full pages, and no searching. */
+	flags = err == 0 && stat.ms_entries == 0 ? MDB_APPEND : 0;
+	if (err == 0)
+		err = mdb_cursor_open(txn, index->dbi, &cursor);
+	for (i = 0; err == 0 && i < count; i++) {
+		key.mv_data = (void *)(uintptr_t)changes[i].key;
+		key.mv_size = changes[i].size;
+		if (!changes[i].remove) {
+			err = mdb_cursor_put(cursor, &key, &value, flags);
+			if (err == MDB_KEYEXIST)
+				err = 0; /* with MDB_APPEND, the same key twice in a row */
+		} else {
+			err = mdb_cursor_get(cursor, &key, &value, MDB_SET);
+			if (err == 0)
+				err = mdb_cursor_del(cursor, 0);
+			else if (err == MDB_NOTFOUND)
+				err = 0;
+			value.mv_size = 0;
+			value.mv_data = NULL;
+		}
+	}
+	if (cursor != NULL)
+		mdb_cursor_close(cursor);
+	LZI_POINT("index.changed");
+	if (err != 0) {
+		mdb_txn_abort(txn);
+		return err;
+	}
+	err = mdb_txn_commit(txn);
+	LZI_POINT("index.committed");
+	return err;
+}
+
+/* What an error leaves in the environment: a full map is widened; after a panic only a new one will do. */
+static int recover(struct lzi_index *index, int err)
+{
+	MDB_envinfo info;
+
+	if (err == MDB_MAP_FULL && mdb_env_info(index->env, &info) == 0)
+		return mdb_env_set_mapsize(index->env, info.me_mapsize * 2);
+	if (err == MDB_PANIC) {
+		lzi_index_close(index);
+		return open_env(index, MAP_FIRST);
+	}
+	return err;
+}
+
+int lzi_index_apply(struct lzi_index *index, const struct lzi_index_change *changes, size_t count)
+{
+	int tries, err = 0;
+
+	for (tries = 0; tries < 8; tries++) {
+		err = apply_once(index, changes, count);
+		if (err == 0 || recover(index, err) != 0)
+			break;
+	}
+	return failed(err, "apply changes");
+}
+
+int lzi_index_clear(struct lzi_index *index)
+{
+	MDB_txn *txn;
+	int err = begin(index, &txn);
+
+	if (err == 0) {
+		err = mdb_drop(txn, index->dbi, 0);
+		if (err == 0)
+			err = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+	}
+	return failed(err, "clear");
+}
+
+static int seek(MDB_cursor *cursor, const void *from, size_t from_size, int reverse, MDB_val *key)
+{
+	MDB_val value;
+	int err;
+
+	if (from == NULL)
+		return mdb_cursor_get(cursor, key, &value, reverse ? MDB_LAST : MDB_FIRST);
+	key->mv_data = (void *)(uintptr_t)from;
+	key->mv_size = from_size;
+	err = mdb_cursor_get(cursor, key, &value, MDB_SET_RANGE);
+	if (!reverse)
+		return err;
+	if (err == MDB_NOTFOUND)
+		return mdb_cursor_get(cursor, key, &value, MDB_LAST);
+	if (err == 0 && lzi_key_compare(key->mv_data, key->mv_size, from, from_size) > 0)
+		err = mdb_cursor_get(cursor, key, &value, MDB_PREV);
+	return err;
+}
+
+int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max, lzi_index_fn fn,
+                   void *arg, int *ret_more)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_val key, value;
+	size_t n = 0;
+	int err = begin_read(index);
+
+	if (err != 0)
+		return failed(err, "begin reading");
+	*ret_more = 0;
+	err = mdb_cursor_open(index->reader, index->dbi, &cursor);
+	if (err == 0)
+		err = seek(cursor, from, from_size, reverse, &key);
+	while (err == 0) {
+		if (n++ == max || fn(key.mv_data, key.mv_size, arg) != 0) {
+			*ret_more = 1;
+			break;
+		}
+		err = mdb_cursor_get(cursor, &key, &value, reverse ? MDB_PREV : MDB_NEXT);
+	}
+	if (cursor != NULL)
+		mdb_cursor_close(cursor);
+	mdb_txn_reset(index->reader);
+	return err == MDB_NOTFOUND ? LATZ_OK : failed(err, "read");
+}
+
+int lzi_index_count(struct lzi_index *index, uint64_t *ret_count)
+{
+	MDB_stat stat;
+	int err = begin_read(index);
+
+	if (err == 0) {
+		err = mdb_stat(index->reader, index->dbi, &stat);
+		mdb_txn_reset(index->reader);
+	}
+	if (err == 0)
+		*ret_count = stat.ms_entries;
+	return failed(err, "count");
+}
+
+/* Punches the pages one freelist record names, neighbours together. The list: a count, then pages downwards. */
+static int punch_list(int fd, const MDB_val *list)
+{
+	const size_t *page = list->mv_data;
+	size_t i, j, n = list->mv_size / sizeof *page;
+	int rc = LATZ_OK;
+
+	if (n == 0 || page[0] > n - 1)
+		return lzi_error(LATZ_CORRUPT, "index: a list of free pages is damaged");
+	n = page[0];
+	page++;
+	for (i = 0; i < n && rc == LATZ_OK; i = j) {
+		for (j = i + 1; j < n && page[j] + 1 == page[j - 1]; j++)
+			;
+		rc = lzi_file_punch(fd, page[j - 1] * (uint64_t)LZI_PAGE, (j - i) * (uint64_t)LZI_PAGE);
+	}
+	return rc;
+}
+
+int lzi_index_trim(struct lzi_index *index)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_envinfo info;
+	MDB_val key, value;
+	MDB_stat stat;
+	int fd, err, rc = LATZ_OK;
+
+	if (mdb_env_info(index->env, &info) != 0 || mdb_env_get_fd(index->env, &fd) != 0)
+		return lzi_error(LATZ_IO, "index: no file");
+	if (info.me_last_txnid == lzi_load_relaxed(&index->shared->index_trimmed))
+		return LATZ_OK;
+	err = begin_read(index);
+	if (err == 0)
+		err = mdb_stat(index->reader, index->dbi, &stat);
+	if (err == 0 && (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages + 16) * LZI_PAGE * 5 / 4 <
+	                    lzi_file_blocks(fd)) {
+		/* Database 0 is the freelist. No transaction is under way, so nobody reads the pages it names. */
+		err = mdb_cursor_open(index->reader, 0, &cursor);
+		while (err == 0 && rc == LATZ_OK) {
+			err = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+			if (err == 0)
+				rc = punch_list(fd, &value);
+			LZI_POINT("index.trimmed");
+		}
+		if (cursor != NULL)
+			mdb_cursor_close(cursor);
+	}
+	mdb_txn_reset(index->reader);
+	if (rc == LATZ_OK)
+		lzi_store_relaxed(&index->shared->index_trimmed, (uint64_t)info.me_last_txnid);
+	return err == 0 || err == MDB_NOTFOUND ? rc : failed(err, "trim");
+}
