@@ -1,0 +1,48 @@
+/*
+ * Private to api/: handles, and the checks every call begins with.
+ */
+#ifndef LZI_API_API_H
+#define LZI_API_API_H
+
+#include <latzero/latzero.h>
+
+#include "base/error.h"
+#include "format/heap.h"
+#include "store/store.h"
+
+struct latz_pool {
+	struct lzi_store *store; /* replaced in a forked child, on first use */
+	int readonly;
+	unsigned scans; /* open ones; atomic */
+};
+
+struct latz_scan {
+	struct latz_pool *pool;
+	struct lzi_scan *scan;
+	struct lzi_store *store; /* that it was opened on: a forked child's differs */
+};
+
+static inline int lzi_api_key(latz_slice key)
+{
+	if (lzi_unlikely(key.data == NULL || key.size == 0))
+		return lzi_error(LATZ_INVALID, "key is empty");
+	if (lzi_unlikely(key.size > LZI_KEY_MAX))
+		return lzi_error(LATZ_TOOBIG, "key of %zu bytes; the limit is %u", key.size, LZI_KEY_MAX);
+	return LATZ_OK;
+}
+
+static inline int lzi_api_call(struct latz_pool *pool, struct lzi_call *call)
+{
+	if (lzi_unlikely(pool == NULL))
+		return lzi_error(LATZ_INVALID, "pool is NULL");
+	return lzi_store_call(&pool->store, call);
+}
+
+static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
+{
+	if (lzi_unlikely(pool != NULL && pool->readonly))
+		return lzi_error(LATZ_READONLY, "the handle was opened with LATZ_READONLY");
+	return lzi_api_call(pool, call);
+}
+
+#endif

@@ -1,0 +1,298 @@
+/*
+ * Public calls on keys and values.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "api/api.h"
+
+/* How many bytes a value of the type must have; -1: any number. */
+static int type_size(latz_type type)
+{
+	switch (type) {
+	case LATZ_INT:
+	case LATZ_FLOAT:
+		return 8;
+	case LATZ_BOOL:
+		return 1;
+	case LATZ_NULL:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static int check_value(latz_slice value, latz_type type)
+{
+	if (lzi_unlikely(value.size > LZI_VALUE_MAX))
+		return lzi_error(LATZ_TOOBIG, "value of %zu bytes; the limit is 4 GiB - 1", value.size);
+	if (lzi_unlikely(value.data == NULL && value.size > 0))
+		return lzi_error(LATZ_INVALID, "value.data is NULL");
+	if (lzi_likely(type == LATZ_BYTES))
+		return LATZ_OK;
+	if ((unsigned)type > LATZ_PICKLE && ((unsigned)type < LATZ_USER || (unsigned)type > LATZ_USER + 63))
+		return lzi_error(LATZ_INVALID, "type %d is none", (int)type);
+	if (type_size(type) >= 0 && (size_t)type_size(type) != value.size)
+		return lzi_error(LATZ_TYPE, "a value of type %d has %d bytes, not %zu", (int)type, type_size(type), value.size);
+	if (type == LATZ_BOOL && *(const uint8_t *)value.data > 1)
+		return lzi_error(LATZ_TYPE, "a LATZ_BOOL is 0 or 1");
+	return LATZ_OK;
+}
+
+static int check_set_options(const latz_set_options *options)
+{
+	const unsigned known =
+		LATZ_IF_ABSENT | LATZ_IF_PRESENT | LATZ_IF_VERSION | LATZ_IF_CHANGED | LATZ_KEEP_TTL | LATZ_DURABLE;
+
+	if (options->size < sizeof(latz_set_options))
+		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_set_options)", options->size);
+	if (options->flags & ~known)
+		return lzi_error(LATZ_INVALID, "options.flags has unknown bits 0x%x", options->flags & ~known);
+	if (options->flags & LATZ_IF_ABSENT && options->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION))
+		return lzi_error(LATZ_INVALID, "LATZ_IF_ABSENT excludes LATZ_IF_PRESENT and LATZ_IF_VERSION");
+	if (options->ttl_ms < -1)
+		return lzi_error(LATZ_INVALID, "ttl_ms is negative");
+	if (options->flags & LATZ_KEEP_TTL && options->ttl_ms != 0)
+		return lzi_error(LATZ_INVALID, "LATZ_KEEP_TTL excludes a ttl_ms");
+	if (options->flags & LATZ_DURABLE)
+		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: persistence is not in this release");
+	return LATZ_OK;
+}
+
+/* A century: far beyond any use, and now + ttl can't wrap. */
+#define TTL_MAX_MS 3155760000000ll
+
+static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
+{
+	if (ttl_ms == 0)
+		ttl_ms = lzi_store_ttl(call->store);
+	return ttl_ms > TTL_MAX_MS ? TTL_MAX_MS : ttl_ms;
+}
+
+static void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
+{
+	write->kind = LZI_WRITE_SET;
+	write->key = key;
+	write->value = value;
+	write->flags = options == NULL ? 0 : options->flags;
+	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
+	write->ttl_ms = options == NULL ? 0 : options->ttl_ms;
+	write->if_version = options == NULL ? 0 : options->if_version;
+}
+
+int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options)
+{
+	struct lzi_write write;
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (lzi_likely(rc == LATZ_OK) && options != NULL)
+		rc = check_set_options(options);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = check_value(value, options == NULL ? LATZ_BYTES : options->type);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_api_write(pool, &call);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	fill(&write, key, value, options);
+	write.ttl_ms = ttl_of(&call, write.ttl_ms);
+	rc = lzi_store_write(&call, &write);
+	if (rc == LATZ_OK && options != NULL && options->version != NULL)
+		*options->version = write.version;
+	return rc;
+}
+
+int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (lzi_unlikely(value == NULL))
+		return lzi_error(LATZ_INVALID, "value is NULL");
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_api_call(pool, &call);
+	return lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc;
+}
+
+int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (value == NULL)
+		return lzi_error(LATZ_INVALID, "value is NULL");
+	if (rc == LATZ_OK)
+		rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_get(&call, key, version, value) : rc;
+}
+
+int latz_exists(latz_pool *pool, latz_slice key)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (rc == LATZ_OK)
+		rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_get(&call, key, 0, NULL) : rc;
+}
+
+int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (view == NULL)
+		return lzi_error(LATZ_INVALID, "view is NULL");
+	if (rc == LATZ_OK)
+		rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_borrow(&call, key, view) : rc;
+}
+
+int latz_release(latz_view *view)
+{
+	if (view == NULL)
+		return lzi_error(LATZ_INVALID, "view is NULL");
+	return lzi_view_release(view);
+}
+
+int latz_delete(latz_pool *pool, latz_slice key)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_DELETE, .key = key };
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	return rc == LATZ_OK ? lzi_store_write(&call, &write) : rc;
+}
+
+int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key };
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (ttl_ms < -1)
+		return lzi_error(LATZ_INVALID, "ttl_ms is negative");
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	if (rc != LATZ_OK)
+		return rc;
+	write.ttl_ms = ttl_of(&call, ttl_ms);
+	return lzi_store_write(&call, &write);
+}
+
+int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_INCREMENT, .key = key, .type = LATZ_INT, .by = by };
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	if (rc != LATZ_OK)
+		return rc;
+	write.ttl_ms = ttl_of(&call, 0);
+	rc = lzi_store_write(&call, &write);
+	if (rc == LATZ_OK && result != NULL)
+		*result = write.sum;
+	return rc;
+}
+
+int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_size)
+{
+	struct lzi_call call;
+	size_t size;
+	int rc = lzi_api_key(key);
+
+	if (rc == LATZ_OK)
+		rc = check_value(tail, LATZ_BYTES);
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	if (rc == LATZ_OK)
+		rc = lzi_store_append(&call, key, tail, &size);
+	if (rc == LATZ_OK && new_size != NULL)
+		*new_size = size;
+	return rc;
+}
+
+int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (old == NULL)
+		return lzi_error(LATZ_INVALID, "old is NULL");
+	if (rc == LATZ_OK)
+		rc = check_value(value, LATZ_BYTES);
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	return rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc;
+}
+
+int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
+{
+	struct lzi_call call;
+	size_t i;
+	int rc;
+
+	if (n > 0 && (keys == NULL || values == NULL || results == NULL))
+		return lzi_error(LATZ_INVALID, "keys, values or results is NULL");
+	rc = lzi_api_call(pool, &call);
+	if (rc != LATZ_OK)
+		return rc;
+	for (i = 0; i < n; i++)
+		results[i] = lzi_api_key(keys[i]);
+	lzi_store_mget(&call, keys, n, values, results);
+	return LATZ_OK;
+}
+
+int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options)
+{
+	struct lzi_call call;
+	size_t i;
+	int rc;
+
+	if (n > 0 && items == NULL)
+		return lzi_error(LATZ_INVALID, "items is NULL");
+	rc = options == NULL ? LATZ_OK : check_set_options(options);
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		rc = lzi_api_key(items[i].key);
+		if (rc == LATZ_OK)
+			rc = check_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		struct lzi_write write;
+
+		lzi_store_ahead(&call, items, n, i);
+		fill(&write, items[i].key, items[i].value, options);
+		write.ttl_ms = ttl_of(&call, write.ttl_ms);
+		rc = lzi_store_write(&call, &write);
+		if (rc == LATZ_OK && options != NULL && options->version != NULL)
+			*options->version = write.version;
+	}
+	return rc;
+}
+
+int latz_clear(latz_pool *pool)
+{
+	struct lzi_call call;
+	int rc = lzi_api_write(pool, &call);
+
+	return rc == LATZ_OK ? lzi_store_clear(&call) : rc;
+}
+
+int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
+{
+	struct lzi_call call;
+	int rc = lzi_api_key(key);
+
+	if (info == NULL || info->size < sizeof info->size)
+		return lzi_error(LATZ_INVALID, "info is NULL, or its size is not set");
+	if (rc == LATZ_OK)
+		rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_key_stat(&call, key, info) : rc;
+}

@@ -1,0 +1,204 @@
+/*
+ * Public calls on pools: arguments are checked here, the work is the store's.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "store/store.h"
+
+latz_slice latz_str(const char *z)
+{
+	latz_slice slice = { z, z == NULL ? 0 : strlen(z) };
+
+	return slice;
+}
+
+void latz_value_free(latz_value *value)
+{
+	if (value == NULL)
+		return;
+	free(value->data);
+	*value = (latz_value)LATZ_VALUE_INIT;
+}
+
+static int check_name(const char *name)
+{
+	if (name == NULL)
+		return lzi_error(LATZ_INVALID, "pool name is NULL");
+	if (!lzi_name_valid(name))
+		return lzi_error(LATZ_INVALID, "pool name must be 1 to 64 of A-Z a-z 0-9 . _ - and not start with a dot");
+	return LATZ_OK;
+}
+
+static int unsupported(const char *what)
+{
+	return lzi_error(LATZ_UNSUPPORTED, "%s is not in this release", what);
+}
+
+/* What this release does not do is refused, never ignored. */
+static int check_supported(const latz_options *options)
+{
+	if (options->max_bytes != 0 || options->max_entries != 0)
+		return unsupported("max_bytes and max_entries");
+	if (options->policy != LATZ_POLICY_DEFAULT && options->policy != LATZ_POLICY_NONE)
+		return unsupported("eviction");
+	if (options->idle_ttl_ms != 0)
+		return unsupported("idle_ttl_ms");
+	if (options->compress_min != 0 || options->compress_level != 0)
+		return unsupported("compression");
+	if (options->password != NULL || options->encrypt != 0)
+		return unsupported("encryption");
+	if (options->persist_dir != NULL || options->sync != LATZ_SYNC_NONE || options->sync_interval_ms != 0 ||
+	    options->checkpoint_bytes != 0 || options->snapshot_on_close != 0)
+		return unsupported("persistence");
+	return LATZ_OK;
+}
+
+/* Copies what the caller's struct has of the options; the rest is zero. */
+static int take_options(const latz_options *from, latz_options *to)
+{
+	static const latz_options defaults = LATZ_OPTIONS_INIT;
+	const unsigned known = LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+
+	memset(to, 0, sizeof *to);
+	if (from == NULL)
+		from = &defaults;
+	if (from->size < offsetof(latz_options, dir) || from->size > 4096)
+		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)", from->size);
+	memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
+	if (to->flags & ~known)
+		return lzi_error(LATZ_INVALID, "options.flags has unknown bits 0x%x", to->flags & ~known);
+	if (to->max_clients > 4096)
+		return lzi_error(LATZ_INVALID, "options.max_clients is %u; the limit is 4096", to->max_clients);
+	if (to->mode & ~0666u)
+		return lzi_error(LATZ_INVALID, "options.mode 0%o has bits other than read and write", to->mode);
+	if (to->mode != 0 && (to->mode & 0600) != 0600)
+		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
+	if (to->ttl_ms < -1)
+		return lzi_error(LATZ_INVALID, "options.ttl_ms is negative");
+	return check_supported(to);
+}
+
+int latz_open(const char *name, const latz_options *options, latz_pool **pool)
+{
+	latz_options taken;
+	latz_pool *handle;
+	int rc;
+
+	if (pool == NULL)
+		return lzi_error(LATZ_INVALID, "pool is NULL");
+	rc = check_name(name);
+	if (rc == LATZ_OK)
+		rc = take_options(options, &taken);
+	if (rc != LATZ_OK)
+		return rc;
+	handle = calloc(1, sizeof *handle);
+	if (handle == NULL)
+		return lzi_error(LATZ_NOMEM, "handle");
+	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
+	rc = lzi_store_open(name, &taken, &handle->store);
+	if (rc != LATZ_OK) {
+		free(handle);
+		return rc;
+	}
+	*pool = handle;
+	return LATZ_OK;
+}
+
+int latz_close(latz_pool *pool)
+{
+	if (pool == NULL)
+		return lzi_error(LATZ_INVALID, "pool is NULL");
+	if (lzi_load_acquire(&pool->scans) != 0)
+		return lzi_error(LATZ_BUSY, "%u scans are open", lzi_load_acquire(&pool->scans));
+	lzi_store_close(pool->store);
+	free(pool);
+	return LATZ_OK;
+}
+
+int latz_destroy(const char *name, const latz_options *options)
+{
+	latz_options taken;
+	int rc = check_name(name);
+
+	memset(&taken, 0, sizeof taken);
+	if (rc == LATZ_OK && options != NULL) {
+		if (options->size < offsetof(latz_options, dir))
+			return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)", options->size);
+		memcpy(&taken, options, options->size < sizeof taken ? options->size : sizeof taken);
+	}
+	return rc == LATZ_OK ? lzi_store_destroy(name, taken.dir) : rc;
+}
+
+int latz_list(const char *dir, latz_list_fn fn, void *arg)
+{
+	if (fn == NULL)
+		return lzi_error(LATZ_INVALID, "fn is NULL");
+	return lzi_store_list(dir, fn, arg);
+}
+
+int latz_sweep(const char *dir, unsigned *removed)
+{
+	unsigned n = 0;
+	int rc = lzi_store_sweep(dir, &n);
+
+	if (rc == LATZ_OK && removed != NULL)
+		*removed = n;
+	return rc;
+}
+
+int latz_stats(latz_pool *pool, latz_stats_t *stats)
+{
+	struct lzi_call call;
+	int rc;
+
+	if (stats == NULL || stats->size < offsetof(latz_stats_t, live_bytes))
+		return lzi_error(LATZ_INVALID, "stats is NULL, or its size is not set");
+	rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_stats(&call, stats) : rc;
+}
+
+int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
+{
+	struct lzi_call call;
+	int rc;
+
+	if (fn == NULL)
+		return lzi_error(LATZ_INVALID, "fn is NULL");
+	rc = lzi_api_call(pool, &call);
+	return rc == LATZ_OK ? lzi_store_clients(&call, fn, arg) : rc;
+}
+
+int latz_maintain(latz_pool *pool, unsigned budget_us)
+{
+	struct lzi_call call;
+	int rc = lzi_api_call(pool, &call);
+
+	return rc == LATZ_OK ? lzi_store_maintain(&call, budget_us) : rc;
+}
+
+int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
+{
+	struct lzi_call call;
+	int rc = lzi_api_call(pool, &call);
+
+	return rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc;
+}
+
+int latz_sync_now(latz_pool *pool)
+{
+	struct lzi_call call;
+	int rc = lzi_api_call(pool, &call);
+
+	return rc == LATZ_OK ? unsupported("persistence") : rc;
+}
+
+int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)
+{
+	if (pool == NULL || ns == NULL || sub == NULL)
+		return lzi_error(LATZ_INVALID, "pool, ns or sub is NULL");
+	return unsupported("namespaces");
+}

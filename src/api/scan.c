@@ -1,0 +1,76 @@
+/*
+ * Public calls for ordered iteration.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+
+static int check_slice(latz_slice slice, const char *what)
+{
+	if (slice.data == NULL && slice.size > 0)
+		return lzi_error(LATZ_INVALID, "%s.data is NULL", what);
+	return LATZ_OK;
+}
+
+int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan)
+{
+	latz_scan_options taken = LATZ_SCAN_OPTIONS_INIT;
+	struct lzi_call call;
+	latz_scan *handle;
+	int rc = LATZ_OK;
+
+	if (scan == NULL)
+		return lzi_error(LATZ_INVALID, "scan is NULL");
+	if (options != NULL && options->size < sizeof taken)
+		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)", options->size);
+	if (options != NULL)
+		taken = *options;
+	rc = check_slice(taken.prefix, "prefix");
+	if (rc == LATZ_OK)
+		rc = check_slice(taken.from, "from");
+	if (rc == LATZ_OK)
+		rc = check_slice(taken.to, "to");
+	if (rc == LATZ_OK)
+		rc = lzi_api_call(pool, &call);
+	if (rc != LATZ_OK)
+		return rc;
+	handle = calloc(1, sizeof *handle);
+	if (handle == NULL)
+		return lzi_error(LATZ_NOMEM, "scan");
+	rc = lzi_scan_open(&call, &taken, &handle->scan);
+	if (rc != LATZ_OK) {
+		free(handle);
+		return rc;
+	}
+	handle->pool = pool;
+	handle->store = call.store;
+	lzi_fetch_add(&pool->scans, 1u);
+	*scan = handle;
+	return LATZ_OK;
+}
+
+int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
+{
+	struct lzi_call call;
+	int rc;
+
+	if (scan == NULL || key == NULL)
+		return lzi_error(LATZ_INVALID, "scan or key is NULL");
+	rc = lzi_api_call(scan->pool, &call);
+	if (rc == LATZ_OK && call.store != scan->store)
+		rc = lzi_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
+	return rc == LATZ_OK ? lzi_scan_next(&call, scan->scan, key, value) : rc;
+}
+
+int latz_scan_close(latz_scan *scan)
+{
+	if (scan == NULL)
+		return lzi_error(LATZ_INVALID, "scan is NULL");
+	lzi_scan_close(scan->scan);
+	lzi_fetch_sub(&scan->pool->scans, 1u);
+	free(scan);
+	return LATZ_OK;
+}

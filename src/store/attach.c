@@ -1,0 +1,325 @@
+/*
+ * Attaching and detaching. See ARCHITECTURE's "Lifetime" in doc/architecture.md for the protocol:
+ *
+ * attach: open the control file; lock the life byte shared; then look whether the path still names this file and the
+ * pool is live, else start over. detach: unlock the life byte, try to lock it exclusively: whoever gets it is the last,
+ * and takes the files away. Two that leave at once both unlock before they try, so one of them succeeds.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/lifetime.h"
+
+/* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
+#define ATTEMPTS 5000
+
+int lzi_control_map(struct lzi_control *control, int fd)
+{
+	struct lzi_header header;
+	void *base;
+	int rc = lzi_file_read(fd, &header, sizeof header);
+	uint64_t size;
+
+	if (rc == LATZ_OK)
+		rc = lzi_file_size(fd, &size);
+	if (rc == LATZ_OK)
+		rc = lzi_header_validate(&header, size);
+	if (rc != LATZ_OK)
+		return rc;
+	/* Up to the thread slots it must have its blocks: a hole on a full disk can't be touched. */
+	base = lzi_os.mmap(NULL, header.file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return lzi_error(LATZ_NOMEM, "map the control file");
+	control->base = base;
+	control->header = base;
+	control->shared = (struct lzi_shared *)(void *)(control->base + LZI_PAGE);
+	control->fd = fd;
+	control->timeout_ms = 1000;
+	return LATZ_OK;
+}
+
+void lzi_control_unmap(struct lzi_control *control)
+{
+	if (control->base != NULL)
+		munmap(control->base, control->header->file_size);
+	control->base = NULL;
+}
+
+void lzi_opened_close(struct lzi_opened *opened)
+{
+	lzi_control_unmap(&opened->control);
+	lzi_file_close(opened->control.fd);
+	lzi_file_close(opened->poolfd);
+	opened->control.fd = opened->poolfd = -1;
+}
+
+int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
+{
+	struct lzi_opened opened = { -1, { .fd = -1 } };
+	int rc = lzi_dir_open_at(dirfd, name, &opened.poolfd);
+
+	if (rc == LATZ_OK) {
+		rc = lzi_file_open(opened.poolfd, "pool", 1, &opened.control.fd);
+		if (rc == LATZ_NOTFOUND)
+			rc = lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_control_map(&opened.control, opened.control.fd);
+	if (rc != LATZ_OK) {
+		lzi_opened_close(&opened);
+		return rc;
+	}
+	*ret_opened = opened;
+	return LATZ_OK;
+}
+
+/* Nobody is attached: the life byte is ours alone. 1 if the pool is to go. */
+static int is_leftover(const struct lzi_control *control)
+{
+	uint8_t boot_id[16];
+
+	lzi_boot_id(boot_id);
+	return (control->header->flags & LATZ_KEEP) == 0 || memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
+	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
+}
+
+int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, int *ret_alone)
+{
+	struct lzi_opened opened;
+	int rc = lzi_pool_peek(dirfd, name, &opened);
+
+	if (rc != LATZ_OK)
+		return rc;
+	*ret_alone = lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK;
+	if (*ret_alone && lzi_file_same(opened.poolfd, "pool", opened.control.fd) && is_leftover(&opened.control)) {
+		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+		lzi_opened_close(&opened);
+		return LATZ_BUSY;
+	}
+	LZI_POINT("attach.before_life");
+	rc = lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 0); /* or turns the exclusive lock into a shared one */
+	LZI_POINT("attach.life");
+	if (rc == LATZ_OK && (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
+	                      lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
+		rc = LATZ_BUSY;
+	if (rc != LATZ_OK) {
+		lzi_opened_close(&opened);
+		return rc;
+	}
+	*ret_opened = opened;
+	return LATZ_OK;
+}
+
+static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened, int *ret_alone)
+{
+	int attempt, rc = LATZ_BUSY;
+
+	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
+		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
+		if (rc == LATZ_OK && options->flags & LATZ_EXCLUSIVE) {
+			lzi_opened_close(ret_opened);
+			return lzi_error(LATZ_EXISTS, "pool %s exists", name);
+		}
+		if (rc == LATZ_NOTFOUND && options->flags & LATZ_CREATE) {
+			*ret_alone = 0;
+			rc = lzi_pool_create(dirfd, name, options, ret_opened);
+			if (rc == LATZ_EXISTS)
+				continue;
+		}
+		if (rc != LATZ_BUSY)
+			return rc == LATZ_NOTFOUND ? lzi_error(rc, "no pool %s", name) : rc;
+		lzi_sleep_us(1000);
+	}
+	return lzi_error(LATZ_TIMEOUT, "pool %s is being made or taken away by another process", name);
+}
+
+static int open_file(const struct lzi_opened *opened, const char *file, int *ret_fd)
+{
+	int rc = lzi_file_open(opened->poolfd, file, 1, ret_fd);
+
+	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no file %s", file) : rc;
+}
+
+/* The mechanisms, on an opened pool. */
+static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
+{
+	unsigned timeout_ms = store->control.timeout_ms;
+	int heap_fd = -1, dir_fd = -1, table_fd = -1, rc;
+
+	rc = open_file(opened, "table", &table_fd);
+	if (rc == LATZ_OK)
+		rc = open_file(opened, "heap", &heap_fd);
+	if (rc == LATZ_OK)
+		rc = open_file(opened, "extents", &dir_fd);
+	if (rc != LATZ_OK) {
+		lzi_file_close(table_fd);
+		lzi_file_close(heap_fd);
+		return rc;
+	}
+	lzi_index_init(&store->index, store->control.shared, store->poolfd, store->control.header->mode, timeout_ms);
+	lzi_table_env_make(store, &store->table.env);
+	rc = lzi_table_open(&store->table, store->control.shared, table_fd, timeout_ms, 1);
+	if (rc != LATZ_OK) {
+		lzi_file_close(heap_fd);
+		lzi_file_close(dir_fd);
+		return rc;
+	}
+	return lzi_heap_open(&store->heap, store->control.shared, heap_fd, dir_fd, timeout_ms, 1);
+}
+
+static struct lzi_store *store_new(const char *dir, const char *name, const latz_options *options)
+{
+	static uint64_t last_id;
+	struct lzi_store *store = calloc(1, sizeof *store);
+	pthread_condattr_t attr;
+
+	if (store == NULL)
+		return NULL;
+	store->dir = strdup(dir);
+	store->latency_get = calloc(1, sizeof *store->latency_get);
+	store->latency_set = calloc(1, sizeof *store->latency_set);
+	if (store->dir == NULL || store->latency_get == NULL || store->latency_set == NULL) {
+		free(store->dir);
+		free(store->latency_get);
+		free(store->latency_set);
+		free(store);
+		return NULL;
+	}
+	strncpy(store->name, name, sizeof store->name - 1);
+	store->id = lzi_fetch_add(&last_id, 1ull) + 1;
+	store->fork_count = lzi_fork_count;
+	store->flags = options->flags & (LATZ_NO_THREAD | LATZ_NO_GUARD);
+	store->refs = 1;
+	store->client = UINT32_MAX;
+	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
+	pthread_mutex_init(&store->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&store->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return store;
+}
+
+void lzi_store_free(struct lzi_store *store)
+{
+	lzi_control_unmap(&store->control);
+	pthread_mutex_destroy(&store->mutex);
+	pthread_cond_destroy(&store->wake);
+	free(store->latency_get);
+	free(store->latency_set);
+	free(store->dir);
+	free(store);
+}
+
+/* What comes after the control file is mapped and the life byte locked. */
+static int join(struct lzi_store *store, const struct lzi_opened *opened, int alone)
+{
+	static int reachable = -1;
+	struct lzi_call call;
+	int rc = open_parts(store, opened);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (reachable < 0)
+		reachable = lzi_barrier_register();
+	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client);
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("attach.client");
+	store->open = 1;
+	if (alone)
+		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+	rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
+		rc = lzi_janitor_start(store);
+	LZI_POINT("attach.done");
+	return rc;
+}
+
+/* Gives the pool's files up: the last one out takes them away. */
+static void part(struct lzi_store *store)
+{
+	int fd = store->control.fd;
+
+	if (store->client != UINT32_MAX)
+		lzi_client_release(&store->control, store->client);
+	LZI_POINT("detach.released");
+	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
+	LZI_POINT("detach.unlocked");
+	if (lzi_ofd_try(fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
+		if ((store->control.header->flags & LATZ_KEEP) == 0 && lzi_file_same(store->poolfd, "pool", fd))
+			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
+		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
+	}
+}
+
+void lzi_store_detach(struct lzi_store *store)
+{
+	int last;
+
+	lzi_janitor_stop(store);
+	if (store->open)
+		lzi_thread_leave(store);
+	lzi_index_close(&store->index);
+	lzi_table_close(&store->table);
+	lzi_heap_close(&store->heap);
+	part(store);
+	lzi_file_close(store->control.fd);
+	lzi_file_close(store->poolfd);
+	lzi_file_close(store->dirfd);
+	/* Threads that have used the store hold mutexes in the control file until they end: it stays mapped for them. */
+	pthread_mutex_lock(&store->mutex);
+	store->open = 0;
+	last = store->threads == 0;
+	pthread_mutex_unlock(&store->mutex);
+	if (last)
+		lzi_store_free(store);
+}
+
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store)
+{
+	struct lzi_opened opened = { -1, { .fd = -1 } };
+	struct lzi_store *store = store_new(dir, name, options);
+	int alone = 0, rc;
+
+	if (store == NULL)
+		return lzi_error(LATZ_NOMEM, "attachment");
+	rc = lzi_dir_open(dir, (options->flags & LATZ_CREATE) != 0, 0700, &store->dirfd);
+	if (rc == LATZ_OK)
+		rc = lzi_dir_lock(store->dirfd, 0, 1);
+	if (rc == LATZ_OK)
+		rc = open_or_create(store->dirfd, name, options, &opened, &alone);
+	if (rc == LATZ_OK && (opened.control.header->flags & LATZ_KEEP) == 0 && (options->flags & LATZ_NO_GUARD) == 0)
+		lzi_guard_ensure(store->dirfd, dir);
+	if (store->dirfd >= 0)
+		lzi_dir_unlock(store->dirfd);
+	if (rc != LATZ_OK) {
+		lzi_file_close(store->dirfd);
+		lzi_store_free(store);
+		return lzi_error_prefix(rc, "open %s in %s", name, dir);
+	}
+	store->control = opened.control;
+	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
+	store->poolfd = opened.poolfd;
+	rc = join(store, &opened, alone);
+	if (rc != LATZ_OK) {
+		lzi_store_detach(store);
+		return lzi_error_prefix(rc, "open %s in %s", name, dir);
+	}
+	*ret_store = store;
+	return LATZ_OK;
+}
+
+void lzi_store_check_files(struct lzi_store *store)
+{
+	if (lzi_file_same(store->poolfd, "pool", store->control.fd) || lzi_store_dead(store))
+		return;
+	lzi_store_release(lzi_control_state(&store->control), (uint32_t)LZI_STATE_DEAD);
+	lzi_log(LATZ_LOG_WARNING, "%s: the pool's files were deleted", store->name);
+}

@@ -1,0 +1,286 @@
+/*
+ * Cleaning: emptying the extents with the least live data by moving their live records, taking the keys of deleted ones
+ * out of the index, and freeing them; all under `maint`.
+ *
+ * An extent is freed only when no slot names a record in it (each was moved or is dead), no open scan may need one of
+ * its dead versions, no borrowed view holds it, and the index has walked it. A borrower announces its extent, passes a
+ * full barrier and looks at the slot again; we change the slot (a locked instruction) and then look at the
+ * announcements: one of us sees the other.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/changes.h"
+#include "store/store_int.h"
+
+/* A writer cleans by itself when so much of the heap is dead and the janitor has not come. */
+#define INLINE_DEAD_PERCENT 45u
+#define INLINE_BUDGET_NS 500000u
+/* Extents emptied before the index hears of it and they are freed, in one go. */
+#define GROUP 64u
+
+struct victim {
+	uint64_t extent, live;
+};
+
+struct cleaning {
+	struct lzi_call *call;
+	struct lzi_changes removals;
+	uint64_t pin_min, pin_max;
+	int kept; /* this extent holds something that must stay */
+};
+
+/* A deleted record may still be named by its slot, kept for scans that have ended since. */
+static int purge(struct cleaning *cleaning, struct lzi_record *record, uint64_t unit)
+{
+	struct lzi_call *call = cleaning->call;
+	struct lzi_store *store = call->store;
+	latz_slice key = { lzi_record_key(record), record->key_size };
+	uint64_t hash = lzi_store_hash(store, key.data, key.size), *slot;
+	struct lzi_record *found;
+	struct lzi_bucket *bucket;
+	int rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_write_find(store, bucket, key, hash, &slot, &found);
+	if (rc == LATZ_OK && lzi_slot_unit(lzi_load_relaxed(slot)) == unit) {
+		LZI_POINT("purge.slot");
+		lzi_store_release(slot, 0ull);
+		rc = LATZ_NOTFOUND;
+	}
+	lzi_table_unlock(call->actor, bucket);
+	/* Gone from the table, so it goes from the index. Who sets it again is indexed after us. */
+	if (rc == LATZ_NOTFOUND)
+		return lzi_changes_add(&cleaning->removals, store->control.header->hash_seed, key.data, key.size, 1);
+	return rc;
+}
+
+static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct cleaning *cleaning = arg;
+	struct lzi_call *call = cleaning->call;
+	uint64_t died = lzi_load_acquire(&record->died);
+	int rc;
+
+	if (died == 0) {
+		rc = lzi_move_record(call, &call->actor->clean_extent, unit, 0, 0);
+		if (rc == LATZ_OK) {
+			lzi_fetch_add_relaxed(&call->store->control.shared->cleaned_bytes, lzi_record_span_of(record));
+			return 0;
+		}
+		if (rc != LATZ_NOTFOUND)
+			return rc;
+		died = lzi_load_acquire(&record->died);
+		if (died == 0) {
+			/* No slot names it and nobody killed it: damage, which verify tells of. It can't be reached; let it go. */
+			lzi_log(LATZ_LOG_WARNING, "%s: record at heap offset %llu was in no slot", call->store->name,
+			        (unsigned long long)lzi_unit_offset(unit));
+			lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_SUPERSEDED);
+			return 0;
+		}
+	}
+	if (lzi_death_kind(died) != LZI_DEATH_MOVED && record->seq <= cleaning->pin_max &&
+	    lzi_death_seq(died) > cleaning->pin_min) {
+		cleaning->kept = 1;
+		return 0;
+	}
+	return lzi_death_kind(died) == LZI_DEATH_DELETED ? purge(cleaning, record, unit) : 0;
+}
+
+static int is_borrowed(struct lzi_store *store, uint64_t extent)
+{
+	uint32_t i, j;
+
+	lzi_fence_full();
+	for (i = 0; i < store->control.header->clients_max; i++) {
+		struct lzi_client *client = lzi_control_client(&store->control, i);
+
+		for (j = 0; j < LZI_HAZARDS; j++) {
+			if (lzi_load_acquire(&client->hazards[j]) == extent + 1)
+				return 1;
+		}
+	}
+	return 0;
+}
+
+/* Empties an extent. LATZ_OK: it may be freed. LATZ_BUSY: it must stay for now. */
+static int empty(struct cleaning *cleaning, uint64_t extent)
+{
+	struct lzi_store *store = cleaning->call->store;
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
+	uint64_t tail;
+	int rc;
+
+	if (lzi_heap_state(&store->heap, extent) != LZI_EXTENT_RUN) {
+		rc = lzi_heap_shut(&store->heap, extent);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	if (!lzi_extent_holds(store, extent, &tail) || lzi_load_relaxed(&meta->indexed) < tail)
+		return LATZ_BUSY;
+	cleaning->kept = 0;
+	cleaning->pin_max = lzi_load_acquire(&store->control.shared->pin_max);
+	cleaning->pin_min = lzi_load_acquire(&store->control.shared->pin_min);
+	rc = lzi_extent_walk(store, extent, 0, tail, clean_record, cleaning);
+	LZI_POINT("clean.emptied");
+	if (rc != LATZ_OK)
+		return rc;
+	return cleaning->kept || is_borrowed(store, extent) ? LATZ_BUSY : LATZ_OK;
+}
+
+/* The keys of deleted records leave the index, then their extents are free. */
+static int finish(struct cleaning *cleaning, const uint64_t *done, size_t count)
+{
+	struct lzi_store *store = cleaning->call->store;
+	size_t i;
+	int rc = lzi_changes_apply(store, &cleaning->removals);
+
+	if (rc == LATZ_NOSPC) {
+		/* No room even to take entries out. Space for values matters more: the index is made anew when it can be. */
+		lzi_store_relaxed(&store->control.shared->index_rebuild, 1u);
+		rc = LATZ_OK;
+	}
+	LZI_POINT("clean.unindexed");
+	for (i = 0; i < count && rc == LATZ_OK; i++)
+		rc = lzi_heap_free(&store->heap, done[i]);
+	lzi_changes_fini(&cleaning->removals);
+	return rc;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct victim *x = a, *y = b;
+
+	return (x->live > y->live) - (x->live < y->live);
+}
+
+/* Extents with dead data, least live first; used and dead: bytes of all records. */
+static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret_count, uint64_t *ret_used, uint64_t *ret_dead)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	struct victim *list;
+	size_t count = 0;
+	int rc = lzi_heap_view(&store->heap);
+
+	*ret_used = *ret_dead = 0;
+	if (rc != LATZ_OK)
+		return rc;
+	list = malloc((n + 1) * sizeof *list);
+	if (list == NULL)
+		return lzi_error(LATZ_NOMEM, "list of %llu extents", (unsigned long long)n);
+	for (e = 0; e < n; e++) {
+		uint64_t dead = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->dead);
+		enum lzi_extent_state state = lzi_heap_state(&store->heap, e);
+
+		if (!lzi_extent_holds(store, e, &tail))
+			continue;
+		*ret_used += tail;
+		*ret_dead += dead < tail ? dead : tail;
+		if (state == LZI_EXTENT_OPEN || dead == 0 || (state == LZI_EXTENT_RUN && dead < tail))
+			continue;
+		list[count].extent = e;
+		list[count++].live = dead < tail ? tail - dead : 0;
+	}
+	if (count > 1)
+		qsort(list, count, sizeof *list, compare);
+	*ret_list = list;
+	*ret_count = count;
+	return LATZ_OK;
+}
+
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more)
+{
+	struct cleaning cleaning = { call, { NULL, 0, 0, NULL, 0 }, 0, 0, 0 };
+	uint64_t done[GROUP], used = 0, dead = 0, freed = 0;
+	struct victim *list = NULL;
+	size_t count = 0, i, n = 0;
+	int rc = choose(call->store, &list, &count, &used, &dead);
+
+	*ret_more = 0;
+	for (i = 0; i < count && rc == LATZ_OK; i++) {
+		/* An extent all of whose records are dead costs nothing but the look. */
+		if (list[i].live > 0 && (dead - freed) * 100 <= (used - freed) * dead_percent)
+			break;
+		if (list[i].live > 0 && deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
+			*ret_more = 1;
+			break;
+		}
+		rc = empty(&cleaning, list[i].extent);
+		if (rc == LATZ_OK) {
+			done[n++] = list[i].extent;
+			freed += list[i].live < LZI_EXTENT ? LZI_EXTENT - list[i].live : 0;
+			freed = freed < dead ? freed : dead;
+		}
+		if (rc == LATZ_NOSPC && n > 0)
+			rc = LATZ_OK; /* what is empty already gives the room to go on with */
+		else if (rc == LATZ_BUSY)
+			rc = LATZ_OK;
+		else if (rc != LATZ_OK)
+			break;
+		if (n == GROUP || (n > 0 && call->store->control.shared->extents_free <= 1)) {
+			rc = finish(&cleaning, done, n);
+			n = 0;
+		}
+	}
+	if (n > 0) {
+		int last = finish(&cleaning, done, n);
+
+		rc = rc == LATZ_OK ? last : rc;
+	}
+	lzi_changes_fini(&cleaning.removals);
+	free(list);
+	return rc;
+}
+
+void lzi_clean_inline(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	uint64_t used, dead;
+	int more;
+
+	/* Looking costs with the size of the heap, so it is done the more seldom the larger the heap is. */
+	if (store->control.shared->extents_free > 1 ||
+	    lzi_fetch_add_relaxed(&store->refills, 1u) % (1 + store->control.shared->extents / 64) != 0)
+		return;
+	lzi_heap_account(store, &used, &dead);
+	if (used < 16 * (uint64_t)LZI_EXTENT || dead * 100 < used * INLINE_DEAD_PERCENT)
+		return;
+	if (lzi_maint_lock(store, 0) != LATZ_OK)
+		return;
+	if (lzi_catchup(store) == LATZ_OK || lzi_load_relaxed(&store->control.shared->index_rebuild))
+		(void)!lzi_clean(call, INLINE_DEAD_PERCENT, lzi_clock_mono_ns() + INLINE_BUDGET_NS, &more);
+	lzi_maint_unlock(store);
+}
+
+int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
+{
+	struct lzi_store *store = call->store;
+	uint64_t before;
+	int more, rc;
+
+	if (open == &call->actor->clean_extent)
+		return LATZ_NOSPC; /* we are in it */
+	rc = lzi_maint_lock(store, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	before = store->control.shared->extents_free + store->control.shared->extents_room;
+	rc = lzi_catchup(store);
+	if (rc == LATZ_NOSPC) {
+		/* The index can't take the new keys now. It is made anew later; what it has not seen need not keep extents. */
+		lzi_store_relaxed(&store->control.shared->index_rebuild, 1u);
+		lzi_skip_index(store);
+		rc = LATZ_OK;
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_clean(call, 2, 0, &more);
+	lzi_maint_unlock(store);
+	if (store->control.shared->extents_free + store->control.shared->extents_room > before)
+		return LATZ_OK;
+	return rc != LATZ_OK ? rc : LATZ_NOSPC;
+}

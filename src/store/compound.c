@@ -1,0 +1,157 @@
+/*
+ * Calls made of reads and conditional writes: append, swap, clear, the look-ahead of batches.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/store_int.h"
+
+/* Items a batch looks ahead: buckets far, records near. */
+#define AHEAD_BUCKET 8u
+#define AHEAD_RECORD 4u
+
+/* Writes what was made of `old` unless the key has changed since. LATZ_BUSY: it has. */
+static int write_if_same(struct lzi_call *call, struct lzi_write *write, const latz_value *old, int was_there)
+{
+	int rc;
+
+	write->kind = LZI_WRITE_SET;
+	write->flags |= was_there ? LATZ_IF_VERSION : LATZ_IF_ABSENT;
+	write->if_version = old->version;
+	rc = lzi_store_write(call, write);
+	return rc == LATZ_MISMATCH || rc == LATZ_EXISTS || rc == LATZ_NOTFOUND ? LATZ_BUSY : rc;
+}
+
+static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, latz_value *old, size_t *ret_size)
+{
+	struct lzi_write write = { .key = key, .type = LATZ_BYTES, .flags = 0 };
+	int rc = lzi_store_get(call, key, 0, old), was_there = rc == LATZ_OK;
+	size_t size;
+
+	if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+		return rc;
+	if (was_there && (old->type == LATZ_INT || old->type == LATZ_FLOAT || old->type == LATZ_BOOL || old->type == LATZ_NULL))
+		return lzi_error(LATZ_TYPE, "can't append to a value of type %d", (int)old->type);
+	size = was_there ? old->size : 0;
+	if (tail.size > LZI_VALUE_MAX - size)
+		return lzi_error(LATZ_TOOBIG, "value of %zu + %zu bytes; the limit is 4 GiB - 1", size, tail.size);
+	rc = lzi_value_grow(old, size, size + tail.size);
+	if (rc != LATZ_OK)
+		return rc;
+	if (tail.size > 0)
+		memcpy((uint8_t *)old->data + size, tail.data, tail.size);
+	write.value.data = old->data;
+	write.value.size = size + tail.size;
+	if (was_there) {
+		write.type = (uint8_t)old->type;
+		write.flags = LATZ_KEEP_TTL;
+		write.ttl_ms = -1;
+	} else {
+		write.ttl_ms = lzi_store_ttl(call->store);
+	}
+	*ret_size = size + tail.size;
+	return write_if_same(call, &write, old, was_there);
+}
+
+int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, size_t *ret_size)
+{
+	latz_value old = LATZ_VALUE_INIT;
+	int rc;
+
+	while ((rc = append_once(call, key, tail, &old, ret_size)) == LATZ_BUSY)
+		lzi_pause();
+	latz_value_free(&old);
+	return rc;
+}
+
+int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old)
+{
+	int rc, was_there;
+
+	do {
+		struct lzi_write write = { .key = key, .value = value, .type = LATZ_BYTES, .ttl_ms = ttl_ms };
+
+		rc = lzi_store_get(call, key, 0, old);
+		was_there = rc == LATZ_OK;
+		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+			return rc;
+		rc = write_if_same(call, &write, old, was_there);
+	} while (rc == LATZ_BUSY);
+	if (rc == LATZ_OK && !was_there) {
+		rc = lzi_value_reserve(old, 0);
+		if (rc == LATZ_OK)
+			((char *)old->data)[0] = '\0';
+		old->size = 0;
+		old->version = 0;
+		old->type = LATZ_BYTES;
+		old->ttl_ms = -1;
+	}
+	return rc;
+}
+
+/* The live record a slot names, by its key's copy: the key's own memory may go while we delete it. */
+static int clear_bucket(struct lzi_call *call, uint64_t number)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_bucket *head, *bucket;
+	uint8_t key[LZI_KEY_MAX];
+	unsigned i, hops;
+	size_t size;
+	int rc;
+
+	do {
+		size = 0;
+		rc = lzi_table_lock(&store->table, call->actor, call->index, number, &head);
+		if (rc != LATZ_OK)
+			return rc;
+		for (bucket = head, hops = 0; bucket != NULL && size == 0 && hops < LZI_CHAIN_MAX;
+		     bucket = lzi_table_next(&store->table, bucket), hops++) {
+			for (i = 0; i < LZI_SLOTS && size == 0; i++) {
+				uint64_t unit = lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i]));
+				const struct lzi_record *record = unit == 0 ? NULL : lzi_record_at(store, unit);
+
+				if (record != NULL && lzi_load_relaxed(&record->died) == 0) {
+					size = record->key_size;
+					memcpy(key, lzi_record_key(record), size);
+				}
+			}
+		}
+		lzi_table_unlock(call->actor, head);
+		if (size > 0) {
+			struct lzi_write write = { .kind = LZI_WRITE_DELETE, .key = { key, size } };
+
+			rc = lzi_store_write(call, &write);
+		}
+	} while (size > 0 && (rc == LATZ_OK || rc == LATZ_NOTFOUND));
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
+int lzi_store_clear(struct lzi_call *call)
+{
+	uint64_t number;
+	int rc = LATZ_OK;
+
+	/* A bucket that comes by a split meanwhile is visited too, or holds only what its parent's visit left. */
+	for (number = 0; number < lzi_load_acquire(&call->store->control.shared->buckets) && rc == LATZ_OK; number++)
+		rc = clear_bucket(call, number);
+	return rc;
+}
+
+void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at)
+{
+	size_t i;
+
+	if (at == 0) {
+		for (i = 0; i < AHEAD_BUCKET && i < n; i++)
+			lzi_read_prefetch_bucket(call->store, lzi_store_hash(call->store, items[i].key.data, items[i].key.size));
+	}
+	if (at + AHEAD_BUCKET < n)
+		lzi_read_prefetch_bucket(call->store, lzi_store_hash(call->store, items[at + AHEAD_BUCKET].key.data,
+		                                                     items[at + AHEAD_BUCKET].key.size));
+	if (at + AHEAD_RECORD < n)
+		lzi_read_prefetch_record(call->store, lzi_store_hash(call->store, items[at + AHEAD_RECORD].key.data,
+		                                                     items[at + AHEAD_RECORD].key.size));
+}

@@ -1,0 +1,136 @@
+/*
+ * Making a new pool: complete, under a name that nobody looks at, then renamed into place. Under a shared lock on the
+ * runtime directory, so that a sweeper, which takes it exclusively, knows that what it finds half-made is a dead maker's.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/lifetime.h"
+
+static int init_shared(struct lzi_control *control, int64_t ttl_ms)
+{
+	struct lzi_shared *shared = control->shared;
+	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
+		                              &shared->maint, &shared->index, &shared->janitor };
+	size_t i;
+	int rc = LATZ_OK;
+
+	(void)ttl_ms;
+	shared->clock = LZI_SEQ_STRIDE;
+	shared->pin_min = UINT64_MAX;
+	for (i = 0; i < sizeof mutexes / sizeof *mutexes && rc == LATZ_OK; i++)
+		rc = lzi_mutex_init(mutexes[i]);
+	return rc;
+}
+
+static int fill_header(struct lzi_header *header, const latz_options *options)
+{
+	int rc;
+
+	lzi_header_init(header, options->max_clients == 0 ? 256 : options->max_clients);
+	rc = lzi_random(header->pool_id, sizeof header->pool_id);
+	if (rc == LATZ_OK)
+		rc = lzi_random(&header->hash_seed, sizeof header->hash_seed);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_boot_id(header->boot_id);
+	header->created_mono_ms = lzi_clock_mono_ms();
+	header->created_wall_ms = lzi_clock_wall_ms();
+	header->flags = options->flags & LATZ_KEEP;
+	header->mode = options->mode == 0 ? 0600 : options->mode;
+	header->ttl_ms = options->ttl_ms > 0 ? options->ttl_ms : -1;
+	lzi_header_seal(header);
+	return LATZ_OK;
+}
+
+/* The control file: allocated up to the thread slots, which are allocated as they are used. */
+static int make_control(struct lzi_opened *opened, const latz_options *options)
+{
+	struct lzi_header header;
+	int rc = fill_header(&header, options);
+
+	if (rc == LATZ_OK)
+		rc = lzi_file_create(opened->poolfd, "pool", header.mode, &opened->control.fd);
+	if (rc == LATZ_OK)
+		rc = lzi_ofd_try(opened->control.fd, LZI_LOCK_LIFE, 0);
+	if (rc == LATZ_OK)
+		rc = lzi_file_allocate(opened->control.fd, 0, header.actors_offset);
+	if (rc == LATZ_OK)
+		rc = lzi_file_resize(opened->control.fd, header.file_size);
+	if (rc == LATZ_OK)
+		rc = lzi_file_write(opened->control.fd, &header, sizeof header);
+	LZI_POINT("create.header");
+	if (rc == LATZ_OK)
+		rc = lzi_control_map(&opened->control, opened->control.fd);
+	return rc == LATZ_OK ? init_shared(&opened->control, header.ttl_ms) : rc;
+}
+
+static int make_files(struct lzi_opened *opened, const latz_options *options)
+{
+	unsigned mode = options->mode == 0 ? 0600 : options->mode, dir_mode = lzi_dir_mode(mode);
+	struct lzi_index index;
+	int fd = -1, rc = make_control(opened, options);
+
+	if (rc == LATZ_OK)
+		rc = lzi_file_create(opened->poolfd, "table", mode, &fd);
+	if (rc == LATZ_OK) {
+		rc = lzi_table_create(fd, opened->control.shared);
+		lzi_file_close(fd);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_file_create(opened->poolfd, "heap", mode, &fd);
+	if (rc == LATZ_OK) {
+		lzi_file_close(fd);
+		rc = lzi_file_create(opened->poolfd, "extents", mode, &fd);
+	}
+	if (rc == LATZ_OK) {
+		lzi_file_close(fd);
+		rc = lzi_dir_make(opened->poolfd, "index", dir_mode);
+	}
+	LZI_POINT("create.files");
+	if (rc != LATZ_OK)
+		return rc;
+	/* Made now, so that a full disk is noticed here and not by the first scan. */
+	lzi_index_init(&index, opened->control.shared, opened->poolfd, mode, 1000);
+	rc = lzi_index_lock(&index);
+	if (rc == LATZ_OK)
+		lzi_index_unlock(&index);
+	lzi_index_close(&index);
+	LZI_POINT("create.index");
+	return rc;
+}
+
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened)
+{
+	struct lzi_opened opened = { -1, { .fd = -1 } };
+	unsigned mode = options->mode == 0 ? 0600 : options->mode;
+	char temporary[32];
+	uint64_t tag = 0;
+	int rc = lzi_random(&tag, sizeof tag);
+
+	snprintf(temporary, sizeof temporary, ".tmp-%016llx", (unsigned long long)tag);
+	if (rc == LATZ_OK)
+		rc = lzi_dir_make(dirfd, temporary, lzi_dir_mode(mode));
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("create.directory");
+	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
+	if (rc == LATZ_OK)
+		rc = make_files(&opened, options);
+	if (rc == LATZ_OK) {
+		LZI_POINT("create.before_rename");
+		rc = lzi_dir_rename(dirfd, temporary, name);
+		LZI_POINT("create.renamed");
+	}
+	if (rc != LATZ_OK) {
+		lzi_opened_close(&opened);
+		lzi_dir_remove(dirfd, temporary);
+		return rc;
+	}
+	*ret_opened = opened;
+	return LATZ_OK;
+}

@@ -1,0 +1,125 @@
+/*
+ * The janitor: a thread of one attached process that keeps the pool in shape. Every process that allows it runs the
+ * thread; the one that holds the `janitor` mutex works, the others look now and then whether it has come free (a robust
+ * mutex: the kernel passes it on when the holder dies) and whether the pool's files are still there.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/store_int.h"
+
+#define TICK_BUSY_MS 10
+#define TICK_IDLE_MS 100
+#define TICK_IDLE_MAX_MS 800
+#define TICK_OTHER_MS 400
+#define BUDGET_US 5000u
+/* Between batches of the index: the larger they are the more keys share a page. */
+#define INDEX_EVERY_MS 100
+#define FILES_EVERY_MS 500
+
+/* Waits; 1 when told to stop. */
+static int sleep_ms(struct lzi_store *store, int ms)
+{
+	struct timespec until;
+	int stop;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)ms * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&store->mutex);
+	if (!store->janitor_stops)
+		pthread_cond_timedwait(&store->wake, &store->mutex, &until);
+	stop = store->janitor_stops;
+	pthread_mutex_unlock(&store->mutex);
+	return stop;
+}
+
+/* One round of work. How long to sleep after it. */
+static int work(struct lzi_store *store, uint64_t *last, int tick)
+{
+	struct lzi_call call;
+	uint64_t clock;
+	int rc = lzi_thread_find(store, &call);
+
+	if (rc != LATZ_OK)
+		return TICK_IDLE_MAX_MS;
+	rc = lzi_store_maintain(&call, BUDGET_US);
+	if (rc != LATZ_OK && rc != LATZ_BUSY && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
+		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), latz_error_detail());
+	/* More to do, or writers at work: soon again. */
+	clock = store->control.shared->extents - store->control.shared->extents_free + store->control.shared->extent_hint;
+	if (rc == LATZ_BUSY)
+		return 1;
+	if (clock != *last) {
+		*last = clock;
+		return TICK_BUSY_MS;
+	}
+	return tick < TICK_IDLE_MS ? TICK_IDLE_MS : tick * 2 > TICK_IDLE_MAX_MS ? TICK_IDLE_MAX_MS : tick * 2;
+}
+
+static void *run(void *arg)
+{
+	struct lzi_store *store = arg;
+	struct lzi_mutex *seat = &store->control.shared->janitor;
+	int64_t files_due = 0, now;
+	uint64_t last = 0;
+	int tick = TICK_BUSY_MS, seated = 0;
+
+	while (!sleep_ms(store, tick)) {
+		now = lzi_clock_mono_ms();
+		if (now >= files_due) {
+			files_due = now + FILES_EVERY_MS;
+			lzi_store_check_files(store);
+		}
+		if (lzi_store_dead(store)) {
+			tick = TICK_OTHER_MS;
+			continue;
+		}
+		if (!seated && lzi_mutex_lock(seat, 0, "janitor") >= 0) {
+			LZI_POINT("janitor.seated");
+			seated = 1;
+			lzi_store_relaxed(&store->is_janitor, 1);
+		}
+		tick = seated ? work(store, &last, tick) : TICK_OTHER_MS;
+	}
+	if (seated) {
+		lzi_store_relaxed(&store->is_janitor, 0);
+		lzi_mutex_unlock(seat);
+	}
+	return NULL;
+}
+
+int lzi_janitor_start(struct lzi_store *store)
+{
+	sigset_t all, old;
+	int err;
+
+	/* The application's signals are for its own threads. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&store->janitor, NULL, run, store);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err != 0)
+		return lzi_error_sys(err, "start the janitor thread");
+	store->janitor_runs = 1;
+	return LATZ_OK;
+}
+
+void lzi_janitor_stop(struct lzi_store *store)
+{
+	if (!store->janitor_runs)
+		return;
+	pthread_mutex_lock(&store->mutex);
+	store->janitor_stops = 1;
+	pthread_cond_signal(&store->wake);
+	pthread_mutex_unlock(&store->mutex);
+	pthread_join(store->janitor, NULL);
+	store->janitor_runs = 0;
+}

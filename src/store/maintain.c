@@ -1,0 +1,371 @@
+/*
+ * Maintenance, all under the `maint` mutex: expiry, leftovers of deletes, recounting after a death, giving memory back.
+ * Nothing breaks if none of it is ever done; the pool only stays larger than it need be.
+ */
+#include "config.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/store_int.h"
+
+/* The janitor cleans when so much of the heap is dead. */
+#define DEAD_PERCENT 25u
+/* Free extents kept with their blocks: a few, and a sixteenth of those in use. */
+#define KEEP_FREE 4u
+#define KEEP_SHIFT 4
+#define PUNCH_MAX 1024u
+#define READER_WAIT_US 5000u
+
+int lzi_maint_lock(struct lzi_store *store, int wait)
+{
+	int rc = lzi_mutex_lock(&store->control.shared->maint, wait ? store->control.timeout_ms : 0, "maintenance");
+
+	if (rc == LZI_OWNER_DIED) {
+		lzi_store_release(&store->control.shared->recount, 1u);
+		rc = lzi_heap_view(&store->heap);
+		if (rc == LATZ_OK)
+			rc = lzi_heap_unpark_all(&store->heap);
+		if (rc != LATZ_OK)
+			lzi_maint_unlock(store);
+	}
+	return rc;
+}
+
+void lzi_maint_unlock(struct lzi_store *store)
+{
+	lzi_mutex_unlock(&store->control.shared->maint);
+}
+
+int64_t lzi_store_keys(const struct lzi_store *store)
+{
+	uint32_t i, n = lzi_control_actors(&store->control);
+	int64_t keys = lzi_load_relaxed(&store->control.shared->base_keys);
+
+	for (i = 0; i < n; i++)
+		keys += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
+	return keys;
+}
+
+void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+
+	*ret_used = *ret_dead = 0;
+	if (lzi_heap_view(&store->heap) != LATZ_OK)
+		return;
+	for (e = 0; e < n; e++) {
+		if (!lzi_extent_holds(store, e, &tail))
+			continue;
+		dead = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->dead);
+		*ret_used += tail;
+		*ret_dead += dead < tail ? dead : tail;
+	}
+}
+
+/* ---- Expiry ---- */
+
+struct expiring {
+	struct lzi_call *call;
+	int64_t now_ms, next_ms;
+};
+
+static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct expiring *expiring = arg;
+	struct lzi_write write = { .kind = LZI_WRITE_EXPIRE, .key = { lzi_record_key(record), record->key_size } };
+	int64_t expiry;
+	int rc;
+
+	(void)unit;
+	if ((record->flags & LZI_RECORD_EXT) == 0 || lzi_load_relaxed(&record->died) != 0)
+		return 0;
+	expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+	if (expiry == 0)
+		return 0;
+	if (expiry > expiring->now_ms) {
+		if (expiring->next_ms == 0 || expiry < expiring->next_ms)
+			expiring->next_ms = expiry;
+		return 0;
+	}
+	rc = lzi_store_write(expiring->call, &write);
+	return rc == LATZ_OK || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH ? 0 : rc;
+}
+
+int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+{
+	struct lzi_store *store = call->store;
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	struct expiring expiring = { call, lzi_clock_mono_ms(), 0 };
+	int rc = lzi_heap_view(&store->heap);
+
+	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
+		int64_t due = lzi_load_relaxed(&meta->expiry_min);
+
+		if (due == 0 || due > expiring.now_ms || !lzi_extent_holds(store, e, &tail))
+			continue;
+		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
+			*ret_more = 1;
+			break;
+		}
+		/* Cleared before looking: a deadline noted meanwhile is not lost. */
+		if (!lzi_cas_acquire(&meta->expiry_min, &due, (int64_t)0))
+			continue;
+		expiring.next_ms = 0;
+		rc = lzi_extent_walk(store, e, 0, tail, expire_record, &expiring);
+		LZI_POINT("expire.walked");
+		lzi_expiry_note(store, lzi_unit_of(e * LZI_EXTENT), rc == LATZ_OK ? expiring.next_ms : expiring.now_ms);
+	}
+	return rc;
+}
+
+/* ---- Deleted records still in their slots ---- */
+
+/* Clears a bucket's slots whose records are dead and needed by no scan. Returns how many must stay. */
+static int purge_bucket(struct lzi_store *store, struct lzi_bucket *bucket)
+{
+	int stay = 0;
+	unsigned i, hops;
+
+	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+			const struct lzi_record *record = lzi_slot_unit(word) == 0 ? NULL : lzi_record_at(store, lzi_slot_unit(word));
+
+			if (record == NULL || lzi_death_kind(lzi_load_relaxed(&record->died)) != LZI_DEATH_DELETED)
+				continue;
+			if (lzi_record_needed(store, record))
+				stay++;
+			else
+				lzi_store_release(&bucket->slot[i], 0ull);
+		}
+	}
+	return stay;
+}
+
+int lzi_purge_zombies(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	uint64_t number;
+	int stay = 0, rc = LATZ_OK;
+
+	if (lzi_load_relaxed(&shared->zombies) == 0 || lzi_load_acquire(&shared->pin_max) != 0)
+		return LATZ_OK;
+	lzi_store_relaxed(&shared->zombies, 0u);
+	/* Buckets that come by splits meanwhile get their slots from ones not yet visited, or already clean. */
+	for (number = 0; number < lzi_load_acquire(&shared->buckets) && rc == LATZ_OK; number++) {
+		struct lzi_bucket *bucket;
+
+		rc = lzi_table_lock(&store->table, call->actor, call->index, number, &bucket);
+		if (rc == LATZ_OK) {
+			stay += purge_bucket(store, bucket);
+			lzi_table_unlock(call->actor, bucket);
+		}
+	}
+	if (stay > 0 || rc != LATZ_OK)
+		lzi_store_relaxed(&shared->zombies, 1u);
+	return rc;
+}
+
+/* ---- Recounting ---- */
+
+struct count {
+	uint64_t dead, live_records;
+};
+
+static int count_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct count *count = arg;
+
+	(void)unit;
+	if (lzi_load_relaxed(&record->died) != 0)
+		count->dead += lzi_record_span_of(record);
+	else
+		count->live_records++;
+	return 0;
+}
+
+/* A sum that changes whenever a thread other than ours begins or ends a call; odd ones are inside one. */
+static uint64_t activity(const struct lzi_call *call, int *ret_busy)
+{
+	uint32_t i, n = lzi_control_actors(&call->store->control);
+	uint64_t sum = 0, op;
+
+	lzi_fence_full();
+	*ret_busy = 0;
+	for (i = 0; i < n; i++) {
+		if (i == call->index)
+			continue;
+		op = lzi_load_acquire(&lzi_control_actor(&call->store->control, i)->op);
+		sum += op;
+		*ret_busy |= (int)(op & 1);
+	}
+	lzi_fence_full();
+	return sum;
+}
+
+int lzi_recount(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	uint64_t n = lzi_load_acquire(&shared->extents), e, tail, before, first;
+	struct count count, all = { 0, 0 };
+	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
+	int64_t keys;
+
+	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
+		return rc;
+	lzi_store_relaxed(&shared->recount, 0u);
+	first = activity(call, &busy);
+	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		if (!lzi_extent_holds(store, e, &tail))
+			continue;
+		before = activity(call, &busy);
+		count.dead = count.live_records = 0;
+		rc = lzi_extent_walk(store, e, 0, tail, count_record, &count);
+		if (!busy && activity(call, &busy) == before)
+			lzi_store_relaxed(&lzi_heap_meta(&store->heap, e)->dead, count.dead);
+		else
+			missed = 1; /* somebody may have changed it under our eyes */
+		all.live_records += count.live_records;
+	}
+	keys = lzi_store_keys(store);
+	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != (int64_t)all.live_records)
+		lzi_store_relaxed(&shared->base_keys, shared->base_keys + (int64_t)all.live_records - keys);
+	if (rc != LATZ_OK || missed || activity(call, &busy) != first)
+		lzi_store_relaxed(&shared->recount, 1u);
+	return rc;
+}
+
+/* ---- Giving memory back ---- */
+
+/* Whether every attached process can be reached by the barrier. */
+static int all_reachable(struct lzi_store *store)
+{
+	uint32_t i;
+
+	for (i = 0; i < store->control.header->clients_max; i++) {
+		const struct lzi_client *client = lzi_control_client(&store->control, i);
+
+		if (lzi_load_acquire(&client->state) != 0 && (client->flags & LZI_CLIENT_MEMBARRIER) == 0 &&
+		    lzi_client_alive(&store->control, i, store->client))
+			return 0;
+	}
+	return 1;
+}
+
+/* Waits until every thread that was inside a call has left it. The barrier makes up for the fence that
+ * lzi_call_begin() does not have: after it, who is inside is seen to be, or sees that the extents are parked. */
+static int readers_gone(struct lzi_store *store, const struct lzi_actor *self)
+{
+	uint32_t i, n = lzi_control_actors(&store->control);
+	unsigned waited = 0;
+
+	if (lzi_barrier_all() != LATZ_OK)
+		return 0;
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+		uint64_t op = lzi_load_acquire(&actor->op);
+
+		while (actor != self && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
+			if (waited >= READER_WAIT_US)
+				return 0; /* stopped, perhaps: another time */
+			lzi_sleep_us(50);
+			waited += 50;
+		}
+	}
+	return 1;
+}
+
+int lzi_give_back(struct lzi_call *call, int *ret_more)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	uint64_t list[PUNCH_MAX], in_use, keep;
+	size_t count;
+	int rc;
+
+	in_use = shared->extents - shared->extents_free - shared->extents_hole;
+	keep = KEEP_FREE + (in_use >> KEEP_SHIFT);
+	if (shared->extents_free <= keep + keep / 4 || !all_reachable(store))
+		return LATZ_OK;
+	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
+	if (rc != LATZ_OK || count == 0)
+		return rc;
+	if (!readers_gone(store, call->actor)) {
+		lzi_heap_unpark(&store->heap, list, count);
+		return LATZ_OK;
+	}
+	LZI_POINT("punch.quiet");
+	rc = lzi_heap_punch(&store->heap, list, count);
+	*ret_more |= count == PUNCH_MAX;
+	return rc;
+}
+
+/* ---- All of it ---- */
+
+static int trim_index(struct lzi_store *store)
+{
+	int rc = lzi_index_lock(&store->index);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_index_trim(&store->index);
+	lzi_index_unlock(&store->index);
+	return rc;
+}
+
+static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+{
+	struct lzi_store *store = call->store;
+	uint64_t lag;
+	int rc, index_rc;
+
+	index_rc = lzi_catchup_lag(store, &lag);
+	if (index_rc == LATZ_OK && (lag > 0 || lzi_load_relaxed(&store->control.shared->index_rebuild)))
+		index_rc = lzi_catchup(store);
+	rc = lzi_expire(call, deadline_ns, ret_more);
+	if (rc == LATZ_OK)
+		rc = lzi_purge_zombies(call);
+	if (rc == LATZ_OK)
+		rc = lzi_recount(call);
+	/* Without room for the index extents can't be cleaned, but for those it has seen. */
+	if (rc == LATZ_OK)
+		rc = lzi_clean(call, DEAD_PERCENT, deadline_ns, ret_more);
+	if (rc == LATZ_OK)
+		rc = lzi_give_back(call, ret_more);
+	if (rc == LATZ_OK && index_rc == LATZ_OK)
+		index_rc = trim_index(store);
+	return rc != LATZ_OK ? rc : index_rc;
+}
+
+int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
+{
+	struct lzi_store *store = call->store;
+	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
+	int more = 0, rounds, rc;
+
+	(void)lzi_client_reap(&store->control, store->client);
+	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+	if (rc < 0)
+		return rc;
+	rc = lzi_maint_lock(store, budget_us == 0);
+	if (rc != LATZ_OK)
+		return rc;
+	for (rounds = 0; rounds < 64; rounds++) {
+		more = 0;
+		rc = maintain_locked(call, deadline, &more);
+		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline))
+			break;
+	}
+	if (budget_us == 0 && call->actor->clean_extent != 0) {
+		uint64_t extent = call->actor->clean_extent - 1;
+
+		lzi_store_relaxed(&call->actor->clean_extent, 0u);
+		lzi_heap_leave(&store->heap, extent);
+	}
+	lzi_maint_unlock(store);
+	return rc != LATZ_OK ? rc : more ? LATZ_BUSY : LATZ_OK;
+}

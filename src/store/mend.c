@@ -1,0 +1,203 @@
+/*
+ * What a dead thread left undone. Every step can be repeated: a reaper may die too. The bucket it held tells by its
+ * slots whether the write had happened; then the rest of the write is done, else nothing was.
+ */
+#include "config.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/store_int.h"
+
+/* The slot in a chain that names a record. */
+static uint64_t *slot_of(struct lzi_store *store, struct lzi_bucket *bucket, uint64_t unit)
+{
+	unsigned i, hops;
+
+	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			if (lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i])) == unit && unit != 0)
+				return &bucket->slot[i];
+		}
+	}
+	return NULL;
+}
+
+static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket, enum lzi_death kind)
+{
+	struct lzi_record *record, *old;
+
+	if (slot_of(store, bucket, actor->record_new) == NULL)
+		return; /* it never happened */
+	record = lzi_record_at(store, actor->record_new);
+	old = actor->record_old == 0 ? NULL : lzi_record_at(store, actor->record_old);
+	if (record == NULL)
+		return;
+	if (old != NULL)
+		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
+	LZI_POINT("mend.old_dead");
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	lzi_append_done(store, actor->record_new, record);
+}
+
+static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+{
+	uint64_t *slot = slot_of(store, bucket, actor->record_old);
+	struct lzi_record *old;
+
+	if (slot == NULL) { /* cleared: it was dead before that */
+		lzi_store_relaxed(&actor->keys, actor->keys_after);
+		return;
+	}
+	old = lzi_record_at(store, actor->record_old);
+	if (old == NULL || lzi_load_relaxed(&old->died) == 0)
+		return; /* it never happened */
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (lzi_record_needed(store, old))
+		lzi_store_relaxed(&store->control.shared->zombies, 1u);
+	else
+		lzi_store_release(slot, 0ull);
+}
+
+static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
+{
+	uint64_t at = lzi_load_acquire(&actor->bucket);
+	struct lzi_bucket *bucket;
+	int rc;
+
+	if (at == 0)
+		return LATZ_OK;
+	bucket = lzi_table_bucket(&store->table, (at - 1) / sizeof *bucket);
+	if (bucket == NULL) {
+		rc = lzi_table_view(&store->table);
+		bucket = lzi_table_bucket(&store->table, (at - 1) / sizeof *bucket);
+		if (rc != LATZ_OK || bucket == NULL)
+			return rc != LATZ_OK ? rc : lzi_error(LATZ_CORRUPT, "a dead thread names a bucket past the table");
+	}
+	if (lzi_load_acquire(&bucket->header) >> LZI_OWNER_SHIFT != index + 1)
+		return LATZ_OK; /* not yet locked, or unlocked already */
+	rc = lzi_heap_view(&store->heap);
+	if (rc == LATZ_OK)
+		rc = lzi_table_mend(&store->table, actor, index, bucket);
+	if (rc != LATZ_OK)
+		return rc;
+	switch (lzi_load_relaxed(&actor->kind)) {
+	case LZI_INTENT_WRITE:
+		mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED);
+		break;
+	case LZI_INTENT_MOVE:
+		mend_write(store, actor, bucket, LZI_DEATH_MOVED);
+		break;
+	case LZI_INTENT_DELETE:
+		mend_delete(store, actor, bucket);
+		break;
+	default:
+		break;
+	}
+	LZI_POINT("mend.before_unlock");
+	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_table_unlock(actor, bucket);
+	return LATZ_OK;
+}
+
+/* Extents the dead thread had open, or runs it had taken and not published. */
+static int mend_extents(struct lzi_store *store, uint32_t index)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e;
+	int rc = lzi_heap_view(&store->heap);
+
+	for (e = 0; rc == LATZ_OK && e < n; e++) {
+		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
+		uint32_t owner = index + 1;
+
+		if (lzi_load_acquire(&meta->owner) != index + 1)
+			continue;
+		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_OPEN)
+			lzi_heap_leave(&store->heap, e);
+		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN)
+			rc = lzi_heap_free(&store->heap, e);
+		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
+			LZI_POINT("mend.disowned");
+		LZI_POINT("mend.extent");
+	}
+	return rc;
+}
+
+int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *arg)
+{
+	struct lzi_store *store = arg;
+	int rc = mend_bucket(store, actor, index);
+
+	if (rc == LATZ_OK)
+		rc = mend_extents(store, index);
+	if (rc != LATZ_OK) {
+		lzi_log(LATZ_LOG_WARNING, "%s: cleaning up after a dead thread: %s", store->name, latz_error_detail());
+		return rc;
+	}
+	lzi_store_release(&store->control.shared->recount, 1u);
+	lzi_log(LATZ_LOG_INFO, "%s: cleaned up after a thread that died", store->name);
+	return LATZ_OK;
+}
+
+static struct lzi_bucket *env_overflow(void *arg, uint64_t link)
+{
+	struct lzi_store *store = arg;
+	struct lzi_bucket *bucket = lzi_heap_overflow(&store->heap, link);
+
+	if (lzi_unlikely(bucket == NULL) && lzi_heap_view(&store->heap) == LATZ_OK)
+		bucket = lzi_heap_overflow(&store->heap, link);
+	/* Past what is allocated, memory can't even be looked at. */
+	if ((link - 1) * sizeof *bucket >= lzi_load_acquire(&store->control.shared->extents) * LZI_EXTENT)
+		return NULL;
+	return bucket;
+}
+
+static int env_overflow_take(void *arg, uint32_t actor, uint64_t *note, uint64_t *ret_link)
+{
+	return lzi_heap_overflow_take(&((struct lzi_store *)arg)->heap, actor, note, ret_link);
+}
+
+static int env_overflow_free(void *arg, uint64_t link, uint32_t loose_of)
+{
+	return lzi_heap_overflow_free(&((struct lzi_store *)arg)->heap, link, loose_of);
+}
+
+static int env_hash_of(void *arg, uint64_t unit, uint64_t *ret_hash)
+{
+	struct lzi_store *store = arg;
+	const struct lzi_record *record = lzi_record_at(store, unit);
+
+	if (record == NULL)
+		return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu", (unsigned long long)lzi_unit_offset(unit));
+	*ret_hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
+	return LATZ_OK;
+}
+
+static int env_owner_dead(void *arg, uint32_t actor)
+{
+	struct lzi_store *store = arg;
+
+	if (actor >= lzi_control_actors(&store->control))
+		return lzi_error(LATZ_CORRUPT, "a bucket's lock names thread slot %u, which does not exist", actor);
+	return lzi_actor_reap(&store->control, actor, lzi_mend_actor, store);
+}
+
+static uint32_t env_owner_pid(void *arg, uint32_t actor)
+{
+	struct lzi_store *store = arg;
+
+	if (actor >= lzi_control_actors(&store->control))
+		return 0;
+	return lzi_load_relaxed(&lzi_control_actor(&store->control, actor)->alive.holder_pid);
+}
+
+void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env)
+{
+	env->overflow = env_overflow;
+	env->overflow_take = env_overflow_take;
+	env->overflow_free = env_overflow_free;
+	env->hash_of = env_hash_of;
+	env->owner_dead = env_owner_dead;
+	env->owner_pid = env_owner_pid;
+	env->arg = store;
+}

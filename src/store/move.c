@@ -1,0 +1,105 @@
+/*
+ * Moving a record: cleaning does it to empty an extent, touch to give a record room for a deadline. The copy keeps its
+ * seq and its link to older versions, so neither readers nor scans see a difference.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/store_int.h"
+
+/* Fills the draft with a copy of what `head` says stands at `from`. */
+static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, const struct lzi_record *from, int64_t expiry)
+{
+	uint64_t old_size = lzi_record_head(head->flags & LZI_RECORD_EXT), new_size = lzi_record_head(draft->ext);
+	struct lzi_record *copy = draft->record;
+
+	memcpy(copy, head, LZI_RECORD_HEAD);
+	copy->died = 0;
+	copy->flags = (head->flags & (uint8_t)~LZI_RECORD_INSERT) | (draft->ext ? LZI_RECORD_EXT : 0);
+	if (draft->ext) {
+		memset((uint8_t *)copy + LZI_RECORD_HEAD, 0, new_size - LZI_RECORD_HEAD);
+		if (head->flags & LZI_RECORD_EXT)
+			memcpy(lzi_record_ext(copy), lzi_record_ext(from), sizeof(struct lzi_record_ext));
+		else
+			lzi_record_ext(copy)->expiry = expiry;
+	}
+	memcpy((uint8_t *)copy + new_size, (const uint8_t *)from + old_size, (size_t)head->key_size + head->value_size);
+}
+
+/* Copies the record, which may be reused under our eyes, and makes sure that the copy is one. */
+static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, const struct lzi_record *record,
+                      struct lzi_draft *draft, int64_t expiry)
+{
+	uint64_t offset = lzi_unit_offset(unit);
+	uint64_t room = lzi_heap_room(&call->store->heap, offset, *lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT));
+	struct lzi_record head, *copy;
+	uint32_t crc;
+	int rc;
+
+	memset(&head, 0, sizeof head);
+	memcpy(&head, record, LZI_RECORD_HEAD);
+	if (lzi_record_span_of(&head) > room || head.key_size == 0)
+		return LATZ_NOTFOUND;
+	draft->ext = draft->ext || head.flags & LZI_RECORD_EXT;
+	draft->span = lzi_record_span(head.key_size, head.value_size, draft->ext);
+	rc = lzi_draft_room(call, open, draft);
+	if (rc != LATZ_OK)
+		return rc;
+	copy_record(draft, &head, record, expiry);
+	copy = draft->record;
+	crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, head.flags,
+	                                                    lzi_record_key(copy), lzi_record_value(copy));
+	if (crc != head.crc) {
+		lzi_append_abandon(call->store, draft->offset, draft->span);
+		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match", (unsigned long long)offset);
+	}
+	if (copy->flags != (head.flags & (uint8_t)~LZI_RECORD_INSERT)) /* the EXT flag is in the checksum */
+		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, copy->flags,
+		                                                          lzi_record_key(copy), lzi_record_value(copy));
+	return LATZ_OK;
+}
+
+int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_record *record = lzi_record_at(store, unit), *found;
+	struct lzi_draft draft = { NULL, 0, 0, add_ext };
+	struct lzi_bucket *bucket;
+	latz_slice key;
+	uint64_t hash, *slot;
+	int rc;
+
+	if (record == NULL)
+		return LATZ_NOTFOUND;
+	rc = draft_copy(call, open, unit, record, &draft, expiry);
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("move.drafted");
+	key.data = lzi_record_key(draft.record);
+	key.size = draft.record->key_size;
+	hash = lzi_store_hash(store, key.data, key.size);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc == LATZ_OK) {
+		rc = lzi_write_find(store, bucket, key, hash, &slot, &found);
+		if (rc == LATZ_OK &&
+		    (found != record || lzi_load_relaxed(&record->died) != 0 || record->seq != draft.record->seq))
+			rc = LATZ_NOTFOUND;
+		if (rc == LATZ_OK) {
+			if (record->flags & LZI_RECORD_INSERT)
+				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original */
+			if (record->flags & LZI_RECORD_EXT) /* a touch since the copy was made */
+				lzi_record_ext(draft.record)->expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+			if (draft.ext)
+				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
+			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)), draft.record, record, 0,
+			            LZI_INTENT_MOVE);
+		}
+		lzi_table_unlock(call->actor, bucket);
+	}
+	if (rc != LATZ_OK)
+		lzi_append_abandon(store, draft.offset, draft.span);
+	return rc;
+}

@@ -1,0 +1,520 @@
+/*
+ * Point reads. They take no lock, wait for nobody and write nothing that others read in a hurry.
+ *
+ * A read: (1) number of buckets; (2) slot; (3) its extent's word (generation); (4) slot and number of buckets again:
+ * unchanged, so at this moment the record was published and its extent was of that generation: from here on its bytes
+ * are immutable as long as the generation stays; (5) key, value copied; (6) the word again: same generation, so what
+ * was copied is the record. The read takes effect at (4). A miss counts only if neither the number of buckets nor the
+ * bucket's version has changed since (1) (table.h, T.2).
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/store_int.h"
+
+/* Slow parts, out of line. */
+
+static LZI_COLD int view_wider(struct lzi_store *store)
+{
+	int rc = lzi_table_view(&store->table);
+
+	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
+}
+
+/* A record whose key is another one: the same tag by chance, or damage? */
+static LZI_NOINLINE int check_other(const struct lzi_found *found)
+{
+	const struct lzi_record *record = found->record;
+	int rc;
+
+	if (found->room < LZI_RECORD_HEAD)
+		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
+	rc = lzi_record_validate(record, found->room);
+	if (rc == LATZ_OK || !lzi_found_valid(found))
+		return LATZ_OK;
+	return lzi_error_prefix(rc, "record at heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
+}
+
+/* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_CORRUPT. */
+static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t word, struct lzi_found *found)
+{
+	uint64_t unit = lzi_slot_unit(word), offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
+	const uint64_t *at = lzi_heap_word(&store->heap, extent);
+	const struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
+	int rc;
+
+	if (lzi_unlikely(at == NULL || record == NULL)) {
+		rc = view_wider(store);
+		if (rc != LATZ_OK)
+			return rc;
+		at = lzi_heap_word(&store->heap, extent);
+		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
+		if (at == NULL || record == NULL || extent >= lzi_load_acquire(&store->control.shared->extents))
+			return lzi_load_acquire(slot) != word ? LATZ_BUSY
+			                                      : lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu",
+			                                                  (unsigned long long)offset);
+	}
+	found->word_at = at;
+	found->word = lzi_load_acquire(at);
+	found->record = record;
+	found->unit = unit;
+	if (lzi_unlikely(lzi_load_acquire(slot) != word))
+		return LATZ_BUSY;
+	found->room = lzi_heap_room(&store->heap, offset, found->word);
+	return LATZ_OK;
+}
+
+static inline int key_is(const struct lzi_found *found, latz_slice key)
+{
+	const struct lzi_record *record = found->record;
+
+	uint64_t head = lzi_record_head(record->flags & LZI_RECORD_EXT);
+
+	return record->key_size == key.size && found->room >= head + key.size &&
+	       memcmp((const uint8_t *)record + head, key.data, key.size) == 0;
+}
+
+/* One pass. LATZ_BUSY: something moved, look again. */
+static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *found)
+{
+	const struct lzi_shared *shared = store->control.shared;
+	uint64_t n = lzi_load_acquire(&shared->buckets), number = lzi_bucket_of(hash, n), header;
+	const struct lzi_bucket *head = lzi_table_bucket(&store->table, number), *bucket;
+	unsigned i, hops;
+	int rc;
+
+	if (lzi_unlikely(head == NULL)) {
+		rc = view_wider(store);
+		return rc != LATZ_OK ? rc : LATZ_BUSY;
+	}
+	header = lzi_load_acquire(&head->header);
+	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			uint64_t word = lzi_load_acquire(&bucket->slot[i]);
+
+			if (lzi_likely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
+				continue;
+			rc = locate(store, &bucket->slot[i], word, found);
+			if (lzi_unlikely(rc != LATZ_OK))
+				return rc;
+			if (lzi_unlikely(lzi_load_acquire(&shared->buckets) != n &&
+			                 lzi_bucket_of(hash, lzi_load_acquire(&shared->buckets)) != number))
+				return LATZ_BUSY;
+			if (lzi_likely(key_is(found, key)))
+				return LATZ_OK;
+			if (!lzi_found_valid(found))
+				return LATZ_BUSY;
+			rc = check_other(found);
+			if (rc != LATZ_OK)
+				return rc;
+		}
+		bucket = lzi_table_next(&store->table, bucket);
+	}
+	lzi_fence_acquire();
+	if (lzi_bucket_of(hash, lzi_load_relaxed(&shared->buckets)) != number ||
+	    ((lzi_load_relaxed(&head->header) ^ header) & LZI_VERSION_MASK) != 0)
+		return LATZ_BUSY;
+	return LATZ_NOTFOUND;
+}
+
+int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found)
+{
+	int rc;
+
+	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY))
+		lzi_pause();
+	return rc;
+}
+
+int lzi_value_reserve(latz_value *value, size_t size)
+{
+	size_t capacity = size + 1;
+	void *data;
+
+	if (lzi_likely(value->capacity > size && value->data != NULL))
+		return LATZ_OK;
+	if (capacity < 64)
+		capacity = 64;
+	else if (capacity < 1u << 20)
+		capacity += capacity / 2;
+	/* Not realloc: the old bytes are not wanted. */
+	data = malloc(capacity);
+	if (data == NULL)
+		return lzi_error(LATZ_NOMEM, "value of %zu bytes", size);
+	free(value->data);
+	value->data = data;
+	value->capacity = capacity;
+	return LATZ_OK;
+}
+
+int lzi_value_grow(latz_value *value, size_t keep, size_t size)
+{
+	latz_value wider = LATZ_VALUE_INIT;
+	int rc;
+
+	if (value->capacity > size && value->data != NULL)
+		return LATZ_OK;
+	rc = lzi_value_reserve(&wider, size);
+	if (rc != LATZ_OK)
+		return rc;
+	if (keep > 0)
+		memcpy(wider.data, value->data, keep);
+	free(value->data);
+	value->data = wider.data;
+	value->capacity = wider.capacity;
+	return LATZ_OK;
+}
+
+static int64_t record_expiry(const struct lzi_record *record)
+{
+	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
+}
+
+/* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it, throws
+ * such a copy away. */
+#if defined(__SANITIZE_THREAD__)
+#define OPTIMISTIC __attribute__((no_sanitize("thread"), noinline))
+#else
+#define OPTIMISTIC
+#endif
+
+OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
+{
+#if defined(__SANITIZE_THREAD__)
+	/* memcpy is intercepted; a plain loop in an uninstrumented function is not. */
+	volatile uint8_t *t = to;
+	const volatile uint8_t *f = from;
+
+	while (size-- > 0)
+		*t++ = *f++;
+#else
+	memcpy(to, from, size);
+#endif
+}
+
+/* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
+static inline int take(const struct lzi_found *found, latz_slice key, latz_value *value)
+{
+	const struct lzi_record *record = found->record;
+	uint32_t size = record->value_size, crc = record->crc;
+	uint8_t type = record->type, flags = record->flags;
+	uint64_t seq = record->seq;
+	int rc;
+
+	if (lzi_unlikely(lzi_record_head(flags & LZI_RECORD_EXT) + key.size + size > found->room))
+		return lzi_found_valid(found) ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
+		                                          (unsigned long long)lzi_unit_offset(found->unit))
+		                              : LATZ_BUSY;
+	rc = lzi_value_reserve(value, size);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return lzi_found_valid(found) ? rc : LATZ_BUSY;
+	copy_bytes(value->data, (const uint8_t *)record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size, size);
+	if (lzi_unlikely(!lzi_found_valid(found)))
+		return LATZ_BUSY;
+	if (lzi_unlikely((lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, value->data) ^
+	                  lzi_record_crc_seq(seq)) != crc))
+		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
+		                 (unsigned long long)lzi_unit_offset(found->unit));
+	((char *)value->data)[size] = '\0';
+	value->size = size;
+	value->type = (latz_type)type;
+	value->version = seq;
+	return LATZ_OK;
+}
+
+/* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. */
+static inline int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+{
+	uint64_t died = lzi_load_relaxed(&found->record->died);
+
+	*ret_expiry = 0;
+	if (lzi_unlikely(died != 0)) {
+		if (!lzi_death_valid(died))
+			return lzi_found_valid(found) ? lzi_error(LATZ_CORRUPT, "death mark of the record at heap offset %llu is damaged",
+			                                          (unsigned long long)lzi_unit_offset(found->unit))
+			                              : LATZ_BUSY;
+		/* Superseded or moved since we read its slot: as of then it was the value. */
+		if (lzi_death_kind(died) == LZI_DEATH_DELETED)
+			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
+	}
+	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) && (*ret_expiry = record_expiry(found->record)) != 0) {
+		*ret_now = lzi_clock_mono_ms();
+		if (*ret_expiry <= *ret_now)
+			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
+	}
+	return LATZ_OK;
+}
+
+static inline int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
+{
+	struct lzi_found found;
+	int64_t now = 0, expiry;
+	uint64_t seq;
+	int rc = find_once(store, key, hash, &found);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = present(&found, &now, &expiry);
+	if (rc != LATZ_OK)
+		return rc;
+	if (lzi_unlikely(value == NULL || unless != 0)) {
+		seq = found.record->seq;
+		if (!lzi_found_valid(&found))
+			return LATZ_BUSY;
+		if (value == NULL)
+			return LATZ_OK;
+		if (seq == unless)
+			return LATZ_MISMATCH;
+	}
+	rc = take(&found, key, value);
+	if (lzi_likely(rc == LATZ_OK))
+		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	return rc;
+}
+
+int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+{
+	struct lzi_actor *actor = call->actor;
+	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
+	int rc;
+
+	lzi_call_begin(call);
+	while (lzi_unlikely((rc = get_once(call->store, key, hash, if_changed_from, value)) == LATZ_BUSY))
+		lzi_pause();
+	lzi_bump_relaxed(&actor->gets, 1ull);
+	if (lzi_likely(rc == LATZ_OK))
+		lzi_bump_relaxed(&actor->hits, 1ull);
+	lzi_call_end(call);
+	return rc;
+}
+
+void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
+{
+	const struct lzi_bucket *bucket =
+		lzi_table_bucket(&store->table, lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets)));
+
+	if (bucket != NULL)
+		lzi_prefetch(bucket);
+}
+
+void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
+{
+	const struct lzi_bucket *bucket =
+		lzi_table_bucket(&store->table, lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets)));
+	unsigned i;
+
+	if (bucket == NULL)
+		return;
+	for (i = 0; i < LZI_SLOTS; i++) {
+		uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+		const uint8_t *record;
+
+		if ((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0)
+			continue;
+		record = lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(word)), 192);
+		if (record != NULL) {
+			lzi_prefetch(record);
+			lzi_prefetch(record + 64);
+			lzi_prefetch(record + 128);
+		}
+		return;
+	}
+}
+
+/* Enough to keep the memory busy, few enough that the lines are still there when their turn comes. */
+#define GROUP 24
+
+void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results)
+{
+	uint64_t hash[GROUP], hits = 0;
+	size_t at, i, m;
+
+	for (at = 0; at < n; at += m) {
+		m = n - at < GROUP ? n - at : GROUP;
+		lzi_call_begin(call);
+		for (i = 0; i < m; i++) {
+			if (results[at + i] != LATZ_OK)
+				continue;
+			hash[i] = lzi_store_hash(call->store, keys[at + i].data, keys[at + i].size);
+			lzi_read_prefetch_bucket(call->store, hash[i]);
+		}
+		for (i = 0; i < m; i++) {
+			if (results[at + i] == LATZ_OK)
+				lzi_read_prefetch_record(call->store, hash[i]);
+		}
+		for (i = 0; i < m; i++) {
+			int rc;
+
+			if (results[at + i] != LATZ_OK)
+				continue;
+			while ((rc = get_once(call->store, keys[at + i], hash[i], 0, &values[at + i])) == LATZ_BUSY)
+				lzi_pause();
+			results[at + i] = rc;
+			hits += rc == LATZ_OK;
+		}
+		lzi_call_end(call);
+	}
+	lzi_bump_relaxed(&call->actor->gets, n);
+	lzi_bump_relaxed(&call->actor->hits, hits);
+}
+
+int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
+{
+	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
+	struct lzi_found found;
+	latz_key_info out;
+	int64_t now = 0, expiry;
+	int rc;
+
+	lzi_call_begin(call);
+	do {
+		rc = lzi_read_find(call->store, key, hash, &found);
+		if (rc == LATZ_OK)
+			rc = present(&found, &now, &expiry);
+		if (rc != LATZ_OK)
+			continue;
+		out.value_size = found.record->value_size;
+		out.record_bytes = lzi_record_span_of(found.record);
+		out.address = lzi_unit_offset(found.unit);
+		out.version = found.record->seq;
+		out.hash = hash;
+		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
+		out.type = (latz_type)found.record->type;
+		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
+	} while (rc == LATZ_BUSY);
+	lzi_call_end(call);
+	if (rc == LATZ_OK) {
+		out.size = info->size < sizeof out ? info->size : sizeof out;
+		memcpy(info, &out, out.size);
+	}
+	return rc;
+}
+
+/* Follows the chain of versions to the newest at or below seq. A pinned seq keeps what it needs from being reused, so
+ * beyond the slot's own record no generation need be checked: the first one is, by the caller. */
+static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t seq, int64_t now_ms)
+{
+	uint64_t died, prev;
+	unsigned hops;
+
+	for (hops = 0; found->record->seq > seq; hops++) {
+		if ((found->record->flags & LZI_RECORD_HAS_PREV) == 0)
+			return LATZ_NOTFOUND;
+		prev = lzi_record_ext(found->record)->prev;
+		if (!lzi_found_valid(found))
+			return LATZ_BUSY;
+		if (lzi_record_at(store, prev) == NULL || hops > 1u << 30)
+			return lzi_error(LATZ_CORRUPT, "version link of the record at heap offset %llu is damaged",
+			                 (unsigned long long)lzi_unit_offset(found->unit));
+		found->unit = prev;
+		found->record = lzi_heap_at(&store->heap, lzi_unit_offset(prev), LZI_RECORD_HEAD);
+		found->word_at = lzi_heap_word(&store->heap, lzi_unit_offset(prev) >> LZI_EXTENT_SHIFT);
+		found->word = lzi_load_acquire(found->word_at);
+		found->room = lzi_heap_room(&store->heap, lzi_unit_offset(prev), found->word);
+	}
+	died = lzi_load_acquire(&found->record->died);
+	if (lzi_death_kind(died) == LZI_DEATH_DELETED && lzi_death_seq(died) <= seq)
+		return LATZ_NOTFOUND;
+	if (record_expiry(found->record) != 0 && record_expiry(found->record) <= now_ms)
+		return LATZ_NOTFOUND;
+	return LATZ_OK;
+}
+
+int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
+                latz_value *value)
+{
+	struct lzi_found found;
+	int64_t expiry;
+	int rc;
+
+	do {
+		rc = lzi_read_find(store, key, hash, &found);
+		if (rc == LATZ_OK) {
+			rc = version_at(store, &found, seq, now_ms);
+			if (rc == LATZ_NOTFOUND && !lzi_found_valid(&found))
+				rc = LATZ_BUSY;
+		}
+		if (rc != LATZ_OK || value == NULL)
+			continue;
+		expiry = record_expiry(found.record);
+		if (keys_only) {
+			value->type = (latz_type)found.record->type;
+			value->version = found.record->seq;
+			value->size = 0;
+			rc = lzi_value_reserve(value, 0);
+			if (rc == LATZ_OK)
+				((char *)value->data)[0] = '\0';
+			if (!lzi_found_valid(&found))
+				rc = LATZ_BUSY;
+		} else {
+			rc = take(&found, key, value);
+		}
+		value->ttl_ms = expiry == 0 ? -1 : expiry - now_ms;
+	} while (rc == LATZ_BUSY);
+	return rc;
+}
+
+/* Copies the key of a slot's record if it is the entry's. LATZ_BUSY: look again; LATZ_NOTFOUND: it is another. */
+static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, latz_value *key)
+{
+	uint16_t size = found->record->key_size;
+	uint64_t head = lzi_record_head(found->record->flags & LZI_RECORD_EXT);
+	int rc;
+
+	if (head + size > found->room)
+		return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
+	rc = lzi_value_reserve(key, size);
+	if (rc != LATZ_OK)
+		return rc;
+	copy_bytes(key->data, (const uint8_t *)found->record + head, size);
+	key->size = size;
+	if (!lzi_found_valid(found))
+		return LATZ_BUSY;
+	return lzi_entry_matches(entry, store->control.header->hash_seed, key->data, size) ? LATZ_OK : LATZ_NOTFOUND;
+}
+
+static int entry_key_once(struct lzi_store *store, const void *entry, latz_value *key)
+{
+	uint64_t hash = lzi_entry_hash(entry), n = lzi_load_acquire(&store->control.shared->buckets), header;
+	const struct lzi_bucket *head = lzi_table_bucket(&store->table, lzi_bucket_of(hash, n)), *bucket;
+	struct lzi_found found;
+	unsigned i, hops;
+	int rc;
+
+	if (head == NULL) {
+		rc = view_wider(store);
+		return rc != LATZ_OK ? rc : LATZ_BUSY;
+	}
+	header = lzi_load_acquire(&head->header);
+	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
+	     bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			uint64_t word = lzi_load_acquire(&bucket->slot[i]);
+
+			if ((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0)
+				continue;
+			rc = locate(store, &bucket->slot[i], word, &found);
+			if (rc == LATZ_OK)
+				rc = entry_key(store, &found, entry, key);
+			if (rc != LATZ_NOTFOUND)
+				return rc;
+		}
+	}
+	lzi_fence_acquire();
+	if (lzi_load_relaxed(&store->control.shared->buckets) != n ||
+	    ((lzi_load_relaxed(&head->header) ^ header) & LZI_VERSION_MASK) != 0)
+		return LATZ_BUSY;
+	return LATZ_NOTFOUND;
+}
+
+int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+{
+	int rc;
+
+	while ((rc = entry_key_once(store, entry, key)) == LATZ_BUSY)
+		lzi_pause();
+	return rc;
+}

@@ -1,0 +1,307 @@
+/*
+ * The process's list of attachments, and the runtime directory as the list of pools: open, close, destroy, list, sweep.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/lifetime.h"
+
+#define PATH_SIZE 4096
+
+int lzi_name_valid(const char *name)
+{
+	size_t i;
+
+	if (name[0] == '.' || name[0] == '\0')
+		return 0;
+	for (i = 0; name[i] != '\0'; i++) {
+		if (i == 64 || strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", name[i]) == NULL)
+			return 0;
+	}
+	return 1;
+}
+
+static int resolve(const char *dir, char path[PATH_SIZE])
+{
+	if (dir == NULL)
+		return lzi_dir_default(path, PATH_SIZE);
+	if (strlen(dir) >= PATH_SIZE || dir[0] == '\0')
+		return lzi_error(LATZ_INVALID, "runtime directory's path is empty or too long");
+	strcpy(path, dir);
+	return LATZ_OK;
+}
+
+/* The process's live attachment to a pool. Under the registry's lock. */
+static struct lzi_store *find_attached(const char *dir, const char *name)
+{
+	struct lzi_store *store;
+	int dirfd;
+
+	if (lzi_registry_first == NULL || lzi_dir_open(dir, 0, 0, &dirfd) != LATZ_OK)
+		return NULL;
+	for (store = lzi_registry_first; store != NULL; store = store->next) {
+		if (strcmp(store->name, name) == 0 && !lzi_store_dead(store) && lzi_dir_same(dirfd, name, store->poolfd))
+			break;
+	}
+	lzi_file_close(dirfd);
+	return store;
+}
+
+int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)
+{
+	char dir[PATH_SIZE];
+	struct lzi_store *store;
+	int rc = lzi_thread_init();
+
+	if (rc == LATZ_OK)
+		rc = resolve(options->dir, dir);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_registry_lock();
+	store = find_attached(dir, name);
+	if (store != NULL && options->flags & LATZ_EXCLUSIVE) {
+		rc = lzi_error(LATZ_EXISTS, "pool %s exists", name);
+	} else if (store != NULL) {
+		store->refs++;
+	} else {
+		rc = lzi_store_attach(dir, name, options, &store);
+		if (rc == LATZ_OK) {
+			store->next = lzi_registry_first;
+			lzi_registry_first = store;
+		}
+	}
+	lzi_registry_unlock();
+	if (rc == LATZ_OK)
+		*ret_store = store;
+	return rc;
+}
+
+void lzi_store_close(struct lzi_store *store)
+{
+	struct lzi_store **at;
+
+	if (store->fork_count != lzi_fork_count)
+		return; /* our parent's; what we have of it is a copy of the memory */
+	lzi_registry_lock();
+	if (--store->refs > 0) {
+		lzi_registry_unlock();
+		return;
+	}
+	for (at = &lzi_registry_first; *at != NULL && *at != store; at = &(*at)->next)
+		;
+	if (*at != NULL)
+		*at = store->next;
+	lzi_store_detach(store);
+	lzi_registry_unlock();
+}
+
+/* In a forked child: the same pool, attached by this process. Handles of the parent that named one attachment come to
+ * share one again. */
+int lzi_store_reattach(struct lzi_store **store)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	const struct lzi_store *old;
+	latz_options options = LATZ_OPTIONS_INIT;
+	int rc = LATZ_OK;
+
+	pthread_mutex_lock(&mutex);
+	old = *store;
+	if (old->fork_count != lzi_fork_count) { /* else another thread of the child was faster */
+		options.flags = old->flags;
+		options.dir = old->dir;
+		options.timeout_ms = old->control.timeout_ms;
+		rc = lzi_store_open(old->name, &options, store);
+	}
+	pthread_mutex_unlock(&mutex);
+	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;
+}
+
+void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control)
+{
+	char dead[32];
+	uint64_t tag = 0;
+
+	if (lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_DEAD)
+		lzi_store_release(lzi_control_state(control), (uint32_t)LZI_STATE_DEAD);
+	LZI_POINT("remove.marked");
+	if (!lzi_dir_same(dirfd, name, poolfd))
+		return; /* the name is another pool's by now */
+	(void)!lzi_random(&tag, sizeof tag);
+	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
+	if (lzi_dir_rename(dirfd, name, dead) != LATZ_OK)
+		return;
+	LZI_POINT("remove.renamed");
+	lzi_dir_remove(dirfd, dead);
+	LZI_POINT("remove.done");
+}
+
+int lzi_pool_sweep(int dirfd, const char *name)
+{
+	struct lzi_opened opened;
+	int alone, rc = lzi_pool_open(dirfd, name, &opened, &alone);
+
+	if (rc == LATZ_OK) {
+		/* Kept, or in use: and if its last user left while we had it open, it is for us to take away. */
+		lzi_ofd_unlock(opened.control.fd, LZI_LOCK_LIFE);
+		if ((opened.control.header->flags & LATZ_KEEP) == 0 && lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
+			lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+			rc = LATZ_BUSY;
+		}
+		lzi_opened_close(&opened);
+	}
+	return rc == LATZ_BUSY;
+}
+
+int lzi_store_destroy(const char *name, const char *dir)
+{
+	char path[PATH_SIZE];
+	struct lzi_opened opened;
+	int dirfd = -1, rc = resolve(dir, path);
+
+	if (rc == LATZ_OK)
+		rc = lzi_dir_open(path, 0, 0, &dirfd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_pool_peek(dirfd, name, &opened);
+	if (rc == LATZ_OK) {
+		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+		lzi_opened_close(&opened);
+	} else if (rc == LATZ_CORRUPT || rc == LATZ_VERSION) {
+		/* What can't be opened can still be destroyed, if it is a pool's directory at all. */
+		rc = lzi_destroy_damaged(dirfd, name, rc);
+	}
+	lzi_file_close(dirfd);
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "destroy %s in %s", name, path);
+}
+
+int lzi_destroy_damaged(int dirfd, const char *name, int why)
+{
+	char dead[32];
+	uint64_t tag = 0;
+	int poolfd, fd, rc = lzi_dir_open_at(dirfd, name, &poolfd);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_file_open(poolfd, "pool", 0, &fd);
+	lzi_file_close(poolfd);
+	if (rc != LATZ_OK)
+		return why; /* not a pool: not ours to remove */
+	lzi_file_close(fd);
+	rc = lzi_random(&tag, sizeof tag);
+	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
+	if (rc == LATZ_OK)
+		rc = lzi_dir_rename(dirfd, name, dead);
+	if (rc == LATZ_OK)
+		lzi_dir_remove(dirfd, dead);
+	return rc;
+}
+
+/* Removes what makers and removers that died left. Under the directory's lock. */
+static unsigned sweep_parts(int dirfd, char **names, size_t count)
+{
+	unsigned removed = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (strncmp(names[i], ".dead-", 6) == 0 || strncmp(names[i], ".tmp-", 5) == 0) {
+			lzi_dir_remove(dirfd, names[i]);
+			removed++;
+		}
+	}
+	return removed;
+}
+
+int lzi_dir_sweep(int dirfd, unsigned *ret_removed)
+{
+	char **names;
+	size_t count, i;
+	int rc = lzi_dir_read(dirfd, &names, &count);
+
+	*ret_removed = 0;
+	if (rc != LATZ_OK)
+		return rc;
+	/* Somebody is making a pool: what is half made may be theirs. Another time. */
+	if (lzi_dir_lock(dirfd, 1, 0) == LATZ_OK) {
+		*ret_removed += sweep_parts(dirfd, names, count);
+		lzi_dir_unlock(dirfd);
+	}
+	for (i = 0; i < count; i++) {
+		if (lzi_name_valid(names[i]))
+			*ret_removed += (unsigned)lzi_pool_sweep(dirfd, names[i]);
+	}
+	lzi_dir_free(names, count);
+	return LATZ_OK;
+}
+
+int lzi_store_sweep(const char *dir, unsigned *ret_removed)
+{
+	char path[PATH_SIZE];
+	int dirfd, rc = resolve(dir, path);
+
+	*ret_removed = 0;
+	if (rc == LATZ_OK)
+		rc = lzi_dir_open(path, 0, 0, &dirfd);
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	rc = lzi_dir_sweep(dirfd, ret_removed);
+	lzi_file_close(dirfd);
+	return rc;
+}
+
+static int report(int dirfd, const char *path, const char *name, latz_list_fn fn, void *arg)
+{
+	latz_pool_info info = { .size = sizeof info, .name = name };
+	struct lzi_opened opened;
+	char pool_path[PATH_SIZE + 80];
+	int64_t keys;
+	int i, n;
+
+	snprintf(pool_path, sizeof pool_path, "%s/%s", path, name);
+	info.path = pool_path;
+	info.status = lzi_pool_peek(dirfd, name, &opened);
+	if (info.status == LATZ_NOTFOUND)
+		return 0; /* gone since */
+	info.bytes = lzi_dir_blocks(dirfd, name);
+	if (info.status == LATZ_OK) {
+		info.flags = opened.control.header->flags;
+		info.clients = lzi_client_count(&opened.control, UINT32_MAX);
+		keys = lzi_load_relaxed(&opened.control.shared->base_keys);
+		n = (int)lzi_control_actors(&opened.control);
+		for (i = 0; i < n; i++)
+			keys += lzi_load_relaxed(&lzi_control_actor(&opened.control, (uint32_t)i)->keys);
+		info.keys = keys > 0 ? (uint64_t)keys : 0;
+		info.age_ms = lzi_clock_mono_ms() - opened.control.header->created_mono_ms;
+		lzi_opened_close(&opened);
+	}
+	return fn(&info, arg);
+}
+
+int lzi_store_list(const char *dir, latz_list_fn fn, void *arg)
+{
+	char path[PATH_SIZE], **names;
+	unsigned removed;
+	size_t count, i;
+	int dirfd, rc = resolve(dir, path);
+
+	if (rc == LATZ_OK)
+		rc = lzi_dir_open(path, 0, 0, &dirfd);
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	rc = lzi_dir_sweep(dirfd, &removed);
+	if (rc == LATZ_OK)
+		rc = lzi_dir_read(dirfd, &names, &count);
+	if (rc == LATZ_OK) {
+		for (i = 0; i < count && rc == LATZ_OK; i++) {
+			if (lzi_name_valid(names[i]))
+				rc = report(dirfd, path, names[i], fn, arg);
+		}
+		lzi_dir_free(names, count);
+	}
+	lzi_file_close(dirfd);
+	return rc;
+}

@@ -1,0 +1,381 @@
+/*
+ * Scans: the pool in key order as of one seq. Opening takes a pin (so the versions needed stay), waits until every write
+ * that may be at or below it is published, and brings the index up to date. Then the index gives keys in short steps and
+ * the table their versions at the seq; a key the index has in excess has none.
+ *
+ * If the index has no room to be brought up to date, the keys come from a walk over the heap instead.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/keylist.h"
+#include "store/store_int.h"
+
+#define STEP 256u  /* keys a step takes from the index */
+#define AHEAD_BUCKET 16u
+#define AHEAD_RECORD 8u
+
+struct lzi_scan {
+	struct lzi_store *store;
+	uint32_t pin;
+	uint64_t seq;
+	int64_t now_ms;
+	int reverse, keys_only;
+	uint64_t left;           /* of the limit */
+	uint8_t *low, *high;     /* [low, high); high NULL: no end */
+	size_t low_size, high_size;
+	struct lzi_keylist keys; /* the present step's */
+	size_t at;
+	int more;                /* the index has more */
+	int resumed;
+	struct lzi_entry last;   /* entry where the next step begins, seen already */
+};
+
+static int bytes_copy(uint8_t **to, size_t *to_size, latz_slice from)
+{
+	uint8_t *copy = malloc(from.size + 1);
+
+	if (copy == NULL)
+		return lzi_error(LATZ_NOMEM, "scan");
+	if (from.size > 0)
+		memcpy(copy, from.data, from.size);
+	free(*to);
+	*to = copy;
+	*to_size = from.size;
+	return LATZ_OK;
+}
+
+/* The least key above all that start with prefix; size 0 if there is none. */
+static int prefix_end(latz_slice prefix, uint8_t **ret_end, size_t *ret_size)
+{
+	size_t n = prefix.size;
+	const uint8_t *p = prefix.data;
+	int rc;
+
+	while (n > 0 && p[n - 1] == 0xff)
+		n--;
+	if (n == 0)
+		return LATZ_OK;
+	rc = bytes_copy(ret_end, ret_size, (latz_slice){ p, n });
+	if (rc == LATZ_OK)
+		(*ret_end)[n - 1]++;
+	return rc;
+}
+
+static int set_bounds(struct lzi_scan *scan, const latz_scan_options *options)
+{
+	int rc = bytes_copy(&scan->low, &scan->low_size, options->prefix);
+
+	if (rc == LATZ_OK && options->from.data != NULL &&
+	    lzi_key_compare(options->from.data, options->from.size, scan->low, scan->low_size) > 0)
+		rc = bytes_copy(&scan->low, &scan->low_size, options->from);
+	if (rc == LATZ_OK && options->prefix.size > 0)
+		rc = prefix_end(options->prefix, &scan->high, &scan->high_size);
+	if (rc == LATZ_OK && options->to.data != NULL &&
+	    (scan->high == NULL || lzi_key_compare(options->to.data, options->to.size, scan->high, scan->high_size) < 0))
+		rc = bytes_copy(&scan->high, &scan->high_size, options->to);
+	return rc;
+}
+
+static int inside(const struct lzi_scan *scan, const void *key, size_t size)
+{
+	return lzi_key_compare(key, size, scan->low, scan->low_size) >= 0 &&
+	       (scan->high == NULL || lzi_key_compare(key, size, scan->high, scan->high_size) < 0);
+}
+
+/* Waits until the actor has left the bucket it may have locked before the pin was taken. */
+static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
+{
+	uint64_t bucket = lzi_load_seq_cst(&actor->bucket), op = lzi_load_acquire(&actor->op), since = 0, now;
+	unsigned spins = 0;
+	int rc;
+
+	while (bucket != 0 && lzi_load_acquire(&actor->bucket) == bucket && lzi_load_acquire(&actor->op) == op) {
+		if (++spins < 2000) {
+			lzi_pause();
+			continue;
+		}
+		now = lzi_clock_mono_ns();
+		if (since == 0)
+			since = now;
+		rc = lzi_actor_reap(&call->store->control, i, lzi_mend_actor, call->store);
+		if (rc < 0)
+			return rc;
+		if (now - since > (uint64_t)call->store->control.timeout_ms * 1000000)
+			return lzi_error(LATZ_TIMEOUT, "waited %u ms for a write by process %u to end", call->store->control.timeout_ms,
+			                 lzi_load_relaxed(&actor->alive.holder_pid));
+		lzi_sleep_us(50);
+	}
+	return LATZ_OK;
+}
+
+static int wait_for_writers(struct lzi_call *call)
+{
+	uint32_t i, n = lzi_control_actors(&call->store->control);
+	int rc = LATZ_OK;
+
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		struct lzi_actor *actor = lzi_control_actor(&call->store->control, i);
+
+		if (i != call->index && lzi_load_acquire(&actor->state) != 0)
+			rc = wait_for(call, i, actor);
+	}
+	return rc;
+}
+
+struct gather {
+	struct lzi_scan *scan;
+	size_t count;
+	int failed;
+};
+
+static int same_group(const struct lzi_entry *last, const void *entry, size_t size)
+{
+	return last->size >= LZI_ENTRY_PREFIX && size >= LZI_ENTRY_PREFIX && memcmp(last->bytes, entry, LZI_ENTRY_PREFIX) == 0;
+}
+
+/* Whether the scan is past its far end: judged by the bytes of the key that the entry surely has. */
+static int beyond(const struct lzi_scan *scan, const void *entry, size_t size)
+{
+	size_t n = size < LZI_ENTRY_PREFIX ? size : LZI_ENTRY_PREFIX;
+
+	if (scan->reverse)
+		return lzi_key_compare(entry, n, scan->low, scan->low_size < n ? scan->low_size : n) < 0;
+	return scan->high != NULL && lzi_key_compare(entry, n, scan->high, scan->high_size) >= 0;
+}
+
+/* One entry of a step. Groups of keys that agree in their first 495 bytes are taken whole. */
+static int gather_entry(const void *entry, size_t size, void *arg)
+{
+	struct gather *gather = arg;
+	struct lzi_scan *scan = gather->scan;
+
+	if (scan->resumed && lzi_key_compare(entry, size, scan->last.bytes, scan->last.size) == 0)
+		return 0; /* where the last step ended */
+	if (gather->count >= STEP && !same_group(&scan->last, entry, size))
+		return 1;
+	if (beyond(scan, entry, size)) {
+		gather->failed = LATZ_DONE;
+		return 1;
+	}
+	if (size < LZI_ENTRY_PREFIX && !inside(scan, entry, size))
+		return 0; /* the seek went too low, or to the excluded end */
+	gather->failed = lzi_keylist_add(&scan->keys, entry, size);
+	if (gather->failed != LATZ_OK)
+		return 1;
+	scan->last.size = (uint16_t)size;
+	memcpy(scan->last.bytes, entry, size);
+	scan->resumed = 1;
+	gather->count++;
+	return 0;
+}
+
+/* Where the first step begins: at or beyond the bound, as entries are ordered. */
+static void first_entry(const struct lzi_scan *scan, struct lzi_entry *entry, int *ret_have)
+{
+	const uint8_t *bound = scan->reverse ? scan->high : scan->low;
+	size_t size = scan->reverse ? scan->high_size : scan->low_size;
+
+	*ret_have = bound != NULL && size > 0;
+	if (!*ret_have)
+		return;
+	entry->size = (uint16_t)(size < LZI_ENTRY_PREFIX ? size : LZI_ENTRY_PREFIX);
+	memcpy(entry->bytes, bound, entry->size);
+	if (scan->reverse && size >= LZI_ENTRY_PREFIX) {
+		memset(entry->bytes + LZI_ENTRY_PREFIX, 0xff, LZI_ENTRY_HASH);
+		entry->size = LZI_ENTRY_MAX;
+	}
+}
+
+/* Long entries become the keys they stand for; groups are put in order; what lies outside the bounds goes. */
+static int settle(struct lzi_scan *scan)
+{
+	struct lzi_keylist *keys = &scan->keys;
+	latz_value full = LATZ_VALUE_INIT;
+	size_t i, j, out = 0;
+	int rc = LATZ_OK;
+
+	for (i = 0; i < keys->count && rc == LATZ_OK; i++) {
+		const uint8_t *bytes = lzi_keylist_bytes(keys, i);
+
+		if (lzi_entry_is_long(bytes, keys->item[i].size)) {
+			rc = lzi_read_entry_key(scan->store, bytes, &full);
+			if (rc == LATZ_OK)
+				rc = lzi_keylist_replace(keys, i, full.data, full.size);
+			else if (rc == LATZ_NOTFOUND) {
+				keys->item[i].size = 0; /* in excess */
+				rc = LATZ_OK;
+			}
+		}
+	}
+	latz_value_free(&full);
+	for (i = 0; i < keys->count && rc == LATZ_OK; i = j) {
+		for (j = i + 1; j < keys->count && lzi_keylist_same_prefix(keys, i, j, LZI_ENTRY_PREFIX); j++)
+			;
+		if (j - i > 1)
+			lzi_keylist_sort(keys, i, j, scan->reverse);
+	}
+	for (i = 0; i < keys->count && rc == LATZ_OK; i++) {
+		if (keys->item[i].size > 0 && inside(scan, lzi_keylist_bytes(keys, i), keys->item[i].size)) {
+			keys->item[out] = keys->item[i];
+			keys->item[out].hash = lzi_store_hash(scan->store, lzi_keylist_bytes(keys, i), keys->item[i].size);
+			out++;
+		}
+	}
+	keys->count = out;
+	return rc;
+}
+
+static int step(struct lzi_scan *scan)
+{
+	struct lzi_index *index = &scan->store->index;
+	struct gather gather = { scan, 0, LATZ_OK };
+	struct lzi_entry from;
+	int have = 1, more = 0, rc;
+
+	lzi_keylist_reset(&scan->keys);
+	scan->at = 0;
+	if (scan->resumed)
+		from = scan->last;
+	else
+		first_entry(scan, &from, &have);
+	rc = lzi_index_lock(index);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_index_step(index, have ? from.bytes : NULL, have ? from.size : 0, scan->reverse, SIZE_MAX, gather_entry, &gather,
+	                    &more);
+	lzi_index_unlock(index);
+	scan->more = more && gather.failed == LATZ_OK;
+	if (rc == LATZ_OK && gather.failed != LATZ_OK && gather.failed != LATZ_DONE)
+		rc = gather.failed;
+	return rc == LATZ_OK ? settle(scan) : rc;
+}
+
+/* Without the index: every key visible at the seq, from the records themselves. Under `maint`. */
+static int gather_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct lzi_scan *scan = arg;
+	uint64_t died = lzi_load_acquire(&record->died);
+
+	(void)unit;
+	if (record->seq > scan->seq || lzi_death_kind(died) == LZI_DEATH_MOVED || (died != 0 && lzi_death_seq(died) <= scan->seq) ||
+	    !inside(scan, lzi_record_key(record), record->key_size))
+		return 0;
+	return lzi_keylist_add(&scan->keys, lzi_record_key(record), record->key_size);
+}
+
+static int gather_heap(struct lzi_scan *scan)
+{
+	struct lzi_store *store = scan->store;
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	size_t i;
+	int rc = lzi_heap_view(&store->heap);
+
+	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		if (lzi_extent_holds(store, e, &tail))
+			rc = lzi_extent_walk(store, e, 0, tail, gather_record, scan);
+	}
+	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);
+	for (i = 0; i < scan->keys.count; i++)
+		scan->keys.item[i].hash = lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
+	scan->more = 0;
+	return rc;
+}
+
+static int prepare(struct lzi_call *call, struct lzi_scan *scan)
+{
+	int rc = wait_for_writers(call);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_maint_lock(scan->store, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	scan->more = 1;
+	rc = lzi_catchup(scan->store);
+	if (rc == LATZ_NOSPC)
+		rc = gather_heap(scan);
+	lzi_maint_unlock(scan->store);
+	return rc;
+}
+
+int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan)
+{
+	struct lzi_scan *scan = calloc(1, sizeof *scan);
+	int rc;
+
+	if (scan == NULL)
+		return lzi_error(LATZ_NOMEM, "scan");
+	scan->store = call->store;
+	scan->reverse = options->reverse;
+	scan->keys_only = options->keys_only;
+	scan->left = options->limit == 0 ? UINT64_MAX : options->limit;
+	rc = set_bounds(scan, options);
+	if (rc == LATZ_OK)
+		rc = lzi_pin_take(&call->store->control, call->store->client, &scan->pin, &scan->seq);
+	if (rc != LATZ_OK) {
+		scan->pin = UINT32_MAX;
+		lzi_scan_close(scan);
+		return rc;
+	}
+	scan->now_ms = lzi_clock_mono_ms();
+	rc = prepare(call, scan);
+	if (rc != LATZ_OK) {
+		lzi_scan_close(scan);
+		return rc;
+	}
+	*ret_scan = scan;
+	return LATZ_OK;
+}
+
+int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value)
+{
+	struct lzi_store *store = scan->store;
+	latz_value none = LATZ_VALUE_INIT;
+	int rc = LATZ_OK;
+
+	if (scan->left == 0)
+		return LATZ_DONE;
+	lzi_call_begin(call);
+	for (;;) {
+		if (scan->at == scan->keys.count) {
+			rc = scan->more ? step(scan) : LATZ_DONE;
+			if (rc != LATZ_OK)
+				break;
+			continue;
+		}
+		if (scan->at + AHEAD_BUCKET < scan->keys.count)
+			lzi_read_prefetch_bucket(store, scan->keys.item[scan->at + AHEAD_BUCKET].hash);
+		if (scan->at + AHEAD_RECORD < scan->keys.count)
+			lzi_read_prefetch_record(store, scan->keys.item[scan->at + AHEAD_RECORD].hash);
+		key->data = lzi_keylist_bytes(&scan->keys, scan->at);
+		key->size = scan->keys.item[scan->at].size;
+		rc = lzi_read_at(store, *key, scan->keys.item[scan->at].hash, scan->seq, scan->now_ms, scan->keys_only || value == NULL,
+		                 value == NULL ? &none : value);
+		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+			break;
+		scan->at++;
+		if (rc == LATZ_OK)
+			break;
+	}
+	lzi_call_end(call);
+	if (value == NULL)
+		latz_value_free(&none);
+	if (rc == LATZ_OK)
+		scan->left--;
+	return rc;
+}
+
+void lzi_scan_close(struct lzi_scan *scan)
+{
+	if (scan->pin != UINT32_MAX && scan->store->fork_count == lzi_fork_count)
+		lzi_pin_drop(&scan->store->control, scan->pin);
+	lzi_keylist_fini(&scan->keys);
+	free(scan->low);
+	free(scan->high);
+	free(scan);
+}

@@ -1,0 +1,128 @@
+/*
+ * Figures about a pool and its clients.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "store/store_int.h"
+
+int64_t lzi_store_ttl(const struct lzi_store *store)
+{
+	return store->control.header->ttl_ms;
+}
+
+static void add_actors(const struct lzi_store *store, latz_stats_t *stats)
+{
+	const struct lzi_shared *shared = store->control.shared;
+	uint32_t i, n = lzi_control_actors(&store->control);
+
+	stats->gets = lzi_load_relaxed(&shared->base_gets);
+	stats->hits = lzi_load_relaxed(&shared->base_hits);
+	stats->sets = lzi_load_relaxed(&shared->base_sets);
+	stats->deletes = lzi_load_relaxed(&shared->base_deletes);
+	stats->expired = lzi_load_relaxed(&shared->base_expired);
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		stats->gets += lzi_load_relaxed(&actor->gets);
+		stats->hits += lzi_load_relaxed(&actor->hits);
+		stats->sets += lzi_load_relaxed(&actor->sets);
+		stats->deletes += lzi_load_relaxed(&actor->deletes);
+		stats->expired += lzi_load_relaxed(&actor->expired);
+		stats->threads += lzi_load_relaxed(&actor->state) != 0;
+	}
+}
+
+static void add_slots(const struct lzi_store *store, latz_stats_t *stats)
+{
+	uint32_t i, j;
+
+	for (i = 0; i < LZI_PINS_MAX; i++)
+		stats->pins += lzi_load_relaxed(&lzi_control_pin(&store->control, i)->seq) != 0;
+	for (i = 0; i < store->control.header->clients_max; i++) {
+		for (j = 0; j < LZI_HAZARDS; j++)
+			stats->views += lzi_load_relaxed(&lzi_control_client(&store->control, i)->hazards[j]) != 0;
+	}
+	stats->clients = lzi_client_count(&store->control, store->client);
+	stats->clients_max = store->control.header->clients_max;
+}
+
+static void latencies(const struct lzi_histogram *histogram, uint64_t out[4])
+{
+	out[0] = lzi_histogram_percentile(histogram, 50);
+	out[1] = lzi_histogram_percentile(histogram, 99);
+	out[2] = lzi_histogram_percentile(histogram, 99.9);
+	out[3] = lzi_histogram_max(histogram);
+}
+
+int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	latz_stats_t out;
+	uint64_t used;
+	int64_t keys = lzi_store_keys(store);
+	int rc;
+
+	memset(&out, 0, sizeof out);
+	out.size = stats->size < sizeof out ? stats->size : sizeof out;
+	out.keys = keys > 0 ? (uint64_t)keys : 0;
+	lzi_heap_account(store, &used, &out.dead_bytes);
+	out.live_bytes = used - out.dead_bytes;
+	rc = lzi_catchup_lag(store, &out.index_lag_bytes);
+	if (rc != LATZ_OK)
+		return rc;
+	out.heap_bytes = lzi_file_blocks(store->heap.fd);
+	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
+	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
+	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd);
+	out.extents = lzi_load_relaxed(&shared->extents);
+	out.extents_free = lzi_load_relaxed(&shared->extents_free);
+	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
+	out.reaped = lzi_load_relaxed(&shared->reaped);
+	out.cleaned_bytes = lzi_load_relaxed(&shared->cleaned_bytes);
+	out.age_ms = lzi_clock_mono_ms() - store->control.header->created_mono_ms;
+	add_actors(store, &out);
+	add_slots(store, &out);
+	latencies(store->latency_get, out.latency_get_ns);
+	latencies(store->latency_set, out.latency_set_ns);
+	memcpy(stats, &out, out.size);
+	return LATZ_OK;
+}
+
+int lzi_store_clients(struct lzi_call *call, latz_client_fn fn, void *arg)
+{
+	struct lzi_store *store = call->store;
+	uint32_t slot, i, j, n = lzi_control_actors(&store->control);
+	int rc = 0;
+
+	for (slot = 0; slot < store->control.header->clients_max && rc == 0; slot++) {
+		const struct lzi_client *client = lzi_control_client(&store->control, slot);
+		latz_client_info info = { .size = sizeof info, .slot = slot };
+		char command[17] = "";
+
+		if (!lzi_client_alive(&store->control, slot, store->client))
+			continue;
+		memcpy(command, client->command, 16);
+		info.command = command;
+		info.pid = client->pid;
+		info.since_ms = lzi_clock_mono_ms() - client->since_ms;
+		for (j = 0; j < LZI_HAZARDS; j++)
+			info.views += lzi_load_relaxed(&client->hazards[j]) != 0;
+		for (i = 0; i < n; i++) {
+			const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+			info.threads += lzi_load_relaxed(&actor->state) != 0 && actor->client == slot;
+		}
+		for (i = 0; i < LZI_PINS_MAX; i++) {
+			const struct lzi_pin *pin = lzi_control_pin(&store->control, i);
+
+			info.pins += pin->seq != 0 && pin->client == slot;
+		}
+		info.janitor = lzi_load_relaxed(&store->control.shared->janitor.holder_pid) == client->pid;
+		rc = fn(&info, arg);
+	}
+	return rc;
+}

@@ -1,0 +1,83 @@
+/*
+ * Joins the mechanisms into a pool: lifetime, reads, writes, scans, maintenance. What api/ may call.
+ *
+ * Arguments have been checked by the caller. All calls are thread-safe unless said otherwise.
+ */
+#ifndef LZI_STORE_STORE_H
+#define LZI_STORE_STORE_H
+
+#include <latzero/latzero.h>
+
+#include "client/client.h"
+
+struct lzi_store;
+
+/* A call under way: the store, and the calling thread's slot in it. */
+struct lzi_call {
+	struct lzi_store *store;
+	struct lzi_actor *actor;
+	uint32_t index;
+};
+
+/* ---- Lifetime (attach.c, thread.c, registry.c) ---------------------------------------------------------------------- */
+
+int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store);
+/* One handle less; the last one detaches. */
+void lzi_store_close(struct lzi_store *store);
+int lzi_store_destroy(const char *name, const char *dir);
+int lzi_store_list(const char *dir, latz_list_fn fn, void *arg);
+int lzi_store_sweep(const char *dir, unsigned *ret_removed);
+
+/* Finds (on the thread's first call: takes) the thread's slot. *store is replaced in a forked child, which attaches on
+ * its own. LATZ_DEAD if the pool is gone. */
+int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call);
+
+/* ---- Keys and values (read.c, write.c) ------------------------------------------------------------------------------ */
+
+/* if_changed_from: 0, or the version for which LATZ_MISMATCH is wanted. value may be NULL: only whether it is there. */
+int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value);
+void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results);
+int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info);
+int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view);
+int lzi_view_release(latz_view *view);
+
+enum lzi_write_kind { LZI_WRITE_SET, LZI_WRITE_INCREMENT, LZI_WRITE_DELETE, LZI_WRITE_EXPIRE, LZI_WRITE_TOUCH };
+
+struct lzi_write {
+	enum lzi_write_kind kind;
+	latz_slice key, value;
+	unsigned flags; /* LATZ_IF_... */
+	uint8_t type;
+	int64_t ttl_ms; /* > 0, or -1: never */
+	uint64_t if_version;
+	int64_t by;
+	/* Out. */
+	uint64_t version;
+	int64_t sum;
+};
+
+int lzi_store_write(struct lzi_call *call, struct lzi_write *write);
+int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, size_t *ret_size);
+int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old);
+int lzi_store_clear(struct lzi_call *call);
+/* Before item `at` of a batch is written: starts the memory accesses of those after it. */
+void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at);
+int lzi_name_valid(const char *name);
+
+/* ---- Scans (scan.c). One thread at a time --------------------------------------------------------------------------- */
+
+struct lzi_scan;
+int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
+int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value);
+void lzi_scan_close(struct lzi_scan *scan);
+
+/* ---- The rest (maintain.c, verify.c, stats.c) ----------------------------------------------------------------------- */
+
+int lzi_store_maintain(struct lzi_call *call, unsigned budget_us);
+int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg);
+int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats);
+int lzi_store_clients(struct lzi_call *call, latz_client_fn fn, void *arg);
+/* The pool's default time to live: > 0 or -1. */
+int64_t lzi_store_ttl(const struct lzi_store *store);
+
+#endif

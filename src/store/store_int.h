@@ -1,0 +1,231 @@
+/*
+ * Private to store/: the attachment, and what its files offer each other.
+ */
+#ifndef LZI_STORE_STORE_INT_H
+#define LZI_STORE_STORE_INT_H
+
+#include <pthread.h>
+#include <time.h>
+
+#include "base/atomic.h"
+#include "base/hash.h"
+#include "base/histogram.h"
+#include "client/client.h"
+#include "heap/heap.h"
+#include "index/index.h"
+#include "store/store.h"
+#include "table/table.h"
+
+/* One attachment of this process to a pool; handles share it. */
+struct lzi_store {
+	uint64_t id;           /* unique in the process: thread-local caches compare it, not the address */
+	unsigned fork_count;   /* of the process when it attached: a forked child attaches anew */
+	unsigned flags;        /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
+	unsigned refs;         /* handles; under the registry's mutex */
+	unsigned threads;      /* thread slots not yet given back; under `mutex` */
+	int open;              /* 0: closed, kept only for threads that still hold slots; under `mutex` */
+	uint32_t client;
+	struct lzi_control control;
+	struct lzi_table table;
+	struct lzi_heap heap;
+	struct lzi_index index;
+	int dirfd;             /* runtime directory */
+	int poolfd;            /* the pool's directory */
+	char name[65];
+	char *dir;             /* path of the runtime directory */
+	pthread_mutex_t mutex; /* of this process: threads, hazards, janitor's flags */
+	struct lzi_thread *first_thread; /* under `mutex` */
+	struct {
+		uint64_t extent;   /* + 1; 0 free */
+		unsigned count;
+	} hazard[LZI_HAZARDS];
+	unsigned refills;      /* extents taken by this process; atomic */
+	unsigned copies;       /* views that are copies, for want of a hazard */
+	pthread_t janitor;
+	pthread_cond_t wake;
+	int janitor_runs, janitor_stops;
+	int is_janitor;        /* atomic: this process's thread holds the pool's janitor mutex */
+	int64_t index_due_ms;  /* janitor only */
+	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
+	struct lzi_store *next; /* registry */
+};
+
+/* A thread's slot in one store. */
+struct lzi_thread {
+	struct lzi_store *store;
+	uint64_t store_id;
+	uint32_t index;
+	struct lzi_thread *next_of_thread;
+	struct lzi_thread *next_of_store;
+};
+
+extern unsigned lzi_fork_count; /* thread.c: forks between the first ancestor and us */
+
+/* ---- thread.c ---- */
+
+int lzi_thread_init(void);
+int lzi_thread_find(struct lzi_store *store, struct lzi_call *ret_call);
+/* Closing: gives back the calling thread's slot, and the extents of those of the others. */
+void lzi_thread_leave(struct lzi_store *store);
+void lzi_registry_lock(void);
+void lzi_registry_unlock(void);
+extern struct lzi_store *lzi_registry_first; /* under the registry's lock */
+
+/* Inside begin..end the thread may hold pointers into the heap: nothing is given back meanwhile. A plain store: who
+ * gives memory back makes up for the missing fence with a barrier in every process. */
+static inline void lzi_call_begin(const struct lzi_call *call)
+{
+	lzi_store_relaxed(&call->actor->op, call->actor->op + 1);
+	lzi_compiler_barrier();
+}
+
+static inline void lzi_call_end(const struct lzi_call *call)
+{
+	lzi_store_release(&call->actor->op, call->actor->op + 1);
+}
+
+/* ---- attach.c ---- */
+
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store);
+void lzi_store_detach(struct lzi_store *store);
+void lzi_store_free(struct lzi_store *store);
+int lzi_store_reattach(struct lzi_store **store);
+/* Maps and checks a control file. */
+int lzi_control_map(struct lzi_control *control, int fd);
+void lzi_control_unmap(struct lzi_control *control);
+static inline int lzi_store_dead(const struct lzi_store *store)
+{
+	return lzi_load_relaxed(lzi_control_state(&store->control)) != LZI_STATE_LIVE;
+}
+/* Marks the pool dead if its files have gone. */
+void lzi_store_check_files(struct lzi_store *store);
+
+/* ---- registry.c ---- */
+
+/* Tears a pool down: the caller holds the life byte exclusively. */
+void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
+int lzi_destroy_damaged(int dirfd, const char *name, int why);
+/* Everything in a runtime directory that nobody uses. */
+int lzi_dir_sweep(int dirfd, unsigned *ret_removed);
+/* If nobody is attached to the ephemeral pool: removes it. 1 if it did. */
+int lzi_pool_sweep(int dirfd, const char *name);
+
+/* ---- guard.c ---- */
+
+void lzi_guard_ensure(int dirfd, const char *dir);
+
+/* ---- read.c ---- */
+
+/* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
+struct lzi_found {
+	const struct lzi_record *record;
+	const uint64_t *word_at; /* the extent's word */
+	uint64_t word;
+	uint64_t unit;
+	uint64_t room;           /* bytes from the record to its extent's end */
+};
+
+/* Finds the key's current record, whatever its death mark says; hash is the key's. LATZ_NOTFOUND if no slot has it. */
+int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found);
+
+static inline int lzi_found_valid(const struct lzi_found *found)
+{
+	lzi_fence_acquire();
+	return ((lzi_load_relaxed(found->word_at) ^ found->word) >> 8) == 0;
+}
+
+/* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. value may be NULL. */
+int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
+                latz_value *value);
+/* Starts the memory accesses of a later read: the bucket; then the record. */
+void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
+void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
+int lzi_value_reserve(latz_value *value, size_t size);
+/* As that, keeping the first `keep` bytes. */
+int lzi_value_grow(latz_value *value, size_t keep, size_t size);
+/* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
+int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key);
+
+static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
+{
+	return lzi_hash(store->control.header->hash_seed, key, size);
+}
+
+/* ---- write.c ---- */
+
+/* Marks a record dead and books it. The bucket's lock is held. */
+void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq, enum lzi_death kind);
+/* Slot and record of a key; the bucket's lock is held. LATZ_NOTFOUND, LATZ_CORRUPT. */
+int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash, uint64_t **ret_slot,
+                   struct lzi_record **ret_record);
+/* The record behind a unit, checked against its extent; NULL if it is not one. */
+struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit);
+/* Books a published record into its extent. Idempotent. */
+void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
+/* Room for a record: in the actor's extent *open, or a run. Nothing is booked before lzi_append_done(). */
+int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
+void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
+void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
+int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record);
+
+/* A record being made, before the lock is taken. */
+struct lzi_draft {
+	struct lzi_record *record;
+	uint64_t offset, span;
+	int ext;
+};
+
+/* Room for draft->span bytes. */
+int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
+/* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert. delta: to the number of
+ * keys. */
+void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
+                 int delta, enum lzi_intent_kind kind);
+
+/* ---- move.c ---- */
+
+/* Copies the record at `unit`, if a slot still names it, to the actor's extent *open and publishes the copy in its
+ * place. add_ext: with an extension, holding `expiry`. LATZ_NOTFOUND if no slot names it any more. */
+int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry);
+
+/* ---- mend.c ---- */
+
+int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *store);
+void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env);
+
+/* ---- catchup.c, clean.c, expire.c, maintain.c ---- */
+
+/* Ends with `maint` held and mended. wait: else LATZ_BUSY at once. */
+int lzi_maint_lock(struct lzi_store *store, int wait);
+void lzi_maint_unlock(struct lzi_store *store);
+
+/* Walks the records of an extent from `from` to `to`; a non-zero return of fn ends the walk and is returned. */
+typedef int (*lzi_walk_fn)(struct lzi_record *record, uint64_t unit, void *arg);
+int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uint64_t to, lzi_walk_fn fn, void *arg);
+/* Whether an extent's state is one that holds records, and how many bytes of them. */
+int lzi_extent_holds(struct lzi_store *store, uint64_t extent, uint64_t *ret_tail);
+
+/* The rest under `maint`. */
+int lzi_catchup(struct lzi_store *store);
+/* Books everything as indexed; index_rebuild is set. */
+void lzi_skip_index(struct lzi_store *store);
+int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
+int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+int lzi_give_back(struct lzi_call *call, int *ret_more);
+int lzi_purge_zombies(struct lzi_call *call);
+int lzi_recount(struct lzi_call *call);
+
+/* A writer found no space: cleans whatever can be cleaned. LATZ_OK if that gave something back. */
+int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open);
+/* Bounded work of a writer that needs an extent when the janitor has not kept up. */
+void lzi_clean_inline(struct lzi_call *call);
+
+int lzi_janitor_start(struct lzi_store *store);
+void lzi_janitor_stop(struct lzi_store *store);
+
+/* Sums of counters. */
+int64_t lzi_store_keys(const struct lzi_store *store);
+void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);
+
+#endif

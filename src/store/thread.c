@@ -1,0 +1,218 @@
+/*
+ * Threads and forks: which slot the calling thread has in which store. A thread takes a slot on its first call and gives
+ * it back at its exit (or when the store is closed); a forked child shares nothing but the memory and attaches anew.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "store/store_int.h"
+
+unsigned lzi_fork_count;
+struct lzi_store *lzi_registry_first;
+
+static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t key;
+static int init_error;
+
+/* The store the thread used last, and all it has used. */
+static __thread struct {
+	uint64_t store_id;
+	struct lzi_actor *actor;
+	uint32_t index;
+} last;
+static __thread struct lzi_thread *threads;
+
+void lzi_registry_lock(void)
+{
+	pthread_mutex_lock(&registry);
+}
+
+void lzi_registry_unlock(void)
+{
+	pthread_mutex_unlock(&registry);
+}
+
+/* The store's list has it no more; the slot is given back by the thread that holds it, the one we are. */
+static void give_back(struct lzi_thread *thread)
+{
+	struct lzi_store *store = thread->store;
+	struct lzi_actor *actor = lzi_control_actor(&store->control, thread->index);
+	struct lzi_thread **at;
+	int last_one;
+
+	pthread_mutex_lock(&store->mutex);
+	for (at = &store->first_thread; *at != NULL && *at != thread; at = &(*at)->next_of_store)
+		;
+	if (*at != NULL)
+		*at = thread->next_of_store;
+	if (store->open) {
+		if (actor->extent != 0)
+			lzi_heap_leave(&store->heap, actor->extent - 1);
+		if (actor->clean_extent != 0)
+			lzi_heap_leave(&store->heap, actor->clean_extent - 1);
+	}
+	lzi_actor_release(&store->control, thread->index);
+	last_one = --store->threads == 0 && !store->open;
+	pthread_mutex_unlock(&store->mutex);
+	if (last.store_id == thread->store_id)
+		last.store_id = 0;
+	free(thread);
+	if (last_one)
+		lzi_store_free(store);
+}
+
+/* The thread exits. */
+static void thread_exits(void *arg)
+{
+	struct lzi_thread *thread = threads, *next;
+
+	(void)arg;
+	threads = NULL;
+	for (; thread != NULL; thread = next) {
+		next = thread->next_of_thread;
+		if (thread->store->fork_count == lzi_fork_count)
+			give_back(thread);
+		else
+			free(thread);
+	}
+}
+
+static void fork_prepare(void)
+{
+	pthread_mutex_lock(&registry);
+}
+
+static void fork_parent(void)
+{
+	pthread_mutex_unlock(&registry);
+}
+
+/* The child must not keep its parent's locks alive: its copies of the descriptors go. The memory stays mapped: views
+ * borrowed before the fork can still be read. */
+static void fork_child(void)
+{
+	struct lzi_store *store;
+
+	lzi_fork_count++;
+	for (store = lzi_registry_first; store != NULL; store = store->next) {
+		lzi_file_close(store->control.fd);
+		lzi_file_close(store->heap.fd);
+		lzi_file_close(store->heap.dir_fd);
+		lzi_file_close(store->table.fd);
+		lzi_file_close(store->poolfd);
+	}
+	lzi_registry_first = NULL;
+	last.store_id = 0;
+	threads = NULL;
+	pthread_mutex_unlock(&registry);
+}
+
+static void init(void)
+{
+	init_error = pthread_key_create(&key, thread_exits);
+	if (init_error == 0)
+		init_error = pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+int lzi_thread_init(void)
+{
+	pthread_once(&once, init);
+	return init_error == 0 ? LATZ_OK : lzi_error_sys(init_error, "prepare for threads and forks");
+}
+
+static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_call)
+{
+	struct lzi_thread *thread;
+	int rc;
+
+	for (thread = threads; thread != NULL; thread = thread->next_of_thread) {
+		if (thread->store_id == store->id)
+			break;
+	}
+	if (thread == NULL) {
+		thread = calloc(1, sizeof *thread);
+		if (thread == NULL || pthread_setspecific(key, thread) != 0) {
+			free(thread);
+			return lzi_error(LATZ_NOMEM, "thread slot");
+		}
+		thread->store = store;
+		thread->store_id = store->id;
+		rc = lzi_actor_claim(&store->control, store->client, lzi_mend_actor, store, &thread->index);
+		if (rc != LATZ_OK) {
+			free(thread);
+			pthread_setspecific(key, threads);
+			return rc;
+		}
+		thread->next_of_thread = threads;
+		threads = thread;
+		pthread_mutex_lock(&store->mutex);
+		thread->next_of_store = store->first_thread;
+		store->first_thread = thread;
+		store->threads++;
+		pthread_mutex_unlock(&store->mutex);
+	}
+	last.store_id = store->id;
+	last.index = thread->index;
+	last.actor = lzi_control_actor(&store->control, thread->index);
+	ret_call->store = store;
+	ret_call->actor = last.actor;
+	ret_call->index = last.index;
+	return LATZ_OK;
+}
+
+int lzi_thread_find(struct lzi_store *store, struct lzi_call *ret_call)
+{
+	if (lzi_unlikely(last.store_id != store->id))
+		return find_slow(store, ret_call);
+	ret_call->store = store;
+	ret_call->actor = last.actor;
+	ret_call->index = last.index;
+	return LATZ_OK;
+}
+
+int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call)
+{
+	int rc;
+
+	if (lzi_unlikely((*store)->fork_count != lzi_fork_count)) {
+		rc = lzi_store_reattach(store);
+		if (rc != LATZ_OK)
+			return lzi_error_prefix(rc, "attach again after fork");
+	}
+	if (lzi_unlikely(lzi_store_dead(*store)))
+		return lzi_error(LATZ_DEAD, "pool %s was destroyed", (*store)->name);
+	return lzi_thread_find(*store, ret_call);
+}
+
+void lzi_thread_leave(struct lzi_store *store)
+{
+	struct lzi_thread **at, *thread;
+	struct lzi_thread *own = NULL;
+
+	for (at = &threads; *at != NULL; at = &(*at)->next_of_thread) {
+		if ((*at)->store_id == store->id) {
+			own = *at;
+			*at = own->next_of_thread;
+			break;
+		}
+	}
+	if (own != NULL) {
+		pthread_setspecific(key, threads);
+		give_back(own);
+	}
+	/* Other threads are in no call now. Their slots are theirs to give back; their extents need not wait for it. */
+	pthread_mutex_lock(&store->mutex);
+	for (thread = store->first_thread; thread != NULL; thread = thread->next_of_store) {
+		struct lzi_actor *actor = lzi_control_actor(&store->control, thread->index);
+
+		if (actor->extent != 0)
+			lzi_heap_leave(&store->heap, actor->extent - 1);
+		if (actor->clean_extent != 0)
+			lzi_heap_leave(&store->heap, actor->clean_extent - 1);
+		actor->extent = actor->clean_extent = 0;
+	}
+	pthread_mutex_unlock(&store->mutex);
+}

@@ -1,0 +1,271 @@
+/*
+ * Verify: walks everything and compares heap, table, index and counts. Others may go on: what their activity can explain
+ * is looked at again before it is reported, and counts are compared only if nobody was active.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/keylist.h"
+#include "store/store_int.h"
+
+struct verify {
+	struct lzi_call *call;
+	latz_verify_fn fn;
+	void *arg;
+	unsigned problems;
+	uint64_t live_records, live_slots, indexed, dead, miscounted;
+};
+
+__attribute__((format(printf, 2, 3))) static void report(struct verify *verify, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	verify->problems++;
+	if (verify->fn != NULL)
+		verify->fn(text, verify->arg);
+}
+
+static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct verify *verify = arg;
+	struct lzi_store *store = verify->call->store;
+	uint64_t offset = lzi_unit_offset(unit);
+	latz_slice key = { lzi_record_key(record), record->key_size };
+	struct lzi_found found;
+	int rc, tries;
+
+	if (lzi_record_validate(record, lzi_heap_room(&store->heap, offset, *lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT))) !=
+	    LATZ_OK) {
+		report(verify, "heap offset %llu: %s", (unsigned long long)offset, latz_error_detail());
+		return 0;
+	}
+	if (lzi_load_acquire(&record->died) != 0) {
+		verify->dead += lzi_record_span_of(record);
+		return 0;
+	}
+	verify->live_records++;
+	for (tries = 0; tries < 3; tries++) {
+		rc = lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found);
+		if ((rc == LATZ_OK && found.unit == unit) || lzi_load_acquire(&record->died) != 0)
+			return 0;
+		lzi_sleep_us(1000); /* a writer between its store to the slot and the death mark */
+	}
+	report(verify, "heap offset %llu: live record that the table does not name", (unsigned long long)offset);
+	return 0;
+}
+
+static void check_heap(struct verify *verify)
+{
+	struct lzi_store *store = verify->call->store;
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, covered = 0, dead;
+	int rc;
+
+	for (e = 0; e < n; e++) {
+		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
+		enum lzi_extent_state state = lzi_heap_state(&store->heap, e);
+
+		if (state > LZI_EXTENT_PARKED)
+			report(verify, "extent %llu: state %u", (unsigned long long)e, (unsigned)state);
+		if (state == LZI_EXTENT_BODY && e >= covered)
+			report(verify, "extent %llu: part of no run", (unsigned long long)e);
+		if (state == LZI_EXTENT_RUN)
+			covered = e + meta->run;
+		if (!lzi_extent_holds(store, e, &tail)) {
+			if (state == LZI_EXTENT_OPEN || state == LZI_EXTENT_CLOSED || state == LZI_EXTENT_ROOM || state == LZI_EXTENT_RUN)
+				report(verify, "extent %llu: %llu bytes of records", (unsigned long long)e, (unsigned long long)tail);
+			continue;
+		}
+		dead = lzi_load_relaxed(&meta->dead);
+		verify->dead = 0;
+		rc = lzi_extent_walk(store, e, 0, tail, check_record, verify);
+		if (rc != LATZ_OK)
+			report(verify, "extent %llu: %s", (unsigned long long)e, latz_error_detail());
+		else if (dead != verify->dead)
+			verify->miscounted++; /* a problem only if all was quiet */
+	}
+}
+
+static void check_slot(struct verify *verify, uint64_t number, const uint64_t *slot, uint64_t word)
+{
+	struct lzi_store *store = verify->call->store;
+	struct lzi_record *record = lzi_record_at(store, lzi_slot_unit(word));
+	uint64_t hash;
+
+	if (record == NULL) {
+		report(verify, "bucket %llu: slot names no record", (unsigned long long)number);
+		return;
+	}
+	hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
+	if ((hash ^ word) >> LZI_TAG_SHIFT != 0 || lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets)) != number)
+		report(verify, "bucket %llu: slot of a key that belongs elsewhere", (unsigned long long)number);
+	if (lzi_load_acquire(&record->died) == 0)
+		verify->live_slots++;
+	(void)slot;
+}
+
+/* Each bucket under its lock, so that nothing moves. */
+static int check_table(struct verify *verify)
+{
+	struct lzi_store *store = verify->call->store;
+	uint64_t number;
+	unsigned i, hops;
+	int rc;
+
+	for (number = 0; number < lzi_load_acquire(&store->control.shared->buckets); number++) {
+		struct lzi_bucket *head, *bucket;
+
+		rc = lzi_table_lock(&store->table, verify->call->actor, verify->call->index, number, &head);
+		if (rc != LATZ_OK)
+			return rc;
+		for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
+		     bucket = lzi_table_next(&store->table, bucket), hops++) {
+			for (i = 0; i < LZI_SLOTS; i++) {
+				uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+
+				if (word != 0)
+					check_slot(verify, number, &bucket->slot[i], word);
+			}
+		}
+		if (hops == LZI_CHAIN_MAX)
+			report(verify, "bucket %llu: chain does not end", (unsigned long long)number);
+		lzi_table_unlock(verify->call->actor, head);
+	}
+	return LATZ_OK;
+}
+
+static int copy_entry(const void *entry, size_t size, void *arg)
+{
+	return lzi_keylist_add(arg, entry, size) != LATZ_OK;
+}
+
+/* How many of the index's entries are of keys that are there. */
+static void count_entries(struct verify *verify, const struct lzi_keylist *list, size_t from)
+{
+	struct lzi_store *store = verify->call->store;
+	latz_value full = LATZ_VALUE_INIT;
+	struct lzi_found found;
+	size_t i;
+
+	for (i = from; i < list->count; i++) {
+		latz_slice key = { lzi_keylist_bytes(list, i), list->item[i].size };
+
+		if (lzi_entry_is_long(key.data, key.size)) {
+			if (lzi_read_entry_key(store, key.data, &full) != LATZ_OK)
+				continue;
+			key.data = full.data;
+			key.size = full.size;
+		}
+		if (lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found) == LATZ_OK &&
+		    lzi_load_acquire(&found.record->died) == 0)
+			verify->indexed++;
+	}
+	latz_value_free(&full);
+}
+
+static int check_index(struct verify *verify)
+{
+	struct lzi_store *store = verify->call->store;
+	struct lzi_keylist list = { NULL, 0, 0, NULL, 0, 0 };
+	struct lzi_entry last = { .size = 0 };
+	int more = 1, rc = LATZ_OK;
+
+	while (more && rc == LATZ_OK) {
+		size_t from = 0;
+
+		lzi_keylist_reset(&list);
+		rc = lzi_index_lock(&store->index);
+		if (rc != LATZ_OK)
+			break;
+		rc = lzi_index_step(&store->index, last.size == 0 ? NULL : last.bytes, last.size, 0, 1024, copy_entry, &list, &more);
+		lzi_index_unlock(&store->index);
+		if (rc != LATZ_OK || list.count == 0)
+			break;
+		if (last.size > 0 && lzi_key_compare(lzi_keylist_bytes(&list, 0), list.item[0].size, last.bytes, last.size) == 0)
+			from = 1;
+		count_entries(verify, &list, from);
+		last.size = (uint16_t)list.item[list.count - 1].size;
+		memcpy(last.bytes, lzi_keylist_bytes(&list, list.count - 1), last.size);
+	}
+	lzi_keylist_fini(&list);
+	return rc;
+}
+
+/* Sum of other threads' call counts; odd if one is inside a call. */
+static uint64_t others(const struct lzi_call *call, int *ret_busy)
+{
+	uint32_t i, n = lzi_control_actors(&call->store->control);
+	uint64_t sum = 0;
+
+	*ret_busy = 0;
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&call->store->control, i);
+		uint64_t op = lzi_load_seq_cst(&actor->op);
+
+		if (actor == call->actor)
+			continue;
+		sum += op;
+		*ret_busy |= (int)(op & 1);
+	}
+	return sum;
+}
+
+static int verify_locked(struct verify *verify)
+{
+	struct lzi_store *store = verify->call->store;
+	int busy, still, index_rc, rc;
+	uint64_t before, keys;
+
+	rc = lzi_heap_view(&store->heap);
+	if (rc == LATZ_OK)
+		rc = lzi_recount(verify->call);
+	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;
+	before = others(verify->call, &busy);
+	if (rc == LATZ_OK) {
+		check_heap(verify);
+		rc = check_table(verify);
+	}
+	if (rc == LATZ_OK && index_rc == LATZ_OK)
+		rc = check_index(verify);
+	if (rc != LATZ_OK)
+		report(verify, "could not go on: %s", latz_error_detail());
+	if (rc != LATZ_OK || busy || others(verify->call, &still) != before)
+		return rc;
+	keys = (uint64_t)lzi_store_keys(store);
+	if (verify->live_slots != verify->live_records)
+		report(verify, "%llu live records, %llu slots that name live records", (unsigned long long)verify->live_records,
+		       (unsigned long long)verify->live_slots);
+	if (verify->miscounted > 0 && !lzi_load_relaxed(&store->control.shared->recount))
+		report(verify, "%llu extents miscount their dead bytes", (unsigned long long)verify->miscounted);
+	if (keys != verify->live_records && !lzi_load_relaxed(&store->control.shared->recount))
+		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys, (unsigned long long)verify->live_records);
+	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)
+		report(verify, "%llu keys, %llu of them in the index", (unsigned long long)verify->live_records,
+		       (unsigned long long)verify->indexed);
+	return LATZ_OK;
+}
+
+int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
+{
+	struct verify verify = { .call = call, .fn = fn, .arg = arg };
+	int rc = lzi_actor_reap_all(&call->store->control, lzi_mend_actor, call->store);
+
+	if (rc >= 0)
+		rc = lzi_maint_lock(call->store, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_call_begin(call);
+	rc = verify_locked(&verify);
+	lzi_call_end(call);
+	lzi_maint_unlock(call->store);
+	if (verify.problems > 0)
+		return lzi_error(LATZ_CORRUPT, "%u problems found", verify.problems);
+	return rc;
+}

@@ -1,0 +1,508 @@
+/*
+ * Writes. Order of stores, and what a death between any two leaves (doc/concurrency.md has the table):
+ *
+ *   record written past the tail of the actor's extent   nobody sees it; the next record overwrites it
+ *   actor->bucket, bucket locked                         reaper unlocks
+ *   intent (kind, old, new, keys_after)                  reaper unlocks
+ *   slot: the write happens here                         reaper does the rest:
+ *   old record marked dead, counters, extent's tail
+ *   kind = NONE, bucket unlocked, actor->bucket = 0
+ *
+ * A delete happens when the record's death mark is stored. Nothing here waits for anything but a bucket's holder and,
+ * once an extent, the heap's mutex.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/store_int.h"
+
+/* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
+#define SPLIT_EVERY 16u
+#define SPLIT_MAX 64u
+#define KEYS_PER_BUCKET 5
+
+struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
+{
+	uint64_t offset = lzi_unit_offset(unit), room;
+	uint64_t *word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
+	struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
+
+	if (lzi_unlikely(word == NULL || record == NULL)) {
+		if (lzi_heap_view(&store->heap) != LATZ_OK)
+			return NULL;
+		word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
+		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
+		if (word == NULL || record == NULL || offset >> LZI_EXTENT_SHIFT >= lzi_load_acquire(&store->control.shared->extents))
+			return NULL;
+	}
+	room = lzi_heap_room(&store->heap, offset, lzi_load_acquire(word));
+	if (lzi_unlikely(room < LZI_RECORD_HEAD || lzi_record_span_of(record) > room))
+		return NULL;
+	return record;
+}
+
+int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash, uint64_t **ret_slot,
+                   struct lzi_record **ret_record)
+{
+	unsigned i, hops;
+
+	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+			struct lzi_record *record;
+
+			if (lzi_likely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
+				continue;
+			record = lzi_record_at(store, lzi_slot_unit(word));
+			if (lzi_unlikely(record == NULL))
+				return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
+				                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(word)));
+			if (record->key_size == key.size && memcmp(lzi_record_key(record), key.data, key.size) == 0) {
+				*ret_slot = &bucket->slot[i];
+				*ret_record = record;
+				return LATZ_OK;
+			}
+		}
+	}
+	return LATZ_NOTFOUND;
+}
+
+int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset)
+{
+	struct lzi_heap *heap = &call->store->heap;
+	struct lzi_extent *meta;
+	uint64_t extent;
+	int rc;
+
+	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
+		rc = lzi_heap_take_run(heap, call->index, span, &extent);
+		if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
+			rc = lzi_heap_take_run(heap, call->index, span, &extent);
+		*ret_offset = extent * LZI_EXTENT;
+		return rc;
+	}
+	if (lzi_likely(*open != 0)) {
+		extent = *open - 1;
+		meta = lzi_heap_meta(heap, extent);
+		if (lzi_likely(meta->tail + span <= LZI_EXTENT)) {
+			*ret_offset = extent * LZI_EXTENT + meta->tail;
+			return LATZ_OK;
+		}
+		lzi_store_relaxed(open, 0u);
+		LZI_POINT("extent.full");
+		lzi_heap_leave(heap, extent);
+		LZI_POINT("extent.left");
+		if (open == &call->actor->extent)
+			lzi_clean_inline(call);
+	}
+	rc = lzi_heap_take(heap, call->index, span, open == &call->actor->clean_extent, &extent);
+	if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
+		rc = lzi_heap_take(heap, call->index, span, 0, &extent);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_store_relaxed(open, (uint32_t)extent + 1);
+	LZI_POINT("extent.taken");
+	*ret_offset = extent * LZI_EXTENT + lzi_heap_meta(heap, extent)->tail;
+	return LATZ_OK;
+}
+
+void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span)
+{
+	if (span > LZI_RECORD_SHARED_MAX)
+		(void)lzi_heap_free(&store->heap, offset >> LZI_EXTENT_SHIFT); /* failing leaves it to our reaper */
+}
+
+void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record)
+{
+	uint64_t offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT, end;
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
+
+	end = (offset & (LZI_EXTENT - 1)) + lzi_record_span_of(record);
+	if (end <= meta->tail)
+		return;
+	if (record->flags & LZI_RECORD_INSERT)
+		lzi_store_relaxed(&meta->inserts, meta->inserts + 1);
+	lzi_store_release(&meta->tail, end); /* pairs with lzi_extent_holds(): who sees the tail sees the records */
+	if (end > LZI_EXTENT || meta->run > 0)
+		lzi_heap_settle_run(&store->heap, extent);
+}
+
+void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
+{
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
+	int64_t have = lzi_load_relaxed(&meta->expiry_min);
+
+	while (expiry != 0 && (have == 0 || expiry < have) && !lzi_cas_acquire(&meta->expiry_min, &have, expiry))
+		;
+}
+
+void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq, enum lzi_death kind)
+{
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
+
+	if (lzi_load_relaxed(&record->died) != 0)
+		return;
+	lzi_store_release(&record->died, lzi_death_make(seq, kind));
+	LZI_POINT("record.died");
+	if (kind == LZI_DEATH_DELETED)
+		lzi_fetch_add_relaxed(&meta->deletes, 1u);
+	lzi_fetch_add_relaxed(&meta->dead, lzi_record_span_of(record));
+}
+
+/* Whether an open scan may need this record once it has died. */
+int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record)
+{
+	return record->seq <= lzi_load_acquire(&store->control.shared->pin_max);
+}
+
+/* The next seq for a key whose last one was `last`; after the lock was taken, so that a scan that does not see our
+ * intent has moved the clock before we read it. */
+static inline uint64_t next_seq(struct lzi_shared *shared, uint64_t last)
+{
+	uint64_t clock = lzi_load_acquire(&shared->clock);
+
+	if (lzi_likely(last < clock))
+		return clock;
+	while (lzi_unlikely(last + 1 >= clock + LZI_SEQ_STRIDE))
+		clock = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
+	return last + 1;
+}
+
+void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
+                 int delta, enum lzi_intent_kind kind)
+{
+	struct lzi_actor *actor = call->actor;
+	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
+
+	actor->record_old = old_unit;
+	actor->record_new = unit;
+	actor->keys_after = actor->keys + delta;
+	lzi_store_release(&actor->kind, (uint32_t)kind);
+	LZI_POINT("set.intent");
+	lzi_store_release(slot, slot_word); /* pairs with the readers' load of the slot. The write happens here */
+	LZI_POINT("set.published");
+	if (old != NULL)
+		lzi_record_kill(call->store, old, old_unit, record->seq,
+		                kind == LZI_INTENT_MOVE ? LZI_DEATH_MOVED : LZI_DEATH_SUPERSEDED);
+	LZI_POINT("set.old_dead");
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	lzi_append_done(call->store, unit, record);
+	LZI_POINT("set.booked");
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+}
+
+int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft)
+{
+	struct lzi_heap *heap = &call->store->heap;
+	int rc = lzi_append_reserve(call, open, draft->span, &draft->offset);
+
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
+	if (lzi_likely(draft->record != NULL))
+		return LATZ_OK;
+	rc = lzi_heap_view(heap);
+	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
+	if (rc == LATZ_OK && draft->record == NULL)
+		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap", (unsigned long long)draft->span);
+	if (rc != LATZ_OK)
+		lzi_append_abandon(call->store, draft->offset, draft->span);
+	return rc;
+}
+
+static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const struct lzi_write *write, uint64_t value_size)
+{
+	struct lzi_record *record;
+	int rc;
+
+	draft->span = lzi_record_span(write->key.size, value_size, draft->ext);
+	rc = lzi_draft_room(call, &call->actor->extent, draft);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	record = draft->record;
+	record->died = 0;
+	record->value_size = (uint32_t)value_size;
+	record->key_size = (uint16_t)write->key.size;
+	record->type = write->type;
+	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
+	if (draft->ext)
+		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
+	memcpy((uint8_t *)record + lzi_record_head(draft->ext), write->key.data, write->key.size);
+	if (write->kind == LZI_WRITE_INCREMENT)
+		return LATZ_OK; /* the sum is known under the lock */
+	if (write->value.size > 0)
+		memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, write->value.data, write->value.size);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
+	                             lzi_record_value(record));
+	return LATZ_OK;
+}
+
+/* What the conditions say of the present state. 1: nothing to write, successfully. */
+static int check_conditions(const struct lzi_write *write, const struct lzi_record *old, int present)
+{
+	if (write->flags & LATZ_IF_ABSENT && present)
+		return LATZ_EXISTS;
+	if (write->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION) && !present)
+		return LATZ_NOTFOUND;
+	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
+		return LATZ_MISMATCH;
+	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type && old->value_size == write->value.size &&
+	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
+		return 1;
+	return LATZ_OK;
+}
+
+/* The value of an increment, into the draft. */
+static int add_up(struct lzi_write *write, const struct lzi_record *old, int present, struct lzi_record *record)
+{
+	int64_t value = 0;
+
+	if (present) {
+		if (old->type != LATZ_INT || old->value_size != sizeof value)
+			return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
+		memcpy(&value, lzi_record_value(old), sizeof value);
+	}
+	if (__builtin_add_overflow(value, write->by, &value))
+		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
+	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value, sizeof value);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
+	                             lzi_record_value(record));
+	write->sum = value;
+	return LATZ_OK;
+}
+
+static int64_t expiry_of(const struct lzi_record *record)
+{
+	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
+}
+
+static int is_present(const struct lzi_record *record)
+{
+	int64_t expiry;
+
+	if (lzi_load_relaxed(&record->died) != 0)
+		return 0;
+	expiry = expiry_of(record);
+	return lzi_likely(expiry == 0) || expiry > lzi_clock_mono_ms();
+}
+
+/* The seq after which a key's next one must come. */
+static uint64_t last_seq(const struct lzi_record *old)
+{
+	uint64_t died = lzi_load_relaxed(&old->died);
+
+	return died != 0 && lzi_death_seq(died) > old->seq ? lzi_death_seq(died) : old->seq;
+}
+
+/* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do. */
+static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket, struct lzi_draft *draft)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_record *old = NULL, *record = draft->record;
+	int present = 0, keep, needed, inserted, rc;
+	uint64_t *slot = NULL;
+	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
+
+	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &old);
+	if (rc == LATZ_OK)
+		present = is_present(old);
+	else if (rc != LATZ_NOTFOUND)
+		return rc;
+	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present) : LATZ_OK;
+	if (rc != LATZ_OK) {
+		if (rc == 1)
+			write->version = old->seq;
+		return rc;
+	}
+	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
+	if (keep)
+		expiry = expiry_of(old);
+	needed = old != NULL && lzi_record_needed(store, old);
+	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
+		return LATZ_BUSY;
+	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
+		return rc;
+	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
+		return rc;
+	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
+	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
+	record->seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
+	record->crc ^= lzi_record_crc_seq(record->seq);
+	if (inserted)
+		record->flags |= LZI_RECORD_INSERT;
+	if (draft->ext) {
+		lzi_record_ext(record)->expiry = expiry;
+		lzi_record_ext(record)->prev = needed ? lzi_slot_unit(lzi_load_relaxed(slot)) : 0;
+		record->flags |= needed ? LZI_RECORD_HAS_PREV : 0;
+		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
+	}
+	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted, LZI_INTENT_WRITE);
+	write->version = record->seq;
+	call->actor->debt += (uint32_t)inserted;
+	return LATZ_OK;
+}
+
+/* The table grows when there are more keys than it is meant for. */
+static LZI_NOINLINE void maybe_split(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	int64_t keys = lzi_store_keys(store);
+	uint64_t want = keys > 0 ? (uint64_t)keys / KEYS_PER_BUCKET + 1 : 1;
+	unsigned i;
+
+	call->actor->debt = 0;
+	for (i = 0; i < SPLIT_MAX && lzi_load_relaxed(&store->control.shared->buckets) < want; i++) {
+		if (lzi_table_split(&store->table, call->actor, call->index) != LATZ_OK)
+			break;
+	}
+}
+
+static int put(struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
+	uint64_t value_size = write->kind == LZI_WRITE_INCREMENT ? sizeof(int64_t) : write->value.size;
+	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
+	struct lzi_bucket *bucket;
+	int rc;
+
+	lzi_read_prefetch_bucket(store, hash);
+	for (;;) {
+		rc = draft_begin(call, &draft, write, value_size);
+		if (lzi_unlikely(rc != LATZ_OK))
+			return rc;
+		LZI_POINT("set.drafted");
+		lzi_read_prefetch_record(store, hash);
+		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+		if (lzi_likely(rc == LATZ_OK)) {
+			rc = commit(call, write, hash, bucket, &draft);
+			lzi_table_unlock(call->actor, bucket);
+		}
+		if (lzi_likely(rc == LATZ_OK))
+			break;
+		lzi_append_abandon(store, draft.offset, draft.span);
+		if (rc != LATZ_BUSY)
+			return rc == 1 ? LATZ_OK : rc;
+		draft.ext = 1;
+	}
+	lzi_bump_relaxed(&call->actor->sets, 1ull);
+	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
+		maybe_split(call);
+	return LATZ_OK;
+}
+
+/* The bucket is locked: the record dies of `kind`, and its slot is cleared unless a scan may need it. */
+static void remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	struct lzi_actor *actor = call->actor;
+	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = next_seq(shared, record->seq);
+
+	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock moves
+	 * past us first. */
+	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	actor->record_old = unit;
+	actor->record_new = 0;
+	actor->keys_after = actor->keys - 1;
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
+	LZI_POINT("delete.intent");
+	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
+	LZI_POINT("delete.dead");
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (lzi_record_needed(call->store, record))
+		lzi_store_relaxed(&shared->zombies, 1u);
+	else
+		lzi_store_release(slot, 0ull);
+	LZI_POINT("delete.cleared");
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+}
+
+static int erase(struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
+	struct lzi_record *record;
+	struct lzi_bucket *bucket;
+	uint64_t *slot;
+	int expired, rc;
+
+	lzi_read_prefetch_bucket(store, hash);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
+	if (rc == LATZ_OK && lzi_load_relaxed(&record->died) != 0)
+		rc = LATZ_NOTFOUND;
+	if (rc == LATZ_OK) {
+		expired = !is_present(record);
+		if (write->kind == LZI_WRITE_EXPIRE && !expired) {
+			rc = LATZ_MISMATCH;
+		} else {
+			remove_record(call, slot, record);
+			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
+			rc = expired && write->kind != LZI_WRITE_EXPIRE ? LATZ_NOTFOUND : LATZ_OK;
+		}
+	}
+	lzi_table_unlock(call->actor, bucket);
+	return rc;
+}
+
+/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
+static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_unit)
+{
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
+	struct lzi_record *record;
+	struct lzi_bucket *bucket;
+	uint64_t *slot;
+	int rc;
+
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
+	if (rc == LATZ_OK && !is_present(record))
+		rc = LATZ_NOTFOUND;
+	if (rc == LATZ_OK) {
+		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
+
+		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
+		if (record->flags & LZI_RECORD_EXT) {
+			lzi_expiry_note(store, *ret_unit, expiry);
+			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
+		} else if (expiry != 0) {
+			rc = LATZ_BUSY;
+		}
+	}
+	lzi_table_unlock(call->actor, bucket);
+	return rc;
+}
+
+int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
+{
+	uint64_t unit = 0;
+	int rc;
+
+	/* A write is a call of its own, so that a scan waiting for it sees it end. */
+	lzi_call_begin(call);
+	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
+		rc = put(call, write);
+	} else if (write->kind == LZI_WRITE_TOUCH) {
+		do {
+			rc = touch(call, write, &unit);
+			if (rc == LATZ_BUSY) {
+				rc = lzi_move_record(call, &call->actor->extent, unit, 1, lzi_clock_mono_ms() + write->ttl_ms);
+				if (rc == LATZ_NOTFOUND)
+					rc = LATZ_BUSY; /* overwritten or moved meanwhile: look again */
+			}
+		} while (rc == LATZ_BUSY);
+	} else {
+		rc = erase(call, write);
+	}
+	lzi_call_end(call);
+	return rc;
+}
