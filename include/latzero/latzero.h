@@ -335,7 +335,7 @@ typedef struct latz_view {
 } latz_view;
 
 /* Zero copy: the bytes stay as they are until latz_release(), whatever happens to the key or the pool. A view holds its
- * 64 KiB extent (or its own larger one) from being reused. Errors as latz_get(). */
+ * 256 KiB extent (or its own, for a value over 64 KiB) from being reused. Errors as latz_get(). */
 LATZ_API int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view) LATZ_MUSTCHECK;
 
 /* Gives a view back, from any thread of the process that borrowed it. LATZ_INVALID if it holds nothing. */

@@ -13,9 +13,10 @@
 
 #include "base/crc32c.h"
 
-/* 64 KiB: of 64 to 256 KiB measured equal in speed, the smallest wastes least on small pools and idle clients. */
-#define LZI_EXTENT 65536u
-#define LZI_EXTENT_SHIFT 16
+/* 256 KiB: taking an extent is the slow part of a write, and must come up in fewer than one write of a thousand, or it is
+ * the 99.9th percentile: 1 800 records of 144 bytes fill this one. */
+#define LZI_EXTENT 262144u
+#define LZI_EXTENT_SHIFT 18
 /* A record over this gets a run of extents of its own, allocated only as far as it reaches; so the slack at the end of
  * a shared extent stays under a quarter. */
 #define LZI_RECORD_SHARED_MAX (LZI_EXTENT / 4)

@@ -14,7 +14,7 @@
 #define VIEW_FIRST (64ull << 20)
 /* Growing takes an eighth of what is there, so that calls to the kernel get rarer as the pool grows. */
 #define GROW_SHIFT 3
-#define GROW_MAX 256u
+#define GROW_MAX 32u
 
 int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms, int writable)
 {

@@ -335,7 +335,7 @@ int lzi_index_trim(struct lzi_index *index)
 	err = begin_read(index);
 	if (err == 0)
 		err = mdb_stat(index->reader, index->dbi, &stat);
-	if (err == 0 && (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages + 16) * LZI_PAGE * 5 / 4 <
+	if (err == 0 && (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages + 16) * LZI_PAGE * 17 / 16 <
 	                    lzi_file_blocks(fd)) {
 		/* Database 0 is the freelist. No transaction is under way, so nobody reads the pages it names. */
 		err = mdb_cursor_open(index->reader, 0, &cursor);

@@ -75,7 +75,7 @@ int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, 
                    void *arg, int *ret_more);
 /* Entries there are. */
 int lzi_index_count(struct lzi_index *index, uint64_t *ret_count);
-/* Gives free pages of the file back to the system if they are more than a quarter of it. */
+/* Gives free pages of the file back to the system if they are more than a sixteenth of it. */
 int lzi_index_trim(struct lzi_index *index);
 
 #endif

@@ -16,8 +16,8 @@
 #include "store/changes.h"
 #include "store/store_int.h"
 
-/* Changes an LMDB transaction takes: enough that several fall on each page, little enough memory. */
-#define BATCH 262144u
+/* Changes an LMDB transaction takes: enough that several fall on each page, little enough memory (40 MB). */
+#define BATCH 1048576u
 
 int lzi_extent_holds(struct lzi_store *store, uint64_t extent, uint64_t *ret_tail)
 {

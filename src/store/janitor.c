@@ -19,8 +19,9 @@
 #define TICK_IDLE_MAX_MS 800
 #define TICK_OTHER_MS 400
 #define BUDGET_US 5000u
-/* Between batches of the index: the larger they are the more keys share a page. */
-#define INDEX_EVERY_MS 100
+/* The index is brought up to date when nothing is created any more, or after so long: the larger its batches are the
+ * more keys share a page, and one into an empty index is cheapest of all. */
+#define INDEX_EVERY_MS 2000
 #define FILES_EVERY_MS 500
 
 /* Waits; 1 when told to stop. */
@@ -41,26 +42,40 @@ static int sleep_ms(struct lzi_store *store, int ms)
 	return stop;
 }
 
+/* What the janitor remembers between rounds. */
+struct memory {
+	uint64_t taken; /* grows with every extent taken */
+	uint64_t lag;   /* of the index */
+	int64_t index_due_ms;
+};
+
 /* One round of work. How long to sleep after it. */
-static int work(struct lzi_store *store, uint64_t *last, int tick)
+static int work(struct lzi_store *store, struct memory *memory, int tick)
 {
 	struct lzi_call call;
-	uint64_t clock;
-	int rc = lzi_thread_find(store, &call);
+	uint64_t taken, lag = 0;
+	int idle, index_too, rc = lzi_thread_find(store, &call);
+	int64_t now = lzi_clock_mono_ms();
 
 	if (rc != LATZ_OK)
 		return TICK_IDLE_MAX_MS;
-	rc = lzi_store_maintain(&call, BUDGET_US);
+	taken = store->control.shared->extents - store->control.shared->extents_free + store->control.shared->extent_hint;
+	idle = taken == memory->taken;
+	memory->taken = taken;
+	(void)!lzi_catchup_lag(store, &lag);
+	index_too = (lag > 0 || lzi_load_relaxed(&store->control.shared->index_rebuild)) &&
+	            (lag == memory->lag || now >= memory->index_due_ms);
+	memory->lag = lag;
+	if (index_too || lag == 0)
+		memory->index_due_ms = now + INDEX_EVERY_MS;
+	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
 	if (rc != LATZ_OK && rc != LATZ_BUSY && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
 		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), latz_error_detail());
 	/* More to do, or writers at work: soon again. */
-	clock = store->control.shared->extents - store->control.shared->extents_free + store->control.shared->extent_hint;
 	if (rc == LATZ_BUSY)
 		return 1;
-	if (clock != *last) {
-		*last = clock;
+	if (!idle)
 		return TICK_BUSY_MS;
-	}
 	return tick < TICK_IDLE_MS ? TICK_IDLE_MS : tick * 2 > TICK_IDLE_MAX_MS ? TICK_IDLE_MAX_MS : tick * 2;
 }
 
@@ -69,7 +84,7 @@ static void *run(void *arg)
 	struct lzi_store *store = arg;
 	struct lzi_mutex *seat = &store->control.shared->janitor;
 	int64_t files_due = 0, now;
-	uint64_t last = 0;
+	struct memory memory = { 0, 0, 0 };
 	int tick = TICK_BUSY_MS, seated = 0;
 
 	while (!sleep_ms(store, tick)) {
@@ -87,7 +102,7 @@ static void *run(void *arg)
 			seated = 1;
 			lzi_store_relaxed(&store->is_janitor, 1);
 		}
-		tick = seated ? work(store, &last, tick) : TICK_OTHER_MS;
+		tick = seated ? work(store, &memory, tick) : TICK_OTHER_MS;
 	}
 	if (seated) {
 		lzi_store_relaxed(&store->is_janitor, 0);

@@ -9,11 +9,15 @@
 #include "base/point.h"
 #include "store/store_int.h"
 
-/* The janitor cleans when so much of the heap is dead. */
-#define DEAD_PERCENT 25u
-/* Free extents kept with their blocks: a few, and a sixteenth of those in use. */
+/* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
+ * with more of them costs less to empty. */
+#define DEAD_PERCENT_BUSY 25u
+#define DEAD_PERCENT_IDLE 8u
+/* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
+ * for again at once), a sixty-fourth when all is quiet. */
 #define KEEP_FREE 4u
-#define KEEP_SHIFT 4
+#define KEEP_SHIFT_BUSY 2
+#define KEEP_SHIFT_IDLE 6
 #define PUNCH_MAX 1024u
 #define READER_WAIT_US 5000u
 
@@ -279,7 +283,7 @@ static int readers_gone(struct lzi_store *store, const struct lzi_actor *self)
 	return 1;
 }
 
-int lzi_give_back(struct lzi_call *call, int *ret_more)
+int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
@@ -288,8 +292,8 @@ int lzi_give_back(struct lzi_call *call, int *ret_more)
 	int rc;
 
 	in_use = shared->extents - shared->extents_free - shared->extents_hole;
-	keep = KEEP_FREE + (in_use >> KEEP_SHIFT);
-	if (shared->extents_free <= keep + keep / 4 || !all_reachable(store))
+	keep = KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
+	if (shared->extents_free <= keep || !all_reachable(store))
 		return LATZ_OK;
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)
@@ -317,14 +321,13 @@ static int trim_index(struct lzi_store *store)
 	return rc;
 }
 
-static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+/* idle: nothing was written since the last time, or nobody waits for us. index_too: the index is due. */
+static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle, int index_too, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	uint64_t lag;
-	int rc, index_rc;
+	int rc, index_rc = LATZ_OK;
 
-	index_rc = lzi_catchup_lag(store, &lag);
-	if (index_rc == LATZ_OK && (lag > 0 || lzi_load_relaxed(&store->control.shared->index_rebuild)))
+	if (index_too)
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
@@ -333,15 +336,20 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int *ret
 		rc = lzi_recount(call);
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, DEAD_PERCENT, deadline_ns, ret_more);
+		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
-		rc = lzi_give_back(call, ret_more);
-	if (rc == LATZ_OK && index_rc == LATZ_OK)
+		rc = lzi_give_back(call, idle, ret_more);
+	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)
 		index_rc = trim_index(store);
 	return rc != LATZ_OK ? rc : index_rc;
 }
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
+{
+	return lzi_maintain(call, budget_us, 1, 1);
+}
+
+int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too)
 {
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
@@ -356,7 +364,7 @@ int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
 		return rc;
 	for (rounds = 0; rounds < 64; rounds++) {
 		more = 0;
-		rc = maintain_locked(call, deadline, &more);
+		rc = maintain_locked(call, deadline, idle, index_too, &more);
 		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline))
 			break;
 	}

@@ -57,6 +57,10 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 			                                      : lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu",
 			                                                  (unsigned long long)offset);
 	}
+	/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
+	lzi_prefetch(record);
+	lzi_prefetch((const uint8_t *)record + 64);
+	lzi_prefetch((const uint8_t *)record + 128);
 	found->word_at = at;
 	found->word = lzi_load_acquire(at);
 	found->record = record;
@@ -77,13 +81,24 @@ static inline int key_is(const struct lzi_found *found, latz_slice key)
 	       memcmp((const uint8_t *)record + head, key.data, key.size) == 0;
 }
 
+/* Which slots have the hash's tag, as bits. All seven are looked at: which of them it is can't be predicted, so a loop
+ * that stops there costs a misprediction, just when the record's line should be asked for. */
+static inline unsigned matching(const struct lzi_bucket *bucket, uint64_t hash)
+{
+	unsigned i, match = 0;
+
+	for (i = 0; i < LZI_SLOTS; i++)
+		match |= (unsigned)((lzi_load_relaxed(&bucket->slot[i]) ^ hash) >> LZI_TAG_SHIFT == 0) << i;
+	return match;
+}
+
 /* One pass. LATZ_BUSY: something moved, look again. */
 static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *found)
 {
 	const struct lzi_shared *shared = store->control.shared;
 	uint64_t n = lzi_load_acquire(&shared->buckets), number = lzi_bucket_of(hash, n), header;
 	const struct lzi_bucket *head = lzi_table_bucket(&store->table, number), *bucket;
-	unsigned i, hops;
+	unsigned match, hops;
 	int rc;
 
 	if (lzi_unlikely(head == NULL)) {
@@ -92,12 +107,13 @@ static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t ha
 	}
 	header = lzi_load_acquire(&head->header);
 	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
-		for (i = 0; i < LZI_SLOTS; i++) {
-			uint64_t word = lzi_load_acquire(&bucket->slot[i]);
+		for (match = matching(bucket, hash); match != 0; match &= match - 1) {
+			const uint64_t *slot = &bucket->slot[__builtin_ctz(match)];
+			uint64_t word = lzi_load_acquire(slot);
 
-			if (lzi_likely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
+			if (lzi_unlikely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
 				continue;
-			rc = locate(store, &bucket->slot[i], word, found);
+			rc = locate(store, slot, word, found);
 			if (lzi_unlikely(rc != LATZ_OK))
 				return rc;
 			if (lzi_unlikely(lzi_load_acquire(&shared->buckets) != n &&
@@ -304,23 +320,23 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 {
 	const struct lzi_bucket *bucket =
 		lzi_table_bucket(&store->table, lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets)));
-	unsigned i;
+	unsigned match;
 
 	if (bucket == NULL)
 		return;
-	for (i = 0; i < LZI_SLOTS; i++) {
-		uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+	match = matching(bucket, hash);
+	if (match != 0) {
+		uint64_t word = lzi_load_relaxed(&bucket->slot[__builtin_ctz(match)]);
 		const uint8_t *record;
 
-		if ((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0)
-			continue;
+		if (lzi_slot_unit(word) == 0)
+			return;
 		record = lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(word)), 192);
 		if (record != NULL) {
 			lzi_prefetch(record);
 			lzi_prefetch(record + 64);
 			lzi_prefetch(record + 128);
 		}
-		return;
 	}
 }
 

@@ -16,8 +16,8 @@
 #include "store/store_int.h"
 
 #define STEP 256u  /* keys a step takes from the index */
-#define AHEAD_BUCKET 16u
-#define AHEAD_RECORD 8u
+#define AHEAD_BUCKET 24u
+#define AHEAD_RECORD 12u
 
 struct lzi_scan {
 	struct lzi_store *store;
@@ -131,6 +131,7 @@ struct gather {
 	struct lzi_scan *scan;
 	size_t count;
 	int failed;
+	int groups; /* some entries are to be settled */
 };
 
 static int same_group(const struct lzi_entry *last, const void *entry, size_t size)
@@ -171,6 +172,10 @@ static int gather_entry(const void *entry, size_t size, void *arg)
 	memcpy(scan->last.bytes, entry, size);
 	scan->resumed = 1;
 	gather->count++;
+	if (size < LZI_ENTRY_PREFIX)
+		scan->keys.item[scan->keys.count - 1].hash = lzi_store_hash(scan->store, entry, size);
+	else
+		gather->groups = 1;
 	return 0;
 }
 
@@ -233,7 +238,7 @@ static int settle(struct lzi_scan *scan)
 static int step(struct lzi_scan *scan)
 {
 	struct lzi_index *index = &scan->store->index;
-	struct gather gather = { scan, 0, LATZ_OK };
+	struct gather gather = { scan, 0, LATZ_OK, 0 };
 	struct lzi_entry from;
 	int have = 1, more = 0, rc;
 
@@ -252,7 +257,7 @@ static int step(struct lzi_scan *scan)
 	scan->more = more && gather.failed == LATZ_OK;
 	if (rc == LATZ_OK && gather.failed != LATZ_OK && gather.failed != LATZ_DONE)
 		rc = gather.failed;
-	return rc == LATZ_OK ? settle(scan) : rc;
+	return rc == LATZ_OK && gather.groups ? settle(scan) : rc;
 }
 
 /* Without the index: every key visible at the seq, from the records themselves. Under `maint`. */

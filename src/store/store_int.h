@@ -212,7 +212,9 @@ void lzi_skip_index(struct lzi_store *store);
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
 int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
-int lzi_give_back(struct lzi_call *call, int *ret_more);
+int lzi_give_back(struct lzi_call *call, int idle, int *ret_more);
+/* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
+int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
 int lzi_purge_zombies(struct lzi_call *call);
 int lzi_recount(struct lzi_call *call);
 
