@@ -104,10 +104,12 @@ struct lzi_shared {
 	uint32_t index_rebuild;   /* 396: 1: the index may lack keys (it had no room): rebuild before use */
 	uint64_t reaped;          /* 400 */
 	uint64_t cleaned_bytes;   /* 408 */
-	uint64_t spare;           /* 416 */
+	uint64_t heartbeat;       /* 416: moves while the holder of `maint` or `index` gets on with something long */
 	uint64_t index_trimmed;   /* 424: LMDB transaction after which free pages were last given back */
 	uint64_t table_bytes;     /* 432: allocated of the table file; holder of `split` */
-	uint8_t pad3[72];
+	uint64_t packed_pages;    /* 440: leaf pages of the index when it was last written in one go; holder of `index` */
+	uint64_t packed_entries;  /* 448: and its entries */
+	uint8_t pad3[56];
 
 	/* Sums over actors that are gone. Writer: reaper or leaving thread, under `slots`. */
 	int64_t base_keys; /* 512 */

@@ -18,6 +18,10 @@
 /* Address space, not memory; doubled when the file grows past it. Where so much can't be had, the least. */
 #define MAP_FIRST (16ull << 30)
 #define MAP_LEAST (256ull << 20)
+/* Entries between two heartbeats. */
+#define BEAT 4096u
+/* An index of more leaf pages is not packed: the transaction holds all its pages in memory. */
+#define PACK_MAX 65536u
 
 /* Translates LMDB's codes, once and here. */
 static int failed(int err, const char *what)
@@ -104,7 +108,7 @@ static int check_size(struct lzi_index *index)
 
 int lzi_index_lock(struct lzi_index *index)
 {
-	int err, rc = lzi_mutex_lock(&index->shared->index, index->timeout_ms, "index");
+	int err, rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index", &index->shared->heartbeat);
 
 	if (rc < 0)
 		return rc;
@@ -154,6 +158,20 @@ static int begin_read(struct lzi_index *index)
 	return err;
 }
 
+/* The tree has just been written in one go: remembers how small it can be. */
+static void note_packed(struct lzi_index *index)
+{
+	MDB_stat stat;
+
+	if (begin_read(index) != 0)
+		return;
+	if (mdb_stat(index->reader, index->dbi, &stat) == 0) {
+		lzi_store_relaxed(&index->shared->packed_pages, (uint64_t)stat.ms_leaf_pages);
+		lzi_store_relaxed(&index->shared->packed_entries, (uint64_t)stat.ms_entries);
+	}
+	mdb_txn_reset(index->reader);
+}
+
 static int apply_once(struct lzi_index *index, const struct lzi_index_change *changes, size_t count)
 {
 	MDB_val key, value = { 0, NULL };
@@ -172,6 +190,8 @@ static int apply_once(struct lzi_index *index, const struct lzi_index_change *ch
 	if (err == 0)
 		err = mdb_cursor_open(txn, index->dbi, &cursor);
 	for (i = 0; err == 0 && i < count; i++) {
+		if (i % BEAT == 0)
+			lzi_fetch_add_relaxed(&index->shared->heartbeat, 1ull);
 		key.mv_data = (void *)(uintptr_t)changes[i].key;
 		key.mv_size = changes[i].size;
 		if (!changes[i].remove) {
@@ -197,6 +217,8 @@ static int apply_once(struct lzi_index *index, const struct lzi_index_change *ch
 	}
 	err = mdb_txn_commit(txn);
 	LZI_POINT("index.committed");
+	if (err == 0 && flags != 0)
+		note_packed(index);
 	return err;
 }
 
@@ -224,6 +246,64 @@ int lzi_index_apply(struct lzi_index *index, const struct lzi_index_change *chan
 			break;
 	}
 	return failed(err, "apply changes");
+}
+
+/* Writes all entries anew into an emptied tree; the reader's snapshot keeps the old one, whose pages are not used again
+ * within the transaction that frees them. */
+static int rewrite(struct lzi_index *index, MDB_txn *txn)
+{
+	MDB_cursor *from = NULL, *to = NULL;
+	MDB_val key, value;
+	uint64_t n = 0;
+	int err = mdb_drop(txn, index->dbi, 0);
+
+	if (err == 0)
+		err = mdb_cursor_open(index->reader, index->dbi, &from);
+	if (err == 0)
+		err = mdb_cursor_open(txn, index->dbi, &to);
+	while (err == 0 && (err = mdb_cursor_get(from, &key, &value, MDB_NEXT)) == 0) {
+		if (n++ % BEAT == 0)
+			lzi_fetch_add_relaxed(&index->shared->heartbeat, 1ull);
+		err = mdb_cursor_put(to, &key, &value, MDB_APPEND);
+	}
+	if (from != NULL)
+		mdb_cursor_close(from);
+	if (to != NULL)
+		mdb_cursor_close(to);
+	return err == MDB_NOTFOUND ? 0 : err;
+}
+
+int lzi_index_pack(struct lzi_index *index)
+{
+	uint64_t pages = lzi_load_relaxed(&index->shared->packed_pages), entries = lzi_load_relaxed(&index->shared->packed_entries);
+	MDB_txn *txn;
+	MDB_stat stat;
+	int err = begin_read(index);
+
+	if (err != 0)
+		return failed(err, "begin reading");
+	err = mdb_stat(index->reader, index->dbi, &stat);
+	if (err != 0 || stat.ms_leaf_pages > PACK_MAX || entries == 0 ||
+	    stat.ms_leaf_pages <= stat.ms_entries * pages / entries * 4 / 3 + 64) {
+		mdb_txn_reset(index->reader);
+		return failed(err, "stat");
+	}
+	err = mdb_txn_begin(index->env, NULL, 0, &txn);
+	if (err == 0) {
+		err = rewrite(index, txn);
+		LZI_POINT("index.rewritten");
+		if (err == 0)
+			err = mdb_txn_commit(txn);
+		else
+			mdb_txn_abort(txn);
+		LZI_POINT("index.packed");
+	}
+	mdb_txn_reset(index->reader);
+	if (err == 0)
+		note_packed(index);
+	else
+		(void)!recover(index, err);
+	return failed(err, "pack");
 }
 
 int lzi_index_clear(struct lzi_index *index)

@@ -75,6 +75,9 @@ int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, 
                    void *arg, int *ret_more);
 /* Entries there are. */
 int lzi_index_count(struct lzi_index *index, uint64_t *ret_count);
+/* Writes the tree anew with full pages if they have become less than three quarters as full as they can be: batches of
+ * sorted keys leave them half full. For quiet times. LATZ_NOSPC leaves it as it was. */
+int lzi_index_pack(struct lzi_index *index);
 /* Gives free pages of the file back to the system if they are more than a sixteenth of it. */
 int lzi_index_trim(struct lzi_index *index);
 

@@ -122,6 +122,18 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 	return LZI_OWNER_DIED;
 }
 
+int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat)
+{
+	uint64_t before;
+	int rc;
+
+	do {
+		before = lzi_load_relaxed(heartbeat);
+		rc = lzi_mutex_lock(mutex, timeout_ms, what);
+	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before);
+	return rc;
+}
+
 void lzi_mutex_unlock(struct lzi_mutex *mutex)
 {
 	lzi_store_relaxed(&mutex->holder_pid, 0);

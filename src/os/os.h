@@ -129,6 +129,8 @@ struct lzi_mutex;
 int lzi_mutex_init(struct lzi_mutex *mutex);
 /* LATZ_OK, LZI_OWNER_DIED, or LATZ_TIMEOUT naming the holder and `what`. timeout_ms 0: LATZ_BUSY at once, no detail. */
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what);
+/* As lzi_mutex_lock(), but goes on waiting as long as *heartbeat moves: the holder lives and is getting on. */
+int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat);
 void lzi_mutex_unlock(struct lzi_mutex *mutex);
 
 /* ---- Clocks, processes ------------------------------------------------------------------------------------------- */

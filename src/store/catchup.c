@@ -44,6 +44,7 @@ int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uin
 	uint64_t span;
 	int rc;
 
+	lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull); /* whoever walks, gets on */
 	for (; from < to; from += span) {
 		uint64_t offset = extent * LZI_EXTENT + from;
 		struct lzi_record *record = lzi_heap_at(&store->heap, offset, to - from);

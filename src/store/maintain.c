@@ -23,10 +23,12 @@
 
 int lzi_maint_lock(struct lzi_store *store, int wait)
 {
-	int rc = lzi_mutex_lock(&store->control.shared->maint, wait ? store->control.timeout_ms : 0, "maintenance");
+	struct lzi_shared *shared = store->control.shared;
+	int rc = wait ? lzi_mutex_lock_patient(&shared->maint, store->control.timeout_ms, "maintenance", &shared->heartbeat)
+	              : lzi_mutex_lock(&shared->maint, 0, "maintenance");
 
 	if (rc == LZI_OWNER_DIED) {
-		lzi_store_release(&store->control.shared->recount, 1u);
+		lzi_store_release(&shared->recount, 1u);
 		rc = lzi_heap_view(&store->heap);
 		if (rc == LATZ_OK)
 			rc = lzi_heap_unpark_all(&store->heap);
@@ -310,13 +312,15 @@ int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
 
 /* ---- All of it ---- */
 
-static int trim_index(struct lzi_store *store)
+static int shrink_index(struct lzi_store *store)
 {
 	int rc = lzi_index_lock(&store->index);
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_index_trim(&store->index);
+	rc = lzi_index_pack(&store->index);
+	if (rc == LATZ_OK)
+		rc = lzi_index_trim(&store->index);
 	lzi_index_unlock(&store->index);
 	return rc;
 }
@@ -340,7 +344,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, idle, ret_more);
 	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)
-		index_rc = trim_index(store);
+		index_rc = shrink_index(store);
 	return rc != LATZ_OK ? rc : index_rc;
 }
 
