@@ -1,0 +1,95 @@
+# bash completion for latzero
+
+# The value of --dir on the command line so far, so that pools are those of that directory.
+_latzero_pools() {
+	local i dir=()
+	for ((i = 1; i < ${#COMP_WORDS[@]} - 1; i++)); do
+		[[ ${COMP_WORDS[i]} == --dir ]] && dir=(--dir "${COMP_WORDS[i + 1]}")
+	done
+	latzero "${dir[@]}" list 2>/dev/null | cut -f 1
+}
+
+_latzero() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local commands='create list inspect destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor'
+	local command='' plain=0 i word options
+	COMPREPLY=()
+	case $previous in
+	--dir | --persist)
+		mapfile -t COMPREPLY < <(compgen -d -- "$current")
+		return
+		;;
+	--password-file)
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		return
+		;;
+	--format) options='jsonl tsv' ;;
+	--type) options='bytes string int float bool null json msgpack pickle user64' ;;
+	--policy) options='none lru wtinylfu s3fifo sieve arc 2q' ;;
+	--sync) options='always interval none' ;;
+	--workload) options='a b c d f get set mget' ;;
+	--distribution) options='zipf uniform' ;;
+	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
+	--mode | --max-* | --if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
+		--compress-* | --checkpoint-bytes) return ;;
+	esac
+	if [[ -n $options ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+		return
+	fi
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
+			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
+			--if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
+			--compress-min | --compress-level | --checkpoint-bytes) ((i++)) ;;
+		-*) ;;
+		*)
+			if [[ -z $command ]]; then
+				command=$word
+			else
+				((plain++))
+			fi
+			;;
+		esac
+	done
+	options='--dir --password-file --json --help'
+	case $command in
+	'')
+		[[ $current == -* ]] && commands='--dir --password-file --json --help --version'
+		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+		return
+		;;
+	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
+		--idle-ttl --compress-min --compress-level --encrypt --persist --sync --sync-interval --checkpoint-bytes
+		--snapshot-on-close' ;;
+	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;
+	get | del | exists | incr | append | ttl | inspect) options+=' --escaped' ;;
+	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;
+	load) options+=' --format --type' ;;
+	dump) options+=' --format' ;;
+	top) options+=' --once --count --interval' ;;
+	bench) options+=' --workload --keys --value-size --processes --seconds --duration --distribution' ;;
+	esac
+	if [[ $current == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+		return
+	fi
+	case $command in
+	list | sweep | doctor | create) ;;
+	load)
+		if ((plain == 1)); then
+			mapfile -t COMPREPLY < <(compgen -f -- "$current")
+			return
+		fi
+		;;&
+	*)
+		if ((plain == 0)) || [[ $command == destroy ]]; then
+			mapfile -t COMPREPLY < <(compgen -W "$(_latzero_pools)" -- "$current")
+		fi
+		;;
+	esac
+}
+
+complete -F _latzero latzero

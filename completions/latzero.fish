@@ -1,0 +1,77 @@
+# fish completion for latzero
+
+function __latzero_pools
+    set -l words (commandline -opc)
+    set -l dir
+    if set -l at (contains -i -- --dir $words); and test (count $words) -gt $at
+        set dir --dir $words[(math $at + 1)]
+    end
+    latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
+end
+
+set -l commands create list inspect destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor
+set -l pooled inspect destroy clear verify get set del exists incr append ttl keys scan load dump top bench
+
+complete -c latzero -f
+complete -c latzero -l dir -r -F -d 'The runtime directory'
+complete -c latzero -l password-file -r -F -d 'Its first line is the password'
+complete -c latzero -l json -d 'JSON Lines'
+complete -c latzero -l help -d 'Options and an example'
+complete -c latzero -l version -n "not __fish_seen_subcommand_from $commands" -d 'The version'
+
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a create -d 'Make a pool'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a list -d 'The live pools'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Figures and clients of a pool'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a sweep -d 'Remove what dead processes left'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a verify -d 'Check everything'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a get -d 'Print a value'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a set -d 'Write a key'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a del -d 'Delete keys'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a exists -d 'Are keys there'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a incr -d 'Add to an int'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a append -d 'Append to a value'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a ttl -d 'Time to live of a key'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a keys -d 'Keys in order'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a scan -d 'Keys and values in order'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a load -d 'Load keys and values'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a dump -d 'Write all keys and values'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a top -d 'What goes on, live'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a bench -d 'Measure'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'What will hurt on this machine'
+
+complete -c latzero -n "__fish_seen_subcommand_from $pooled" -a '(__latzero_pools)' -d 'Pool'
+complete -c latzero -n '__fish_seen_subcommand_from load' -F
+complete -c latzero -n '__fish_seen_subcommand_from get set del exists incr append ttl inspect keys scan' -l escaped -d 'Keys are escaped'
+complete -c latzero -n '__fish_seen_subcommand_from set load' -l type -x -a 'bytes string int float bool null json msgpack pickle user64'
+complete -c latzero -n '__fish_seen_subcommand_from create set' -l ttl -x -a '250ms 5s 2m 1h 1d never' -d 'Time to live'
+complete -c latzero -n '__fish_seen_subcommand_from set' -l keep-ttl -d 'Keep the deadline'
+complete -c latzero -n '__fish_seen_subcommand_from set' -l if-absent -d 'Only a new key'
+complete -c latzero -n '__fish_seen_subcommand_from set' -l if-present -d 'Only one that is there'
+complete -c latzero -n '__fish_seen_subcommand_from set' -l if-version -x -d 'Only this version'
+complete -c latzero -n '__fish_seen_subcommand_from set' -l if-changed -d 'Only another value'
+complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l from -x -d 'From this key on'
+complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l to -x -d 'Before this key'
+complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l limit -x -d 'At most so many'
+complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l reverse -d 'The last key first'
+complete -c latzero -n '__fish_seen_subcommand_from load dump' -l format -x -a 'jsonl tsv'
+complete -c latzero -n '__fish_seen_subcommand_from top' -l once -d 'One sample'
+complete -c latzero -n '__fish_seen_subcommand_from top' -l count -x -d 'So many samples'
+complete -c latzero -n '__fish_seen_subcommand_from top' -l interval -x -d 'Between samples'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l workload -x -a 'a b c d f get set mget'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l keys -x -d 'How many keys'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l value-size -x -d 'Bytes of a value'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l processes -x -d 'How many processes'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l seconds -x -d 'How long'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l duration -x -d 'How long'
+complete -c latzero -n '__fish_seen_subcommand_from bench' -l distribution -x -a 'zipf uniform'
+for option in keep attach no-guard no-thread encrypt snapshot-on-close
+    complete -c latzero -n '__fish_seen_subcommand_from create' -l $option
+end
+for option in mode max-clients max-bytes max-entries idle-ttl compress-min compress-level sync-interval checkpoint-bytes
+    complete -c latzero -n '__fish_seen_subcommand_from create' -l $option -x
+end
+complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none lru wtinylfu s3fifo sieve arc 2q'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F

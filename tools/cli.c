@@ -1,0 +1,299 @@
+/*
+ * Options, error lines and attaching: what every command begins and ends with.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct cli_state cli;
+
+/* ---- Options ---------------------------------------------------------------------------------------------------- */
+
+void cli_help(const struct cli_command *command)
+{
+	printf("Usage: latzero %s %s\n%s.\n\n%s", command->name, command->synopsis, command->summary, command->help);
+	printf("\nGlobal options: --dir D, --password-file F, --json. More: man latzero\n");
+}
+
+static _Noreturn void usage_error(const struct cli_command *command, const char *what, const char *which)
+{
+	cli_error(CLI_USAGE, "%s%s; usage: latzero %s %s (--help tells more)", what, which, command->name,
+	          command->synopsis);
+	exit(CLI_USAGE);
+}
+
+/* -5 and -0.5 are numbers, "-" is stdin: plain arguments. */
+static bool is_option(const char *argument)
+{
+	return argument[0] == '-' && argument[1] != '\0' && !(argument[1] >= '0' && argument[1] <= '9');
+}
+
+static bool store_option(const struct cli_option *option, const char *text)
+{
+	switch (option->kind) {
+	case CLI_FLAG: *(bool *)option->out = true; return true;
+	case CLI_TEXT: *(const char **)option->out = text; return true;
+	case CLI_COUNT: return cli_parse_count(text, option->out);
+	case CLI_SIZE: return cli_parse_size(text, option->out);
+	case CLI_DURATION: return cli_parse_duration(text, option->out);
+	case CLI_TTL: return cli_parse_ttl(text, option->out);
+	case CLI_MODE: {
+		char *end;
+		unsigned long mode = strtoul(text, &end, 8);
+		*(unsigned *)option->out = (unsigned)mode;
+		return *text >= '0' && *text <= '7' && *end == '\0' && mode <= 0777;
+	}
+	}
+	return false;
+}
+
+static const char *expected_form(enum cli_kind kind)
+{
+	switch (kind) {
+	case CLI_COUNT: return " needs a whole number";
+	case CLI_SIZE: return " needs a size like 4096, 64K or 2G";
+	case CLI_DURATION: return " needs a duration like 250ms, 5s, 2m, 1h or 1d";
+	case CLI_TTL: return " needs a duration like 250ms, 5s, 2m, 1h, 1d, or never or default";
+	case CLI_MODE: return " needs an octal mode like 0600";
+	default: return " needs a value";
+	}
+}
+
+static const struct cli_option *find_option(const struct cli_option *options, const char *name, size_t size)
+{
+	for (; options != NULL && options->name != NULL; options++) {
+		if (strlen(options->name) == size && memcmp(options->name, name, size) == 0)
+			return options;
+	}
+	return NULL;
+}
+
+/* Takes the option at argv[i] and returns the index of the next argument. */
+static int take_option(const struct cli_command *command, const struct cli_option *options, int argc, char **argv,
+                       int i)
+{
+	static const struct cli_option globals[] = {
+		{ "dir", CLI_TEXT, &cli.dir },
+		{ "password-file", CLI_TEXT, &cli.password_file },
+		{ "json", CLI_FLAG, &cli.json },
+		{ NULL, CLI_FLAG, NULL },
+	};
+	const char *argument = argv[i];
+	char what[160];
+
+	if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+		cli_help(command);
+		exit(CLI_OK);
+	}
+	const char *equals = strchr(argument, '=');
+	size_t size = equals != NULL ? (size_t)(equals - argument) : strlen(argument);
+	const struct cli_option *option = NULL;
+	if (size > 2 && argument[1] == '-') {
+		option = find_option(options, argument + 2, size - 2);
+		if (option == NULL)
+			option = find_option(globals, argument + 2, size - 2);
+	}
+	if (option == NULL)
+		usage_error(command, "unknown option ", argument);
+	if (option->kind == CLI_FLAG) {
+		if (equals != NULL)
+			usage_error(command, "this option takes no value: ", argument);
+		store_option(option, NULL);
+		return i + 1;
+	}
+	const char *text = equals != NULL ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+	if (text == NULL || !store_option(option, text)) {
+		snprintf(what, sizeof(what), "--%s%s", option->name, expected_form(option->kind));
+		if (text == NULL)
+			usage_error(command, what, "");
+		usage_error(command, what, ", not the one given");
+	}
+	return equals != NULL ? i + 1 : i + 2;
+}
+
+int cli_parse(const struct cli_command *command, const struct cli_option *options, int argc, char **argv, int min,
+              int max)
+{
+	int plain = 0;
+
+	for (int i = 0; i < argc;) {
+		if (strcmp(argv[i], "--") == 0) {
+			while (++i < argc)
+				argv[plain++] = argv[i];
+		} else if (is_option(argv[i])) {
+			i = take_option(command, options, argc, argv, i);
+		} else {
+			argv[plain++] = argv[i++];
+		}
+	}
+	if (plain < min)
+		usage_error(command, "too few arguments", "");
+	if (max >= 0 && plain > max)
+		usage_error(command, "one argument too many: ", argv[max]);
+	return plain;
+}
+
+/* ---- Errors ----------------------------------------------------------------------------------------------------- */
+
+int cli_error(int code, const char *format, ...)
+{
+	char text[1024];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	for (char *c = text; *c != '\0'; c++) { /* one line, and nothing that steers a terminal */
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+	fflush(stdout);
+	fprintf(stderr, "latzero%s%s: %s\n", cli.command != NULL ? " " : "", cli.command != NULL ? cli.command : "",
+	        text);
+	return code;
+}
+
+int cli_exit_code(int rc)
+{
+	switch (rc) {
+	case LATZ_OK: return CLI_OK;
+	case LATZ_NOTFOUND:
+	case LATZ_EXISTS:
+	case LATZ_MISMATCH: return CLI_NO;
+	case LATZ_INVALID: return CLI_USAGE;
+	default: return CLI_FAIL;
+	}
+}
+
+static const char *usual_hint(int rc)
+{
+	switch (rc) {
+	case LATZ_NOTFOUND: return "latzero list shows the pools there are";
+	case LATZ_INVALID: return "a pool's name is 1 to 64 of A-Z a-z 0-9 . _ - and does not start with a dot";
+	case LATZ_TOOBIG: return "keys are 1 to 32767 bytes, values less than 4 GiB";
+	case LATZ_NOSPC: return "free some room on that file system or delete keys; latzero doctor shows what there is";
+	case LATZ_FULL: return "delete keys, or create the pool with a larger bound";
+	case LATZ_NOMEM: return "see latzero doctor for the limits of this process";
+	case LATZ_BUSY: return "try again once the other side is done";
+	case LATZ_TIMEOUT: return "that process is stopped: continue it (kill -CONT) or end it";
+	case LATZ_ACCESS: return "check the owner and mode of the pool's directory and files";
+	case LATZ_AUTH: return "give the right --password-file";
+	case LATZ_CORRUPT: return "latzero verify shows what is damaged; latzero destroy removes the pool";
+	case LATZ_VERSION: return "use the release that made it, or latzero destroy it";
+	case LATZ_DEAD: return "the pool was destroyed meanwhile: create it again";
+	case LATZ_TYPE: return "latzero inspect POOL KEY shows the type it has";
+	case LATZ_OVERFLOW: return "nothing was changed; integers have 64 bits";
+	case LATZ_CLIENTS: return "end a client, or create the pool with a larger --max-clients";
+	case LATZ_IO: return "check the path; latzero doctor tells what the machine lacks";
+	case LATZ_UNSUPPORTED: return "this release does not have it: leave that option out";
+	default: return NULL;
+	}
+}
+
+int cli_fail(int rc, const char *what, const char *pool, const char *hint)
+{
+	const char *detail = latz_error_detail();
+	bool has_detail = detail != NULL && *detail != '\0';
+
+	if (hint == NULL)
+		hint = usual_hint(rc);
+	if (rc == LATZ_INVALID && has_detail)
+		hint = hint != NULL && strstr(detail, "name") != NULL ? hint : NULL;
+	return cli_error(cli_exit_code(rc), "%s: pool %s: %s%s%s%s%s%s", what, pool, latz_strerror(rc),
+	                 has_detail ? " (" : "", has_detail ? detail : "", has_detail ? ")" : "",
+	                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
+}
+
+/* ---- Pools ------------------------------------------------------------------------------------------------------ */
+
+const char *cli_password(void)
+{
+	size_t capacity = 0;
+
+	if (cli.password_file == NULL || cli.password != NULL)
+		return cli.password;
+	FILE *file = fopen(cli.password_file, "re");
+	if (file == NULL) {
+		cli_error(CLI_FAIL, "password file %s: %s; check the path and who may read it", cli.password_file,
+		          strerror(errno));
+		exit(CLI_FAIL);
+	}
+	ssize_t size = getline(&cli.password, &capacity, file);
+	fclose(file);
+	if (size < 0) {
+		cli_error(CLI_FAIL, "password file %s: empty; its first line is the password", cli.password_file);
+		exit(CLI_FAIL);
+	}
+	cli.password[strcspn(cli.password, "\r\n")] = '\0';
+	return cli.password;
+}
+
+void cli_pool_options(latz_options *options, unsigned flags)
+{
+	*options = (latz_options)LATZ_OPTIONS_INIT;
+	options->flags = flags;
+	options->dir = cli.dir;
+	options->password = cli_password();
+}
+
+int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **pool)
+{
+	latz_options options;
+
+	cli_pool_options(&options, flags);
+	int rc = latz_open(name, &options, pool);
+	return rc == LATZ_OK ? CLI_OK : cli_fail(rc, "attaching", name, rc == LATZ_NOTFOUND ? hint : NULL);
+}
+
+int cli_open_write(const char *name, unsigned flags, latz_pool **pool)
+{
+	char hint[160];
+
+	/* Creating it here would be of no use: an ephemeral pool would go again with this command. */
+	snprintf(hint, sizeof(hint), "create it first: latzero create %.64s --keep", name);
+	return cli_open(name, flags, hint, pool);
+}
+
+int cli_close(const char *name, latz_pool *pool, int code)
+{
+	int rc = latz_close(pool);
+
+	/* A pool somebody destroyed is gone, which is what closing wants. */
+	if (rc != LATZ_OK && rc != LATZ_DEAD && code == CLI_OK)
+		return cli_fail(rc, "detaching", name, NULL);
+	return code;
+}
+
+latz_slice cli_key(char *argument, bool escaped)
+{
+	latz_slice key = latz_str(argument);
+
+	if (escaped && !cli_unescape(argument, key.size, &key.size)) {
+		cli_error(CLI_USAGE, "a wrong escape in '%s'; there are \\t \\n \\r \\\\ and \\xNN", argument);
+		exit(CLI_USAGE);
+	}
+	return key;
+}
+
+uint64_t cli_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void *cli_realloc(void *memory, size_t size)
+{
+	void *grown = realloc(memory, size);
+
+	if (grown == NULL) {
+		cli_error(CLI_FAIL, "no memory for %zu bytes; see latzero doctor for the limits of this process", size);
+		exit(CLI_FAIL);
+	}
+	return grown;
+}

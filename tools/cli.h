@@ -1,0 +1,227 @@
+/*
+ * What the commands of the latzero tool share: the option parser, error lines, texts (sizes, durations, escapes, JSON),
+ * tables and progress. Public API only. Include it first: it asks for the GNU extensions of the system headers.
+ */
+#ifndef LATZERO_TOOLS_CLI_H
+#define LATZERO_TOOLS_CLI_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <latzero/latzero.h>
+
+/* Exit codes, the same for every command. */
+enum {
+	CLI_OK = 0,
+	CLI_NO = 1,
+	CLI_USAGE = 2,
+	CLI_FAIL = 3
+};
+
+/* A command: `latzero NAME ...`. run gets the arguments after the name and returns the exit code. */
+struct cli_command {
+	const char *name;
+	const char *synopsis; /* the arguments, e.g. "POOL KEY" */
+	const char *summary;  /* one line, for the overview */
+	const char *help;     /* options and examples, whole lines */
+	int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+
+/* The global options and what the terminal can do. */
+struct cli_state {
+	const char *command; /* name, for error lines */
+	const char *dir;     /* --dir, or NULL */
+	const char *password_file;
+	char *password; /* what cli_password() has read */
+	bool json;
+	bool tty;    /* stdout is a terminal */
+	bool colour; /* and may be coloured */
+};
+
+extern struct cli_state cli;
+
+/* ---- Options: cli.c --------------------------------------------------------------------------------------------- */
+
+enum cli_kind {
+	CLI_FLAG,     /* bool */
+	CLI_TEXT,     /* const char * */
+	CLI_COUNT,    /* uint64_t */
+	CLI_SIZE,     /* uint64_t: bytes, 64M */
+	CLI_DURATION, /* int64_t milliseconds: 5s */
+	CLI_TTL,      /* int64_t milliseconds as the library takes them: also "never" (-1) and "default" (0) */
+	CLI_MODE      /* unsigned: octal */
+};
+
+/* An option --name of a command; a table of them ends with a NULL name. *out keeps its value if it is not given. */
+struct cli_option {
+	const char *name;
+	enum cli_kind kind;
+	void *out;
+};
+
+/* Takes options (and the global ones, and --help) out of argv and leaves the plain arguments in front, returning how
+ * many. Exits with CLI_USAGE for a wrong option or a count outside min..max (max < 0: any). An argument like -5 is a
+ * plain one; "--" makes all that follow plain. */
+int cli_parse(const struct cli_command *command, const struct cli_option *options, int argc, char **argv, int min,
+              int max);
+
+/* Prints usage and options of a command to stdout. */
+void cli_help(const struct cli_command *command);
+
+/* ---- Errors: cli.c ---------------------------------------------------------------------------------------------- */
+
+/* One line on stderr, "latzero COMMAND: ..."; returns code. */
+int cli_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The error line for a failed call about a pool: what, which pool, the library's detail, what to do. hint may be NULL
+ * for the usual one. Returns the exit code for rc. */
+int cli_fail(int rc, const char *what, const char *pool, const char *hint);
+
+/* The exit code for a result. */
+int cli_exit_code(int rc);
+
+/* ---- Pools: cli.c ----------------------------------------------------------------------------------------------- */
+
+/* The first line of --password-file, so that a password is never an argument others can see; NULL without one. Exits
+ * with CLI_FAIL if it can't be read. */
+const char *cli_password(void);
+
+/* Fills in options with --dir and the password. To be called after cli_parse(). */
+void cli_pool_options(latz_options *options, unsigned flags);
+
+/* Attaches to a pool that must be there. hint: what to do if it is not (NULL: the usual). Returns an exit code, having
+ * printed the error line if it is not CLI_OK. */
+int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **pool);
+
+/* The same for commands that write, whose hint is to create the pool first. */
+int cli_open_write(const char *name, unsigned flags, latz_pool **pool);
+
+/* Closes; a failure is an error line and CLI_FAIL, unless code is worse already. */
+int cli_close(const char *name, latz_pool *pool, int code);
+
+/* A key argument, with --escaped decoded in place. Exits with CLI_USAGE if it can't be decoded. */
+latz_slice cli_key(char *argument, bool escaped);
+
+/* Monotonic nanoseconds. */
+uint64_t cli_now_ns(void);
+
+/* ---- Texts: cli_text.c ------------------------------------------------------------------------------------------ */
+
+bool cli_parse_count(const char *text, uint64_t *count);
+bool cli_parse_int(const char *text, int64_t *value);
+bool cli_parse_size(const char *text, uint64_t *bytes); /* 4096, 64K, 64M, 2G, 1T; also KiB, MB */
+bool cli_parse_duration(const char *text, int64_t *ms); /* 250ms 5s 2m 1h 1d */
+bool cli_parse_ttl(const char *text, int64_t *ms);
+
+enum {
+	CLI_TEXT_MAX = 32
+};
+const char *cli_format_size(uint64_t bytes, char buffer[CLI_TEXT_MAX]);  /* "1.5 MiB" */
+const char *cli_format_age(int64_t ms, char buffer[CLI_TEXT_MAX]);       /* "2h03m" */
+const char *cli_format_ns(uint64_t ns, char buffer[CLI_TEXT_MAX]);       /* "1.25 us" */
+const char *cli_format_count(uint64_t count, char buffer[CLI_TEXT_MAX]); /* "1 234 567" */
+
+/* For people on a terminal, for programs in a pipe: there a plain number of bytes, milliseconds, nanoseconds. */
+const char *cli_show_count(uint64_t count, char buffer[CLI_TEXT_MAX]);
+const char *cli_show_size(uint64_t bytes, char buffer[CLI_TEXT_MAX]);
+const char *cli_show_age(int64_t ms, char buffer[CLI_TEXT_MAX]);
+const char *cli_show_ns(uint64_t ns, char buffer[CLI_TEXT_MAX]);
+
+/* How many bytes at data are one valid UTF-8 character (no surrogates, nothing overlong); 0 if none. */
+size_t cli_utf8_next(const unsigned char *data, size_t size);
+bool cli_utf8_valid(const void *data, size_t size);
+
+/* The tsv escapes: \t \n \r \\ and \xNN for every other byte that is not printable UTF-8. */
+void cli_write_escaped(FILE *file, const void *data, size_t size);
+/* Decodes in place; false for an unknown escape. */
+bool cli_unescape(char *data, size_t size, size_t *ret_size);
+
+void cli_write_base64(FILE *file, const void *data, size_t size);
+/* Decodes in place; false if it is not base64. */
+bool cli_decode_base64(char *data, size_t size, size_t *ret_size);
+
+/* ---- JSON on stdout: cli_json.c --------------------------------------------------------------------------------- */
+
+/* An object or array; name is NULL at top level and in arrays. The end of the outermost one ends the line. */
+void cli_json_begin(const char *name, char bracket);
+void cli_json_end(char bracket);
+void cli_json_text(const char *name, const char *text);
+/* Bytes: "NAME":"text" if they are valid UTF-8, else "NAME_b64":"base64". */
+void cli_json_bytes(const char *name, const void *data, size_t size);
+void cli_json_base64(const char *name, const void *data, size_t size);
+void cli_json_u64(const char *name, uint64_t value);
+void cli_json_i64(const char *name, int64_t value);
+void cli_json_double(const char *name, double value);
+void cli_json_bool(const char *name, bool value);
+void cli_json_null(const char *name);
+
+/* ---- Values: cli_value.c ---------------------------------------------------------------------------------------- */
+
+const char *cli_type_name(latz_type type, char buffer[CLI_TEXT_MAX]);
+bool cli_type_parse(const char *text, latz_type *type);
+
+/* The little-endian number in 8 bytes, and back. */
+int64_t cli_value_int(const void *data);
+double cli_value_float(const void *data);
+
+/* The shortest text of a finite number that reads back as the same. */
+const char *cli_format_double(double value, char buffer[CLI_TEXT_MAX]);
+
+/* The bytes a value of this type has for a text. scratch: room for numbers. False if the text does not fit the type. */
+bool cli_value_from_text(latz_type type, latz_slice text, unsigned char scratch[8], latz_slice *value);
+
+/* Numbers and truth values as text, anything else as it is; escaped: with the tsv escapes. */
+void cli_value_write(FILE *file, const latz_value *value, bool escaped);
+
+/* "type", "value" or "value_b64", and "ttl_ms" as members of the JSON object begun. */
+void cli_value_json(const latz_value *value);
+
+/* ---- Tables and progress: cli_out.c ----------------------------------------------------------------------------- */
+
+/* Colours; "" where there should be none. */
+const char *cli_bold(void);
+const char *cli_dim(void);
+const char *cli_red(void);
+const char *cli_yellow(void);
+const char *cli_green(void);
+const char *cli_plain(void);
+
+/* A table: columns with a name, right-aligned if it starts with '>'. On a terminal aligned, with a heading; piped: the
+ * cells with tabs between, no heading. */
+struct cli_table;
+struct cli_table *cli_table_open(const char *const *columns);
+void cli_table_cell(struct cli_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Prints and frees. */
+void cli_table_close(struct cli_table *table);
+
+/* "name value" lines: aligned on a terminal, a tab between them piped. */
+void cli_field(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A progress bar on stderr, if that is a terminal, from one second on. total 0: unknown. */
+struct cli_progress {
+	const char *what;
+	uint64_t total, begin_ns, drawn_ns;
+};
+void cli_progress_begin(struct cli_progress *progress, const char *what, uint64_t total);
+void cli_progress_step(struct cli_progress *progress, uint64_t done);
+void cli_progress_end(struct cli_progress *progress);
+
+/* Memory or exit. */
+void *cli_realloc(void *memory, size_t size);
+
+/* False once stdout can't be written any more (e.g. `| head`): stop producing. */
+bool cli_out_ok(void);
+
+/* ---- Commands --------------------------------------------------------------------------------------------------- */
+
+extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
+	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
+	cmd_top, cmd_bench, cmd_doctor;
+
+#endif

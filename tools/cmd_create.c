@@ -1,0 +1,225 @@
+/*
+ * latzero create: makes a pool and, unless it is to be kept, stays attached so that it lives.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+struct create_arguments {
+	latz_options options;
+	const char *policy, *sync;
+	int64_t ttl_ms, idle_ttl_ms, sync_interval_ms;
+	uint64_t max_clients, compress_min, compress_level;
+	bool keep, attach, encrypt, snapshot_on_close, no_guard, no_thread;
+};
+
+static int parse_policy(const char *text, latz_policy *policy)
+{
+	static const char *const names[] = { "default", "none", "lru", "wtinylfu", "s3fifo", "sieve", "arc", "2q" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*policy = (latz_policy)i;
+			return CLI_OK;
+		}
+	}
+	return cli_error(CLI_USAGE, "--policy %s: there are none, lru, wtinylfu, s3fifo, sieve, arc and 2q", text);
+}
+
+static int parse_sync(const char *text, latz_sync *sync)
+{
+	static const char *const names[] = { "none", "interval", "always" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*sync = (latz_sync)i;
+			return CLI_OK;
+		}
+	}
+	return cli_error(CLI_USAGE, "--sync %s: there are always, interval and none", text);
+}
+
+/* The parsed arguments as the library's options; those of features a release lacks come back from latz_open. */
+static int complete_options(struct create_arguments *arguments)
+{
+	latz_options *options = &arguments->options;
+	int code;
+
+	if (arguments->policy != NULL && (code = parse_policy(arguments->policy, &options->policy)) != CLI_OK)
+		return code;
+	if (arguments->sync != NULL && (code = parse_sync(arguments->sync, &options->sync)) != CLI_OK)
+		return code;
+	if (arguments->max_clients > 4096)
+		return cli_error(CLI_USAGE, "--max-clients: 1 to 4096");
+	options->max_clients = (unsigned)arguments->max_clients;
+	options->ttl_ms = arguments->ttl_ms;
+	options->idle_ttl_ms = arguments->idle_ttl_ms;
+	options->sync_interval_ms = (unsigned)arguments->sync_interval_ms;
+	options->compress_min = (size_t)arguments->compress_min;
+	options->compress_level = (int)arguments->compress_level;
+	options->encrypt = arguments->encrypt;
+	options->snapshot_on_close = arguments->snapshot_on_close;
+	options->dir = cli.dir;
+	options->password = cli_password();
+	options->flags = LATZ_CREATE | LATZ_EXCLUSIVE | (arguments->keep ? LATZ_KEEP : 0) |
+	                 (arguments->no_guard ? LATZ_NO_GUARD : 0) |
+	                 (arguments->no_thread || arguments->keep ? LATZ_NO_THREAD : 0);
+	return CLI_OK;
+}
+
+/* Waits for Enter, the end of stdin, or a signal. */
+static void wait_for_end(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+	sigset_t blocked, before;
+	char byte;
+
+	sigemptyset(&action.sa_mask);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGHUP);
+	/* Blocked but inside ppoll, so that a signal between the test and the wait is not lost. */
+	pthread_sigmask(SIG_BLOCK, &blocked, &before);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	while (!stopped) {
+		struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+		int ready = ppoll(&input, 1, NULL, &before);
+		if (ready < 0 && errno != EINTR)
+			break;
+		if (ready <= 0)
+			continue;
+		ssize_t size = read(STDIN_FILENO, &byte, 1);
+		if (size == 0 || (size == 1 && byte == '\n') || (size < 0 && errno != EINTR))
+			break;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+struct kept_search {
+	const char *name;
+	bool kept;
+};
+
+static int find_kept(const latz_pool_info *info, void *arg)
+{
+	struct kept_search *search = arg;
+
+	if (strcmp(info->name, search->name) == 0)
+		search->kept = (info->flags & LATZ_KEEP) != 0;
+	return 0;
+}
+
+static int report_created(const char *name, bool created, bool keep)
+{
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("pool", name);
+		cli_json_bool("created", created);
+		cli_json_bool("keep", keep);
+		cli_json_end('}');
+	} else {
+		printf("%s%s%s %s%s\n", cli_green(), created ? "created" : "attached to", cli_plain(), name,
+		       keep ? ", kept" : "");
+		if (!keep && isatty(STDIN_FILENO) == 1 && cli.tty)
+			printf("It stays until its last user leaves. Enter ends this one.\n");
+	}
+	return fflush(stdout) == 0 ? CLI_OK : CLI_FAIL;
+}
+
+static int run_create(const struct cli_command *command, int argc, char **argv)
+{
+	struct create_arguments arguments = { .options = LATZ_OPTIONS_INIT };
+	latz_options *options = &arguments.options;
+	latz_pool *pool;
+
+	const struct cli_option table[] = {
+		{ "keep", CLI_FLAG, &arguments.keep },
+		{ "attach", CLI_FLAG, &arguments.attach },
+		{ "mode", CLI_MODE, &options->mode },
+		{ "max-clients", CLI_COUNT, &arguments.max_clients },
+		{ "ttl", CLI_TTL, &arguments.ttl_ms },
+		{ "no-guard", CLI_FLAG, &arguments.no_guard },
+		{ "no-thread", CLI_FLAG, &arguments.no_thread },
+		{ "max-bytes", CLI_SIZE, &options->max_bytes },
+		{ "max-entries", CLI_COUNT, &options->max_entries },
+		{ "policy", CLI_TEXT, &arguments.policy },
+		{ "idle-ttl", CLI_DURATION, &arguments.idle_ttl_ms },
+		{ "compress-min", CLI_SIZE, &arguments.compress_min },
+		{ "compress-level", CLI_COUNT, &arguments.compress_level },
+		{ "encrypt", CLI_FLAG, &arguments.encrypt },
+		{ "persist", CLI_TEXT, &options->persist_dir },
+		{ "sync", CLI_TEXT, &arguments.sync },
+		{ "sync-interval", CLI_DURATION, &arguments.sync_interval_ms },
+		{ "checkpoint-bytes", CLI_SIZE, &options->checkpoint_bytes },
+		{ "snapshot-on-close", CLI_FLAG, &arguments.snapshot_on_close },
+		{ NULL, CLI_FLAG, NULL },
+	};
+	cli_parse(command, table, argc, argv, 1, 1);
+	const char *name = argv[0];
+	int code = complete_options(&arguments);
+	if (code != CLI_OK)
+		return code;
+
+	int rc = latz_open(name, options, &pool);
+	bool created = rc == LATZ_OK;
+	if (rc == LATZ_EXISTS && arguments.attach) {
+		struct kept_search search = { .name = name };
+		options->flags &= ~(unsigned)LATZ_EXCLUSIVE;
+		rc = latz_open(name, options, &pool);
+		if (rc == LATZ_OK && arguments.keep && latz_list(cli.dir, find_kept, &search) == LATZ_OK &&
+		    !search.kept)
+			return cli_close(
+				name, pool,
+				cli_error(CLI_NO,
+			                  "pool %s: is there already and goes with its last user; leave --keep "
+			                  "out, or destroy it first",
+			                  name));
+	}
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "creating", name,
+		                rc == LATZ_EXISTS ? "with --attach the pool that is there will do" : NULL);
+	report_created(name, created, arguments.keep);
+	if (!arguments.keep)
+		wait_for_end();
+	return cli_close(name, pool, CLI_OK);
+}
+
+const struct cli_command cmd_create = {
+	"create",
+	"POOL [OPTION...]",
+	"Creates a pool",
+	"Without --keep it stays attached until Enter, the end of stdin, SIGINT or SIGTERM; the pool goes with its "
+	"last user.\n\n"
+	"Options:\n"
+	"  --keep              the pool stays until latzero destroy or a reboot, and the command ends at once\n"
+	"  --attach            a pool that is there already will do (default: exit 1)\n"
+	"  --mode 0600         mode of the pool's files\n"
+	"  --max-clients N     processes attached at once, 1 to 4096 (256)\n"
+	"  --ttl 5s            time to live of keys that are written without one\n"
+	"  --no-guard          no guard process that removes the pool when its last user was killed\n"
+	"  --no-thread         no maintenance thread in this process\n"
+	"Options of features a release may not have (exit 3 then):\n"
+	"  --max-bytes 64M --max-entries N --policy none|lru|wtinylfu|s3fifo|sieve|arc|2q --idle-ttl 1h --compress-min "
+	"1K\n"
+	"  --compress-level N --encrypt --persist DIR --sync always|interval|none --sync-interval 100ms\n"
+	"  --checkpoint-bytes 64M --snapshot-on-close\n\n"
+	"Examples:\n"
+	"  latzero create cache --keep --ttl 10m\n"
+	"  latzero create scratch          # until Enter\n",
+	run_create,
+};

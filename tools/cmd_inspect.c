@@ -1,0 +1,268 @@
+/*
+ * latzero inspect: everything there is to know about a pool, or the metadata of a key.
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+struct pool_search {
+	const char *name;
+	char path[4096];
+	bool keep, found;
+};
+
+static int find_pool(const latz_pool_info *info, void *arg)
+{
+	struct pool_search *search = arg;
+
+	if (strcmp(info->name, search->name) != 0)
+		return 0;
+	search->found = true;
+	search->keep = (info->flags & LATZ_KEEP) != 0;
+	snprintf(search->path, sizeof(search->path), "%s", info->path);
+	return 1;
+}
+
+/* Size for people on a terminal, bytes for programs. */
+static void field_size(const char *name, uint64_t bytes)
+{
+	char text[CLI_TEXT_MAX];
+
+	cli_field(name, "%s", cli_show_size(bytes, text));
+}
+
+static void field_count(const char *name, uint64_t count)
+{
+	char text[CLI_TEXT_MAX];
+
+	cli_field(name, "%s", cli_show_count(count, text));
+}
+
+static void field_age(const char *name, int64_t ms)
+{
+	char text[CLI_TEXT_MAX];
+
+	cli_field(name, "%s", cli_show_age(ms, text));
+}
+
+static int client_json(const latz_client_info *info, void *arg)
+{
+	(void)arg;
+	cli_json_begin(NULL, '{');
+	cli_json_u64("slot", info->slot);
+	cli_json_i64("pid", info->pid);
+	cli_json_bytes("command", info->command, strlen(info->command));
+	cli_json_i64("since_ms", info->since_ms);
+	cli_json_u64("threads", info->threads);
+	cli_json_u64("pins", info->pins);
+	cli_json_u64("views", info->views);
+	cli_json_bool("janitor", info->janitor != 0);
+	cli_json_bool("self", info->pid == getpid());
+	cli_json_end('}');
+	return 0;
+}
+
+static void pool_json(latz_pool *pool, const struct pool_search *search, const latz_stats_t *stats)
+{
+	cli_json_begin(NULL, '{');
+	cli_json_text("pool", search->name);
+	if (search->found)
+		cli_json_bytes("path", search->path, strlen(search->path));
+	cli_json_bool("keep", search->keep);
+	cli_json_i64("age_ms", stats->age_ms);
+	cli_json_u64("keys", stats->keys);
+	cli_json_u64("live_bytes", stats->live_bytes);
+	cli_json_u64("dead_bytes", stats->dead_bytes);
+	cli_json_u64("heap_bytes", stats->heap_bytes);
+	cli_json_u64("table_bytes", stats->table_bytes);
+	cli_json_u64("index_bytes", stats->index_bytes);
+	cli_json_u64("file_bytes", stats->file_bytes);
+	cli_json_u64("extents", stats->extents);
+	cli_json_u64("extents_free", stats->extents_free);
+	cli_json_u64("extents_hole", stats->extents_hole);
+	cli_json_u64("index_lag_bytes", stats->index_lag_bytes);
+	cli_json_u64("gets", stats->gets);
+	cli_json_u64("hits", stats->hits);
+	cli_json_u64("sets", stats->sets);
+	cli_json_u64("deletes", stats->deletes);
+	cli_json_u64("expired", stats->expired);
+	cli_json_u64("reaped", stats->reaped);
+	cli_json_u64("cleaned_bytes", stats->cleaned_bytes);
+	cli_json_u64("clients_max", stats->clients_max);
+	cli_json_u64("threads", stats->threads);
+	cli_json_u64("pins", stats->pins);
+	cli_json_u64("views", stats->views);
+	cli_json_begin("clients", '[');
+	(void)!latz_clients(pool, client_json, NULL);
+	cli_json_end(']');
+	cli_json_end('}');
+}
+
+/* Piped: one line a client, "client" and then what the columns of the table are. */
+static int client_row(const latz_client_info *info, void *arg)
+{
+	struct cli_table *table = arg;
+	char text[CLI_TEXT_MAX];
+
+	if (!cli.tty)
+		cli_table_cell(table, "client");
+	cli_table_cell(table, "%u", info->slot);
+	cli_table_cell(table, "%" PRId64, info->pid);
+	char command[64];
+	size_t size = 0;
+	for (const char *c = info->command; *c != '\0' && size + 1 < sizeof(command);
+	     c++) /* any process names itself */
+		command[size++] = (unsigned char)*c >= 0x20 && *c != 0x7f ? *c : '?';
+	command[size] = '\0';
+	cli_table_cell(table, "%s%s", command, cli.tty && info->pid == getpid() ? " (this one)" : "");
+	cli_table_cell(table, "%s", cli_show_age(info->since_ms, text));
+	cli_table_cell(table, "%u", info->threads);
+	cli_table_cell(table, "%u", info->pins);
+	cli_table_cell(table, "%u", info->views);
+	cli_table_cell(table, "%s", info->janitor ? "janitor" : "-");
+	return 0;
+}
+
+static void print_clients(latz_pool *pool)
+{
+	static const char *const on_terminal[] = { ">SLOT",  ">PID",   "COMMAND", ">SINCE", ">THREADS",
+		                                   ">SCANS", ">VIEWS", "DOES",    NULL };
+	static const char *const piped[] = { "KIND",     ">SLOT",  ">PID",   "COMMAND", ">SINCE",
+		                             ">THREADS", ">SCANS", ">VIEWS", "DOES",    NULL };
+	struct cli_table *table = cli_table_open(cli.tty ? on_terminal : piped);
+
+	if (cli.tty)
+		putchar('\n');
+	(void)!latz_clients(pool, client_row, table);
+	cli_table_close(table);
+}
+
+static void print_pool(latz_pool *pool, const struct pool_search *search, const latz_stats_t *stats)
+{
+	cli_field("pool", "%s", search->name);
+	if (search->found)
+		cli_field("path", "%s", search->path);
+	cli_field("lifetime", "%s", search->keep ? "kept until destroyed" : "until its last user leaves");
+	field_age(cli.tty ? "age" : "age_ms", stats->age_ms);
+	field_count("keys", stats->keys);
+	field_size("live_bytes", stats->live_bytes);
+	field_size("dead_bytes", stats->dead_bytes);
+	field_size("heap_bytes", stats->heap_bytes);
+	field_size("table_bytes", stats->table_bytes);
+	field_size("index_bytes", stats->index_bytes);
+	field_size("file_bytes", stats->file_bytes);
+	field_count("extents", stats->extents);
+	field_count("extents_free", stats->extents_free);
+	field_count("extents_hole", stats->extents_hole);
+	field_size("index_lag_bytes", stats->index_lag_bytes);
+	field_count("gets", stats->gets);
+	field_count("hits", stats->hits);
+	field_count("sets", stats->sets);
+	field_count("deletes", stats->deletes);
+	field_count("expired", stats->expired);
+	field_count("reaped", stats->reaped);
+	field_size("cleaned_bytes", stats->cleaned_bytes);
+	field_count("scans", stats->pins);
+	field_count("views", stats->views);
+	field_count("threads", stats->threads);
+	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
+	print_clients(pool);
+}
+
+static int inspect_pool(const char *name, latz_pool *pool)
+{
+	struct pool_search search = { .name = name };
+	latz_stats_t stats = { .size = sizeof(stats) };
+
+	int rc = latz_stats(pool, &stats);
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "reading figures", name, NULL);
+	(void)!latz_list(cli.dir, find_pool, &search);
+	if (cli.json)
+		pool_json(pool, &search, &stats);
+	else
+		print_pool(pool, &search, &stats);
+	return CLI_OK;
+}
+
+static void key_json(latz_slice key, const latz_key_info *info)
+{
+	char text[CLI_TEXT_MAX];
+
+	cli_json_begin(NULL, '{');
+	cli_json_bytes("key", key.data, key.size);
+	cli_json_text("type", cli_type_name(info->type, text));
+	cli_json_u64("value_size", info->value_size);
+	cli_json_u64("record_bytes", info->record_bytes);
+	cli_json_u64("version", info->version);
+	cli_json_i64("ttl_ms", info->ttl_ms);
+	cli_json_u64("address", info->address);
+	snprintf(text, sizeof(text), "%016" PRIx64, info->hash);
+	cli_json_text("hash", text); /* 64 bits do not survive as a JSON number */
+	cli_json_end('}');
+}
+
+static int inspect_key(const char *name, latz_pool *pool, latz_slice key)
+{
+	latz_key_info info = { .size = sizeof(info) };
+	char text[CLI_TEXT_MAX];
+
+	int rc = latz_key_stat(pool, key, &info);
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "looking at the key", name,
+		                rc == LATZ_NOTFOUND ? "latzero keys POOL lists the keys" : NULL);
+	if (cli.json) {
+		key_json(key, &info);
+		return CLI_OK;
+	}
+	if (cli.tty)
+		printf("%s%-18s%s ", cli_dim(), "key", cli_plain());
+	else
+		fputs("key\t", stdout);
+	cli_write_escaped(stdout, key.data, key.size);
+	putchar('\n');
+	cli_field("type", "%s", cli_type_name(info.type, text));
+	field_size("value_size", info.value_size);
+	field_size("record_bytes", info.record_bytes);
+	cli_field("version", "%" PRIu64, info.version);
+	if (info.ttl_ms < 0)
+		cli_field("ttl", "never");
+	else
+		cli_field("ttl", "%" PRId64 "ms", info.ttl_ms);
+	cli_field("address", "0x%" PRIx64, info.address);
+	cli_field("hash", "%016" PRIx64, info.hash);
+	return CLI_OK;
+}
+
+static int run_inspect(const struct cli_command *command, int argc, char **argv)
+{
+	bool escaped = false;
+	const struct cli_option options[] = {
+		{ "escaped", CLI_FLAG, &escaped },
+		{ NULL, CLI_FLAG, NULL },
+	};
+	latz_pool *pool;
+
+	int count = cli_parse(command, options, argc, argv, 1, 2);
+	latz_slice key = count > 1 ? cli_key(argv[1], escaped) : (latz_slice){ NULL, 0 };
+	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	if (code != CLI_OK)
+		return code;
+	code = count > 1 ? inspect_key(argv[0], pool, key) : inspect_pool(argv[0], pool);
+	return cli_close(argv[0], pool, code);
+}
+
+const struct cli_command cmd_inspect = {
+	"inspect",
+	"POOL [KEY]",
+	"Shows a pool's figures and clients, or a key's metadata",
+	"The command attaches to look, so it is one of the clients it lists.\n\n"
+	"Options:\n"
+	"  --escaped   KEY is in the escapes that keys are printed with (\\t \\n \\r \\\\ \\xNN)\n\n"
+	"Examples:\n"
+	"  latzero inspect cache\n"
+	"  latzero inspect cache greeting --json\n",
+	run_inspect,
+};

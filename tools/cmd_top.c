@@ -1,0 +1,304 @@
+/*
+ * latzero top: what goes on in the pools, from the differences of their counters.
+ *
+ * It attaches for a moment at each sample and lets go again, so that it keeps no pool alive that others have left.
+ */
+#include "cli.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	PROBES = 16,
+	NAME_MAX_BYTES = 64
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* A pool at one moment. */
+struct sample {
+	char name[NAME_MAX_BYTES + 1];
+	uint64_t at_ns, probe_ns;
+	latz_stats_t stats;
+	int rc;
+};
+
+struct samples {
+	struct sample *items;
+	size_t count, capacity;
+	const char *only; /* this pool alone, or NULL */
+};
+
+static int collect_name(const latz_pool_info *info, void *arg)
+{
+	struct samples *samples = arg;
+
+	if (info->status != LATZ_OK || (samples->only != NULL && strcmp(info->name, samples->only) != 0))
+		return 0;
+	if (samples->count == samples->capacity) {
+		samples->capacity = samples->capacity * 2 + 16;
+		samples->items = cli_realloc(samples->items, samples->capacity * sizeof(*samples->items));
+	}
+	struct sample *sample = &samples->items[samples->count++];
+	memset(sample, 0, sizeof(*sample));
+	snprintf(sample->name, sizeof(sample->name), "%s", info->name);
+	return 0;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* How long a lookup takes from here: the median of a few gets of a key nobody has. The pool's counters see them; the
+ * caller takes them off again. */
+static uint64_t probe(latz_pool *pool)
+{
+	static const char key[] = "\xfflatzero top\xff";
+	latz_value value = LATZ_VALUE_INIT;
+	uint64_t times[PROBES];
+
+	for (size_t i = 0; i < PROBES; i++) {
+		uint64_t began_ns = cli_now_ns();
+		(void)!latz_get(pool, (latz_slice){ key, sizeof(key) - 1 }, &value);
+		times[i] = cli_now_ns() - began_ns;
+	}
+	latz_value_free(&value);
+	qsort(times, PROBES, sizeof(times[0]), compare_times);
+	return times[PROBES / 2];
+}
+
+static void take_sample(struct sample *sample)
+{
+	latz_options options;
+	latz_pool *pool;
+
+	cli_pool_options(&options, LATZ_NO_THREAD | LATZ_NO_GUARD);
+	sample->rc = latz_open(sample->name, &options, &pool);
+	if (sample->rc != LATZ_OK)
+		return;
+	sample->stats.size = sizeof(sample->stats);
+	sample->at_ns = cli_now_ns();
+	sample->rc = latz_stats(pool, &sample->stats);
+	if (sample->rc == LATZ_OK) {
+		sample->probe_ns = probe(pool);
+		if (sample->stats.clients > 0)
+			sample->stats.clients--; /* this one */
+	}
+	(void)latz_close(pool);
+}
+
+static int take_samples(struct samples *samples)
+{
+	samples->count = 0;
+	int rc = latz_list(cli.dir, collect_name, samples);
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
+	for (size_t i = 0; i < samples->count; i++)
+		take_sample(&samples->items[i]);
+	return CLI_OK;
+}
+
+static const struct sample *find_sample(const struct samples *samples, const char *name)
+{
+	for (size_t i = 0; i < samples->count; i++) {
+		if (strcmp(samples->items[i].name, name) == 0)
+			return &samples->items[i];
+	}
+	return NULL;
+}
+
+/* Per second; a pool that was made anew under its name counts from 0. */
+static double rate(uint64_t before, uint64_t now, uint64_t ours, double seconds)
+{
+	uint64_t more = now > before ? now - before : 0;
+
+	return (double)(more > ours ? more - ours : 0) / seconds;
+}
+
+struct figures {
+	double gets, hits, sets, deletes, expired, hit_percent;
+};
+
+static struct figures compute(const struct sample *before, const struct sample *now)
+{
+	static const latz_stats_t none;
+	const latz_stats_t *old = before != NULL && before->rc == LATZ_OK && before->stats.age_ms <= now->stats.age_ms
+	                                  ? &before->stats
+	                                  : &none;
+	double seconds =
+		old != &none ? (double)(now->at_ns - before->at_ns) / 1e9 : (double)now->stats.age_ms / 1e3 + 1e-3;
+	struct figures figures = {
+		.gets = rate(old->gets, now->stats.gets, old != &none ? PROBES : 0, seconds),
+		.hits = rate(old->hits, now->stats.hits, 0, seconds),
+		.sets = rate(old->sets, now->stats.sets, 0, seconds),
+		.deletes = rate(old->deletes, now->stats.deletes, 0, seconds),
+		.expired = rate(old->expired, now->stats.expired, 0, seconds),
+	};
+
+	figures.hit_percent = figures.gets > 0 ? figures.hits * 100 / figures.gets : 0;
+	if (figures.hit_percent > 100)
+		figures.hit_percent = 100;
+	return figures;
+}
+
+static void print_json(const struct sample *sample, const struct figures *figures)
+{
+	cli_json_begin(NULL, '{');
+	cli_json_text("pool", sample->name);
+	cli_json_u64("clients", sample->stats.clients);
+	cli_json_u64("keys", sample->stats.keys);
+	cli_json_double("gets_per_second", figures->gets);
+	cli_json_double("hit_percent", figures->hit_percent);
+	cli_json_double("sets_per_second", figures->sets);
+	cli_json_double("deletes_per_second", figures->deletes);
+	cli_json_double("expired_per_second", figures->expired);
+	cli_json_u64("live_bytes", sample->stats.live_bytes);
+	cli_json_u64("file_bytes", sample->stats.file_bytes);
+	cli_json_u64("index_lag_bytes", sample->stats.index_lag_bytes);
+	cli_json_u64("probe_ns", sample->probe_ns);
+	cli_json_end('}');
+}
+
+static void print_row(struct cli_table *table, const struct sample *sample, const struct figures *figures)
+{
+	const double rates[] = { figures->gets, figures->sets, figures->deletes, figures->expired };
+	const uint64_t sizes[] = { sample->stats.live_bytes, sample->stats.file_bytes };
+	char text[CLI_TEXT_MAX];
+
+	cli_table_cell(table, "%s", sample->name);
+	cli_table_cell(table, "%u", sample->stats.clients);
+	cli_table_cell(table, "%s", cli_show_count(sample->stats.keys, text));
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		cli_table_cell(table, "%s", cli_show_count((uint64_t)(rates[i] + 0.5), text));
+		if (i == 0)
+			cli_table_cell(table, "%.1f", figures->hit_percent);
+	}
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		cli_table_cell(table, "%s", cli_show_size(sizes[i], text));
+	}
+	cli_table_cell(table, "%s", cli_show_ns(sample->probe_ns, text));
+}
+
+static void print_samples(const struct samples *before, const struct samples *now, bool clear)
+{
+	static const char *const columns[] = { "POOL",    ">CLIENTS",   ">KEYS", ">GETS/S", ">HIT%",   ">SETS/S",
+		                               ">DELS/S", ">EXPIRED/S", ">LIVE", ">FILES",  ">LOOKUP", NULL };
+	struct cli_table *table = cli_table_open(columns);
+	char text[64] = "";
+
+	if (clear) {
+		time_t seconds = time(NULL);
+		struct tm local;
+		if (localtime_r(&seconds, &local) != NULL)
+			strftime(text, sizeof(text), "%H:%M:%S", &local);
+		printf("\033[H\033[2J%slatzero top%s  %s  %zu pool%s; Ctrl-C ends\n\n", cli_bold(), cli_plain(), text,
+		       now->count, now->count == 1 ? "" : "s");
+	}
+	for (size_t i = 0; i < now->count; i++) {
+		const struct sample *sample = &now->items[i];
+		if (sample->rc != LATZ_OK)
+			continue;
+		struct figures figures = compute(find_sample(before, sample->name), sample);
+		if (cli.json)
+			print_json(sample, &figures);
+		else
+			print_row(table, sample, &figures);
+	}
+	cli_table_close(table);
+	fflush(stdout);
+}
+
+static void wait_ms(int64_t ms)
+{
+	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	while (!interrupted && nanosleep(&left, &left) != 0 && errno == EINTR)
+		continue;
+}
+
+static int show(const char *only, int64_t interval_ms, uint64_t count)
+{
+	struct samples both[2] = { { .only = only }, { .only = only } };
+	bool clear = cli.tty && !cli.json && count != 1;
+	int code = take_samples(&both[0]);
+	unsigned now = 0;
+
+	if (code == CLI_OK && only != NULL && both[0].count == 0)
+		code = cli_error(CLI_NO, "pool %s: LATZ_NOTFOUND: no such pool; latzero list shows the pools there are",
+		                 only);
+	if (code == CLI_OK && only != NULL && both[0].items[0].rc != LATZ_OK && both[0].items[0].rc != LATZ_NOTFOUND)
+		code = cli_fail(both[0].items[0].rc, "attaching", only, NULL);
+	for (uint64_t i = 0; code == CLI_OK && (count == 0 || i < count); i++) {
+		wait_ms(interval_ms);
+		if (interrupted || !cli_out_ok())
+			break;
+		now ^= 1;
+		code = take_samples(&both[now]);
+		if (code != CLI_OK)
+			break;
+		if (only != NULL && both[now].count == 0) {
+			if (cli.tty)
+				printf("%s is gone.\n", only);
+			break;
+		}
+		print_samples(&both[now ^ 1], &both[now], clear);
+	}
+	free(both[0].items);
+	free(both[1].items);
+	return code;
+}
+
+static int run_top(const struct cli_command *command, int argc, char **argv)
+{
+	struct sigaction action = { .sa_handler = on_interrupt };
+	int64_t interval_ms = 1000;
+	uint64_t times = 0;
+	bool once = false;
+	const struct cli_option options[] = {
+		{ "once", CLI_FLAG, &once },
+		{ "count", CLI_COUNT, &times },
+		{ "interval", CLI_DURATION, &interval_ms },
+		{ NULL, CLI_FLAG, NULL },
+	};
+
+	int count = cli_parse(command, options, argc, argv, 0, 1);
+	if (interval_ms < 10)
+		return cli_error(CLI_USAGE, "--interval: at least 10ms");
+	if (once || (times == 0 && !cli.tty))
+		times = 1;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	return show(count > 0 ? argv[0] : NULL, interval_ms, times);
+}
+
+const struct cli_command cmd_top = {
+	"top",
+	"[POOL]",
+	"Shows operations per second, hits, memory and clients, live",
+	"All pools of the runtime directory, or POOL alone, each second. Piped it prints one sample: pool, clients, "
+	"keys, gets/s,\n"
+	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, tabs between.\n"
+	"LOOKUP is how long a get of an absent key takes from here.\n\n"
+	"Options:\n"
+	"  --once            one sample\n"
+	"  --count N         N samples\n"
+	"  --interval 1s     between them\n\n"
+	"Example:\n"
+	"  latzero top cache --count 5 --json\n",
+	run_top,
+};
