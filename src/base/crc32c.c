@@ -109,10 +109,10 @@ __attribute__((target("sse4.2,pclmul"))) static inline uint64_t three_streams(ui
 	                                        multiply((uint32_t)second, shifts[words]));
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse(uint32_t start, const void *data, size_t size)
+/* The raw register after `size` more bytes. */
+__attribute__((target("sse4.2,pclmul"))) static inline uint64_t run_sse(uint64_t crc, const void *data, size_t size)
 {
 	const unsigned char *p = data;
-	uint64_t crc = ~start;
 
 	while (size >= INTERLEAVE_MIN) {
 		size_t words = size / 24 < WORDS_MAX ? size / 24 : WORDS_MAX;
@@ -139,14 +139,34 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse(uint32_t sta
 	}
 	if (size & 1)
 		crc = _mm_crc32_u8((uint32_t)crc, *p);
-	return ~(uint32_t)crc;
+	return crc;
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse(uint32_t start, const void *data, size_t size)
+{
+	return ~(uint32_t)run_sse((uint32_t)~start, data, size);
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t parts_sse(uint64_t word, const void *a, size_t a_size, const void *b,
+                                                                  size_t b_size)
+{
+	uint64_t crc = _mm_crc32_u64(0xffffffffu, word);
+
+	return ~(uint32_t)run_sse(run_sse(crc, a, a_size), b, b_size);
 }
 
 #endif
 
 typedef uint32_t crc_fn(uint32_t crc, const void *data, size_t size);
+typedef uint32_t parts_fn(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size);
+
+static uint32_t parts_table(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size)
+{
+	return lzi_crc32c_table(lzi_crc32c_table(lzi_crc32c_table(0, &word, sizeof(word)), a, a_size), b, b_size);
+}
 
 static crc_fn *chosen = lzi_crc32c_table;
+static parts_fn *chosen_parts = parts_table;
 
 /* Runs before main() and before anybody can have a second thread, so the calls need no check. What calls earlier still,
  * from another constructor, gets the tables. */
@@ -157,6 +177,7 @@ __attribute__((constructor(101))) static void choose(void)
 	if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul")) {
 		make_shifts();
 		chosen = crc32c_sse;
+		chosen_parts = parts_sse;
 	}
 #endif
 }
@@ -164,4 +185,9 @@ __attribute__((constructor(101))) static void choose(void)
 uint32_t lzi_crc32c(uint32_t crc, const void *data, size_t size)
 {
 	return chosen(crc, data, size);
+}
+
+uint32_t lzi_crc32c_parts(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size)
+{
+	return chosen_parts(word, a, a_size, b, b_size);
 }

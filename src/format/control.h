@@ -109,7 +109,8 @@ struct lzi_shared {
 	uint64_t table_bytes;     /* 432: allocated of the table file; holder of `split` */
 	uint64_t packed_pages;    /* 440: leaf pages of the index when it was last written in one go; holder of `index` */
 	uint64_t packed_entries;  /* 448: and its entries */
-	uint8_t pad3[56];
+	uint64_t table_huge;      /* 456: bytes at the table's beginning that lie on huge pages; holder of `maint` */
+	uint8_t pad3[48];
 
 	/* Sums over actors that are gone. Writer: reaper or leaving thread, under `slots`. */
 	int64_t base_keys; /* 512 */

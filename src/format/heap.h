@@ -47,7 +47,7 @@ enum lzi_extent_state {
 struct lzi_extent {
 	uint64_t tail;         /* 0: bytes of records. Owner; after its death the reaper */
 	uint64_t dead;         /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
-	uint64_t spare;        /* 16 */
+	uint64_t huge;         /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
 	uint64_t indexed;      /* 24: bytes the index has looked at. Holder of `maint` */
 	uint32_t owner;        /* 32: actor + 1 while OPEN or RUN being filled. Holder of `heap`, or the owner on leaving */
 	uint32_t inserts;      /* 36: records appended that created a key. Owner */
@@ -165,10 +165,8 @@ static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, ui
                                       const void *key, const void *value)
 {
 	uint64_t head = (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
-	uint32_t crc = lzi_crc32c(0, &head, sizeof head);
 
-	crc = lzi_crc32c(crc, key, key_size);
-	return lzi_crc32c(crc, value, value_size);
+	return lzi_crc32c_parts(head, key, key_size, value, value_size);
 }
 
 static inline uint64_t lzi_death_check(uint64_t seq, enum lzi_death kind)

@@ -79,7 +79,6 @@ static int overflow_extent(struct lzi_heap *heap, uint64_t *ret_extent)
 			return rc;
 		/* Not reachable yet: cleared before its state says what it is. */
 		memset(lzi_heap_at(heap, e * LZI_EXTENT, LZI_EXTENT), 0, LZI_EXTENT);
-		memset(lzi_heap_meta(heap, e), 0, sizeof(struct lzi_extent));
 		LZI_POINT("overflow.cleared");
 		lzi_heap_set_state(heap, e, LZI_EXTENT_OVERFLOW, 0);
 	}
@@ -189,13 +188,15 @@ static int unpark(struct lzi_heap *heap, const uint64_t *list, size_t count, enu
 
 int lzi_heap_punch(struct lzi_heap *heap, const uint64_t *list, size_t count)
 {
-	size_t i, j;
+	size_t i, j, k;
 	int rc = LATZ_OK;
 
 	/* The list runs downwards: punch neighbours together. */
 	for (i = 0; i < count && rc == LATZ_OK; i = j) {
 		for (j = i + 1; j < count && list[j] + 1 == list[j - 1]; j++)
 			;
+		for (k = i; k < j; k++)
+			lzi_heap_meta(heap, list[k] & ~(uint64_t)(LZI_EXTENTS_HUGE - 1))->huge = 0;
 		rc = lzi_file_punch(heap->fd, list[j - 1] * LZI_EXTENT, (j - i) * (uint64_t)LZI_EXTENT);
 		LZI_POINT("punch.one");
 	}

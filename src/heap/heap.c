@@ -281,6 +281,15 @@ static uint64_t find_run(struct lzi_heap *heap, uint64_t count)
 	return n;
 }
 
+/* Everything but `huge`, which is of the pages, not of what is on them. */
+static void clear_account(struct lzi_extent *meta)
+{
+	uint64_t huge = meta->huge;
+
+	memset(meta, 0, sizeof *meta);
+	meta->huge = huge;
+}
+
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)
 {
 	uint64_t count = (span + LZI_EXTENT - 1) / LZI_EXTENT, bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, i;
@@ -305,7 +314,7 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		else
 			heap->shared->extents_hole--;
 		meta = lzi_heap_meta(heap, e + i);
-		memset(meta, 0, sizeof *meta);
+		clear_account(meta);
 		if (i == 0) {
 			meta->run = (uint32_t)count;
 			meta->owner = actor + 1;
@@ -385,7 +394,7 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 		int part = (i + 1) * (uint64_t)LZI_EXTENT > tail;
 
 		if (i == 0)
-			memset(meta, 0, sizeof *meta);
+			clear_account(meta);
 		LZI_POINT("free.cleared");
 		lzi_heap_set_state(heap, e, part ? LZI_EXTENT_PART : LZI_EXTENT_FREE, 1);
 		if (part)

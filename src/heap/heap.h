@@ -15,6 +15,9 @@
 #include "format/heap.h"
 #include "os/os.h"
 
+/* Extents on a huge page. */
+#define LZI_EXTENTS_HUGE (LZI_HUGE / LZI_EXTENT)
+
 struct lzi_heap {
 	struct lzi_shared *shared;
 	struct lzi_map map;         /* heap */

@@ -32,8 +32,9 @@ static int failed(int err, const char *what)
 		return lzi_error(LATZ_CORRUPT, "index: %s: %s", what, mdb_strerror(err));
 	if (err == MDB_VERSION_MISMATCH)
 		return lzi_error(LATZ_VERSION, "index: %s: %s", what, mdb_strerror(err));
+	/* A write cut short by a full disk LMDB calls an input/output error. */
 	if (err > 0)
-		return lzi_error_sys(err, "index: %s", what);
+		return lzi_error_sys(err == EIO ? ENOSPC : err, "index: %s", what);
 	return lzi_error(LATZ_IO, "index: %s: %s", what, mdb_strerror(err));
 }
 

@@ -17,9 +17,9 @@ static int real_openat(int dirfd, const char *path, int flags, mode_t mode)
 	return openat(dirfd, path, flags, mode);
 }
 
-static void *real_mremap(void *address, size_t old_size, size_t new_size, int flags)
+static void *real_mremap(void *address, size_t old_size, size_t new_size, int flags, void *target)
 {
-	return mremap(address, old_size, new_size, flags);
+	return mremap(address, old_size, new_size, flags, target);
 }
 
 struct lzi_os lzi_os = {
@@ -32,11 +32,31 @@ struct lzi_os lzi_os = {
 	.mkdirat = mkdirat,
 };
 
+/* Address space for a view, aligned so that the kernel can back it with huge pages. Freed by mapping over it. */
+static void *reserve(uint64_t size)
+{
+	uint8_t *base = lzi_os.mmap(NULL, size + LZI_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at;
+
+	if (base == MAP_FAILED)
+		return MAP_FAILED;
+	at = (uint8_t *)(((uintptr_t)base + LZI_HUGE - 1) & ~(uintptr_t)(LZI_HUGE - 1));
+	if (at > base)
+		munmap(base, (size_t)(at - base));
+	if (at < base + LZI_HUGE)
+		munmap(at + size, (size_t)(base + LZI_HUGE - at));
+	return at;
+}
+
 int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-	void *address = lzi_os.mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *target = reserve(size), *address = MAP_FAILED;
 
+	if (target != MAP_FAILED) {
+		address = lzi_os.mmap(target, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+		if (address == MAP_FAILED)
+			munmap(target, size);
+	}
 	if (address == MAP_FAILED)
 		return lzi_error_sys(errno, "map %llu bytes", (unsigned long long)size);
 	map->prot = prot;
@@ -51,7 +71,7 @@ int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
 int lzi_map_grow(struct lzi_map *map, uint64_t size)
 {
 	uint64_t wider = map->size;
-	void *address;
+	void *address = MAP_FAILED, *target;
 
 	if (size <= map->size)
 		return LATZ_OK;
@@ -59,7 +79,12 @@ int lzi_map_grow(struct lzi_map *map, uint64_t size)
 		wider *= 2;
 	if (map->count == LZI_MAP_VIEWS)
 		return lzi_error(LATZ_NOMEM, "map widened %d times already", LZI_MAP_VIEWS);
-	address = lzi_os.mremap(map->base, 0, wider, MREMAP_MAYMOVE);
+	target = reserve(wider);
+	if (target != MAP_FAILED) {
+		address = lzi_os.mremap(map->base, 0, wider, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+		if (address == MAP_FAILED)
+			munmap(target, wider);
+	}
 	if (address == MAP_FAILED)
 		return lzi_error_sys(errno, "widen a map to %llu bytes", (unsigned long long)wider);
 	map->view[map->count].address = address;
@@ -80,6 +105,17 @@ void lzi_map_close(struct lzi_map *map)
 	map->count = 0;
 	map->base = NULL;
 	map->size = 0;
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+int lzi_map_collapse(void *address, size_t size)
+{
+	if (lzi_os.madvise(address, size, MADV_COLLAPSE) == 0)
+		return LATZ_OK;
+	return errno == EINVAL || errno == ENOSYS ? LATZ_UNSUPPORTED : LATZ_BUSY;
 }
 
 int lzi_file_allocate(int fd, uint64_t offset, uint64_t size)

@@ -20,7 +20,7 @@ struct lzi_os {
 	int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
 	void *(*mmap)(void *address, size_t size, int prot, int flags, int fd, off_t offset);
-	void *(*mremap)(void *address, size_t old_size, size_t new_size, int flags);
+	void *(*mremap)(void *address, size_t old_size, size_t new_size, int flags, void *target);
 	int (*madvise)(void *address, size_t size, int advice);
 	int (*renameat)(int olddir, const char *old, int newdir, const char *name);
 	int (*mkdirat)(int dirfd, const char *path, mode_t mode);
@@ -31,6 +31,7 @@ extern struct lzi_os lzi_os;
 /* ---- Growable maps ----------------------------------------------------------------------------------------------- */
 
 #define LZI_MAP_VIEWS 40
+#define LZI_HUGE (2ull << 20) /* bytes of a huge page; views are aligned to it */
 
 /* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the old
  * view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
@@ -59,6 +60,9 @@ static inline void *lzi_map_at(const struct lzi_map *map, uint64_t offset, uint6
 		return NULL;
 	return lzi_load_relaxed(&map->base) + offset;
 }
+
+/* Asks for huge pages behind a mapped, allocated range of whole huge pages. LATZ_UNSUPPORTED if the kernel never will. */
+int lzi_map_collapse(void *address, size_t size);
 
 /* ---- Files and directories --------------------------------------------------------------------------------------- */
 

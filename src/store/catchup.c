@@ -61,6 +61,22 @@ int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uin
 	return 0;
 }
 
+/* How many bytes all keys have in common with the first: sorting looks at what comes after them. */
+static void note_common(struct lzi_changes *changes, const struct lzi_change *change)
+{
+	const uint8_t *first = changes->change[0].key, *key = change->key;
+	size_t n = changes->count == 0 ? change->size : changes->common, i = 0;
+
+	if (n > change->size)
+		n = change->size;
+	if (changes->count > 0 && memcmp(first, key, n) != 0) {
+		while (first[i] == key[i])
+			i++;
+		n = i;
+	}
+	changes->common = n;
+}
+
 int lzi_changes_add(struct lzi_changes *changes, uint64_t seed, const void *key, size_t size, int remove)
 {
 	struct lzi_change *change;
@@ -91,13 +107,12 @@ int lzi_changes_add(struct lzi_changes *changes, uint64_t seed, const void *key,
 	change->size = (uint32_t)size;
 	change->remove = (uint32_t)remove;
 	change->order = (uint32_t)changes->count;
-	change->prefix = 0;
-	memcpy(&change->prefix, key, size < 8 ? size : 8);
-	change->prefix = __builtin_bswap64(change->prefix);
+	note_common(changes, change);
 	changes->count++;
 	return LATZ_OK;
 }
 
+/* For keys that are the same in all the radix sort looks at, too. */
 static int compare(const void *a, const void *b)
 {
 	const struct lzi_change *x = a, *y = b;
@@ -110,10 +125,69 @@ static int compare(const void *a, const void *b)
 	return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 
+/* One pass: orders by byte `shift` / 8 of the prefix, keeping the order of equals. */
+static void radix_pass(const struct lzi_change *from, struct lzi_change *to, size_t count, unsigned shift, const size_t *histogram)
+{
+	size_t at[256], sum = 0, i;
+
+	for (i = 0; i < 256; i++) {
+		at[i] = sum;
+		sum += histogram[i];
+	}
+	for (i = 0; i < count; i++)
+		to[at[(from[i].prefix >> shift) & 0xff]++] = from[i];
+}
+
+/* By prefix, least significant byte first; bytes that are all the same are skipped. */
+static void radix_sort(struct lzi_changes *changes, struct lzi_change *spare)
+{
+	static const size_t bytes = sizeof(uint64_t);
+	struct lzi_change *from = changes->change, *to = spare, *swap;
+	size_t histogram[8][256] = { { 0 } }, i, b;
+
+	for (i = 0; i < changes->count; i++) {
+		for (b = 0; b < bytes; b++)
+			histogram[b][(from[i].prefix >> (8 * b)) & 0xff]++;
+	}
+	for (b = 0; b < bytes; b++) {
+		if (histogram[b][(from[0].prefix >> (8 * b)) & 0xff] == changes->count)
+			continue;
+		radix_pass(from, to, changes->count, (unsigned)(8 * b), histogram[b]);
+		swap = from;
+		from = to;
+		to = swap;
+	}
+	if (from != changes->change)
+		memcpy(changes->change, from, changes->count * sizeof *from);
+}
+
 void lzi_changes_sort(struct lzi_changes *changes)
 {
-	if (changes->count > 1)
+	struct lzi_change *spare = changes->count > 1 ? malloc(changes->count * sizeof *spare) : NULL;
+	size_t i, j;
+
+	if (changes->count < 2)
+		return;
+	for (i = 0; i < changes->count; i++) {
+		struct lzi_change *change = &changes->change[i];
+		size_t n = change->size - changes->common;
+
+		change->prefix = 0;
+		memcpy(&change->prefix, (const uint8_t *)change->key + changes->common, n < 8 ? n : 8);
+		change->prefix = __builtin_bswap64(change->prefix);
+	}
+	if (spare == NULL) {
 		qsort(changes->change, changes->count, sizeof *changes->change, compare);
+		return;
+	}
+	radix_sort(changes, spare);
+	free(spare);
+	for (i = 0; i < changes->count; i = j) {
+		for (j = i + 1; j < changes->count && changes->change[j].prefix == changes->change[i].prefix; j++)
+			;
+		if (j - i > 1)
+			qsort(&changes->change[i], j - i, sizeof *changes->change, compare);
+	}
 }
 
 void lzi_changes_fini(struct lzi_changes *changes)
@@ -252,7 +326,7 @@ static int batch(struct lzi_store *store, uint64_t *extent, struct walk *walk)
 int lzi_catchup(struct lzi_store *store)
 {
 	struct lzi_shared *shared = store->control.shared;
-	struct walk walk = { store, { NULL, 0, 0, NULL, 0 }, 0, 0 };
+	struct walk walk = { store, { .change = NULL }, 0, 0 };
 	uint64_t extent = 0;
 	int rc = lzi_heap_view(&store->heap);
 

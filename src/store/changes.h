@@ -7,7 +7,7 @@
 #include "store/store_int.h"
 
 struct lzi_change {
-	uint64_t prefix; /* the key's first bytes as a number: most comparisons end here */
+	uint64_t prefix; /* eight bytes of the key after those all have in common, as a number. Set by sorting */
 	const void *key;
 	uint32_t size;
 	uint32_t order; /* of gathering */
@@ -19,6 +19,7 @@ struct lzi_changes {
 	size_t count, capacity;
 	struct lzi_entry *entries; /* made for long keys, or for all */
 	int copy;
+	size_t common; /* bytes all keys begin with */
 };
 
 int lzi_changes_add(struct lzi_changes *changes, uint64_t seed, const void *key, size_t size, int remove);

@@ -19,7 +19,7 @@
 #include "store/store_int.h"
 
 /* A writer cleans by itself when so much of the heap is dead and the janitor has not come. */
-#define INLINE_DEAD_PERCENT 45u
+#define INLINE_DEAD_PERCENT 50u
 #define INLINE_BUDGET_NS 500000u
 /* Extents emptied before the index hears of it and they are freed, in one go. */
 #define GROUP 64u
@@ -32,6 +32,7 @@ struct cleaning {
 	struct lzi_call *call;
 	struct lzi_changes removals;
 	uint64_t pin_min, pin_max;
+	const uint8_t *end; /* of this extent's records */
 	int kept; /* this extent holds something that must stay */
 };
 
@@ -61,6 +62,19 @@ static int purge(struct cleaning *cleaning, struct lzi_record *record, uint64_t 
 	return rc;
 }
 
+/* The next record's bucket is a cache miss of its own: asked for while this record is moved. */
+static void prefetch_next(const struct cleaning *cleaning, const struct lzi_record *record)
+{
+	const uint8_t *end = (const uint8_t *)record + lzi_record_span_of(record);
+	const struct lzi_record *next = (const struct lzi_record *)(const void *)end;
+
+	if (end + sizeof *next > cleaning->end || next->died != 0 || next->key_size > LZI_KEY_MAX ||
+	    lzi_record_key(next) + next->key_size > cleaning->end)
+		return;
+	lzi_read_prefetch_bucket(cleaning->call->store,
+	                         lzi_store_hash(cleaning->call->store, lzi_record_key(next), next->key_size));
+}
+
 static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 {
 	struct cleaning *cleaning = arg;
@@ -68,6 +82,7 @@ static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 	uint64_t died = lzi_load_acquire(&record->died);
 	int rc;
 
+	prefetch_next(cleaning, record);
 	if (died == 0) {
 		rc = lzi_move_record(call, &call->actor->clean_extent, unit, 0, 0);
 		if (rc == LATZ_OK) {
@@ -125,6 +140,7 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 	if (!lzi_extent_holds(store, extent, &tail) || lzi_load_relaxed(&meta->indexed) < tail)
 		return LATZ_BUSY;
 	cleaning->kept = 0;
+	cleaning->end = (const uint8_t *)lzi_heap_at(&store->heap, extent * LZI_EXTENT, tail) + tail;
 	cleaning->pin_max = lzi_load_acquire(&store->control.shared->pin_max);
 	cleaning->pin_min = lzi_load_acquire(&store->control.shared->pin_min);
 	rc = lzi_extent_walk(store, extent, 0, tail, clean_record, cleaning);
@@ -196,7 +212,7 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 
 int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more)
 {
-	struct cleaning cleaning = { call, { NULL, 0, 0, NULL, 0 }, 0, 0, 0 };
+	struct cleaning cleaning = { .call = call };
 	uint64_t done[GROUP], used = 0, dead = 0, freed = 0;
 	struct victim *list = NULL;
 	size_t count = 0, i, n = 0;

@@ -11,7 +11,7 @@
 
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
-#define DEAD_PERCENT_BUSY 25u
+#define DEAD_PERCENT_BUSY 40u
 #define DEAD_PERCENT_IDLE 8u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
  * for again at once), a sixty-fourth when all is quiet. */
@@ -343,6 +343,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, idle, ret_more);
+	if (rc == LATZ_OK)
+		lzi_use_huge_pages(store, ret_more);
 	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)
 		index_rc = shrink_index(store);
 	return rc != LATZ_OK ? rc : index_rc;

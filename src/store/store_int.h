@@ -216,6 +216,8 @@ int lzi_give_back(struct lzi_call *call, int idle, int *ret_more);
 /* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
 int lzi_purge_zombies(struct lzi_call *call);
+/* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
+void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
 int lzi_recount(struct lzi_call *call);
 
 /* A writer found no space: cleans whatever can be cleaned. LATZ_OK if that gave something back. */
