@@ -97,7 +97,8 @@ enum {
 	LZI_RECORD_HAS_PREV = 4 /* ext.prev is valid. As INSERT */
 };
 
-/* `died` is 0 while the record is alive, else seq << 12 | check << 4 | kind: one store kills a record and says when. */
+/* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
+ * could see it. The others may be wanted by scans. `died` is 0 while the record is alive, else seq << 12 | check << 4 | kind: one store kills a record and says when. */
 enum lzi_death { LZI_DEATH_NONE, LZI_DEATH_SUPERSEDED, LZI_DEATH_DELETED, LZI_DEATH_MOVED };
 
 /* 28 bytes (LZI_RECORD_HEAD; the struct's own padding already belongs to what follows), then the extension if any, the
@@ -115,13 +116,14 @@ struct lzi_record {
 #define LZI_RECORD_HEAD 28u
 _Static_assert(offsetof(struct lzi_record, flags) + 1 == LZI_RECORD_HEAD, "layout");
 
-/* At byte 32 of a record with LZI_RECORD_EXT; then the head is 48 bytes. */
+/* At byte 32 of a record with LZI_RECORD_EXT; then the head is 56 bytes. */
 struct lzi_record_ext {
 	int64_t expiry; /* 32: CLOCK_MONOTONIC ms, 0 never */
-	uint64_t prev;  /* 40: unit of the version before, 0 none */
+	uint64_t prev;  /* 40: unit of an older version that a scan may need, 0 none. With HAS_PREV, as is the next */
+	uint64_t oldest; /* 48: seq of the oldest version that can be reached through prev */
 };
 #define LZI_RECORD_EXT_OFFSET 32u
-_Static_assert(sizeof(struct lzi_record_ext) == 16, "layout");
+_Static_assert(sizeof(struct lzi_record_ext) == 24, "layout");
 
 static inline uint64_t lzi_record_head(int ext)
 {

@@ -31,7 +31,6 @@ struct victim {
 struct cleaning {
 	struct lzi_call *call;
 	struct lzi_changes removals;
-	uint64_t pin_min, pin_max;
 	const uint8_t *end; /* of this extent's records */
 	int kept; /* this extent holds something that must stay */
 };
@@ -54,6 +53,10 @@ static int purge(struct cleaning *cleaning, struct lzi_record *record, uint64_t 
 		LZI_POINT("purge.slot");
 		lzi_store_release(slot, 0ull);
 		rc = LATZ_NOTFOUND;
+	} else if (rc == LATZ_OK && found->flags & LZI_RECORD_HAS_PREV &&
+	           lzi_record_ext(found)->oldest <= lzi_load_acquire(&store->control.shared->pin_max)) {
+		/* Set again since. A scan from between the delete and that follows the links down to here, to find the delete. */
+		cleaning->kept = 1;
 	}
 	lzi_table_unlock(call->actor, bucket);
 	/* Gone from the table, so it goes from the index. Who sets it again is indexed after us. */
@@ -100,8 +103,8 @@ static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 			return 0;
 		}
 	}
-	if (lzi_death_kind(died) != LZI_DEATH_MOVED && record->seq <= cleaning->pin_max &&
-	    lzi_death_seq(died) > cleaning->pin_min) {
+	if (lzi_death_kind(died) != LZI_DEATH_MOVED && lzi_death_seq(died) > lzi_load_acquire(&call->store->control.shared->pin_min) &&
+	    lzi_record_needed(call->store, record)) {
 		cleaning->kept = 1;
 		return 0;
 	}
@@ -141,8 +144,6 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 		return LATZ_BUSY;
 	cleaning->kept = 0;
 	cleaning->end = (const uint8_t *)lzi_heap_at(&store->heap, extent * LZI_EXTENT, tail) + tail;
-	cleaning->pin_max = lzi_load_acquire(&store->control.shared->pin_max);
-	cleaning->pin_min = lzi_load_acquire(&store->control.shared->pin_min);
 	rc = lzi_extent_walk(store, extent, 0, tail, clean_record, cleaning);
 	LZI_POINT("clean.emptied");
 	if (rc != LATZ_OK)

@@ -95,7 +95,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 			if (draft.ext)
 				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
 			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)), draft.record, record, 0,
-			            LZI_INTENT_MOVE);
+			            LZI_INTENT_MOVE, LZI_DEATH_MOVED);
 		}
 		lzi_table_unlock(call->actor, bucket);
 	}

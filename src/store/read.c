@@ -413,15 +413,19 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
  * beyond the slot's own record no generation need be checked: the first one is, by the caller. */
 static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t seq, int64_t now_ms)
 {
-	uint64_t died, prev;
+	uint64_t died, prev, oldest;
 	unsigned hops;
 
 	for (hops = 0; found->record->seq > seq; hops++) {
 		if ((found->record->flags & LZI_RECORD_HAS_PREV) == 0)
 			return LATZ_NOTFOUND;
 		prev = lzi_record_ext(found->record)->prev;
+		oldest = lzi_record_ext(found->record)->oldest;
 		if (!lzi_found_valid(found))
 			return LATZ_BUSY;
+		/* Versions that only other scans could see, and that may be gone with them. */
+		if (oldest > seq)
+			return LATZ_NOTFOUND;
 		if (lzi_record_at(store, prev) == NULL || hops > 1u << 30)
 			return lzi_error(LATZ_CORRUPT, "version link of the record at heap offset %llu is damaged",
 			                 (unsigned long long)lzi_unit_offset(found->unit));

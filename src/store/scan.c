@@ -218,6 +218,12 @@ static int settle(struct lzi_scan *scan)
 		}
 	}
 	latz_value_free(&full);
+	for (i = 0; i < keys->count && rc == LATZ_OK; i++) {
+		if (keys->item[i].size > 0)
+			keys->item[out++] = keys->item[i];
+	}
+	keys->count = out;
+	out = 0;
 	for (i = 0; i < keys->count && rc == LATZ_OK; i = j) {
 		for (j = i + 1; j < keys->count && lzi_keylist_same_prefix(keys, i, j, LZI_ENTRY_PREFIX); j++)
 			;
@@ -225,7 +231,7 @@ static int settle(struct lzi_scan *scan)
 			lzi_keylist_sort(keys, i, j, scan->reverse);
 	}
 	for (i = 0; i < keys->count && rc == LATZ_OK; i++) {
-		if (keys->item[i].size > 0 && inside(scan, lzi_keylist_bytes(keys, i), keys->item[i].size)) {
+		if (inside(scan, lzi_keylist_bytes(keys, i), keys->item[i].size)) {
 			keys->item[out] = keys->item[i];
 			keys->item[out].hash = lzi_store_hash(scan->store, lzi_keylist_bytes(keys, i), keys->item[i].size);
 			out++;

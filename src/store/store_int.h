@@ -177,10 +177,10 @@ struct lzi_draft {
 
 /* Room for draft->span bytes. */
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
-/* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert. delta: to the number of
- * keys. */
+/* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
+ * `death`. delta: to the number of keys. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
-                 int delta, enum lzi_intent_kind kind);
+                 int delta, enum lzi_intent_kind kind, enum lzi_death death);
 
 /* ---- move.c ---- */
 

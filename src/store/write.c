@@ -153,10 +153,32 @@ void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_
 	lzi_fetch_add_relaxed(&meta->dead, lzi_record_span_of(record));
 }
 
-/* Whether an open scan may need this record once it has died. */
+/* Whether an open scan may need this record once it has died: for itself, or for what can be reached through it. */
 int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record)
 {
-	return record->seq <= lzi_load_acquire(&store->control.shared->pin_max);
+	uint64_t pin_max = lzi_load_acquire(&store->control.shared->pin_max);
+
+	return record->seq <= pin_max || (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
+}
+
+/* Links a new record to the versions before it. An old one that no open scan sees is left out of the chain: so a chain
+ * is no longer than there are scans, however often the key is written. Returns how the old one dies. */
+static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
+                                    uint64_t old_unit)
+{
+	struct lzi_record_ext *ext = lzi_record_ext(record);
+	int has = old->flags & LZI_RECORD_HAS_PREV;
+
+	record->flags |= LZI_RECORD_HAS_PREV;
+	if (has && old->seq > lzi_load_acquire(&shared->pin_max)) {
+		ext->prev = lzi_record_ext(old)->prev;
+		ext->oldest = lzi_record_ext(old)->oldest;
+		return LZI_DEATH_MOVED;
+	}
+	ext->prev = old_unit;
+	/* What is older than `old` only scans from before it can want. */
+	ext->oldest = has && lzi_load_acquire(&shared->pin_min) < old->seq ? lzi_record_ext(old)->oldest : old->seq;
+	return LZI_DEATH_SUPERSEDED;
 }
 
 /* The next seq for a key whose last one was `last`; after the lock was taken, so that a scan that does not see our
@@ -173,7 +195,7 @@ static inline uint64_t next_seq(struct lzi_shared *shared, uint64_t last)
 }
 
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
-                 int delta, enum lzi_intent_kind kind)
+                 int delta, enum lzi_intent_kind kind, enum lzi_death death)
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
@@ -186,8 +208,7 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	lzi_store_release(slot, slot_word); /* pairs with the readers' load of the slot. The write happens here */
 	LZI_POINT("set.published");
 	if (old != NULL)
-		lzi_record_kill(call->store, old, old_unit, record->seq,
-		                kind == LZI_INTENT_MOVE ? LZI_DEATH_MOVED : LZI_DEATH_SUPERSEDED);
+		lzi_record_kill(call->store, old, old_unit, record->seq, death);
 	LZI_POINT("set.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
 	lzi_append_done(call->store, unit, record);
@@ -304,6 +325,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	struct lzi_store *store = call->store;
 	struct lzi_record *old = NULL, *record = draft->record;
 	int present = 0, keep, needed, inserted, rc;
+	enum lzi_death death = LZI_DEATH_SUPERSEDED;
 	uint64_t *slot = NULL;
 	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
@@ -336,11 +358,12 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		record->flags |= LZI_RECORD_INSERT;
 	if (draft->ext) {
 		lzi_record_ext(record)->expiry = expiry;
-		lzi_record_ext(record)->prev = needed ? lzi_slot_unit(lzi_load_relaxed(slot)) : 0;
-		record->flags |= needed ? LZI_RECORD_HAS_PREV : 0;
+		if (needed)
+			death = link_versions(store->control.shared, record, old, lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
 	}
-	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted, LZI_INTENT_WRITE);
+	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted, LZI_INTENT_WRITE,
+	            death);
 	write->version = record->seq;
 	call->actor->debt += (uint32_t)inserted;
 	return LATZ_OK;

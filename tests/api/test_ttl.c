@@ -1,0 +1,227 @@
+/*
+ * Time to live: defaults, deadlines, latz_touch. Only "is gone after long enough" and "is there before" are asserted,
+ * with margins that a busy machine keeps.
+ */
+#include "lib/suite.h"
+
+#define HOUR_MS ((int64_t)3600 * 1000)
+
+static int set_ttl(latz_pool *pool, const char *key, const char *value, int64_t ttl_ms, unsigned flags)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+
+	options.ttl_ms = ttl_ms;
+	options.flags = flags;
+	return latz_set(pool, key_of(key), key_of(value), &options);
+}
+
+static int64_t ttl_of(struct fixture *f, const char *key)
+{
+	assert_ok(latz_get(f->pool, key_of(key), &f->value));
+	return f->value.ttl_ms;
+}
+
+/* About an hour: the time since it was set is less than a minute. */
+static void assert_about_hour(int64_t ttl_ms)
+{
+	assert_true(ttl_ms <= HOUR_MS);
+	assert_true(ttl_ms > HOUR_MS - 60000);
+}
+
+static void ttl_expires(void **state)
+{
+	struct fixture *f = *state;
+	latz_view view = { 0 };
+	latz_key_info info = { .size = sizeof(info) };
+	latz_scan *scan;
+	latz_slice key;
+	int result = 0;
+
+	assert_ok(set_ttl(f->pool, "short", "x", 30, 0));
+	assert_ok(set_ttl(f->pool, "long", "x", HOUR_MS, 0));
+	assert_ok(put(f->pool, "none", "x"));
+	sleep_ms(100);
+	assert_rc(LATZ_NOTFOUND, latz_get(f->pool, key_of("short"), &f->value));
+	assert_rc(LATZ_NOTFOUND, latz_exists(f->pool, key_of("short")));
+	assert_rc(LATZ_NOTFOUND, latz_borrow(f->pool, key_of("short"), &view));
+	assert_rc(LATZ_NOTFOUND, latz_key_stat(f->pool, key_of("short"), &info));
+	assert_rc(LATZ_NOTFOUND, latz_touch(f->pool, key_of("short"), 1000));
+	key = key_of("short");
+	assert_ok(latz_mget(f->pool, &key, 1, &f->value, &result));
+	assert_int_equal(result, LATZ_NOTFOUND);
+	assert_ok(latz_scan_open(f->pool, NULL, &scan));
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	assert_memory_equal(key.data, "long", 4);
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	assert_memory_equal(key.data, "none", 4);
+	assert_rc(LATZ_DONE, latz_scan_next(scan, &key, NULL));
+	assert_ok(latz_scan_close(scan));
+	assert_about_hour(ttl_of(f, "long"));
+	assert_true(ttl_of(f, "none") == -1);
+	assert_rc(LATZ_NOTFOUND, del(f->pool, "short"));
+	assert_ok(verify_print(f->pool));
+}
+
+/* An expired key counts as missing for conditions and for read-modify-write calls. */
+static void ttl_expired_is_missing(void **state)
+{
+	static const char *const keys[] = { "present", "absent", "version", "incr", "append", "swap" };
+	struct fixture *f = *state;
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	int64_t sum = 0;
+	size_t size = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		assert_ok(set_ttl(f->pool, keys[i], "old", 20, 0));
+	assert_ok(latz_delete(f->pool, key_of("version")));
+	options.ttl_ms = 20;
+	options.version = &options.if_version;
+	assert_ok(latz_set(f->pool, key_of("version"), key_of("old"), &options));
+	sleep_ms(80);
+	assert_rc(LATZ_NOTFOUND, set_ttl(f->pool, "present", "new", 0, LATZ_IF_PRESENT));
+	assert_ok(set_ttl(f->pool, "absent", "new", 0, LATZ_IF_ABSENT));
+	assert_text(f, "absent", "new");
+	options.flags = LATZ_IF_VERSION;
+	options.version = NULL;
+	assert_rc(LATZ_NOTFOUND, latz_set(f->pool, key_of("version"), key_of("new"), &options));
+	assert_ok(latz_increment(f->pool, key_of("incr"), 5, &sum));
+	assert_true(sum == 5);
+	assert_true(ttl_of(f, "incr") == -1);
+	assert_ok(latz_append(f->pool, key_of("append"), key_of("new"), &size));
+	assert_int_equal(size, 3);
+	assert_text(f, "append", "new");
+	assert_true(ttl_of(f, "append") == -1);
+	assert_ok(latz_swap(f->pool, key_of("swap"), key_of("new"), &f->value));
+	assert_int_equal(f->value.size, 0);
+	assert_true(f->value.version == 0);
+	assert_text(f, "swap", "new");
+}
+
+static void ttl_replaced_by_set(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_ok(set_ttl(f->pool, "k", "x", HOUR_MS, 0));
+	assert_ok(set_ttl(f->pool, "k", "y", 0, LATZ_KEEP_TTL));
+	assert_about_hour(ttl_of(f, "k"));
+	assert_ok(set_ttl(f->pool, "k", "y", 2 * HOUR_MS, 0));
+	assert_about_hour(ttl_of(f, "k") - HOUR_MS);
+	assert_ok(put(f->pool, "k", "z"));
+	assert_true(ttl_of(f, "k") == -1);
+	/* To keep nothing is to have none; for a new key the option counts. */
+	assert_ok(set_ttl(f->pool, "k", "z", 0, LATZ_KEEP_TTL));
+	assert_true(ttl_of(f, "k") == -1);
+	assert_text(f, "k", "z");
+}
+
+/* A deadline in the near future that is replaced does not fire. */
+static void ttl_renewed(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t version;
+
+	assert_ok(set_ttl(f->pool, "a", "x", 60, 0));
+	assert_ok(set_ttl(f->pool, "b", "x", 60, 0));
+	assert_ok(set_ttl(f->pool, "c", "x", 60, 0));
+	assert_ok(latz_get(f->pool, key_of("a"), &f->value));
+	version = f->value.version;
+	assert_ok(latz_touch(f->pool, key_of("a"), HOUR_MS));
+	assert_ok(latz_touch(f->pool, key_of("b"), -1));
+	assert_ok(put(f->pool, "c", "y"));
+	sleep_ms(150);
+	assert_about_hour(ttl_of(f, "a"));
+	assert_true(f->value.version == version);
+	assert_true(ttl_of(f, "b") == -1);
+	assert_text(f, "c", "y");
+	assert_ok(latz_touch(f->pool, key_of("a"), 1));
+	assert_ok(latz_touch(f->pool, key_of("b"), 0));
+	sleep_ms(50);
+	assert_rc(LATZ_NOTFOUND, latz_get(f->pool, key_of("a"), &f->value));
+	assert_true(ttl_of(f, "b") == -1);
+	assert_rc(LATZ_NOTFOUND, latz_touch(f->pool, key_of("never-there"), 5));
+	assert_ok(verify_print(f->pool));
+}
+
+/* Read-modify-write calls keep the deadline. */
+static void ttl_kept_by_changes(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	int64_t number = 41;
+
+	options.ttl_ms = HOUR_MS;
+	options.type = LATZ_INT;
+	assert_ok(latz_set(f->pool, key_of("n"), slice(&number, 8), &options));
+	assert_ok(latz_increment(f->pool, key_of("n"), 1, &number));
+	assert_true(number == 42);
+	assert_about_hour(ttl_of(f, "n"));
+	assert_ok(set_ttl(f->pool, "s", "ab", HOUR_MS, 0));
+	assert_ok(latz_append(f->pool, key_of("s"), key_of("cd"), NULL));
+	assert_text(f, "s", "abcd");
+	assert_about_hour(f->value.ttl_ms);
+}
+
+/* The pool's own time to live is for keys written with 0; -1 still means for ever. */
+static void ttl_of_pool(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool, *again;
+	int64_t sum;
+
+	f->options.ttl_ms = HOUR_MS;
+	assert_ok(latz_open("default-ttl", &f->options, &pool));
+	f->options.ttl_ms = 5;
+	assert_ok(latz_open("default-ttl", &f->options, &again));
+	assert_ok(put(again, "a", "x"));
+	assert_ok(set_ttl(pool, "b", "x", -1, 0));
+	assert_ok(set_ttl(pool, "c", "x", 2 * HOUR_MS, 0));
+	assert_ok(latz_increment(pool, key_of("d"), 1, &sum));
+	assert_ok(latz_get(pool, key_of("a"), &f->value));
+	assert_about_hour(f->value.ttl_ms);
+	assert_ok(latz_get(pool, key_of("b"), &f->value));
+	assert_true(f->value.ttl_ms == -1);
+	assert_ok(latz_get(pool, key_of("c"), &f->value));
+	assert_about_hour(f->value.ttl_ms - HOUR_MS);
+	assert_ok(latz_get(pool, key_of("d"), &f->value));
+	assert_about_hour(f->value.ttl_ms);
+	assert_ok(latz_touch(pool, key_of("b"), 0));
+	assert_ok(latz_get(pool, key_of("b"), &f->value));
+	assert_about_hour(f->value.ttl_ms);
+	assert_ok(latz_close(again));
+	assert_ok(latz_close(pool));
+}
+
+/* What expired is collected: the count of keys goes down and the figures say so. */
+static void ttl_collected(void **state)
+{
+	struct fixture *f = *state;
+	latz_stats_t stats = { .size = sizeof(stats) };
+	uint64_t end = clock_ns() + 20000000000u;
+	char key[24];
+
+	for (unsigned i = 0; i < 2000; i++) {
+		snprintf(key, sizeof(key), "gone-%u", i);
+		assert_ok(set_ttl(f->pool, key, "some value that takes room", 1 + i % 50, 0));
+	}
+	assert_ok(put(f->pool, "stays", "x"));
+	do {
+		sleep_ms(20);
+		(void)!latz_maintain(f->pool, 0);
+		assert_ok(latz_stats(f->pool, &stats));
+	} while (stats.keys > 1 && clock_ns() < end);
+	assert_int_equal(stats.keys, 1);
+	assert_true(stats.expired >= 2000);
+	assert_int_equal(count_keys(f->pool), 1);
+	assert_ok(verify_print(f->pool));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		POOL_TEST(ttl_expires),   POOL_TEST(ttl_expired_is_missing), POOL_TEST(ttl_replaced_by_set),
+		POOL_TEST(ttl_renewed),   POOL_TEST(ttl_kept_by_changes),    DIR_TEST(ttl_of_pool),
+		POOL_TEST(ttl_collected),
+	};
+
+	return suite_run(tests);
+}

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Death, stops, full disks, life, growth and bad input.
+#   run.sh [--short] [points|random|stop|life|pid1|full|grow|bad]... [-- OPTION...]
+# Without names: all of them. --short: a form of each that fits into ./dev check. Options after -- go to the programs
+# (each has --help). Runs what $LATZERO_BUILD (default build/main) holds; `make check-programs` builds it.
+set -eu
+top=$(cd "${0%/*}/../.." && pwd)
+build=${LATZERO_BUILD:-$top/build/main}
+LATZERO_GUARD=$build/latzero-guard
+export LATZERO_GUARD
+all='points random stop life pid1 full grow bad'
+short=
+parts=
+
+while [ $# -gt 0 ]; do
+	case $1 in
+	--short) short=--short ;;
+	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	points | random | stop | life | pid1 | full | grow | bad) parts="$parts $1" ;;
+	--) shift; break ;;
+	*) echo "run.sh: what is $1? (see --help)" >&2; exit 2 ;;
+	esac
+	shift
+done
+[ -n "$parts" ] || parts=$all
+
+passed=0
+failed=
+skipped=
+begin=$(date +%s)
+for part in $parts; do
+	echo "== $part"
+	case $part in
+	points | stop) program="crash/crash_$part --src $top/src" ;;
+	random) program=crash/crash_random ;;
+	pid1) program=crash/crash_pid1 ;;
+	*) program=$part/$part ;;
+	esac
+	# pid1 has just one form.
+	form=$short
+	[ "$part" != pid1 ] || form=
+	status=0
+	# shellcheck disable=SC2086 # the program and its options
+	"$build"/tests/$program $form "$@" || status=$?
+	case $status in
+	0) passed=$((passed + 1)) ;;
+	77) skipped="$skipped $part" ;;
+	*) failed="$failed $part" ;;
+	esac
+done
+echo "== crash: $passed passed${skipped:+, skipped:$skipped}${failed:+, FAILED:$failed}; $(($(date +%s) - begin)) s"
+[ -z "$failed" ]

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
+#   run.sh [--short] [format|flip]...
+# Without names: both. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
+# there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
+set -eu
+top=$(cd "${0%/*}/../.." && pwd)
+build=${LATZERO_BUILD:-$top/build/main}
+work=$build/fuzz
+seconds=${LATZERO_SECONDS:-300}
+short=
+parts=
+
+for arg; do
+	case $arg in
+	--short) short=--short seconds=20 ;;
+	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	format | flip) parts="$parts $arg" ;;
+	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
+	esac
+done
+[ -n "$parts" ] || parts='format flip'
+mkdir -p "$work"
+
+clang=
+for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do
+	if [ -z "$clang" ] && command -v "$name" >/dev/null; then
+		echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return !d && n; }' >"$work/probe.c"
+		"$name" -fsanitize=fuzzer,address "$work/probe.c" -o "$work/probe" 2>/dev/null && clang=$name
+	fi
+done
+
+includes="-I$build -I$top/src -I$top/include -I$top/tests"
+flags="-std=gnu11 -g -O1 -fno-omit-frame-pointer -DHAVE_CONFIG_H -DLATZ_GUARD_PATH=\"/nonexistent\""
+# shellcheck disable=SC2046 # a list of files without blanks
+set -- $(find "$top/src" -name '*.c' ! -name guard_main.c)
+
+# stale PROGRAM: whether some source is newer than it.
+stale() {
+	[ ! -e "$work/$1" ] || [ -n "$(find "$top/src" "$top/tests" "$top/include" -name '*.[ch]' -newer "$work/$1" | head -n 1)" ]
+}
+
+status=0
+for part in $parts; do
+	echo "== fuzz $part, $seconds s"
+	case $part in
+	format)
+		if [ -n "$clang" ]; then
+			# shellcheck disable=SC2086
+			! stale format || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+				"$top/tests/fuzz/fuzz_format.c" "$@" -o "$work/format" -llmdb -lpthread
+			mkdir -p "$work/corpus"
+			"$build/tests/fuzz/fuzz_format" --seeds "$work/corpus"
+			"$work/format" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus" \
+				>"$work/format.log" 2>&1 || status=1
+			grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/format.log" || status=1
+			! grep -q -E 'ERROR|runtime error' "$work/format.log" || status=1
+		else
+			# shellcheck disable=SC2086
+			! stale format || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+				"$top/tests/fuzz/fuzz_format.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/format" -llmdb -lpthread
+			"$work/format" --runs $((seconds * 3000)) || status=1
+		fi
+		;;
+	flip)
+		# shellcheck disable=SC2086
+		! stale flip || ${clang:-gcc} $flags $includes -fsanitize=address "$top/tests/fuzz/flip.c" \
+			"$top/tests/bad/damage.c" "$top/tests/crash/harness.c" "$top/tests/crash/tree.c" "$top/tests/crash/ledger.c" "$@" \
+			-o "$work/flip" -llmdb -lpthread
+		ASAN_OPTIONS=exitcode=86:detect_leaks=0 "$work/flip" $short --seconds "$seconds" || status=1
+		;;
+	esac
+done
+exit $status

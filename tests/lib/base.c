@@ -1,0 +1,86 @@
+/*
+ * Checks, clock, and small conveniences of all test programs. Knows only the public API.
+ */
+#include "base.h"
+
+void (*check_cleanup)(void);
+
+void check_failed(const char *file, int line, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	fflush(stdout);
+	fprintf(stderr, "%s:%d: [%d] failed: %s (detail: %s)\n", file, line, (int)getpid(), text, latz_error_detail());
+	if (check_cleanup != NULL)
+		check_cleanup();
+	_exit(1);
+}
+
+uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sleep_ms(unsigned ms)
+{
+	struct timespec left = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	while (nanosleep(&left, &left) != 0 && errno == EINTR)
+		continue;
+}
+
+void *check_alloc(size_t size)
+{
+	return check_realloc(NULL, size);
+}
+
+void *check_realloc(void *old, size_t size)
+{
+	void *memory = realloc(old, size ? size : 1);
+
+	if (memory == NULL)
+		check_failed(__FILE__, __LINE__, "out of memory for %zu bytes", size);
+	return memory;
+}
+
+uint64_t env_number(const char *name, uint64_t fallback)
+{
+	const char *text = getenv(name);
+
+	return text != NULL && *text != '\0' ? strtoull(text, NULL, 0) : fallback;
+}
+
+latz_slice slice(const void *data, size_t size)
+{
+	return (latz_slice){ data, size };
+}
+
+latz_pool *must_open(const char *dir, const char *name, unsigned flags)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+	latz_pool *pool = NULL;
+
+	options.dir = dir;
+	options.flags = flags;
+	CHECK_OK(latz_open(name, &options, &pool));
+	CHECK(pool != NULL);
+	return pool;
+}
+
+static void print_finding(const char *what, void *arg)
+{
+	(void)arg;
+	fprintf(stderr, "# verify: %s\n", what);
+}
+
+int verify_print(latz_pool *pool)
+{
+	return latz_verify(pool, print_finding, NULL);
+}

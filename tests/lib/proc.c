@@ -1,0 +1,99 @@
+/* Children of tests; see proc.h. */
+#include "base.h"
+#include "proc.h"
+
+#include <sys/prctl.h>
+
+static void run_child(proc_fn fn, void *arg, int wait_fd, pid_t parent) __attribute__((noreturn));
+
+static void run_child(proc_fn fn, void *arg, int wait_fd, pid_t parent)
+{
+	char byte;
+	int status;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(99);
+	if (wait_fd >= 0) {
+		if (read(wait_fd, &byte, 1) != 1)
+			_exit(98);
+		close(wait_fd);
+	}
+	status = fn(arg);
+	fflush(stdout);
+	fflush(stderr);
+	_exit(status);
+}
+
+void proc_start(struct proc *proc, proc_fn fn, void *arg, bool held)
+{
+	pid_t parent = getpid();
+	int fds[2] = { -1, -1 };
+
+	fflush(stdout);
+	fflush(stderr);
+	if (held)
+		CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	proc->pid = fork();
+	CHECK(proc->pid >= 0);
+	if (proc->pid == 0) {
+		if (held)
+			close(fds[1]);
+		run_child(fn, arg, fds[0], parent);
+	}
+	if (held)
+		close(fds[0]);
+	proc->go = fds[1];
+}
+
+void proc_go(struct proc *proc)
+{
+	if (proc->go < 0)
+		return;
+	CHECK(write(proc->go, "g", 1) == 1);
+	close(proc->go);
+	proc->go = -1;
+}
+
+int proc_wait(struct proc *proc, unsigned timeout_ms)
+{
+	uint64_t end = clock_ns() + (uint64_t)timeout_ms * 1000000u;
+	int status = 0;
+	pid_t got;
+
+	proc_go(proc);
+	while ((got = waitpid(proc->pid, &status, WNOHANG)) == 0 && clock_ns() < end)
+		sleep_ms(1);
+	if (got == 0) {
+		fprintf(stderr, "# child %d did not end within %u ms\n", (int)proc->pid, timeout_ms);
+		kill(proc->pid, SIGKILL);
+		waitpid(proc->pid, &status, 0);
+		proc->pid = 0;
+		return -1;
+	}
+	CHECK(got == proc->pid);
+	proc->pid = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+bool proc_ended(const struct proc *proc)
+{
+	siginfo_t ended = { 0 };
+
+	CHECK(waitid(P_PID, (id_t)proc->pid, &ended, WEXITED | WNOHANG | WNOWAIT) == 0);
+	return ended.si_pid != 0;
+}
+
+void proc_kill(const struct proc *proc, int signal)
+{
+	if (proc->pid > 0)
+		kill(proc->pid, signal);
+}
+
+int proc_run(proc_fn fn, void *arg, unsigned timeout_ms)
+{
+	struct proc proc;
+
+	proc_start(&proc, fn, arg, false);
+	return proc_wait(&proc, timeout_ms);
+}

@@ -1,0 +1,34 @@
+/*
+ * Children of tests: forked, ended with their parent, waited for with a ceiling. The function of a child must not use
+ * cmocka's asserts (they would jump into the parent's runner): CHECK is for it; its result is the exit status.
+ */
+#ifndef TESTS_LIB_PROC_H
+#define TESTS_LIB_PROC_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+typedef int (*proc_fn)(void *arg);
+
+struct proc {
+	pid_t pid; /* 0: none */
+	int go;    /* write end: the child starts when proc_go() is called; -1 if it started at once */
+};
+
+/* Starts a child that runs fn(arg). held: it waits for proc_go(). */
+void proc_start(struct proc *proc, proc_fn fn, void *arg, bool held);
+void proc_go(struct proc *proc);
+
+/* Waits up to timeout_ms, then kills. The exit status, 128 + signal, or -1 when it had to be killed. */
+int proc_wait(struct proc *proc, unsigned timeout_ms);
+
+/* Whether it has ended by itself or by a signal; it can still be waited for. */
+bool proc_ended(const struct proc *proc);
+
+/* Sends a signal to it by pid. */
+void proc_kill(const struct proc *proc, int signal);
+
+/* proc_start and proc_wait in one. */
+int proc_run(proc_fn fn, void *arg, unsigned timeout_ms);
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * The model test's driver: draws operations, starts the processes, verifies at the end. See model.h.
+ *
+ *   model [--seed S] [--ops N] [--processes P]     N operations a process, 1 000 000 if run by hand
+ *
+ * Without arguments (under make check): short runs with one process and with several.
+ */
+#include "lib/base.h"
+#include "lib/proc.h"
+#include "lib/tap.h"
+#include "lib/tempdir.h"
+#include "model.h"
+
+void model_fail(const struct model *m, const char *file, int line, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	check_failed(file, line, "seed %" PRIu64 " process %u/%u op %" PRIu64 " (%s): %s", m->plan->seed, m->me,
+	             m->plan->processes, m->op, m->doing, text);
+}
+
+static void do_maintain(struct model *m)
+{
+	int rc = latz_maintain(pick_pool(m), (unsigned)rng_below(&m->rng, 3000));
+
+	EXPECT(m, rc == LATZ_OK || rc == LATZ_BUSY);
+}
+
+/* The other handle comes and goes; scans opened through it must be closed first. */
+static void do_second_handle(struct model *m)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+
+	options.dir = m->plan->dir;
+	options.flags = 0;
+	if (m->second == NULL) {
+		EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &m->second));
+		return;
+	}
+	scans_close(m);
+	EXPECT_RC(m, LATZ_OK, latz_close(m->second));
+	m->second = NULL;
+}
+
+/* Everything closed and opened again; views stay. */
+static void do_reopen(struct model *m)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+
+	scans_close(m);
+	if (m->second != NULL)
+		EXPECT_RC(m, LATZ_OK, latz_close(m->second));
+	m->second = NULL;
+	EXPECT_RC(m, LATZ_OK, latz_close(m->pool));
+	options.dir = m->plan->dir;
+	options.flags = rng_below(&m->rng, 2) ? LATZ_NO_THREAD : 0;
+	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &m->pool));
+}
+
+static void do_verify(struct model *m)
+{
+	EXPECT_RC(m, LATZ_OK, verify_print(m->pool));
+}
+
+#define OP(fn, weight) \
+	{ \
+		fn, #fn, weight \
+	}
+
+static const struct {
+	void (*run)(struct model *m);
+	const char *name;
+	unsigned weight;
+} ops[] = {
+	OP(do_set, 2200),
+	OP(do_set_conditional, 700),
+	OP(do_set_typed, 400),
+	OP(do_delete, 1000),
+	OP(do_increment, 500),
+	OP(do_append, 500),
+	OP(do_swap, 300),
+	OP(do_touch, 300),
+	OP(do_mset, 80),
+	OP(do_expire, 2),
+	OP(do_clear, 1),
+	OP(do_get, 2200),
+	OP(do_get_if_changed, 400),
+	OP(do_exists, 400),
+	OP(do_mget, 200),
+	OP(do_key_stat, 200),
+	OP(do_borrow, 300),
+	OP(do_release, 300),
+	OP(do_scan_open, 40),
+	OP(do_scan_step, 200),
+	OP(do_scan_close, 15),
+	OP(do_maintain, 15),
+	OP(do_second_handle, 6),
+	OP(do_reopen, 2),
+	OP(check_whole, 6),
+	OP(do_verify, 1),
+};
+
+static void run_op(struct model *m, unsigned total)
+{
+	uint64_t draw = rng_below(&m->rng, total);
+	size_t i;
+
+	for (i = 0; draw >= ops[i].weight; i++)
+		draw -= ops[i].weight;
+	m->doing = ops[i].name;
+	ops[i].run(m);
+}
+
+struct job {
+	const struct model_plan *plan;
+	unsigned me;
+};
+
+/* One process of the test. */
+static int run_process(void *arg)
+{
+	const struct job *job = arg;
+	const struct model_plan *plan = job->plan;
+	struct model m = { .plan = plan, .me = job->me, .value = LATZ_VALUE_INIT, .doing = "start" };
+	unsigned total = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
+		total += ops[i].weight;
+	rng_init(&m.rng, plan->seed ^ rng_mix(job->me + 1));
+	m.seen = check_alloc(plan->key_count * sizeof(m.seen[0]));
+	memset(m.seen, 0, plan->key_count * sizeof(m.seen[0]));
+	m.scratch = check_alloc(VALUE_MAX);
+	m.pool = must_open(plan->dir, "model", 0);
+	for (m.op = 1; m.op <= plan->ops; m.op++)
+		run_op(&m, total);
+	m.doing = "end";
+	check_whole(&m);
+	scans_close(&m);
+	views_release(&m);
+	if (m.second != NULL)
+		EXPECT_RC(&m, LATZ_OK, latz_close(m.second));
+	EXPECT_RC(&m, LATZ_OK, latz_close(m.pool));
+	latz_value_free(&m.value);
+	oracle_fini(&m.oracle);
+	free(m.scratch);
+	free(m.seen);
+	return 0;
+}
+
+static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes)
+{
+	struct model_plan plan = { .seed = seed, .ops = ops_each, .processes = processes, .dir = tempdir_make() };
+	latz_options options = LATZ_OPTIONS_INIT;
+	struct proc procs[PROCESSES_MAX];
+	struct job jobs[PROCESSES_MAX];
+	latz_pool *pool = must_open(plan.dir, "model", LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD);
+	/* Far above what it takes: it only ends a run that hangs. */
+	unsigned timeout_ms = 120000 + (unsigned)(ops_each * processes / 2);
+	bool ok = true;
+
+	plan_init(&plan);
+	/* Handles are not shared over the fork here: each process opens its own. */
+	CHECK_OK(latz_close(pool));
+	for (unsigned i = 0; i < processes; i++) {
+		jobs[i] = (struct job){ &plan, i };
+		proc_start(&procs[i], run_process, &jobs[i], true);
+	}
+	for (unsigned i = 0; i < processes; i++)
+		proc_go(&procs[i]);
+	for (unsigned i = 0; i < processes; i++)
+		ok = proc_wait(&procs[i], timeout_ms) == 0 && ok;
+	pool = must_open(plan.dir, "model", 0);
+	ok = verify_print(pool) == LATZ_OK && ok;
+	CHECK_OK(latz_close(pool));
+	options.dir = plan.dir;
+	CHECK_OK(latz_destroy("model", &options));
+	plan_fini(&plan);
+	tempdir_remove(plan.dir);
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = 0, ops_each = 1000000;
+	unsigned processes = 1;
+
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (strcmp(argv[i], "--seed") == 0)
+			seed = strtoull(argv[i + 1], NULL, 0);
+		else if (strcmp(argv[i], "--ops") == 0)
+			ops_each = strtoull(argv[i + 1], NULL, 0);
+		else if (strcmp(argv[i], "--processes") == 0)
+			processes = (unsigned)strtoul(argv[i + 1], NULL, 0);
+		else
+			argc = 0;
+	}
+	if (argc == 0 || argc % 2 == 0 || processes < 1 || processes > PROCESSES_MAX) {
+		fprintf(stderr, "usage: model [--seed S] [--ops N] [--processes 1..%d]\n", PROCESSES_MAX);
+		return 2;
+	}
+	if (seed == 0)
+		seed = rng_test_seed("model");
+	if (argc > 1) {
+		tap_ok(run_model(seed, ops_each, processes), "%" PRIu64 " operations, %u processes, seed %" PRIu64,
+		       ops_each, processes, seed);
+		return tap_done();
+	}
+	tap_ok(run_model(seed, 60000, 1), "one process, every result checked");
+	tap_ok(run_model(seed + 1, 60000, 1), "one process, another seed");
+	tap_ok(run_model(seed + 2, 15000, 4), "four processes, each with its own keys");
+	return tap_done();
+}
