@@ -12,34 +12,6 @@
 #include "base/point.h"
 #include "os/os.h"
 
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot)
-{
-	uint32_t i;
-	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
-
-	if (rc < 0)
-		return rc;
-	for (i = 0; i < control->header->clients_max; i++) {
-		struct lzi_client *client = lzi_control_client(control, i);
-
-		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) != LATZ_OK)
-			continue; /* alive */
-		LZI_POINT("attach.slot_locked");
-		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
-		client->pid = lzi_process_id();
-		client->since_ms = lzi_clock_mono_ms();
-		client->flags = flags;
-		lzi_process_command(client->command);
-		lzi_store_release(&client->state, 1u);
-		LZI_POINT("attach.slot_taken");
-		lzi_mutex_unlock(&control->shared->slots);
-		*ret_slot = i;
-		return LATZ_OK;
-	}
-	lzi_mutex_unlock(&control->shared->slots);
-	return lzi_error(LATZ_CLIENTS, "all %u client slots are in use", control->header->clients_max);
-}
-
 /* Recomputes what writers look at. Under `pins`. */
 static void pins_recount(const struct lzi_control *control)
 {
@@ -81,6 +53,36 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 	}
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
+}
+
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot)
+{
+	uint32_t i;
+	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+
+	if (rc < 0)
+		return rc;
+	for (i = 0; i < control->header->clients_max; i++) {
+		struct lzi_client *client = lzi_control_client(control, i);
+
+		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) != LATZ_OK)
+			continue; /* alive */
+		LZI_POINT("attach.slot_locked");
+		if (client->state != 0)
+			drop_pins_of(control, i); /* a dead one's, nobody has reaped it yet */
+		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
+		client->pid = lzi_process_id();
+		client->since_ms = lzi_clock_mono_ms();
+		client->flags = flags;
+		lzi_process_command(client->command);
+		lzi_store_release(&client->state, 1u);
+		LZI_POINT("attach.slot_taken");
+		lzi_mutex_unlock(&control->shared->slots);
+		*ret_slot = i;
+		return LATZ_OK;
+	}
+	lzi_mutex_unlock(&control->shared->slots);
+	return lzi_error(LATZ_CLIENTS, "all %u client slots are in use", control->header->clients_max);
 }
 
 void lzi_client_release(const struct lzi_control *control, uint32_t slot)

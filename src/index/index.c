@@ -57,6 +57,19 @@ void lzi_index_close(struct lzi_index *index)
 	index->env = NULL;
 }
 
+int lzi_index_check(const struct lzi_index *index)
+{
+	int dirfd, fd, rc = lzi_dir_open_at(index->dirfd, "index", &dirfd);
+
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no directory index") : rc;
+	rc = lzi_file_open(dirfd, "data.mdb", 1, &fd);
+	lzi_file_close(dirfd);
+	if (rc == LATZ_OK)
+		lzi_file_close(fd);
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
 static int open_env(struct lzi_index *index, size_t map_size)
 {
 	char path[64];
@@ -115,6 +128,11 @@ int lzi_index_lock(struct lzi_index *index)
 		return rc;
 	/* A writer that died is no matter: what it had not committed, LMDB does not see. */
 	if (index->env == NULL) {
+		rc = lzi_index_check(index);
+		if (rc != LATZ_OK) {
+			lzi_index_unlock(index);
+			return rc;
+		}
 		err = open_env(index, MAP_FIRST);
 		if (err == ENOMEM)
 			err = open_env(index, MAP_LEAST);

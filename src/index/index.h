@@ -48,6 +48,8 @@ int lzi_entry_matches(const void *entry, uint64_t seed, const void *key, size_t 
 int lzi_key_compare(const void *a, size_t a_size, const void *b, size_t b_size);
 
 void lzi_index_init(struct lzi_index *index, struct lzi_shared *shared, int dirfd, unsigned mode, unsigned timeout_ms);
+/* Whether the file is one to open: LMDB itself would follow a link. LATZ_OK also if there is none yet. */
+int lzi_index_check(const struct lzi_index *index);
 void lzi_index_close(struct lzi_index *index);
 
 /* Every call below is made between these two. */

@@ -164,7 +164,11 @@ static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
 	}
 	lzi_index_init(&store->index, store->control.shared, store->poolfd, store->control.header->mode, timeout_ms);
 	lzi_table_env_make(store, &store->table.env);
-	rc = lzi_table_open(&store->table, store->control.shared, table_fd, timeout_ms, 1);
+	rc = lzi_index_check(&store->index);
+	if (rc == LATZ_OK)
+		rc = lzi_table_open(&store->table, store->control.shared, table_fd, timeout_ms, 1);
+	else
+		lzi_file_close(table_fd);
 	if (rc != LATZ_OK) {
 		lzi_file_close(heap_fd);
 		lzi_file_close(dir_fd);

@@ -31,7 +31,7 @@ static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, 
 
 /* Copies the record, which may be reused under our eyes, and makes sure that the copy is one. */
 static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, const struct lzi_record *record,
-                      struct lzi_draft *draft, int64_t expiry)
+                      struct lzi_draft *draft, int add_ext, int64_t expiry)
 {
 	uint64_t offset = lzi_unit_offset(unit);
 	uint64_t room = lzi_heap_room(&call->store->heap, offset, *lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT));
@@ -54,7 +54,9 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	                                                    lzi_record_key(copy), lzi_record_value(copy));
 	if (crc != head.crc) {
 		lzi_append_abandon(call->store, draft->offset, draft->span);
-		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match", (unsigned long long)offset);
+		/* Without `maint` it may have been reused while we copied: then the caller finds the key elsewhere. */
+		return add_ext ? LATZ_NOTFOUND : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
+		                                           (unsigned long long)offset);
 	}
 	if (copy->flags != (head.flags & (uint8_t)~LZI_RECORD_INSERT)) /* the EXT flag is in the checksum */
 		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, copy->flags,
@@ -74,7 +76,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 
 	if (record == NULL)
 		return LATZ_NOTFOUND;
-	rc = draft_copy(call, open, unit, record, &draft, expiry);
+	rc = draft_copy(call, open, unit, record, &draft, add_ext, expiry);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("move.drafted");

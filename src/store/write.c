@@ -182,16 +182,23 @@ static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_
 }
 
 /* The next seq for a key whose last one was `last`; after the lock was taken, so that a scan that does not see our
- * intent has moved the clock before we read it. */
+ * intent has moved the clock before we read it. 0: `last` is none that was ever given out. */
 static inline uint64_t next_seq(struct lzi_shared *shared, uint64_t last)
 {
 	uint64_t clock = lzi_load_acquire(&shared->clock);
 
 	if (lzi_likely(last < clock))
 		return clock;
-	while (lzi_unlikely(last + 1 >= clock + LZI_SEQ_STRIDE))
-		clock = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
+	if (lzi_unlikely(last >= clock + LZI_SEQ_STRIDE))
+		return 0;
+	if (lzi_unlikely(last + 1 == clock + LZI_SEQ_STRIDE))
+		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	return last + 1;
+}
+
+static LZI_COLD int seq_damaged(const struct lzi_record *record)
+{
+	return lzi_error(LATZ_CORRUPT, "record of version %llu, which was never given out", (unsigned long long)record->seq);
 }
 
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
@@ -326,7 +333,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	struct lzi_record *old = NULL, *record = draft->record;
 	int present = 0, keep, needed, inserted, rc;
 	enum lzi_death death = LZI_DEATH_SUPERSEDED;
-	uint64_t *slot = NULL;
+	uint64_t *slot = NULL, seq;
 	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &old);
@@ -348,11 +355,14 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return LATZ_BUSY;
 	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
 		return rc;
+	seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
+	if (lzi_unlikely(seq == 0))
+		return seq_damaged(old);
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
-	record->seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
+	record->seq = seq;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
 		record->flags |= LZI_RECORD_INSERT;
@@ -419,12 +429,14 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 }
 
 /* The bucket is locked: the record dies of `kind`, and its slot is cleared unless a scan may need it. */
-static void remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record)
+static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = next_seq(shared, record->seq);
 
+	if (seq == 0)
+		return seq_damaged(record);
 	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock moves
 	 * past us first. */
 	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
@@ -442,6 +454,7 @@ static void remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_reco
 		lzi_store_release(slot, 0ull);
 	LZI_POINT("delete.cleared");
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	return LATZ_OK;
 }
 
 static int erase(struct lzi_call *call, struct lzi_write *write)
@@ -465,9 +478,11 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		if (write->kind == LZI_WRITE_EXPIRE && !expired) {
 			rc = LATZ_MISMATCH;
 		} else {
-			remove_record(call, slot, record);
-			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
-			rc = expired && write->kind != LZI_WRITE_EXPIRE ? LATZ_NOTFOUND : LATZ_OK;
+			rc = remove_record(call, slot, record);
+			if (rc == LATZ_OK) {
+				lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
+				rc = expired && write->kind != LZI_WRITE_EXPIRE ? LATZ_NOTFOUND : LATZ_OK;
+			}
 		}
 	}
 	lzi_table_unlock(call->actor, bucket);
@@ -498,7 +513,8 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
 		} else if (expiry != 0) {
-			rc = LATZ_BUSY;
+			rc = lzi_record_validate(record, lzi_record_span_of(record)); /* or the move would be tried for ever */
+			rc = rc == LATZ_OK ? LATZ_BUSY : rc;
 		}
 	}
 	lzi_table_unlock(call->actor, bucket);
