@@ -340,12 +340,66 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 	}
 }
 
+/* A key of a batch, on its way. */
+struct ahead {
+	uint64_t hash, number, word;
+	const struct lzi_bucket *bucket;
+	const uint64_t *slot; /* the first with the key's tag; NULL: look properly */
+};
+
+static inline void look_at_bucket(const struct lzi_store *store, struct ahead *ahead)
+{
+	ahead->number = lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets));
+	ahead->bucket = lzi_table_bucket(&store->table, ahead->number);
+	if (ahead->bucket != NULL)
+		lzi_prefetch(ahead->bucket);
+}
+
+static inline void look_at_record(const struct lzi_store *store, struct ahead *ahead)
+{
+	unsigned match = ahead->bucket == NULL ? 0 : matching(ahead->bucket, ahead->hash);
+	const uint8_t *record;
+
+	ahead->slot = NULL;
+	if (match == 0)
+		return;
+	ahead->slot = &ahead->bucket->slot[__builtin_ctz(match)];
+	ahead->word = lzi_load_acquire(ahead->slot);
+	record = lzi_slot_unit(ahead->word) == 0 ? NULL : lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(ahead->word)), 192);
+	if (record == NULL || (ahead->word ^ ahead->hash) >> LZI_TAG_SHIFT != 0) {
+		ahead->slot = NULL;
+		return;
+	}
+	lzi_prefetch(record);
+	lzi_prefetch(record + 64);
+	lzi_prefetch(record + 128);
+}
+
+/* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning. */
+static inline int get_ahead(struct lzi_store *store, latz_slice key, const struct ahead *ahead, latz_value *value)
+{
+	struct lzi_found found;
+	int64_t now = 0, expiry;
+	int rc;
+
+	if (ahead->slot == NULL || locate(store, ahead->slot, ahead->word, &found) != LATZ_OK ||
+	    lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) != ahead->number || !key_is(&found, key))
+		return LATZ_BUSY;
+	rc = present(&found, &now, &expiry);
+	if (rc == LATZ_OK)
+		rc = take(&found, key, value);
+	if (rc == LATZ_OK)
+		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	return rc;
+}
+
 /* Enough to keep the memory busy, few enough that the lines are still there when their turn comes. */
 #define GROUP 24
 
 void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results)
 {
-	uint64_t hash[GROUP], hits = 0;
+	struct ahead ahead[GROUP];
+	uint64_t hits = 0;
 	size_t at, i, m;
 
 	for (at = 0; at < n; at += m) {
@@ -354,20 +408,21 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 		for (i = 0; i < m; i++) {
 			if (results[at + i] != LATZ_OK)
 				continue;
-			hash[i] = lzi_store_hash(call->store, keys[at + i].data, keys[at + i].size);
-			lzi_read_prefetch_bucket(call->store, hash[i]);
+			ahead[i].hash = lzi_store_hash(call->store, keys[at + i].data, keys[at + i].size);
+			look_at_bucket(call->store, &ahead[i]);
 		}
 		for (i = 0; i < m; i++) {
 			if (results[at + i] == LATZ_OK)
-				lzi_read_prefetch_record(call->store, hash[i]);
+				look_at_record(call->store, &ahead[i]);
 		}
 		for (i = 0; i < m; i++) {
 			int rc;
 
 			if (results[at + i] != LATZ_OK)
 				continue;
-			while ((rc = get_once(call->store, keys[at + i], hash[i], 0, &values[at + i])) == LATZ_BUSY)
-				lzi_pause();
+			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i]);
+			while (rc == LATZ_BUSY)
+				rc = get_once(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
 			results[at + i] = rc;
 			hits += rc == LATZ_OK;
 		}

@@ -15,7 +15,7 @@
 #include "store/keylist.h"
 #include "store/store_int.h"
 
-#define STEP 256u  /* keys a step takes from the index */
+#define STEP 512u  /* keys a step takes from the index */
 #define AHEAD_BUCKET 24u
 #define AHEAD_RECORD 12u
 
@@ -134,9 +134,11 @@ struct gather {
 	int groups; /* some entries are to be settled */
 };
 
-static int same_group(const struct lzi_entry *last, const void *entry, size_t size)
+/* Whether the entry belongs to the group of the one gathered last. */
+static int same_group(const struct lzi_keylist *keys, const void *entry, size_t size)
 {
-	return last->size >= LZI_ENTRY_PREFIX && size >= LZI_ENTRY_PREFIX && memcmp(last->bytes, entry, LZI_ENTRY_PREFIX) == 0;
+	return keys->item[keys->count - 1].size >= LZI_ENTRY_PREFIX && size >= LZI_ENTRY_PREFIX &&
+	       memcmp(lzi_keylist_bytes(keys, keys->count - 1), entry, LZI_ENTRY_PREFIX) == 0;
 }
 
 /* Whether the scan is past its far end: judged by the bytes of the key that the entry surely has. */
@@ -155,9 +157,9 @@ static int gather_entry(const void *entry, size_t size, void *arg)
 	struct gather *gather = arg;
 	struct lzi_scan *scan = gather->scan;
 
-	if (scan->resumed && lzi_key_compare(entry, size, scan->last.bytes, scan->last.size) == 0)
+	if (gather->count == 0 && scan->resumed && lzi_key_compare(entry, size, scan->last.bytes, scan->last.size) == 0)
 		return 0; /* where the last step ended */
-	if (gather->count >= STEP && !same_group(&scan->last, entry, size))
+	if (gather->count >= STEP && !same_group(&scan->keys, entry, size))
 		return 1;
 	if (beyond(scan, entry, size)) {
 		gather->failed = LATZ_DONE;
@@ -168,9 +170,6 @@ static int gather_entry(const void *entry, size_t size, void *arg)
 	gather->failed = lzi_keylist_add(&scan->keys, entry, size);
 	if (gather->failed != LATZ_OK)
 		return 1;
-	scan->last.size = (uint16_t)size;
-	memcpy(scan->last.bytes, entry, size);
-	scan->resumed = 1;
 	gather->count++;
 	if (size < LZI_ENTRY_PREFIX)
 		scan->keys.item[scan->keys.count - 1].hash = lzi_store_hash(scan->store, entry, size);
@@ -241,6 +240,17 @@ static int settle(struct lzi_scan *scan)
 	return rc;
 }
 
+/* The first keys of a step, whose memory nobody has asked for yet. */
+static void look_ahead(const struct lzi_scan *scan)
+{
+	size_t i;
+
+	for (i = 0; i < AHEAD_BUCKET && i < scan->keys.count; i++)
+		lzi_read_prefetch_bucket(scan->store, scan->keys.item[i].hash);
+	for (i = 0; i < AHEAD_RECORD && i < scan->keys.count; i++)
+		lzi_read_prefetch_record(scan->store, scan->keys.item[i].hash);
+}
+
 static int step(struct lzi_scan *scan)
 {
 	struct lzi_index *index = &scan->store->index;
@@ -260,10 +270,20 @@ static int step(struct lzi_scan *scan)
 	rc = lzi_index_step(index, have ? from.bytes : NULL, have ? from.size : 0, scan->reverse, SIZE_MAX, gather_entry, &gather,
 	                    &more);
 	lzi_index_unlock(index);
+	if (scan->keys.count > 0) { /* where the next step begins: at the entry, not at the key it may stand for */
+		size_t at = scan->keys.count - 1;
+
+		scan->last.size = (uint16_t)scan->keys.item[at].size;
+		memcpy(scan->last.bytes, lzi_keylist_bytes(&scan->keys, at), scan->last.size);
+		scan->resumed = 1;
+	}
 	scan->more = more && gather.failed == LATZ_OK;
 	if (rc == LATZ_OK && gather.failed != LATZ_OK && gather.failed != LATZ_DONE)
 		rc = gather.failed;
-	return rc == LATZ_OK && gather.groups ? settle(scan) : rc;
+	if (rc == LATZ_OK && gather.groups)
+		rc = settle(scan);
+	look_ahead(scan);
+	return rc;
 }
 
 /* Without the index: every key visible at the seq, from the records themselves. Under `maint`. */
