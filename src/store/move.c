@@ -87,11 +87,12 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 	if (rc == LATZ_OK) {
 		rc = lzi_write_find(store, bucket, key, hash, &slot, &found);
 		if (rc == LATZ_OK &&
-		    (found != record || lzi_load_relaxed(&record->died) != 0 || record->seq != draft.record->seq))
+		    (lzi_slot_unit(lzi_load_relaxed(slot)) != unit || lzi_load_relaxed(&record->died) != 0 ||
+		     record->seq != draft.record->seq)) /* by unit: the view may have widened, and addresses with it */
 			rc = LATZ_NOTFOUND;
 		if (rc == LATZ_OK) {
-			if (record->flags & LZI_RECORD_INSERT)
-				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original */
+			if (add_ext && record->flags & LZI_RECORD_INSERT)
+				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original; cleaning's has */
 			if (record->flags & LZI_RECORD_EXT) /* a touch since the copy was made */
 				lzi_record_ext(draft.record)->expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 			if (draft.ext)

@@ -22,7 +22,8 @@ static void both_set(struct fixture *f, struct oracle *oracle, latz_slice key, l
 
 static bool in_range(const struct oracle_entry *entry, const latz_scan_options *o)
 {
-	if (entry->key_size < o->prefix.size || memcmp(entry->key, o->prefix.data, o->prefix.size) != 0)
+	if (entry->key_size < o->prefix.size ||
+	    (o->prefix.size > 0 && memcmp(entry->key, o->prefix.data, o->prefix.size) != 0))
 		return false;
 	if (o->from.data != NULL && oracle_compare(entry->key, entry->key_size, o->from.data, o->from.size) < 0)
 		return false;

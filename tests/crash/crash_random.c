@@ -40,6 +40,8 @@ struct client {
 	_Atomic uint64_t ops;
 	_Atomic int stop;
 	_Atomic int bad;
+	char worst[24]; /* the kind of operation that waited longest */
+	uint64_t worst_end_ns;
 	unsigned lives;
 };
 
@@ -47,6 +49,8 @@ struct shared {
 	struct client client[CLIENTS_MAX];
 	_Atomic uint64_t shared_number; /* of writes to the keys everybody writes */
 	_Atomic uint64_t kills;
+	uint64_t killed_ns[4096]; /* a ring of the times */
+	_Atomic unsigned hot[2];  /* slots of those who do not rest */
 };
 
 static struct shared *sh;
@@ -66,6 +70,17 @@ static void complain(struct run *r, const char *what, int rc)
 		hn_fail("client %u: %s: %s (%s)", r->c->slot, what, hn_rc(rc), latz_error_detail());
 }
 
+static void measure(struct run *r, uint64_t start_ns, const char *what)
+{
+	uint64_t before = r->c->waits.max_net_ns;
+
+	hn_meter_end(&r->meter, start_ns, &r->c->waits);
+	if (r->c->waits.max_net_ns > before) {
+		snprintf(r->c->worst, sizeof r->c->worst, "%s", what);
+		r->c->worst_end_ns = hn_now_ns();
+	}
+}
+
 static void own_write(struct run *r)
 {
 	uint32_t i = (uint32_t)(hn_random(&r->rnd) % r->c->ledger->count);
@@ -80,7 +95,7 @@ static void own_write(struct run *r)
 		rc = hn_ledger_swap(r->c->ledger, r->pool, i);
 	/* A large value takes its time to be made, written and read back; waiting shows in the small ones. */
 	if (hn_value_size(r->c->ledger, i, r->c->ledger->next - 1) <= 4096)
-		hn_meter_end(&r->meter, start, &r->c->waits);
+		measure(r, start, kind < 6 ? "set" : kind < 9 ? "delete" : "swap");
 	if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 		complain(r, "own write", rc);
 }
@@ -92,7 +107,7 @@ static void own_read(struct run *r)
 	char key[HN_KEY_MAX];
 	int rc = latz_get(r->pool, hn_key(key, r->c->ledger->owner, i), &r->value);
 
-	hn_meter_end(&r->meter, start, &r->c->waits);
+	measure(r, start, "get");
 	if (rc == LATZ_OK) {
 		if (hn_value_check(r->value.data, r->value.size, r->c->ledger->owner, i, &number) != 0 ||
 		    number << 1 != acked) {
@@ -126,7 +141,11 @@ static void shared_op(struct run *r)
 		rc = latz_increment(r->pool, latz_str(COUNTER), 1, NULL);
 	else
 		rc = latz_get(r->pool, name, &r->value);
-	hn_meter_end(&r->meter, start, &r->c->waits);
+	measure(r, start,
+	        kind < 3    ? "shared set"
+	        : kind == 3 ? "shared delete"
+	        : kind == 4 ? "increment"
+	                    : "shared get");
 	if (kind == 4 && rc == LATZ_OK)
 		r->c->counter_acked++;
 	if (kind > 4 && rc == LATZ_OK && hn_value_check(r->value.data, r->value.size, SHARED_OWNER, i, &number) != 0) {
@@ -230,8 +249,12 @@ static int client_run(void *arg)
 			scan_some(&r);
 		if (hn_random(&r.rnd) % 20 == 0)
 			borrow_one(&r);
-		/* Sixteen processes on a few processors: without rests the figure would be the scheduler's. */
-		hn_sleep_us(100 + (unsigned)(hn_random(&r.rnd) % 1000));
+		/* With more to do than there are processors the figure would be the scheduler's: a few run hot, others
+		 * rest. */
+		if (sh->hot[0] == c->slot || sh->hot[1] == c->slot)
+			hn_sleep_us(20);
+		else
+			hn_sleep_us(2000 + (unsigned)(hn_random(&r.rnd) % 4000));
 	}
 	latz_value_free(&r.value);
 	rc = latz_close(r.pool);
@@ -318,9 +341,13 @@ static int keeper_pause(void *arg)
 		        (unsigned long long)s.keys, (unsigned long long)s.live_bytes, hn_rc(rc));
 	/* The two attached here may each have one open, and the pool a few of its own. */
 	if (in_use(&s) > 8)
-		hn_fail("%s: %llu extents leaked (of %llu; %llu free, %llu given back)", when,
-		        (unsigned long long)in_use(&s), (unsigned long long)s.extents,
-		        (unsigned long long)s.extents_free, (unsigned long long)s.extents_hole);
+		hn_fail("%s: %llu extents leaked (of %llu; %llu free, %llu given back); %llu bytes dead, %u scans and "
+		        "%u views of %u "
+		        "clients, index %llu behind",
+		        when, (unsigned long long)in_use(&s), (unsigned long long)s.extents,
+		        (unsigned long long)s.extents_free, (unsigned long long)s.extents_hole,
+		        (unsigned long long)s.dead_bytes, s.pins, s.views, s.clients,
+		        (unsigned long long)s.index_lag_bytes);
 	hn_verify(pool, when);
 	hn_note("%s: extents %llu in use %llu, reaped %llu, file bytes %llu", when, (unsigned long long)s.extents,
 	        (unsigned long long)in_use(&s), (unsigned long long)s.reaped, (unsigned long long)s.file_bytes);
@@ -362,11 +389,12 @@ static void kill_some(uint64_t *rnd)
 	unsigned n = kills_max ? 1 + (unsigned)(hn_random(rnd) % kills_max) : 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		unsigned c = (unsigned)(hn_random(rnd) % clients);
+		unsigned c = i < 2 && hn_random(rnd) % 2 ? sh->hot[i] : (unsigned)(hn_random(rnd) % clients);
 		int status;
 
 		if (!pids[c])
 			continue;
+		sh->killed_ns[sh->kills % 4096] = hn_now_ns();
 		hn_kill(pids[c], SIGKILL);
 		if (hn_random(rnd) % 2)
 			hn_sleep_us((unsigned)(hn_random(rnd) % 3000));
@@ -389,6 +417,24 @@ static void stop_all(const char *when)
 			hn_expect(pids[c], 20000, 0, what);
 		pids[c] = 0;
 	}
+}
+
+/* The longest wait: of what kind, and whether a death lies in it. */
+static void tell_worst(void)
+{
+	const struct client *worst = &sh->client[0];
+	uint64_t start, end;
+	int deaths = 0;
+
+	for (unsigned c = 1; c < clients; c++)
+		if (sh->client[c].waits.max_net_ns > worst->waits.max_net_ns)
+			worst = &sh->client[c];
+	end = worst->worst_end_ns;
+	start = end - worst->waits.max_net_ns;
+	/* A wait that began up to a millisecond before or after a death is that death's. */
+	for (unsigned i = 0; i < 4096; i++)
+		deaths += sh->killed_ns[i] + 1000000 >= start && sh->killed_ns[i] <= end;
+	printf("random: the longest wait was a %s's, with %d deaths meanwhile\n", worst->worst, deaths);
 }
 
 static int body(void)
@@ -418,6 +464,8 @@ static int body(void)
 		for (unsigned c = 0; c < clients; c++)
 			if (!pids[c])
 				spawn(c);
+		for (unsigned i = 0; i < 2; i++)
+			sh->hot[i] = (unsigned)(hn_random(&rnd) % clients);
 		hn_sleep_us(3000 + (unsigned)(hn_random(&rnd) % 60000));
 		kill_some(&rnd);
 		if (round % check_every != 0 && round != rounds)
@@ -441,6 +489,7 @@ static int body(void)
 		net = (double)sh->client[c].waits.max_net_ns / 1e6 > net ? (double)sh->client[c].waits.max_net_ns / 1e6
 		                                                         : net;
 	}
+	tell_worst();
 	if (net > (double)limit_ms)
 		hn_fail("the longest wait was %.1f ms (ceiling %llu)", net, (unsigned long long)limit_ms);
 	printf("random: %llu rounds, %llu clients, %llu killed, %llu operations, longest operation %.2f ms, of it "

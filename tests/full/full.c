@@ -190,8 +190,18 @@ static void must_write(latz_pool *pool, struct hn_ledger *ledger, const char *wh
 		int rc = hn_ledger_set(ledger, pool, i);
 
 		if (rc != LATZ_OK) {
-			hn_fail("%s: there is room (%llu pages), but set: %s (%s)", when,
-			        (unsigned long long)free_pages(), hn_rc(rc), latz_error_detail());
+			latz_stats_t st = { .size = sizeof st };
+
+			if (latz_stats(pool, &st) != LATZ_OK)
+				hn_fail("%s: stats: %s", when, latz_error_detail());
+			hn_fail("%s: %llu keys, %llu live bytes, %llu pages free, but set: %s; heap %llu, table %llu, "
+			        "index %llu bytes; "
+			        "%llu extents, %llu free, %llu given back",
+			        when, (unsigned long long)st.keys, (unsigned long long)st.live_bytes,
+			        (unsigned long long)free_pages(), hn_rc(rc), (unsigned long long)st.heap_bytes,
+			        (unsigned long long)st.table_bytes, (unsigned long long)st.index_bytes,
+			        (unsigned long long)st.extents, (unsigned long long)st.extents_free,
+			        (unsigned long long)st.extents_hole);
 			return;
 		}
 	}

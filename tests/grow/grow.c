@@ -104,10 +104,11 @@ static int reader_run(void *arg)
 			sh->reader[me].ready = 1;
 			continue;
 		}
-		for (int i = 0; i < 500 && !sh->reader[me].bad; i++)
+		for (int i = 0; i < 200 && !sh->reader[me].bad; i++)
 			read_key(pool, (uint32_t)(hn_random(&rnd) % sh->keys), me, &value, &meter);
 		sh->reader[me].ready = 1;
-		hn_sleep_us(500);
+		/* Reading all along, but not instead of everybody else on a machine of few processors. */
+		hn_sleep_us(2000);
 		if (passed == sh->full_pass)
 			continue;
 		for (uint32_t i = 0; i < sh->keys && sh->reader[me].bad < 3; i++)

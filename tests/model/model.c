@@ -211,6 +211,6 @@ int main(int argc, char **argv)
 	}
 	tap_ok(run_model(seed, 60000, 1), "one process, every result checked");
 	tap_ok(run_model(seed + 1, 60000, 1), "one process, another seed");
-	tap_ok(run_model(seed + 2, 15000, 4), "four processes, each with its own keys");
+	tap_ok(run_model(seed + 2, 20000, 4), "four processes, each with its own keys");
 	return tap_done();
 }

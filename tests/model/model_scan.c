@@ -6,7 +6,7 @@
 
 static bool in_range(const latz_scan_options *o, const void *key, size_t size)
 {
-	if (size < o->prefix.size || memcmp(key, o->prefix.data, o->prefix.size) != 0)
+	if (size < o->prefix.size || (o->prefix.size > 0 && memcmp(key, o->prefix.data, o->prefix.size) != 0))
 		return false;
 	if (o->from.data != NULL && oracle_compare(key, size, o->from.data, o->from.size) < 0)
 		return false;
