@@ -1,6 +1,6 @@
 /*
- * Gets for valgrind to count: fills a pool of its own, then reads random keys that are there. doc/performance.md has the
- * commands. Usage: callgrind_get [KEYS [GETS]]; the pool is in $LATZERO_DIR.
+ * Gets for valgrind to count: fills a pool of its own, then reads random keys that are there. doc/performance.md has
+ * the commands. Usage: callgrind_get [KEYS [GETS]]; the pool is in $LATZERO_DIR.
  */
 #include <inttypes.h>
 #include <latzero/latzero.h>
@@ -42,7 +42,9 @@ static int read_random(latz_pool *pool, uint64_t keys, uint64_t gets)
 
 	for (i = 0; i < gets && rc == 0; i++) {
 		state = state * 6364136223846793005u + 1442695040888963407u;
-		if (latz_get(pool, make_key((state >> 33) % keys, buffer), &value) != LATZ_OK || value.size != VALUE_SIZE)
+		if (latz_get(pool, make_key((state >> 33) % keys, buffer), &value) != LATZ_OK)
+			rc = -1;
+		else if (value.size != VALUE_SIZE)
 			rc = -1;
 	}
 	latz_value_free(&value);
@@ -51,7 +53,8 @@ static int read_random(latz_pool *pool, uint64_t keys, uint64_t gets)
 
 int main(int argc, char **argv)
 {
-	uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000, gets = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
+	uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 200000;
+	uint64_t gets = argc > 2 ? strtoull(argv[2], NULL, 10) : 100000;
 	latz_options options = LATZ_OPTIONS_INIT;
 	latz_pool *pool;
 	int rc;

@@ -45,6 +45,13 @@
 #define lzi_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define lzi_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
+/* After lzi_cas_acquire(): makes it a full barrier, which on x86 it is anyway. */
+#if defined(__x86_64__) || defined(__i386__)
+#define lzi_fence_after_cas() lzi_compiler_barrier()
+#else
+#define lzi_fence_after_cas() lzi_fence_full()
+#endif
+
 /* Keeps the compiler, not the processor, from moving accesses across: the cheap half of a pairing whose dear half is
  * membarrier(2). */
 #define lzi_compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)

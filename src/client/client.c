@@ -178,3 +178,12 @@ void lzi_pin_drop(const struct lzi_control *control, uint32_t pin)
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
 }
+
+void lzi_pin_drop_all(const struct lzi_control *control)
+{
+	uint32_t i;
+
+	for (i = 0; i < LZI_PINS_MAX; i++)
+		lzi_control_pin(control, i)->seq = 0;
+	pins_recount(control);
+}

@@ -64,5 +64,7 @@ int lzi_actor_reap_all(const struct lzi_control *control, lzi_actor_mend_fn mend
 /* A pin at the present: everything written before is at or below *ret_seq, everything after above it. */
 int lzi_pin_take(const struct lzi_control *control, uint32_t client, uint32_t *ret_pin, uint64_t *ret_seq);
 void lzi_pin_drop(const struct lzi_control *control, uint32_t pin);
+/* For who is alone with the pool. */
+void lzi_pin_drop_all(const struct lzi_control *control);
 
 #endif

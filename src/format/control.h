@@ -95,7 +95,8 @@ struct lzi_shared {
 	uint64_t extent_hint;   /* 280: where to look next for a free one */
 	uint64_t overflow_hint; /* 288: the overflow extent with room, +1; 0 none */
 	uint64_t extents_room;  /* 296: of them ROOM */
-	uint8_t pad2[80];
+	uint64_t heap_bytes;    /* 304: the heap file is at least so long; the last extent may be allocated in part */
+	uint8_t pad2[72];
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
 	uint32_t actors_ready;    /* 384: actor slots whose memory is allocated; holder of `slots` */
@@ -110,14 +111,15 @@ struct lzi_shared {
 	uint64_t packed_pages;    /* 440: leaf pages of the index when it was last written in one go; holder of `index` */
 	uint64_t packed_entries;  /* 448: and its entries */
 	uint64_t table_huge;      /* 456: bytes at the table's beginning that lie on huge pages; holder of `maint` */
-	uint8_t pad3[48];
+	uint64_t index_bytes;     /* 464: the index file was so long when it was last left; holder of `index` */
+	uint8_t pad3[40];
 
 	/* Sums over actors that are gone. Writer: reaper or leaving thread, under `slots`. */
 	int64_t base_keys; /* 512 */
 	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
 	uint8_t pad4[80];
 
-	/* Order: maint -> index -> (bucket) -> heap -> slots; pins and split alone. doc/concurrency.md. */
+	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client and actor slots */
 	struct lzi_mutex pins;    /* 704 */
 	struct lzi_mutex heap;    /* 768: extent states, growth, overflow buckets */

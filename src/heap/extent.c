@@ -23,7 +23,18 @@ void lzi_heap_repair(struct lzi_heap *heap)
 
 		switch (lzi_heap_state(heap, e)) {
 		case LZI_EXTENT_RUN:
-			covered = e + (meta->run > 0 ? meta->run : 1);
+			if (meta->run == 0) { /* being freed */
+				lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 1);
+				hole++;
+				break;
+			}
+			covered = e + meta->run;
+			break;
+		case LZI_EXTENT_CLOSED:
+			if (meta->tail > 0)
+				break;
+			lzi_heap_set_state(heap, e, LZI_EXTENT_FREE, 1); /* as well */
+			free++;
 			break;
 		case LZI_EXTENT_BODY:
 			if (e < covered)
@@ -37,7 +48,10 @@ void lzi_heap_repair(struct lzi_heap *heap)
 		case LZI_EXTENT_ROOM:
 			room++;
 			break;
-		case LZI_EXTENT_HOLE:
+		case LZI_EXTENT_HOLE: /* may have been given its blocks already */
+			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);
+			hole++;
+			break;
 		case LZI_EXTENT_PART:
 			hole++;
 			break;
@@ -227,4 +241,15 @@ int lzi_heap_unpark_all(struct lzi_heap *heap)
 	}
 	lzi_heap_unlock(heap);
 	return LATZ_OK;
+}
+
+int lzi_heap_mend(struct lzi_heap *heap)
+{
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_heap_repair(heap);
+	lzi_heap_unlock(heap);
+	return lzi_heap_unpark_all(heap);
 }

@@ -54,8 +54,8 @@ int lzi_heap_view(struct lzi_heap *heap)
 		rc = lzi_file_size(heap->fd, &size);
 	if (rc != LATZ_OK)
 		return rc;
-	/* The last extent of the heap may be a run's, allocated in part. */
-	if (dir_size < lzi_extents_size(extents) || (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
+	if (dir_size < lzi_extents_size(extents) || size < lzi_load_relaxed(&heap->shared->heap_bytes) ||
+	    (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
 		return lzi_error(LATZ_CORRUPT, "heap or extents file is truncated: %llu bytes of heap for %llu extents",
 		                 (unsigned long long)size, (unsigned long long)extents);
 	pthread_mutex_lock(&heap->widen);
@@ -162,6 +162,7 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 		else
 			shared->extents_free++;
 	}
+	lzi_store_relaxed(&shared->heap_bytes, old * LZI_EXTENT + (count == more ? bytes : more * LZI_EXTENT));
 	LZI_POINT("grow.mapped");
 	lzi_store_release(&shared->extents, old + more); /* pairs with lzi_heap_view() */
 	LZI_POINT("grow.published");
@@ -187,10 +188,14 @@ static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_
 	return n;
 }
 
-/* Allocates the blocks of an extent that may lack them. */
-static int refill(struct lzi_heap *heap, uint64_t extent)
+/* Allocates the blocks of extents that may lack them, from the beginning of one. */
+static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 {
-	return lzi_file_allocate(heap->fd, extent * LZI_EXTENT, LZI_EXTENT);
+	int rc = lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes);
+
+	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
+		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);
+	return rc;
 }
 
 int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
@@ -206,7 +211,7 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0)) >= n)
 			e = find(heap, LZI_EXTENT_HOLE, 0);
 		if (e < n) {
-			rc = refill(heap, e);
+			rc = allocate(heap, e, LZI_EXTENT);
 			if (rc != LATZ_OK)
 				return rc;
 			shared->extents_hole--;
@@ -266,8 +271,9 @@ static int is_empty(enum lzi_extent_state state)
 	return state == LZI_EXTENT_FREE || state == LZI_EXTENT_HOLE || state == LZI_EXTENT_PART;
 }
 
-/* First-fit: `count` empty extents in a row; shared->extents if there are none. */
-static uint64_t find_run(struct lzi_heap *heap, uint64_t count)
+/* First-fit: `count` empty extents in a row; shared->extents if there are none. spare_free: the last of them must not be
+ * FREE, since all its blocks are there and the record needs only some. */
+static uint64_t find_run(struct lzi_heap *heap, uint64_t count, int spare_free)
 {
 	uint64_t n = heap->shared->extents, row = 0, e;
 
@@ -275,7 +281,7 @@ static uint64_t find_run(struct lzi_heap *heap, uint64_t count)
 		return n;
 	for (e = 0; e < n; e++) {
 		row = is_empty(lzi_heap_state(heap, e)) ? row + 1 : 0;
-		if (row == count)
+		if (row >= count && !(spare_free && lzi_heap_state(heap, e) == LZI_EXTENT_FREE))
 			return e + 1 - count;
 	}
 	return n;
@@ -298,11 +304,13 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 
 	if (rc != LATZ_OK)
 		return rc;
-	e = find_run(heap, count);
+	e = find_run(heap, count, bytes < count * LZI_EXTENT * 7 / 8);
 	if (e < heap->shared->extents)
-		rc = lzi_file_allocate(heap->fd, e * LZI_EXTENT, bytes);
+		rc = allocate(heap, e, bytes);
 	else
 		rc = grow(heap, count, bytes);
+	if (rc == LATZ_NOSPC && (e = find_run(heap, count, 0)) < heap->shared->extents)
+		rc = allocate(heap, e, bytes);
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);
 		return rc;
@@ -355,23 +363,25 @@ void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent)
 {
 	struct lzi_extent *meta = lzi_heap_meta(heap, extent);
 	int room = meta->tail < LZI_EXTENT - LZI_RECORD_SHARED_MAX;
+	uint32_t owner = lzi_load_relaxed(&meta->owner);
 
 	if (!room) {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_CLOSED, 0);
-		lzi_store_relaxed(&meta->owner, 0u);
+		/* From here on it may be cleaned, taken again, and be another's. */
+		(void)!lzi_cas_acquire(&meta->owner, &owner, 0u);
 		return;
 	}
 	if (lzi_heap_lock(heap) != LATZ_OK)
 		return; /* it stays ours, and is found when we die */
 	if (meta->tail == 0) {
-		lzi_store_relaxed(&meta->owner, 0u);
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_FREE, 1);
 		heap->shared->extents_free++;
 	} else {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_ROOM, 0);
-		lzi_store_relaxed(&meta->owner, 0u);
 		heap->shared->extents_room++;
 	}
+	LZI_POINT("extent.given_up");
+	lzi_store_relaxed(&meta->owner, 0u);
 	lzi_heap_unlock(heap);
 }
 
@@ -388,7 +398,7 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 	tail = meta->run > 0 ? meta->tail : LZI_EXTENT;
 	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM)
 		heap->shared->extents_room--;
-	/* Head last: a freer that dies in between leaves bodies without a head to lzi_heap_repair(). */
+	/* The head first: a freer that dies in between leaves bodies without a head to lzi_heap_repair(). */
 	for (i = 0; i < count; i++) {
 		uint64_t e = extent + i;
 		int part = (i + 1) * (uint64_t)LZI_EXTENT > tail;

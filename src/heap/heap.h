@@ -88,6 +88,8 @@ static inline struct lzi_bucket *lzi_heap_overflow(const struct lzi_heap *heap, 
 int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t max, size_t *ret_count);
 int lzi_heap_punch(struct lzi_heap *heap, const uint64_t *list, size_t count);
 void lzi_heap_unpark(struct lzi_heap *heap, const uint64_t *list, size_t count);
+/* Mends whatever dead holders of the mutex, and a dead puncher, left. For who has just come and was alone. */
+int lzi_heap_mend(struct lzi_heap *heap);
 /* A puncher died: its PARKED extents become PART. */
 int lzi_heap_unpark_all(struct lzi_heap *heap);
 

@@ -57,6 +57,19 @@ void lzi_index_close(struct lzi_index *index)
 	index->env = NULL;
 }
 
+/* A page past the file's end is a signal to who reads it. (LMDB's own count of pages is no measure: pages it has not
+ * written yet may lie past the end.) */
+static int check_size(const struct lzi_index *index, int fd)
+{
+	uint64_t size, want = lzi_load_relaxed(&index->shared->index_bytes);
+	int rc = lzi_file_size(fd, &size);
+
+	if (rc == LATZ_OK && size < want)
+		return lzi_error(LATZ_CORRUPT, "index file is truncated: %llu bytes of %llu", (unsigned long long)size,
+		                 (unsigned long long)want);
+	return rc;
+}
+
 int lzi_index_check(const struct lzi_index *index)
 {
 	int dirfd, fd, rc = lzi_dir_open_at(index->dirfd, "index", &dirfd);
@@ -65,8 +78,10 @@ int lzi_index_check(const struct lzi_index *index)
 		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no directory index") : rc;
 	rc = lzi_file_open(dirfd, "data.mdb", 1, &fd);
 	lzi_file_close(dirfd);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
+		rc = check_size(index, fd);
 		lzi_file_close(fd);
+	}
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
 
@@ -102,27 +117,9 @@ static int open_env(struct lzi_index *index, size_t map_size)
 	return err;
 }
 
-/* The file must hold every page that LMDB may read: a page past its end is a signal. */
-static int check_size(struct lzi_index *index)
-{
-	MDB_envinfo info;
-	uint64_t size = 0;
-	int fd, rc;
-
-	if (mdb_env_info(index->env, &info) != 0 || mdb_env_get_fd(index->env, &fd) != 0)
-		return lzi_error(LATZ_IO, "index: no file");
-	rc = lzi_file_size(fd, &size);
-	if (rc != LATZ_OK)
-		return rc;
-	if (size < (info.me_last_pgno + 1) * (uint64_t)LZI_PAGE && info.me_last_pgno > 1)
-		return lzi_error(LATZ_CORRUPT, "index file is truncated: %llu bytes for %llu pages", (unsigned long long)size,
-		                 (unsigned long long)info.me_last_pgno + 1);
-	return LATZ_OK;
-}
-
 int lzi_index_lock(struct lzi_index *index)
 {
-	int err, rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index", &index->shared->heartbeat);
+	int fd, err, rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index", &index->shared->heartbeat);
 
 	if (rc < 0)
 		return rc;
@@ -130,7 +127,7 @@ int lzi_index_lock(struct lzi_index *index)
 	if (index->env == NULL) {
 		rc = lzi_index_check(index);
 		if (rc != LATZ_OK) {
-			lzi_index_unlock(index);
+			lzi_mutex_unlock(&index->shared->index);
 			return rc;
 		}
 		err = open_env(index, MAP_FIRST);
@@ -141,14 +138,20 @@ int lzi_index_lock(struct lzi_index *index)
 			return failed(err, "open");
 		}
 	}
-	rc = check_size(index);
+	err = mdb_env_get_fd(index->env, &fd);
+	rc = err == 0 ? check_size(index, fd) : failed(err, "file");
 	if (rc != LATZ_OK)
-		lzi_index_unlock(index);
+		lzi_mutex_unlock(&index->shared->index);
 	return rc;
 }
 
 void lzi_index_unlock(struct lzi_index *index)
 {
+	uint64_t size;
+	int fd;
+
+	if (index->env != NULL && mdb_env_get_fd(index->env, &fd) == 0 && lzi_file_size(fd, &size) == LATZ_OK)
+		lzi_store_relaxed(&index->shared->index_bytes, size);
 	lzi_mutex_unlock(&index->shared->index);
 }
 

@@ -67,7 +67,8 @@ int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 	if (rc == LATZ_OK) {
 		rc = lzi_file_open(opened.poolfd, "pool", 1, &opened.control.fd);
 		if (rc == LATZ_NOTFOUND)
-			rc = lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name);
+			rc = lzi_dir_same(dirfd, name, opened.poolfd) ? lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name)
+			                                              : LATZ_BUSY; /* just being taken away */
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_control_map(&opened.control, opened.control.fd);
@@ -103,7 +104,8 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 		return LATZ_BUSY;
 	}
 	LZI_POINT("attach.before_life");
-	rc = lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 0); /* or turns the exclusive lock into a shared one */
+	if (!*ret_alone)
+		rc = lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 0);
 	LZI_POINT("attach.life");
 	if (rc == LATZ_OK && (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
 	                      lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
@@ -221,6 +223,19 @@ void lzi_store_free(struct lzi_store *store)
 	free(store);
 }
 
+/* Alone with a kept pool, the life byte locked exclusively: nobody holds a mutex or scans, whatever the file says. Only
+ * now that its files have been looked at is anything of it changed. */
+static int take_over(struct lzi_store *store)
+{
+	int rc = lzi_control_init_mutexes(&store->control);
+
+	if (rc == LATZ_OK) {
+		lzi_pin_drop_all(&store->control);
+		rc = lzi_ofd_try(store->control.fd, LZI_LOCK_LIFE, 0); /* turns the lock into a shared one */
+	}
+	return rc;
+}
+
 /* What comes after the control file is mapped and the life byte locked. */
 static int join(struct lzi_store *store, const struct lzi_opened *opened, int alone)
 {
@@ -228,6 +243,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	struct lzi_call call;
 	int rc = open_parts(store, opened);
 
+	if (rc == LATZ_OK && alone)
+		rc = take_over(store);
 	if (rc != LATZ_OK)
 		return rc;
 	if (reachable < 0)
@@ -237,8 +254,13 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		return rc;
 	LZI_POINT("attach.client");
 	store->open = 1;
-	if (alone)
+	if (alone) {
+		rc = lzi_heap_mend(&store->heap);
+		if (rc != LATZ_OK)
+			return rc;
+		lzi_store_release(&store->control.shared->recount, 1u);
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+	}
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
@@ -313,7 +335,11 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	store->poolfd = opened.poolfd;
 	rc = join(store, &opened, alone);
 	if (rc != LATZ_OK) {
+		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
+			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
 		lzi_store_detach(store);
+		if (rc == LATZ_BUSY)
+			return rc;
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);
 	}
 	*ret_store = store;

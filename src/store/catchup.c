@@ -232,7 +232,7 @@ struct walk {
 	struct lzi_store *store;
 	struct lzi_changes changes;
 	uint32_t inserts;
-	int all; /* rebuilding: every record that is alive, or that a scan may need */
+	int all; /* rebuilding: every record, not only those that created their key */
 };
 
 static int collect(struct lzi_record *record, uint64_t unit, void *arg)
@@ -244,17 +244,15 @@ static int collect(struct lzi_record *record, uint64_t unit, void *arg)
 	int rc, remove = 0;
 
 	(void)unit;
-	if (walk->all) {
-		if (died != 0 && !lzi_record_needed(walk->store, record))
-			return 0;
-	} else if ((record->flags & LZI_RECORD_INSERT) == 0) {
+	if (!walk->all && (record->flags & LZI_RECORD_INSERT) == 0)
 		return 0;
-	} else {
-		walk->inserts++;
-		if (died != 0) {
-			rc = lzi_read_find(walk->store, key, lzi_store_hash(walk->store, key.data, key.size), &found);
-			remove = rc == LATZ_NOTFOUND;
-		}
+	walk->inserts += (record->flags & LZI_RECORD_INSERT) != 0;
+	if (died != 0) {
+		/* Also when rebuilding: what took its place may stand where we have been already, and say nothing of a new key. */
+		rc = lzi_read_find(walk->store, key, lzi_store_hash(walk->store, key.data, key.size), &found);
+		remove = rc == LATZ_NOTFOUND;
+		if (remove && walk->all)
+			return 0;
 	}
 	return lzi_changes_add(&walk->changes, walk->store->control.header->hash_seed, key.data, key.size, remove);
 }
@@ -272,7 +270,7 @@ static void book(struct lzi_store *store, const struct covered *covered, size_t 
 	for (i = 0; i < count; i++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, covered[i].extent);
 
-		lzi_store_relaxed(&meta->inserts_seen, meta->inserts_seen + covered[i].inserts);
+		lzi_store_relaxed(&meta->inserts_seen, covered[i].inserts);
 		lzi_store_release(&meta->indexed, covered[i].tail);
 		LZI_POINT("index.booked");
 	}
@@ -306,7 +304,7 @@ static int batch(struct lzi_store *store, uint64_t *extent, struct walk *walk)
 			}
 			covered = grown;
 		}
-		walk->inserts = 0;
+		walk->inserts = from == 0 ? 0 : meta->inserts_seen;
 		rc = lzi_extent_walk(store, *extent, from, tail, collect, walk);
 		covered[count].extent = *extent;
 		covered[count].tail = tail;

@@ -22,7 +22,7 @@
 #define INLINE_DEAD_PERCENT 50u
 #define INLINE_BUDGET_NS 500000u
 /* Extents emptied before the index hears of it and they are freed, in one go. */
-#define GROUP 64u
+#define GROUP 1024u
 
 struct victim {
 	uint64_t extent, live;
@@ -278,7 +278,7 @@ void lzi_clean_inline(struct lzi_call *call)
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 {
 	struct lzi_store *store = call->store;
-	uint64_t before;
+	uint64_t before, blocks;
 	int more, rc;
 
 	if (open == &call->actor->clean_extent)
@@ -287,6 +287,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	if (rc != LATZ_OK)
 		return rc;
 	before = store->control.shared->extents_free + store->control.shared->extents_room;
+	blocks = lzi_file_blocks(store->heap.fd);
 	rc = lzi_catchup(store);
 	if (rc == LATZ_NOSPC) {
 		/* The index can't take the new keys now. It is made anew later; what it has not seen need not keep extents. */
@@ -296,8 +297,12 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_clean(call, 2, 0, &more);
+	if (rc == LATZ_OK)
+		(void)!lzi_give_back(call, 1, &more); /* blocks of extents that are empty, but not FREE */
 	lzi_maint_unlock(store);
-	if (store->control.shared->extents_free + store->control.shared->extents_room > before)
-		return LATZ_OK;
-	return rc != LATZ_OK ? rc : LATZ_NOSPC;
+	return lzi_file_blocks(store->heap.fd) < blocks ||
+	                       store->control.shared->extents_free + store->control.shared->extents_room > before
+	               ? LATZ_OK
+	       : rc != LATZ_OK ? rc
+	                       : LATZ_NOSPC;
 }

@@ -11,7 +11,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 
-static int init_shared(struct lzi_control *control, int64_t ttl_ms)
+int lzi_control_init_mutexes(const struct lzi_control *control)
 {
 	struct lzi_shared *shared = control->shared;
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
@@ -19,12 +19,16 @@ static int init_shared(struct lzi_control *control, int64_t ttl_ms)
 	size_t i;
 	int rc = LATZ_OK;
 
-	(void)ttl_ms;
-	shared->clock = LZI_SEQ_STRIDE;
-	shared->pin_min = UINT64_MAX;
 	for (i = 0; i < sizeof mutexes / sizeof *mutexes && rc == LATZ_OK; i++)
 		rc = lzi_mutex_init(mutexes[i]);
 	return rc;
+}
+
+static int init_shared(struct lzi_control *control)
+{
+	control->shared->clock = LZI_SEQ_STRIDE;
+	control->shared->pin_min = UINT64_MAX;
+	return lzi_control_init_mutexes(control);
 }
 
 static int fill_header(struct lzi_header *header, const latz_options *options)
@@ -66,7 +70,7 @@ static int make_control(struct lzi_opened *opened, const latz_options *options)
 	LZI_POINT("create.header");
 	if (rc == LATZ_OK)
 		rc = lzi_control_map(&opened->control, opened->control.fd);
-	return rc == LATZ_OK ? init_shared(&opened->control, header.ttl_ms) : rc;
+	return rc == LATZ_OK ? init_shared(&opened->control) : rc;
 }
 
 static int make_files(struct lzi_opened *opened, const latz_options *options)

@@ -148,6 +148,7 @@ static int try_end(struct guard *guard)
 
 	if (lzi_dir_lock(guard->dirfd, 1, 0) != LATZ_OK)
 		return 0;
+	lzi_dir_sweep_parts(guard->dirfd);
 	if (scan(guard) == 0) {
 		lzi_file_remove(guard->dirfd, GUARD_FILE);
 		return 1; /* the process's end lets both locks go */

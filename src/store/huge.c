@@ -4,6 +4,7 @@
  * pages behind our maps in place (MADV_COLLAPSE, Linux 6.1; asks neither for a mount option nor for privileges), while
  * others go on using them. Where it will not, everything stays as it is.
  *
+ * Only when nobody writes: while pages are gathered, who touches them waits, and on a busy machine that can be long.
  * Under `maint`. Only ranges whose blocks are all there are gathered, so it never takes space from the file system.
  */
 #include "config.h"

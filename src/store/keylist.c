@@ -111,6 +111,20 @@ void lzi_keylist_sort(struct lzi_keylist *list, size_t from, size_t to, int reve
 	free(sorted);
 }
 
+void lzi_keylist_unique(struct lzi_keylist *list)
+{
+	size_t i, out = 0;
+
+	for (i = 0; i < list->count; i++) {
+		size_t previous = out - 1;
+
+		if (out > 0 && compare(&previous, &i, list) == 0)
+			continue;
+		list->item[out++] = list->item[i];
+	}
+	list->count = out;
+}
+
 void lzi_keylist_reset(struct lzi_keylist *list)
 {
 	list->count = 0;

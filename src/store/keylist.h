@@ -30,6 +30,8 @@ int lzi_keylist_replace(struct lzi_keylist *list, size_t i, const void *key, siz
 int lzi_keylist_same_prefix(const struct lzi_keylist *list, size_t i, size_t j, size_t n);
 /* Orders items from..to-1 by their bytes. */
 void lzi_keylist_sort(struct lzi_keylist *list, size_t from, size_t to, int reverse);
+/* Of equal neighbours leaves one. */
+void lzi_keylist_unique(struct lzi_keylist *list);
 void lzi_keylist_reset(struct lzi_keylist *list);
 void lzi_keylist_fini(struct lzi_keylist *list);
 

@@ -21,6 +21,17 @@
 #define PUNCH_MAX 1024u
 #define READER_WAIT_US 5000u
 
+/* Whoever died may have been collecting expired records: the next one looks everywhere. */
+static void look_for_expired(struct lzi_store *store)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+
+	for (e = 0; e < n; e++) {
+		if (lzi_extent_holds(store, e, &tail))
+			lzi_expiry_note(store, lzi_unit_of(e * LZI_EXTENT), 1);
+	}
+}
+
 int lzi_maint_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_shared *shared = store->control.shared;
@@ -32,6 +43,8 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 		rc = lzi_heap_view(&store->heap);
 		if (rc == LATZ_OK)
 			rc = lzi_heap_unpark_all(&store->heap);
+		if (rc == LATZ_OK)
+			look_for_expired(store);
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}
@@ -295,7 +308,8 @@ int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
 
 	in_use = shared->extents - shared->extents_free - shared->extents_hole;
 	keep = KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
-	if (shared->extents_free <= keep || !all_reachable(store))
+	/* When all is quiet extents that have blocks only in part are looked for too. */
+	if ((!idle && shared->extents_free <= keep) || !all_reachable(store))
 		return LATZ_OK;
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)
@@ -343,7 +357,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, idle, ret_more);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && idle)
 		lzi_use_huge_pages(store, ret_more);
 	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)
 		index_rc = shrink_index(store);

@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
@@ -33,7 +35,10 @@ static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct 
 	old = actor->record_old == 0 ? NULL : lzi_record_at(store, actor->record_old);
 	if (record == NULL)
 		return;
-	if (old != NULL)
+	/* The dead writer may have come as far as killing it; then other records may stand there by now. */
+	if (old != NULL && old->key_size == record->key_size && old->seq <= record->seq &&
+	    (old->seq == record->seq) == (kind == LZI_DEATH_MOVED) &&
+	    memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0)
 		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
 	LZI_POINT("mend.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
@@ -114,7 +119,7 @@ static int mend_extents(struct lzi_store *store, uint32_t index)
 			continue;
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_OPEN)
 			lzi_heap_leave(&store->heap, e);
-		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN)
+		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) /* unpublished */
 			rc = lzi_heap_free(&store->heap, e);
 		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
 			LZI_POINT("mend.disowned");

@@ -46,7 +46,8 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 	const struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
 	int rc;
 
-	if (lzi_unlikely(at == NULL || record == NULL)) {
+	/* What lies past the last extent is mapped, but there is no file behind it. */
+	if (lzi_unlikely(at == NULL || record == NULL || extent >= lzi_load_acquire(&store->control.shared->extents))) {
 		rc = view_wider(store);
 		if (rc != LATZ_OK)
 			return rc;

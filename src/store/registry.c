@@ -69,7 +69,9 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 	} else if (store != NULL) {
 		store->refs++;
 	} else {
-		rc = lzi_store_attach(dir, name, options, &store);
+		do {
+			rc = lzi_store_attach(dir, name, options, &store);
+		} while (rc == LATZ_BUSY);
 		if (rc == LATZ_OK) {
 			store->next = lzi_registry_first;
 			lzi_registry_first = store;
@@ -214,6 +216,17 @@ static unsigned sweep_parts(int dirfd, char **names, size_t count)
 		}
 	}
 	return removed;
+}
+
+void lzi_dir_sweep_parts(int dirfd)
+{
+	char **names;
+	size_t count;
+
+	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
+		return;
+	(void)sweep_parts(dirfd, names, count);
+	lzi_dir_free(names, count);
 }
 
 int lzi_dir_sweep(int dirfd, unsigned *ret_removed)

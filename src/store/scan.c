@@ -293,7 +293,9 @@ static int gather_record(struct lzi_record *record, uint64_t unit, void *arg)
 	uint64_t died = lzi_load_acquire(&record->died);
 
 	(void)unit;
-	if (record->seq > scan->seq || lzi_death_kind(died) == LZI_DEATH_MOVED || (died != 0 && lzi_death_seq(died) <= scan->seq) ||
+	/* A key too many does no harm: its version is looked up. One moved by a touch while we walk may be seen here only, or
+	 * twice. */
+	if (record->seq > scan->seq || (died != 0 && lzi_death_seq(died) <= scan->seq && lzi_death_seq(died) != record->seq) ||
 	    !inside(scan, lzi_record_key(record), record->key_size))
 		return 0;
 	return lzi_keylist_add(&scan->keys, lzi_record_key(record), record->key_size);
@@ -311,6 +313,7 @@ static int gather_heap(struct lzi_scan *scan)
 			rc = lzi_extent_walk(store, e, 0, tail, gather_record, scan);
 	}
 	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);
+	lzi_keylist_unique(&scan->keys);
 	for (i = 0; i < scan->keys.count; i++)
 		scan->keys.item[i].hash = lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
 	scan->more = 0;

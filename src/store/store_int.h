@@ -107,6 +107,8 @@ void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_c
 int lzi_destroy_damaged(int dirfd, const char *name, int why);
 /* Everything in a runtime directory that nobody uses. */
 int lzi_dir_sweep(int dirfd, unsigned *ret_removed);
+/* What dead makers and removers left; the caller holds the directory's lock exclusively. */
+void lzi_dir_sweep_parts(int dirfd);
 /* If nobody is attached to the ephemeral pool: removes it. 1 if it did. */
 int lzi_pool_sweep(int dirfd, const char *name);
 
@@ -193,7 +195,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *store);
 void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env);
 
-/* ---- catchup.c, clean.c, expire.c, maintain.c ---- */
+/* ---- maintain.c, catchup.c, clean.c, huge.c ---- */
 
 /* Ends with `maint` held and mended. wait: else LATZ_BUSY at once. */
 int lzi_maint_lock(struct lzi_store *store, int wait);

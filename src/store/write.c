@@ -1,5 +1,5 @@
 /*
- * Writes. Order of stores, and what a death between any two leaves (doc/concurrency.md has the table):
+ * Writes. Order of stores, and what a death between any two leaves (doc/recovery.md has the table):
  *
  *   record written past the tail of the actor's extent   nobody sees it; the next record overwrites it
  *   actor->bucket, bucket locked                         reaper unlocks
@@ -31,12 +31,14 @@ struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
 	uint64_t *word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
 	struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
 
+	if (lzi_unlikely(offset >> LZI_EXTENT_SHIFT >= lzi_load_acquire(&store->control.shared->extents)))
+		return NULL;
 	if (lzi_unlikely(word == NULL || record == NULL)) {
 		if (lzi_heap_view(&store->heap) != LATZ_OK)
 			return NULL;
 		word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
 		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
-		if (word == NULL || record == NULL || offset >> LZI_EXTENT_SHIFT >= lzi_load_acquire(&store->control.shared->extents))
+		if (word == NULL || record == NULL)
 			return NULL;
 	}
 	room = lzi_heap_room(&store->heap, offset, lzi_load_acquire(word));
@@ -126,7 +128,9 @@ void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_re
 		return;
 	if (record->flags & LZI_RECORD_INSERT)
 		lzi_store_relaxed(&meta->inserts, meta->inserts + 1);
+	LZI_POINT("append.before_tail");
 	lzi_store_release(&meta->tail, end); /* pairs with lzi_extent_holds(): who sees the tail sees the records */
+	LZI_POINT("append.tail");
 	if (end > LZI_EXTENT || meta->run > 0)
 		lzi_heap_settle_run(&store->heap, extent);
 }
@@ -350,14 +354,15 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = expiry_of(old);
+	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows it. */
+	seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
+	if (lzi_unlikely(seq == 0))
+		return seq_damaged(old);
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
 	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
 		return rc;
-	seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
-	if (lzi_unlikely(seq == 0))
-		return seq_damaged(old);
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */

@@ -103,15 +103,17 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 		if (bucket == NULL)
 			return lzi_error(LATZ_CORRUPT, "bucket %llu is past the table", (unsigned long long)number);
 	}
-	/* Said before the lock is taken: a reaper finds every lock from here. The cas below is a full barrier, and pairs
+	/* Said before the lock is taken: a reaper finds every lock from here. The cas below and its fence are a full barrier, which pairs
 	 * with lzi_fetch_add(clock) of a scan, which then looks who is writing. */
 	lzi_store_relaxed(&actor->bucket, number * sizeof *bucket + 1);
 	for (;;) {
 		header = lzi_load_relaxed(&bucket->header);
 		if (lzi_likely(header >> LZI_OWNER_SHIFT == 0)) {
 			if (lzi_likely(lzi_cas_acquire(&bucket->header, &header,
-			                               header | (uint64_t)(index + 1) << LZI_OWNER_SHIFT)))
+			                               header | (uint64_t)(index + 1) << LZI_OWNER_SHIFT))) {
+				lzi_fence_after_cas();
 				break;
+			}
 			continue;
 		}
 		rc = wait_owner(table, bucket, header, since_ns);
