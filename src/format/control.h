@@ -30,6 +30,7 @@ enum { LZI_STATE_LIVE = 0x4556494c, LZI_STATE_DEAD = 0x44414544 }; /* "LIVE", "D
 
 /* Bytes of the control file that carry OFD locks; far past its end, so that no lock is ever on data. */
 #define LZI_LOCK_LIFE (1ull << 40)    /* shared by every attached process; exclusive to tear the pool down */
+#define LZI_LOCK_REMOVE (LZI_LOCK_LIFE + 1) /* exclusive by who is about to rename the pool's directory away */
 #define LZI_LOCK_CLIENT (1ull << 41)  /* + slot: exclusive by the process that owns the client slot */
 
 /* Seqs advance in strides: a scan or a delete adds one stride to `clock`, a write takes the next number at or above

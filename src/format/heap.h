@@ -24,8 +24,8 @@
 
 #define LZI_KEY_MAX 32767u
 #define LZI_VALUE_MAX 0xffffffffull
-/* 46 bits of units; 4 GiB of slack so that offset + record never wraps. */
-#define LZI_HEAP_MAX (((1ull << 46) - 2) * LZI_UNIT - (1ull << 33))
+/* 45 bits of units; 4 GiB of slack so that offset + record never wraps. */
+#define LZI_HEAP_MAX (((1ull << 45) - 2) * LZI_UNIT - (1ull << 33))
 
 /* ---- Directory (`extents`) --------------------------------------------------------------------------------------- */
 
@@ -223,8 +223,10 @@ _Static_assert(sizeof(struct lzi_bucket) == LZI_SLOTS * 8 + 8, "one line");
 #define LZI_VERSION_MASK (0xffffull << 32)
 #define LZI_LINK_MASK 0xffffffffull
 
-/* Slot: 63-48 tag, 47-46 access frequency (kept for eviction, 0 for now), 45-0 record unit. 0: empty. */
-#define LZI_SLOT_UNIT_MASK ((1ull << 46) - 1)
+/* Slot: 63-48 tag, 47-46 access frequency (kept for eviction, 0 for now), 45 being moved by a split, 44-0 record unit.
+ * 0: empty. */
+#define LZI_SLOT_UNIT_MASK ((1ull << 45) - 1)
+#define LZI_SLOT_MOVING (1ull << 45)
 #define LZI_TAG_SHIFT 48
 
 static inline uint64_t lzi_slot_make(uint64_t hash, uint64_t unit)

@@ -44,7 +44,9 @@ void lzi_heap_close(struct lzi_heap *heap)
 
 int lzi_heap_view(struct lzi_heap *heap)
 {
-	uint64_t extents = lzi_load_acquire(&heap->shared->extents), size, dir_size;
+	/* What the files must hold is read before their sizes: they only grow. */
+	uint64_t extents = lzi_load_acquire(&heap->shared->extents), bytes = lzi_load_acquire(&heap->shared->heap_bytes);
+	uint64_t size, dir_size;
 	int rc;
 
 	if (extents > LZI_HEAP_MAX / LZI_EXTENT)
@@ -54,7 +56,7 @@ int lzi_heap_view(struct lzi_heap *heap)
 		rc = lzi_file_size(heap->fd, &size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (dir_size < lzi_extents_size(extents) || size < lzi_load_relaxed(&heap->shared->heap_bytes) ||
+	if (dir_size < lzi_extents_size(extents) || size < bytes ||
 	    (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
 		return lzi_error(LATZ_CORRUPT, "heap or extents file is truncated: %llu bytes of heap for %llu extents",
 		                 (unsigned long long)size, (unsigned long long)extents);
@@ -104,7 +106,7 @@ void lzi_heap_set_state(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_
 
 uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
-	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run;
+	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run, tail;
 
 	switch (lzi_extent_word_state(word)) {
 	case LZI_EXTENT_OPEN:
@@ -115,7 +117,9 @@ uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t wo
 		run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
 		if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
 			return 0;
-		return run * LZI_EXTENT;
+		/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes. */
+		tail = lzi_load_acquire(&lzi_heap_meta(heap, extent)->tail);
+		return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
 	default:
 		return 0;
 	}
@@ -394,7 +398,7 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 	if (rc != LATZ_OK)
 		return rc;
 	meta = lzi_heap_meta(heap, extent);
-	count = meta->run > 0 ? meta->run : 1;
+	count = meta->run > 0 && meta->run <= heap->shared->extents - extent ? meta->run : 1;
 	tail = meta->run > 0 ? meta->tail : LZI_EXTENT;
 	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM)
 		heap->shared->extents_room--;

@@ -148,11 +148,13 @@ static struct lzi_bucket *env_overflow(void *arg, uint64_t link)
 {
 	struct lzi_store *store = arg;
 	struct lzi_bucket *bucket = lzi_heap_overflow(&store->heap, link);
+	uint64_t extent = (link - 1) * sizeof *bucket >> LZI_EXTENT_SHIFT;
 
 	if (lzi_unlikely(bucket == NULL) && lzi_heap_view(&store->heap) == LATZ_OK)
 		bucket = lzi_heap_overflow(&store->heap, link);
-	/* Past what is allocated, memory can't even be looked at. */
-	if ((link - 1) * sizeof *bucket >= lzi_load_acquire(&store->control.shared->extents) * LZI_EXTENT)
+	/* Elsewhere memory may not even be there to be looked at. */
+	if (lzi_unlikely(extent >= lzi_load_acquire(&store->control.shared->extents) ||
+	                 lzi_heap_state(&store->heap, extent) != LZI_EXTENT_OVERFLOW))
 		return NULL;
 	return bucket;
 }

@@ -34,7 +34,8 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
                       struct lzi_draft *draft, int add_ext, int64_t expiry)
 {
 	uint64_t offset = lzi_unit_offset(unit);
-	uint64_t room = lzi_heap_room(&call->store->heap, offset, *lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT));
+	uint64_t word = lzi_load_acquire(lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT));
+	uint64_t room = lzi_heap_room(&call->store->heap, offset, word);
 	struct lzi_record head, *copy;
 	uint32_t crc;
 	int rc;
@@ -48,6 +49,11 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	rc = lzi_draft_room(call, open, draft);
 	if (rc != LATZ_OK)
 		return rc;
+	/* Making room may have emptied the very extent, and even given it back. */
+	if (((lzi_load_acquire(lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT)) ^ word) >> 8) != 0) {
+		lzi_append_abandon(call->store, draft->offset, draft->span);
+		return LATZ_NOTFOUND;
+	}
 	copy_record(draft, &head, record, expiry);
 	copy = draft->record;
 	crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, head.flags,

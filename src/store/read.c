@@ -76,8 +76,11 @@ static inline int key_is(const struct lzi_found *found, latz_slice key)
 {
 	const struct lzi_record *record = found->record;
 
-	uint64_t head = lzi_record_head(record->flags & LZI_RECORD_EXT);
+	uint64_t head;
 
+	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
+		return 0; /* there may not even be memory */
+	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
 	return record->key_size == key.size && found->room >= head + key.size &&
 	       memcmp((const uint8_t *)record + head, key.data, key.size) == 0;
 }
@@ -536,11 +539,11 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t
 /* Copies the key of a slot's record if it is the entry's. LATZ_BUSY: look again; LATZ_NOTFOUND: it is another. */
 static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, latz_value *key)
 {
-	uint16_t size = found->record->key_size;
-	uint64_t head = lzi_record_head(found->record->flags & LZI_RECORD_EXT);
+	uint16_t size = found->room < LZI_RECORD_HEAD ? 0 : found->record->key_size;
+	uint64_t head = size == 0 ? 0 : lzi_record_head(found->record->flags & LZI_RECORD_EXT);
 	int rc;
 
-	if (head + size > found->room)
+	if (size == 0 || head + size > found->room)
 		return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	rc = lzi_value_reserve(key, size);
 	if (rc != LATZ_OK)

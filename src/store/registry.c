@@ -131,14 +131,21 @@ void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_c
 	if (lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_DEAD)
 		lzi_store_release(lzi_control_state(control), (uint32_t)LZI_STATE_DEAD);
 	LZI_POINT("remove.marked");
-	if (!lzi_dir_same(dirfd, name, poolfd))
+	/* One remover at a time: else, between our look at the name and the rename, another could have taken this pool away
+	 * and a third made a new one, which the rename would then hit. */
+	if (lzi_ofd_try(control->fd, LZI_LOCK_REMOVE, 1) != LATZ_OK)
+		return;
+	if (!lzi_dir_same(dirfd, name, poolfd)) {
+		lzi_ofd_unlock(control->fd, LZI_LOCK_REMOVE);
 		return; /* the name is another pool's by now */
+	}
 	(void)!lzi_random(&tag, sizeof tag);
 	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
-	if (lzi_dir_rename(dirfd, name, dead) != LATZ_OK)
-		return;
-	LZI_POINT("remove.renamed");
-	lzi_dir_remove(dirfd, dead);
+	if (lzi_dir_rename(dirfd, name, dead) == LATZ_OK) {
+		LZI_POINT("remove.renamed");
+		lzi_dir_remove(dirfd, dead);
+	}
+	lzi_ofd_unlock(control->fd, LZI_LOCK_REMOVE);
 	LZI_POINT("remove.done");
 }
 
@@ -170,6 +177,8 @@ int lzi_store_destroy(const char *name, const char *dir)
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_pool_peek(dirfd, name, &opened);
+	if (rc == LATZ_BUSY)
+		rc = lzi_error(LATZ_NOTFOUND, "pool %s was just destroyed", name);
 	if (rc == LATZ_OK) {
 		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 		lzi_opened_close(&opened);
@@ -189,17 +198,23 @@ int lzi_destroy_damaged(int dirfd, const char *name, int why)
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_file_open(poolfd, "pool", 0, &fd);
-	lzi_file_close(poolfd);
-	if (rc != LATZ_OK)
+	rc = lzi_file_open(poolfd, "pool", 1, &fd);
+	if (rc != LATZ_OK) {
+		lzi_file_close(poolfd);
 		return why; /* not a pool: not ours to remove */
-	lzi_file_close(fd);
-	rc = lzi_random(&tag, sizeof tag);
+	}
+	rc = lzi_ofd_try(fd, LZI_LOCK_REMOVE, 1);
+	if (rc == LATZ_OK && !lzi_dir_same(dirfd, name, poolfd))
+		rc = lzi_error(LATZ_NOTFOUND, "pool %s was just destroyed", name);
+	if (rc == LATZ_OK)
+		rc = lzi_random(&tag, sizeof tag);
 	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
 	if (rc == LATZ_OK)
 		rc = lzi_dir_rename(dirfd, name, dead);
 	if (rc == LATZ_OK)
 		lzi_dir_remove(dirfd, dead);
+	lzi_file_close(fd);
+	lzi_file_close(poolfd);
 	return rc;
 }
 
@@ -277,7 +292,7 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 	snprintf(pool_path, sizeof pool_path, "%s/%s", path, name);
 	info.path = pool_path;
 	info.status = lzi_pool_peek(dirfd, name, &opened);
-	if (info.status == LATZ_NOTFOUND)
+	if (info.status == LATZ_NOTFOUND || info.status == LATZ_BUSY)
 		return 0; /* gone since */
 	info.bytes = lzi_dir_blocks(dirfd, name);
 	if (info.status == LATZ_OK) {

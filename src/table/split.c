@@ -1,9 +1,10 @@
 /*
  * Growing the table by one bucket, and mending what a death in the middle left.
  *
- * Order of stores, under `split` and the old bucket's lock: (1) copies into the new bucket, which nobody can reach;
- * (2) buckets + 1: readers and writers of the moved keys go there from now on; (3) the originals are cleared, empty
- * overflow buckets unlinked. Death before (2): the new bucket is emptied again. After (2): (3) is done over.
+ * Order of stores, under `split` and the old bucket's lock: (1) copies into the new bucket, which nobody can reach, each
+ * followed by a mark in the original's slot; (2) buckets + 1: readers and writers of the moved keys go there from now on;
+ * (3) the marked slots are cleared, empty overflow buckets unlinked. Death before (2): the new bucket is emptied, the
+ * marks are taken away. After (2): (3) is done over.
  */
 #include "config.h"
 
@@ -22,22 +23,35 @@ static int belongs(const struct lzi_table *table, uint64_t slot, uint64_t number
 	return table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash) == LATZ_OK && lzi_bucket_of(hash, n) == number;
 }
 
-/* Clears from the chain what does not belong to bucket `number` among n. */
-static void sweep(const struct lzi_table *table, struct lzi_bucket *head, uint64_t number, uint64_t n)
+/* After the split: clears the chain's slots that were copied. They are told by their mark, not by looking at their
+ * records: those may be gone by now, overwritten through the new bucket. */
+static void sweep(const struct lzi_table *table, struct lzi_bucket *head)
 {
 	struct lzi_bucket *bucket;
 	unsigned i, hops;
-	uint64_t hash;
+
+	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(table, bucket), hops++) {
+		for (i = 0; i < LZI_SLOTS; i++) {
+			if (lzi_load_relaxed(&bucket->slot[i]) & LZI_SLOT_MOVING) {
+				lzi_store_release(&bucket->slot[i], 0ull); /* T.2: after the store of `buckets` */
+				LZI_POINT("split.cleared_one");
+			}
+		}
+	}
+}
+
+/* The split will not be: its marks go. */
+static void unmark(const struct lzi_table *table, struct lzi_bucket *head)
+{
+	struct lzi_bucket *bucket;
+	unsigned i, hops;
 
 	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(table, bucket), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t slot = lzi_load_relaxed(&bucket->slot[i]);
 
-			if (slot != 0 && table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash) == LATZ_OK &&
-			    lzi_bucket_of(hash, n) != number) {
-				lzi_store_release(&bucket->slot[i], 0ull); /* T.2: after the store of `buckets` */
-				LZI_POINT("split.cleared_one");
-			}
+			if (slot & LZI_SLOT_MOVING)
+				lzi_store_release(&bucket->slot[i], slot & ~LZI_SLOT_MOVING);
 		}
 	}
 }
@@ -106,7 +120,7 @@ static int discard(struct lzi_table *table, struct lzi_bucket *bucket)
 	return LATZ_OK;
 }
 
-/* Copies what belongs to bucket `number` among number + 1 from the chain at `from` to the bucket at `to`. */
+/* Copies, and marks, what belongs to bucket `number` among number + 1 from the chain at `from` to the bucket at `to`. */
 static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *from,
                 struct lzi_bucket *to, uint64_t number)
 {
@@ -124,6 +138,7 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 			if (rc != LATZ_OK)
 				return rc;
 			lzi_store_relaxed(slot, word);
+			lzi_store_relaxed(&from->slot[i], word | LZI_SLOT_MOVING);
 			LZI_POINT("split.copied_one");
 		}
 	}
@@ -177,11 +192,12 @@ static int split_locked(struct lzi_table *table, struct lzi_actor *actor, uint32
 	rc = copy(table, actor, index, from, to, number);
 	if (rc != LATZ_OK) {
 		(void)discard(table, to);
+		unmark(table, from);
 	} else {
 		LZI_POINT("split.copied");
 		lzi_store_release(&shared->buckets, number + 1); /* pairs with every load of `buckets` */
 		LZI_POINT("split.published");
-		sweep(table, from, parent, number + 1);
+		sweep(table, from);
 		LZI_POINT("split.swept");
 		rc = shorten(table, actor, index, from);
 	}
@@ -227,10 +243,12 @@ int lzi_table_mend(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 			return lzi_error(LATZ_CORRUPT, "a split left bucket %llu past the table", (unsigned long long)number);
 		if (link != 0 && (in_chain(table, bucket, link) || (n <= number && in_chain(table, to, link))))
 			link = 0;
-		if (n <= number)
+		if (n <= number) {
 			rc = discard(table, to);
-		else
-			sweep(table, bucket, number - (1ull << (63 - __builtin_clzll(number))), n);
+			unmark(table, bucket);
+		} else {
+			sweep(table, bucket);
+		}
 	} else if (link != 0 && in_chain(table, bucket, link)) {
 		link = 0;
 	}
