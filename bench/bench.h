@@ -32,9 +32,9 @@ enum {
 	CAN_WRITE = 1u << 0,     /* set, mset, del: everything but the floor, which only overwrites */
 	CAN_OVERWRITE = 1u << 1, /* set of keys that are there */
 	CAN_SCAN = 1u << 2,
-	CAN_SHARE = 1u << 3,     /* several processes may have it open, one of them writing */
+	CAN_SHARE = 1u << 3, /* several processes may have it open, one of them writing */
 	CAN_MGET = 1u << 4,
-	IS_SERVER = 1u << 5      /* microseconds an operation: gets smaller slices */
+	IS_SERVER = 1u << 5 /* microseconds an operation: gets smaller slices */
 };
 
 struct bench_scan {
@@ -52,7 +52,8 @@ struct system {
 	const char *name;
 	const char *what; /* one line on how it is set up */
 	unsigned caps;
-	/* dir: the run's directory; name: of the store in it. create: make it, with room for `keys` keys, else attach */
+	/* dir: the run's directory; name: of the store in it. create: make it, with room for `keys` keys, else attach
+	 */
 	void *(*open)(const char *dir, const char *name, int create, uint64_t keys);
 	void (*close)(void *db);
 	const uint8_t *(*get)(void *db, const uint8_t *key);
@@ -62,10 +63,10 @@ struct system {
 	int (*mset)(void *db, const uint8_t *keys, const uint8_t *values, size_t n);
 	int (*del)(void *db, const uint8_t *keys, size_t n);
 	int (*scan)(void *db, struct bench_scan *scan);
-	int (*catch_up)(void *db);             /* may be NULL: waits until what writes left to be done later is done */
-	int (*settle)(void *db);               /* may be NULL: all maintenance, so that the next slice starts from rest */
-	int64_t (*bytes)(void *db);            /* memory the store occupies as a whole; -1 if it cannot tell */
-	int (*server)(void *db);               /* servers only: its pid */
+	int (*catch_up)(void *db);  /* may be NULL: waits until what writes left to be done later is done */
+	int (*settle)(void *db);    /* may be NULL: all maintenance, so that the next slice starts from rest */
+	int64_t (*bytes)(void *db); /* memory the store occupies as a whole; -1 if it cannot tell */
+	int (*server)(void *db);    /* servers only: its pid */
 };
 
 extern const struct system *const bench_systems[]; /* ends with NULL; those this build has */

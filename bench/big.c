@@ -7,7 +7,12 @@
 
 #include <stdlib.h>
 
-enum { STEPS = 4, WINDOW = 1000, SLICES = 5, SLICE_OPS = 500000 };
+enum {
+	STEPS = 4,
+	WINDOW = 1000,
+	SLICES = 5,
+	SLICE_OPS = 500000
+};
 
 static const unsigned millions[STEPS] = { 1, 2, 5, 10 };
 static const char *const insert_metrics[STEPS] = { "big-insert-1", "big-insert-2", "big-insert-5", "big-insert-10" };

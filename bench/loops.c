@@ -21,7 +21,7 @@ static void expect(int ok, const struct subject *s, const char *what)
 }
 
 static inline __attribute__((always_inline)) double get_all(const struct subject *s, const uint32_t *ids, size_t n,
-	uint64_t offset, int chained)
+                                                            uint64_t offset, int chained)
 {
 	const uint8_t *(*get)(void *, const uint8_t *) = s->system->get;
 	void *db = s->db;
@@ -125,7 +125,7 @@ double loop_insert(const struct subject *s, uint64_t first, size_t n, double *cp
 
 /* Calls fn for batches of the ids from first on; the last one may be shorter. */
 static void each_batch(const struct subject *s, uint64_t first, size_t n,
-	int (*fn)(const struct subject *, const uint8_t *, const uint8_t *, size_t), const char *what)
+                       int (*fn)(const struct subject *, const uint8_t *, const uint8_t *, size_t), const char *what)
 {
 	uint8_t keys[BATCH * KEY_SIZE], values[BATCH * VALUE_SIZE];
 	for (size_t done = 0, count; done < n; done += count) {
@@ -174,8 +174,8 @@ double loop_scan(const struct subject *s, uint64_t keys)
 		sum += bench_word(id);
 	if (scan.keys != keys || scan.sum != sum || scan.disorder != 0)
 		bench_fail("%s: scan: %llu keys of %llu, %llu out of order, values %s", s->system->name,
-			(unsigned long long)scan.keys, (unsigned long long)keys, (unsigned long long)scan.disorder,
-			scan.sum == sum ? "right" : "wrong");
+		           (unsigned long long)scan.keys, (unsigned long long)keys, (unsigned long long)scan.disorder,
+		           scan.sum == sum ? "right" : "wrong");
 	return ns;
 }
 

@@ -44,11 +44,12 @@ const struct system *const bench_systems[] = {
 	NULL
 };
 
-const char *const bench_system_names[] = { "latzero", "floor", "lmdb", "boost", "boost-tuned", "tkrzw", "redis",
-	"memcached", NULL };
+const char *const bench_system_names[] = { "latzero", "floor", "lmdb",      "boost", "boost-tuned",
+	                                   "tkrzw",   "redis", "memcached", NULL };
 
-static const char *const row_names[] = { "get", "ahead", "zipf", "miss", "mget", "overwrite", "insert", "mset", "scan",
-	"tail", "readers", "beside", "writers", "attach", "space", "load", NULL };
+static const char *const row_names[] = { "get",     "ahead",  "zipf",  "miss", "mget",    "overwrite",
+	                                 "insert",  "mset",   "scan",  "tail", "readers", "beside",
+	                                 "writers", "attach", "space", "load", NULL };
 
 static int probing; /* results are not kept, slices are short */
 static uint32_t *ids;
@@ -128,7 +129,8 @@ static int by_time(const void *a, const void *b)
 static void slice_tail(const struct subject *s, unsigned round)
 {
 	static const char *const metrics[2][3] = {
-		{ "tail-get-50", "tail-get-99", "tail-get-999" }, { "tail-set-50", "tail-set-99", "tail-set-999" },
+		{ "tail-get-50", "tail-get-99", "tail-get-999" },
+		{ "tail-set-50", "tail-set-99", "tail-set-999" },
 	};
 	size_t n = slice_ops(s);
 	for (int set = 0; set < 2; set++) {
@@ -284,9 +286,10 @@ static void run_all(void)
 static void usage(int rc)
 {
 	fprintf(stderr, "usage: ./dev bench [--quick | --big] [--only ROW,...] [--systems NAME,...]\n"
-		"                   [--rounds N] [--keys N] [--ops N]\n"
-		"  --quick   100k keys, 2 rounds, latzero, floor and lmdb: does it work\n"
-		"  --big     grows to 10M keys: get, overwrite and insert at 1M, 2M, 5M, 10M (latzero and floor)\n  rows:    ");
+	                "                   [--rounds N] [--keys N] [--ops N]\n"
+	                "  --quick   100k keys, 2 rounds, latzero, floor and lmdb: does it work\n"
+	                "  --big     grows to 10M keys: get, overwrite and insert at 1M, 2M, 5M, 10M (latzero and "
+	                "floor)\n  rows:    ");
 	for (int i = 0; row_names[i] != NULL; i++)
 		fprintf(stderr, " %s", row_names[i]);
 	fprintf(stderr, "\n  systems: ");
@@ -312,9 +315,10 @@ static void check_list(const char *list, const char *const *names)
 static void parse(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "quick", 0, NULL, 'q' }, { "big", 0, NULL, 'b' }, { "only", 1, NULL, 'o' }, { "systems", 1, NULL, 's' },
-		{ "rounds", 1, NULL, 'r' }, { "keys", 1, NULL, 'k' }, { "ops", 1, NULL, 'n' }, { "dir", 1, NULL, 'd' },
-		{ "help", 0, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "quick", 0, NULL, 'q' },   { "big", 0, NULL, 'b' },    { "only", 1, NULL, 'o' },
+		{ "systems", 1, NULL, 's' }, { "rounds", 1, NULL, 'r' }, { "keys", 1, NULL, 'k' },
+		{ "ops", 1, NULL, 'n' },     { "dir", 1, NULL, 'd' },    { "help", 0, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		switch (c) {
@@ -340,7 +344,7 @@ static void parse(int argc, char **argv)
 	check_list(config.only, row_names);
 	check_list(config.systems, bench_system_names);
 	if (config.dir == NULL || strlen(config.dir) >= PATH_SIZE / 2 || optind != argc || config.rounds < 1 ||
-		config.rounds > SAMPLES_MAX || config.keys < 1000 || config.keys > 1000000000 || config.ops < 1000)
+	    config.rounds > SAMPLES_MAX || config.keys < 1000 || config.keys > 1000000000 || config.ops < 1000)
 		usage(2);
 }
 
@@ -360,6 +364,6 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < subject_count; i++)
 		subjects[i].system->close(subjects[i].db);
 	printf("\n%llu keys of %d bytes, values of %d, %u rounds, %.0f s\n", (unsigned long long)config.keys, KEY_SIZE,
-		VALUE_SIZE, config.rounds, (double)(bench_now_ns() - start) / 1e9);
+	       VALUE_SIZE, config.rounds, (double)(bench_now_ns() - start) / 1e9);
 	return 0;
 }

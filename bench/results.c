@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { METRICS_MAX = 96 };
+enum {
+	METRICS_MAX = 96
+};
 
 struct samples {
 	const char *metric, *system;
@@ -124,9 +126,9 @@ static void print_table(const struct title *t)
 			continue;
 		if (!any++)
 			printf("\n%s\n  %-12s %11s %11s %11s%s\n", t->text, "", "median", "min", "max",
-				t->compare ? "  of latzero" : "");
+			       t->compare ? "  of latzero" : "");
 		printf("  %-12s %11.*f %11.*f %11.*f", bench_system_names[i], t->decimals, median, t->decimals, min,
-			t->decimals, max);
+		       t->decimals, max);
 		if (t->compare && !isnan(own))
 			printf("  %9.2fx", median / own);
 		printf("\n");
@@ -235,8 +237,9 @@ static void print_beside(void)
 	int any = 0;
 	for (unsigned i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
 		if (!isnan(against(metrics[i], "boost-tuned")))
-			printf("%s %s %.2fx", any++ ? "," : "  beside the bars, latzero against boost-tuned:", metrics[i],
-				against(metrics[i], "boost-tuned"));
+			printf("%s %s %.2fx",
+			       any++ ? "," : "  beside the bars, latzero against boost-tuned:", metrics[i],
+			       against(metrics[i], "boost-tuned"));
 	if (any)
 		printf("\n");
 }
@@ -254,7 +257,7 @@ static void print_bars(void)
 		bar("attach, 10 keys", -1, 300, "us", own("attach-few"));
 		bar("attach, full store", -1, 300, "us", own("attach-many"));
 		bar("attach, full store against 10 keys (within a quarter)", -1, 1.25, "x",
-			own("attach-many") / own("attach-few"));
+		    own("attach-many") / own("attach-few"));
 		bar("space beyond key and value against Redis", -1, 1, "x", against("space", "redis"));
 		bar("space beyond key and value (Redis's 87 bytes an entry)", -1, 87, "B", own("space"));
 	}
@@ -301,9 +304,10 @@ void report_print(void)
 	} else {
 		for (unsigned i = 0; i < sizeof(titles) / sizeof(titles[0]); i++)
 			print_table(&titles[i]);
-		print_tail("get, each timed by itself, clock included (ns)", "tail-get-50", "tail-get-99", "tail-get-999");
+		print_tail("get, each timed by itself, clock included (ns)", "tail-get-50", "tail-get-99",
+		           "tail-get-999");
 		print_tail("overwrite, each timed by itself, clock included (ns)", "tail-set-50", "tail-set-99",
-			"tail-set-999");
+		           "tail-set-999");
 	}
 	print_bars();
 }

@@ -4,7 +4,10 @@
 
 #include "bench.h"
 
-enum { SYSTEMS_MAX = 10, SAMPLES_MAX = 64 };
+enum {
+	SYSTEMS_MAX = 10,
+	SAMPLES_MAX = 64
+};
 
 struct subject {
 	const struct system *system;
@@ -16,9 +19,9 @@ struct config {
 	const char *only;    /* comma-separated rows, NULL: all */
 	const char *systems; /* comma-separated, NULL: all */
 	uint64_t keys;
-	uint64_t ops;        /* a slice of a fast system */
+	uint64_t ops; /* a slice of a fast system */
 	unsigned rounds;
-	double seconds;      /* a slice of a worker process */
+	double seconds; /* a slice of a worker process */
 	int big;
 };
 
@@ -37,7 +40,11 @@ void report_print(void);
 
 /* ---- loops.c: the timed loops ---- */
 
-enum pattern { PATTERN_UNIFORM, PATTERN_ZIPF, PATTERN_MISS };
+enum pattern {
+	PATTERN_UNIFORM,
+	PATTERN_ZIPF,
+	PATTERN_MISS
+};
 
 /*
  * Reads ids[0..n); ns per operation. chained: the next key depends on the value read before, as far as the processor

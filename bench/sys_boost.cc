@@ -22,7 +22,8 @@
 
 namespace bip = boost::interprocess;
 
-namespace {
+namespace
+{
 
 typedef bip::managed_mapped_file::segment_manager manager;
 typedef bip::allocator<char, manager> char_allocator;
@@ -33,31 +34,52 @@ struct key_ref {
 };
 
 struct hash_usual {
-	std::size_t operator()(const text &key) const { return boost::hash_range(key.begin(), key.end()); }
-	std::size_t operator()(const key_ref &key) const { return boost::hash_range(key.bytes, key.bytes + KEY_SIZE); }
+	std::size_t operator()(const text &key) const
+	{
+		return boost::hash_range(key.begin(), key.end());
+	}
+	std::size_t operator()(const key_ref &key) const
+	{
+		return boost::hash_range(key.bytes, key.bytes + KEY_SIZE);
+	}
 };
 
 struct hash_tuned {
-	std::size_t operator()(const text &key) const { return XXH3_64bits(key.data(), key.size()); }
-	std::size_t operator()(const key_ref &key) const { return XXH3_64bits(key.bytes, KEY_SIZE); }
+	std::size_t operator()(const text &key) const
+	{
+		return XXH3_64bits(key.data(), key.size());
+	}
+	std::size_t operator()(const key_ref &key) const
+	{
+		return XXH3_64bits(key.bytes, KEY_SIZE);
+	}
 };
 
 struct key_equal {
-	bool operator()(const text &a, const text &b) const { return a == b; }
+	bool operator()(const text &a, const text &b) const
+	{
+		return a == b;
+	}
 	bool operator()(const key_ref &a, const text &b) const
 	{
 		return b.size() == KEY_SIZE && memcmp(a.bytes, b.data(), KEY_SIZE) == 0;
 	}
-	bool operator()(const text &a, const key_ref &b) const { return (*this)(b, a); }
+	bool operator()(const text &a, const key_ref &b) const
+	{
+		return (*this)(b, a);
+	}
 };
 
 typedef std::pair<const text, text> entry;
 typedef bip::scoped_lock<bip::interprocess_mutex> lock;
 
 template <class key_hash> struct store {
-	typedef boost::unordered_map<text, text, key_hash, key_equal, bip::allocator<entry, manager> > table;
+	typedef boost::unordered_map<text, text, key_hash, key_equal, bip::allocator<entry, manager>> table;
 
-	enum { tuned = std::is_same<key_hash, hash_tuned>::value };
+	enum {
+		tuned = std::is_same < key_hash,
+		hash_tuned > ::value
+	};
 	std::unique_ptr<bip::managed_mapped_file> file;
 	table *map;
 	bip::interprocess_mutex *mutex;
@@ -67,7 +89,7 @@ template <class key_hash> struct store {
 
 	const uint8_t *get(const uint8_t *key, uint8_t *out)
 	{
-		typename table::iterator it = map->find(key_ref{(const char *)key}, key_hash(), key_equal());
+		typename table::iterator it = map->find(key_ref{ (const char *)key }, key_hash(), key_equal());
 		if (it == map->end())
 			return nullptr;
 		memcpy(out, it->second.data(), VALUE_SIZE);
@@ -76,20 +98,21 @@ template <class key_hash> struct store {
 
 	void set(const uint8_t *key, const uint8_t *value)
 	{
-		typename table::iterator it = map->find(key_ref{(const char *)key}, key_hash(), key_equal());
+		typename table::iterator it = map->find(key_ref{ (const char *)key }, key_hash(), key_equal());
 		if (it != map->end()) {
 			it->second.assign((const char *)value, VALUE_SIZE);
 			return;
 		}
 		char_allocator allocator(file->get_segment_manager());
-		map->emplace(text((const char *)key, KEY_SIZE, allocator), text((const char *)value, VALUE_SIZE, allocator));
+		map->emplace(text((const char *)key, KEY_SIZE, allocator),
+		             text((const char *)value, VALUE_SIZE, allocator));
 	}
 };
 
 template <class hash> void *db_open(const char *dir, const char *name, int create, uint64_t keys)
 {
 	try {
-		std::unique_ptr<store<hash> > db(new store<hash>);
+		std::unique_ptr<store<hash>> db(new store<hash>);
 		typedef typename store<hash>::table table;
 		db->path = std::string(dir) + "/" + name + (db->tuned ? ".boost-tuned" : ".boost");
 		if (create) {
@@ -97,7 +120,7 @@ template <class hash> void *db_open(const char *dir, const char *name, int creat
 			db->file.reset(new bip::managed_mapped_file(bip::create_only, db->path.c_str(), size));
 			bip::allocator<entry, manager> allocator(db->file->get_segment_manager());
 			db->map = db->file->template construct<table>("map")(db->tuned ? keys * 2 : 16, hash(),
-				key_equal(), allocator);
+			                                                     key_equal(), allocator);
 			db->mutex = db->file->template construct<bip::interprocess_mutex>("mutex")();
 		} else {
 			db->file.reset(new bip::managed_mapped_file(bip::open_only, db->path.c_str()));
@@ -164,7 +187,7 @@ template <class hash> int db_del(void *ptr, const uint8_t *keys, size_t n)
 	store<hash> *db = (store<hash> *)ptr;
 	lock guard(*db->mutex);
 	for (size_t i = 0; i < n; i++) {
-		auto it = db->map->find(key_ref{(const char *)keys + i * KEY_SIZE}, hash(), key_equal());
+		auto it = db->map->find(key_ref{ (const char *)keys + i * KEY_SIZE }, hash(), key_equal());
 		if (it == db->map->end())
 			return -1;
 		db->map->erase(it);

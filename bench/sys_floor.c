@@ -17,7 +17,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-enum { SLOTS = 8, HEAD_SIZE = 4096 };
+enum {
+	SLOTS = 8,
+	HEAD_SIZE = 4096
+};
 
 struct head {
 	uint64_t lines, records_max, records;
@@ -135,7 +138,8 @@ static int db_mget(void *ptr, const uint8_t *keys, size_t n, const uint8_t **val
 		const struct line *line = &db->lines[hashes[i] & db->mask];
 		unsigned bits = line_match(line, hashes[i] >> 48);
 		if (bits) {
-			const char *record = (const char *)&db->records[(line->slots[__builtin_ctz(bits)] << 16 >> 16) - 1];
+			const char *record =
+				(const char *)&db->records[(line->slots[__builtin_ctz(bits)] << 16 >> 16) - 1];
 			__builtin_prefetch(record);
 			__builtin_prefetch(record + 64);
 		}
@@ -174,5 +178,9 @@ const struct system system_floor = {
 	.name = "floor",
 	.what = "hash, slot line, record, copy: nothing else",
 	.caps = CAN_OVERWRITE | CAN_SHARE | CAN_MGET,
-	.open = db_open, .close = db_close, .get = db_get, .set = db_set, .mget = db_mget,
+	.open = db_open,
+	.close = db_close,
+	.get = db_get,
+	.set = db_set,
+	.mget = db_mget,
 };

@@ -30,8 +30,8 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	struct db *db = calloc(1, sizeof(*db));
 	if (db == NULL)
 		return NULL;
-	/* The pool's maintenance thread may run on any core, as the other systems' servers may: it is started here and takes
-	 * over what this thread may use. The processor time of all threads is shown where it matters. */
+	/* The pool's maintenance thread may run on any core, as the other systems' servers may: it is started here and
+	 * takes over what this thread may use. The processor time of all threads is shown where it matters. */
 	cpu_set_t own;
 	int pinned = sched_getaffinity(0, sizeof(own), &own) == 0;
 	bench_pin(-1);
@@ -149,6 +149,15 @@ const struct system system_latzero = {
 	.name = "latzero",
 	.what = "a pool on tmpfs, default options, its maintenance thread on any core",
 	.caps = CAN_WRITE | CAN_OVERWRITE | CAN_SCAN | CAN_SHARE | CAN_MGET,
-	.open = db_open, .close = db_close, .get = db_get, .set = db_set, .mget = db_mget, .mset = db_mset, .del = db_del,
-	.scan = db_scan, .catch_up = db_catch_up, .settle = db_settle, .bytes = db_bytes,
+	.open = db_open,
+	.close = db_close,
+	.get = db_get,
+	.set = db_set,
+	.mget = db_mget,
+	.mset = db_mset,
+	.del = db_del,
+	.scan = db_scan,
+	.catch_up = db_catch_up,
+	.settle = db_settle,
+	.bytes = db_bytes,
 };

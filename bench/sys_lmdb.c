@@ -25,11 +25,11 @@ static int db_start(struct db *db, int create, uint64_t keys)
 	size_t size = (size_t)(keys > 1000000 ? keys : 1000000) * 1000;
 	int rc;
 	if ((rc = mdb_env_create(&db->env)) != 0 || (rc = mdb_env_set_mapsize(db->env, size)) != 0 ||
-		(rc = mdb_env_open(db->env, db->path, MDB_NOSYNC | MDB_WRITEMAP, 0600)) != 0 ||
-		(rc = mdb_txn_begin(db->env, NULL, create ? 0 : MDB_RDONLY, &txn)) != 0)
+	    (rc = mdb_env_open(db->env, db->path, MDB_NOSYNC | MDB_WRITEMAP, 0600)) != 0 ||
+	    (rc = mdb_txn_begin(db->env, NULL, create ? 0 : MDB_RDONLY, &txn)) != 0)
 		return rc;
 	if ((rc = mdb_dbi_open(txn, NULL, 0, &db->dbi)) != 0 || (rc = mdb_txn_commit(txn)) != 0 ||
-		(rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->reader)) != 0)
+	    (rc = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &db->reader)) != 0)
 		return rc;
 	mdb_txn_reset(db->reader);
 	return 0;
@@ -81,7 +81,8 @@ static int db_mget(void *ptr, const uint8_t *keys, size_t n, const uint8_t **val
 		return rc;
 	for (size_t i = 0; i < n; i++) {
 		MDB_val k = { KEY_SIZE, (void *)(keys + i * KEY_SIZE) }, v;
-		values[i] = mdb_get(db->reader, db->dbi, &k, &v) == 0 ? memcpy(db->values[i], v.mv_data, VALUE_SIZE) : NULL;
+		values[i] =
+			mdb_get(db->reader, db->dbi, &k, &v) == 0 ? memcpy(db->values[i], v.mv_data, VALUE_SIZE) : NULL;
 	}
 	mdb_txn_reset(db->reader);
 	return 0;
@@ -154,6 +155,13 @@ const struct system system_lmdb = {
 	.name = "lmdb",
 	.what = "NOSYNC|WRITEMAP on tmpfs, one commit a set (a batch: one commit), scan in place by cursor",
 	.caps = CAN_WRITE | CAN_OVERWRITE | CAN_SCAN | CAN_SHARE | CAN_MGET,
-	.open = db_open, .close = db_close, .get = db_get, .set = db_set, .mget = db_mget, .mset = db_mset, .del = db_del,
-	.scan = db_scan, .bytes = db_bytes,
+	.open = db_open,
+	.close = db_close,
+	.get = db_get,
+	.set = db_set,
+	.mget = db_mget,
+	.mset = db_mset,
+	.del = db_del,
+	.scan = db_scan,
+	.bytes = db_bytes,
 };

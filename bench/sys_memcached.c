@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 struct db {
-	memcached_st *mc;      /* one request, one answer */
-	memcached_st *quiet;   /* sets and deletes without an answer */
+	memcached_st *mc;    /* one request, one answer */
+	memcached_st *quiet; /* sets and deletes without an answer */
 	memcached_result_st result;
 	int pid;
-	char *value;           /* of the last get */
+	char *value; /* of the last get */
 	uint8_t values[BATCH][VALUE_SIZE];
 };
 
@@ -55,8 +55,9 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	while ((UINT64_C(1) << power) < keys)
 		power++;
 	snprintf(options, sizeof(options), "hashpower=%u", power);
-	char *argv[] = { "memcached", "-s", socket_path, "-m", megabytes, "-t", "1", "-o", options,
-		geteuid() == 0 ? "-u" : NULL, "root", NULL };
+	char *argv[] = { "memcached", "-s", socket_path, "-m",    megabytes,
+		         "-t",        "1",  "-o",        options, geteuid() == 0 ? "-u" : NULL,
+		         "root",      NULL };
 	db->pid = bench_server_start(argv, log_path);
 	db->mc = session(socket_path);
 	db->quiet = session(socket_path);
@@ -117,7 +118,9 @@ static int db_set(void *ptr, const uint8_t *key, const uint8_t *value)
 {
 	struct db *db = ptr;
 	return memcached_set(db->mc, (const char *)key, KEY_SIZE, (const char *)value, VALUE_SIZE, 0, 0) ==
-		MEMCACHED_SUCCESS ? 0 : -1;
+	                       MEMCACHED_SUCCESS
+	               ? 0
+	               : -1;
 }
 
 /* A quiet session has no answers; a get on the same connection cannot overtake what was sent before. */
@@ -137,7 +140,7 @@ static int db_mset(void *ptr, const uint8_t *keys, const uint8_t *values, size_t
 	memcached_behavior_set(db->quiet, MEMCACHED_BEHAVIOR_BUFFER_REQUESTS, 1);
 	for (size_t i = 0; i < n; i++) {
 		memcached_return_t rc = memcached_set(db->quiet, (const char *)keys + i * KEY_SIZE, KEY_SIZE,
-			(const char *)values + i * VALUE_SIZE, VALUE_SIZE, 0, 0);
+		                                      (const char *)values + i * VALUE_SIZE, VALUE_SIZE, 0, 0);
 		if (rc != MEMCACHED_SUCCESS && rc != MEMCACHED_BUFFERED)
 			return -1;
 	}
@@ -159,8 +162,12 @@ static int64_t db_bytes(void *ptr)
 	struct db *db = ptr;
 	memcached_return_t rc;
 	int64_t bytes = 0;
-	static const struct { char *kind; const char *name; } parts[] = {
-		{ "slabs", "total_malloced" }, { NULL, "hash_bytes" },
+	static const struct {
+		char *kind;
+		const char *name;
+	} parts[] = {
+		{ "slabs", "total_malloced" },
+		{ NULL, "hash_bytes" },
 	};
 	for (size_t i = 0; i < 2; i++) {
 		memcached_stat_st *stats = memcached_stat(db->mc, parts[i].kind, &rc);
@@ -182,6 +189,13 @@ const struct system system_memcached = {
 	.name = "memcached",
 	.what = "unix socket, one server thread on whichever core is faster for the row, libmemcached, binary protocol",
 	.caps = CAN_WRITE | CAN_OVERWRITE | CAN_MGET | IS_SERVER,
-	.open = db_open, .close = db_close, .get = db_get, .set = db_set, .mget = db_mget, .mset = db_mset, .del = db_del,
-	.bytes = db_bytes, .server = db_server,
+	.open = db_open,
+	.close = db_close,
+	.get = db_get,
+	.set = db_set,
+	.mget = db_mget,
+	.mset = db_mset,
+	.del = db_del,
+	.bytes = db_bytes,
+	.server = db_server,
 };

@@ -50,8 +50,8 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	}
 	snprintf(socket_path, sizeof(socket_path), "%s/%s.redis", dir, name);
 	snprintf(log_path, sizeof(log_path), "%s/%s.redis.log", dir, name);
-	char *argv[] = { "redis-server", "--port", "0", "--unixsocket", socket_path, "--save", "", "--appendonly", "no",
-		"--daemonize", "no", "--dir", (char *)dir, NULL };
+	char *argv[] = { "redis-server", "--port", "0",           "--unixsocket", socket_path, "--save",    "",
+		         "--appendonly", "no",     "--daemonize", "no",           "--dir",     (char *)dir, NULL };
 	db->pid = bench_server_start(argv, log_path);
 	for (int i = 0; i < 500 && db->pid > 0; i++) {
 		db->ctx = redisConnectUnix(socket_path);
@@ -160,6 +160,13 @@ const struct system system_redis = {
 	.name = "redis",
 	.what = "unix socket, no persistence, server on whichever core is faster for the row, hiredis, MGET/MSET",
 	.caps = CAN_WRITE | CAN_OVERWRITE | CAN_MGET | IS_SERVER,
-	.open = db_open, .close = db_close, .get = db_get, .set = db_set, .mget = db_mget, .mset = db_mset, .del = db_del,
-	.bytes = db_bytes, .server = db_server,
+	.open = db_open,
+	.close = db_close,
+	.get = db_get,
+	.set = db_set,
+	.mget = db_mget,
+	.mset = db_mset,
+	.del = db_del,
+	.bytes = db_bytes,
+	.server = db_server,
 };

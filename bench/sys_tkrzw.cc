@@ -9,7 +9,8 @@
 #include <string>
 #include <tkrzw_dbm_hash.h>
 
-namespace {
+namespace
+{
 
 struct store {
 	tkrzw::HashDBM dbm;
@@ -63,8 +64,9 @@ int db_mget(void *ptr, const uint8_t *keys, size_t n, const uint8_t **values)
 {
 	store *db = (store *)ptr;
 	for (size_t i = 0; i < n; i++)
-		values[i] = db->dbm.Get(key_view(keys + i * KEY_SIZE), &db->values[i]).IsOK() ?
-			(const uint8_t *)db->values[i].data() : nullptr;
+		values[i] = db->dbm.Get(key_view(keys + i * KEY_SIZE), &db->values[i]).IsOK()
+		                    ? (const uint8_t *)db->values[i].data()
+		                    : nullptr;
 	return 0;
 }
 
@@ -99,5 +101,16 @@ extern "C" const struct system system_tkrzw = {
 	"tkrzw",
 	"Tkrzw HashDBM on tmpfs, in place, two buckets a key",
 	CAN_WRITE | CAN_OVERWRITE | CAN_MGET,
-	db_open, db_close, db_get, db_set, db_mget, db_mset, db_del, nullptr, nullptr, nullptr, db_bytes, nullptr,
+	db_open,
+	db_close,
+	db_get,
+	db_set,
+	db_mget,
+	db_mset,
+	db_del,
+	nullptr,
+	nullptr,
+	nullptr,
+	db_bytes,
+	nullptr,
 };

@@ -14,7 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WORKER_IDS = 1 << 18, ATTACHES = 300 };
+enum {
+	WORKER_IDS = 1 << 18,
+	ATTACHES = 300
+};
 
 struct worker {
 	pid_t pid;
@@ -110,8 +113,17 @@ static struct worker worker_start(const struct subject *s, const char *kind, con
 	snprintf(core_text, sizeof(core_text), "%d", core);
 	snprintf(seconds, sizeof(seconds), "%.3f", config.seconds);
 	snprintf(seed_text, sizeof(seed_text), "%llu", (unsigned long long)seed);
-	char *argv[] = { "latzero-bench", "worker", (char *)s->system->name, (char *)kind, (char *)config.dir,
-		(char *)name, keys, core_text, seconds, seed_text, NULL };
+	char *argv[] = { "latzero-bench",
+		         "worker",
+		         (char *)s->system->name,
+		         (char *)kind,
+		         (char *)config.dir,
+		         (char *)name,
+		         keys,
+		         core_text,
+		         seconds,
+		         seed_text,
+		         NULL };
 	w.pid = fork();
 	if (w.pid == 0) {
 		dup2(in[0], 0);

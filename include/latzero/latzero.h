@@ -39,16 +39,16 @@ extern "C" {
 
 enum {
 	LATZ_OK = 0,
-	LATZ_NOTFOUND = -1000,    /* no such key, or no such pool */
-	LATZ_EXISTS = -1001,      /* LATZ_IF_ABSENT and the key is there; LATZ_EXCLUSIVE and the pool is there */
-	LATZ_MISMATCH = -1002,    /* the version or condition asked for does not hold */
-	LATZ_INVALID = -1003,     /* a bad argument */
-	LATZ_TOOBIG = -1004,      /* key, value or pool name over its limit */
-	LATZ_NOSPC = -1005,       /* the file system (or its cgroup) has no room */
-	LATZ_FULL = -1006,        /* the pool's own max_bytes or max_entries is reached */
-	LATZ_NOMEM = -1007,       /* the process could not get memory or address space */
-	LATZ_BUSY = -1008,        /* in use: e.g. latz_destroy of a pool with a restore under way */
-	LATZ_TIMEOUT = -1009,     /* waited timeout_ms for a living holder; latz_error_detail() names its pid */
+	LATZ_NOTFOUND = -1000, /* no such key, or no such pool */
+	LATZ_EXISTS = -1001,   /* LATZ_IF_ABSENT and the key is there; LATZ_EXCLUSIVE and the pool is there */
+	LATZ_MISMATCH = -1002, /* the version or condition asked for does not hold */
+	LATZ_INVALID = -1003,  /* a bad argument */
+	LATZ_TOOBIG = -1004,   /* key, value or pool name over its limit */
+	LATZ_NOSPC = -1005,    /* the file system (or its cgroup) has no room */
+	LATZ_FULL = -1006,     /* the pool's own max_bytes or max_entries is reached */
+	LATZ_NOMEM = -1007,    /* the process could not get memory or address space */
+	LATZ_BUSY = -1008,     /* in use: e.g. latz_destroy of a pool with a restore under way */
+	LATZ_TIMEOUT = -1009,  /* waited timeout_ms for a living holder; latz_error_detail() names its pid */
 	/* -1010 is not used: see LATZ_READONLY below */
 	LATZ_ACCESS = -1011,      /* permission, owner or mode of a file forbids it */
 	LATZ_AUTH = -1012,        /* wrong or missing password */
@@ -64,8 +64,8 @@ enum {
 	LATZ_IO = -1022,          /* a system call failed in a way no other code names */
 	LATZ_UNSUPPORTED = -1023, /* not in this release */
 	LATZ_DONE = -1024,        /* the end of a scan */
-	/* Result: a write through a handle opened to read. Flag of latz_options and latz_txn_begin(): open to read. One name
-	 * serves as both, so its value is both negative and a single bit (31). */
+	/* Result: a write through a handle opened to read. Flag of latz_options and latz_txn_begin(): open to read. One
+	 * name serves as both, so its value is both negative and a single bit (31). */
 	LATZ_READONLY = -2147483647 - 1
 };
 
@@ -108,15 +108,17 @@ typedef enum latz_type {
 /* A value received. Start from LATZ_VALUE_INIT (or all zeroes) and reuse it: its buffer grows as needed and is freed
  * by latz_value_free(). After a failed call its fields are unspecified, but it can still be reused and freed. */
 typedef struct latz_value {
-	void *data;       /* size bytes and then a NUL, for convenience; owned by the struct */
-	size_t size;      /* bytes */
-	size_t capacity;  /* bytes allocated at data */
+	void *data;      /* size bytes and then a NUL, for convenience; owned by the struct */
+	size_t size;     /* bytes */
+	size_t capacity; /* bytes allocated at data */
 	latz_type type;
 	uint64_t version; /* changes with every write of the key; never 0 */
 	int64_t ttl_ms;   /* time left in milliseconds, -1 if it never expires */
 } latz_value;
 
+/* clang-format off */
 #define LATZ_VALUE_INIT { NULL, 0, 0, LATZ_BYTES, 0, -1 }
+/* clang-format on */
 
 /* Frees the buffer and makes the struct ready for use again. NULL is ignored. */
 LATZ_API void latz_value_free(latz_value *value);
@@ -161,29 +163,34 @@ enum {
  * pool they are ignored. Options of features that this release does not have give LATZ_UNSUPPORTED (marked U).
  */
 typedef struct latz_options {
-	size_t size;              /* sizeof(latz_options) */
-	unsigned flags;           /* LATZ_CREATE ... */
-	const char *dir;          /* runtime directory; NULL: $LATZERO_DIR, else /dev/shm/latzero-<uid>, else $TMPDIR/latzero-<uid> */
-	unsigned mode;            /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
-	unsigned max_clients;     /* C: processes attached at once, 1 to 4096; 0: 256 */
-	uint64_t max_bytes;       /* U unless 0 (no bound) */
-	uint64_t max_entries;     /* U unless 0 */
-	latz_policy policy;       /* U unless LATZ_POLICY_DEFAULT or LATZ_POLICY_NONE */
-	int64_t ttl_ms;           /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire */
-	int64_t idle_ttl_ms;      /* U unless 0 */
-	size_t compress_min;      /* U unless 0 */
-	int compress_level;       /* U unless 0 */
-	const char *password;     /* U unless NULL */
-	int encrypt;              /* U unless 0 */
-	const char *persist_dir;  /* U unless NULL */
-	latz_sync sync;           /* U unless LATZ_SYNC_NONE */
+	size_t size;          /* sizeof(latz_options) */
+	unsigned flags;       /* LATZ_CREATE ... */
+	const char *dir;      /* runtime directory; NULL: $LATZERO_DIR, else /dev/shm/latzero-<uid>, else
+	                         $TMPDIR/latzero-<uid> */
+	unsigned mode;        /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
+	unsigned max_clients; /* C: processes attached at once, 1 to 4096; 0: 256 */
+	uint64_t max_bytes;   /* U unless 0 (no bound) */
+	uint64_t max_entries; /* U unless 0 */
+	latz_policy policy;   /* U unless LATZ_POLICY_DEFAULT or LATZ_POLICY_NONE */
+	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire */
+	int64_t idle_ttl_ms;     /* U unless 0 */
+	size_t compress_min;     /* U unless 0 */
+	int compress_level;      /* U unless 0 */
+	const char *password;    /* U unless NULL */
+	int encrypt;             /* U unless 0 */
+	const char *persist_dir; /* U unless NULL */
+	latz_sync sync;          /* U unless LATZ_SYNC_NONE */
 	unsigned sync_interval_ms;
 	uint64_t checkpoint_bytes;
-	int snapshot_on_close;    /* U unless 0 */
-	unsigned timeout_ms;      /* how long a write waits for a stopped holder; 0: 1000 */
+	int snapshot_on_close; /* U unless 0 */
+	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
 } latz_options;
 
-#define LATZ_OPTIONS_INIT { sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, LATZ_SYNC_NONE, 0, 0, 0, 0 }
+/* clang-format off */
+#define LATZ_OPTIONS_INIT                                                                         \
+	{ sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, \
+	  LATZ_SYNC_NONE, 0, 0, 0, 0 }
+/* clang-format on */
 
 /*
  * Attaches to the pool `name`, creating it if options say so. name: 1 to 64 of [A-Za-z0-9._-], not starting with '.'.
@@ -205,15 +212,15 @@ LATZ_API int latz_close(latz_pool *pool);
 LATZ_API int latz_destroy(const char *name, const latz_options *options) LATZ_MUSTCHECK;
 
 typedef struct latz_pool_info {
-	size_t size;         /* bytes of this struct that the library filled in */
-	const char *name;    /* valid during the callback */
-	const char *path;    /* the pool's directory; valid during the callback */
-	unsigned flags;      /* LATZ_KEEP if set at creation */
-	unsigned clients;    /* processes attached now */
-	uint64_t keys;       /* present, expired but not yet collected ones included */
-	uint64_t bytes;      /* occupied by the pool's files (st_blocks) */
-	int64_t age_ms;      /* since creation */
-	int status;          /* LATZ_OK, or why this pool can't be read (then the counts are 0) */
+	size_t size;      /* bytes of this struct that the library filled in */
+	const char *name; /* valid during the callback */
+	const char *path; /* the pool's directory; valid during the callback */
+	unsigned flags;   /* LATZ_KEEP if set at creation */
+	unsigned clients; /* processes attached now */
+	uint64_t keys;    /* present, expired but not yet collected ones included */
+	uint64_t bytes;   /* occupied by the pool's files (st_blocks) */
+	int64_t age_ms;   /* since creation */
+	int status;       /* LATZ_OK, or why this pool can't be read (then the counts are 0) */
 } latz_pool_info;
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */
@@ -231,26 +238,26 @@ LATZ_API int latz_sweep(const char *dir, unsigned *removed) LATZ_MUSTCHECK;
  * creation include clients that are gone. They are read one after another, not at one instant. */
 typedef struct latz_stats_t {
 	size_t size;
-	uint64_t keys;             /* present, expired but not yet collected ones included */
-	uint64_t live_bytes;       /* record bytes (header, key, value, padding) in use */
-	uint64_t dead_bytes;       /* record bytes waiting for cleaning */
-	uint64_t heap_bytes;       /* heap blocks occupied */
-	uint64_t table_bytes;      /* hot table and extent directory blocks occupied */
-	uint64_t index_bytes;      /* ordered index blocks occupied */
-	uint64_t file_bytes;       /* all of the pool's files, blocks occupied */
-	uint64_t extents;          /* extents in the heap file */
-	uint64_t extents_free;     /* of them empty and reusable, with blocks */
-	uint64_t extents_hole;     /* of them empty and given back to the system */
-	uint64_t index_lag_bytes;  /* heap bytes the index has not looked at yet */
+	uint64_t keys;            /* present, expired but not yet collected ones included */
+	uint64_t live_bytes;      /* record bytes (header, key, value, padding) in use */
+	uint64_t dead_bytes;      /* record bytes waiting for cleaning */
+	uint64_t heap_bytes;      /* heap blocks occupied */
+	uint64_t table_bytes;     /* hot table and extent directory blocks occupied */
+	uint64_t index_bytes;     /* ordered index blocks occupied */
+	uint64_t file_bytes;      /* all of the pool's files, blocks occupied */
+	uint64_t extents;         /* extents in the heap file */
+	uint64_t extents_free;    /* of them empty and reusable, with blocks */
+	uint64_t extents_hole;    /* of them empty and given back to the system */
+	uint64_t index_lag_bytes; /* heap bytes the index has not looked at yet */
 	uint64_t gets, hits, sets, deletes, expired;
-	uint64_t reaped;           /* dead clients cleaned up after */
-	uint64_t cleaned_bytes;    /* live bytes moved by cleaning */
-	unsigned clients;          /* processes attached now */
+	uint64_t reaped;        /* dead clients cleaned up after */
+	uint64_t cleaned_bytes; /* live bytes moved by cleaning */
+	unsigned clients;       /* processes attached now */
 	unsigned clients_max;
-	unsigned threads;          /* threads with a slot now */
-	unsigned pins;             /* scans open now */
-	unsigned views;            /* extents held by borrowed views now */
-	int64_t age_ms;            /* since creation */
+	unsigned threads;           /* threads with a slot now */
+	unsigned pins;              /* scans open now */
+	unsigned views;             /* extents held by borrowed views now */
+	int64_t age_ms;             /* since creation */
 	uint64_t latency_get_ns[4]; /* this process, sampled: p50, p99, p99.9, max; 0 if not yet sampled */
 	uint64_t latency_set_ns[4];
 } latz_stats_t;
@@ -266,8 +273,8 @@ typedef struct latz_client_info {
 	int64_t since_ms;    /* attached for so long */
 	unsigned views;      /* extents its borrowed views hold */
 	unsigned threads;
-	unsigned pins;       /* scans */
-	int janitor;         /* 1: does the pool's maintenance just now */
+	unsigned pins; /* scans */
+	int janitor;   /* 1: does the pool's maintenance just now */
 } latz_client_info;
 
 typedef int (*latz_client_fn)(const latz_client_info *info, void *arg);
@@ -294,27 +301,31 @@ LATZ_API int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg) LATZ_MUS
 enum {
 	LATZ_IF_ABSENT = 1u << 0,  /* LATZ_EXISTS if the key is there */
 	LATZ_IF_PRESENT = 1u << 1, /* LATZ_NOTFOUND if it is not */
-	LATZ_IF_VERSION = 1u << 2, /* LATZ_MISMATCH unless its version is if_version; LATZ_NOTFOUND if it is not there */
+	LATZ_IF_VERSION =
+		1u << 2, /* LATZ_MISMATCH unless its version is if_version; LATZ_NOTFOUND if it is not there */
 	LATZ_IF_CHANGED = 1u << 3, /* write nothing, and return LATZ_OK, if type and bytes are the same already */
 	LATZ_KEEP_TTL = 1u << 4,   /* keep the deadline the key has */
 	LATZ_DURABLE = 1u << 5     /* return when it is on disk; LATZ_UNSUPPORTED without persistence */
 };
 
 typedef struct latz_set_options {
-	size_t size;         /* sizeof(latz_set_options) */
+	size_t size; /* sizeof(latz_set_options) */
 	unsigned flags;
-	latz_type type;      /* LATZ_BYTES if left 0 */
-	int64_t ttl_ms;      /* milliseconds; 0: the pool's default, -1: never expires */
+	latz_type type; /* LATZ_BYTES if left 0 */
+	int64_t ttl_ms; /* milliseconds; 0: the pool's default, -1: never expires */
 	uint64_t if_version;
-	uint64_t *version;   /* out, may be NULL: the key's version after the call */
+	uint64_t *version; /* out, may be NULL: the key's version after the call */
 } latz_set_options;
 
+/* clang-format off */
 #define LATZ_SET_OPTIONS_INIT { sizeof(latz_set_options), 0, LATZ_BYTES, 0, 0, NULL }
+/* clang-format on */
 
 /* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture.
  * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_NOSPC, LATZ_FULL,
  * LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
-LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options) LATZ_MUSTCHECK;
+LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value,
+                      const latz_set_options *options) LATZ_MUSTCHECK;
 
 /* Reads a key into *value. Never waits. Errors: LATZ_NOTFOUND, LATZ_INVALID, LATZ_TOOBIG (key), LATZ_NOMEM,
  * LATZ_CORRUPT, LATZ_CLIENTS, LATZ_DEAD. */
@@ -330,7 +341,7 @@ typedef struct latz_view {
 	latz_type type;
 	uint64_t version;
 	int64_t ttl_ms;
-	void *owner;      /* the library's own, as is the next */
+	void *owner; /* the library's own, as is the next */
 	uint64_t token;
 } latz_view;
 
@@ -351,7 +362,8 @@ LATZ_API int latz_exists(latz_pool *pool, latz_slice key) LATZ_MUSTCHECK;
 LATZ_API int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms) LATZ_MUSTCHECK;
 
 /* Adds `by` to a LATZ_INT atomically; a missing key counts as 0 and is created. *result (may be NULL) is the sum. The
- * key keeps its deadline. LATZ_TYPE if it is not a LATZ_INT, LATZ_OVERFLOW if the sum does not fit (nothing changes). */
+ * key keeps its deadline. LATZ_TYPE if it is not a LATZ_INT, LATZ_OVERFLOW if the sum does not fit (nothing changes).
+ */
 LATZ_API int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result) LATZ_MUSTCHECK;
 
 /* Appends to a value atomically; a missing key counts as empty and becomes LATZ_BYTES. Type and deadline stay.
@@ -364,7 +376,8 @@ LATZ_API int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_v
 
 /* Reads n keys at once, several times faster than one by one. results[i] is what latz_get() would return for keys[i],
  * and values[i] is filled where it is LATZ_OK. Returns LATZ_OK unless nothing could be tried at all. Never waits. */
-LATZ_API int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results) LATZ_MUSTCHECK;
+LATZ_API int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values,
+                       int *results) LATZ_MUSTCHECK;
 
 typedef struct latz_item {
 	latz_slice key, value;
@@ -372,7 +385,8 @@ typedef struct latz_item {
 
 /* Writes n keys with the same options, faster than one by one. In this release each key is atomic on its own: when it
  * fails, some of the keys may have been written. */
-LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options) LATZ_MUSTCHECK;
+LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n,
+                       const latz_set_options *options) LATZ_MUSTCHECK;
 
 /* Deletes every key that is there when the call comes to it. Keys written meanwhile may stay. */
 LATZ_API int latz_clear(latz_pool *pool) LATZ_MUSTCHECK;
@@ -384,7 +398,7 @@ typedef struct latz_key_info {
 	uint64_t record_bytes; /* what it occupies in the heap */
 	uint64_t address;      /* of its record: byte offset in the heap file */
 	uint64_t version;
-	uint64_t hash;         /* with the pool's seed */
+	uint64_t hash; /* with the pool's seed */
 	int64_t ttl_ms;
 	latz_type type;
 } latz_key_info;
@@ -411,7 +425,9 @@ typedef struct latz_scan_options {
 	uint64_t limit;    /* at most so many keys; 0: all */
 } latz_scan_options;
 
+/* clang-format off */
 #define LATZ_SCAN_OPTIONS_INIT { sizeof(latz_scan_options), { NULL, 0 }, { NULL, 0 }, { NULL, 0 }, 0, 0, 0 }
+/* clang-format on */
 
 /* Opens a scan of the pool as it is at this moment: writes that come later are not seen, however long the scan takes.
  * Old versions stay in the pool until it is closed. May block for the ordered index to catch up. A scan belongs to one

@@ -12,14 +12,10 @@ static int type_size(latz_type type)
 {
 	switch (type) {
 	case LATZ_INT:
-	case LATZ_FLOAT:
-		return 8;
-	case LATZ_BOOL:
-		return 1;
-	case LATZ_NULL:
-		return 0;
-	default:
-		return -1;
+	case LATZ_FLOAT: return 8;
+	case LATZ_BOOL: return 1;
+	case LATZ_NULL: return 0;
+	default: return -1;
 	}
 }
 
@@ -34,7 +30,8 @@ static int check_value(latz_slice value, latz_type type)
 	if ((unsigned)type > LATZ_PICKLE && ((unsigned)type < LATZ_USER || (unsigned)type > LATZ_USER + 63))
 		return lzi_error(LATZ_INVALID, "type %d is none", (int)type);
 	if (type_size(type) >= 0 && (size_t)type_size(type) != value.size)
-		return lzi_error(LATZ_TYPE, "a value of type %d has %d bytes, not %zu", (int)type, type_size(type), value.size);
+		return lzi_error(LATZ_TYPE, "a value of type %d has %d bytes, not %zu", (int)type, type_size(type),
+		                 value.size);
 	if (type == LATZ_BOOL && *(const uint8_t *)value.data > 1)
 		return lzi_error(LATZ_TYPE, "a LATZ_BOOL is 0 or 1");
 	return LATZ_OK;
@@ -46,7 +43,8 @@ static int check_set_options(const latz_set_options *options)
 		LATZ_IF_ABSENT | LATZ_IF_PRESENT | LATZ_IF_VERSION | LATZ_IF_CHANGED | LATZ_KEEP_TTL | LATZ_DURABLE;
 
 	if (options->size < sizeof(latz_set_options))
-		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_set_options)", options->size);
+		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_set_options)",
+		                 options->size);
 	if (options->flags & ~known)
 		return lzi_error(LATZ_INVALID, "options.flags has unknown bits 0x%x", options->flags & ~known);
 	if (options->flags & LATZ_IF_ABSENT && options->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION))

@@ -29,7 +29,8 @@ static int check_name(const char *name)
 	if (name == NULL)
 		return lzi_error(LATZ_INVALID, "pool name is NULL");
 	if (!lzi_name_valid(name))
-		return lzi_error(LATZ_INVALID, "pool name must be 1 to 64 of A-Z a-z 0-9 . _ - and not start with a dot");
+		return lzi_error(LATZ_INVALID,
+		                 "pool name must be 1 to 64 of A-Z a-z 0-9 . _ - and not start with a dot");
 	return LATZ_OK;
 }
 
@@ -61,7 +62,8 @@ static int check_supported(const latz_options *options)
 static int take_options(const latz_options *from, latz_options *to)
 {
 	static const latz_options defaults = LATZ_OPTIONS_INIT;
-	const unsigned known = LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	const unsigned known =
+		LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
 
 	memset(to, 0, sizeof *to);
 	if (from == NULL)
@@ -127,7 +129,8 @@ int latz_destroy(const char *name, const latz_options *options)
 	memset(&taken, 0, sizeof taken);
 	if (rc == LATZ_OK && options != NULL) {
 		if (options->size < offsetof(latz_options, dir))
-			return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)", options->size);
+			return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)",
+			                 options->size);
 		memcpy(&taken, options, options->size < sizeof taken ? options->size : sizeof taken);
 	}
 	return rc == LATZ_OK ? lzi_store_destroy(name, taken.dir) : rc;

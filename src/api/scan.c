@@ -25,7 +25,8 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	if (scan == NULL)
 		return lzi_error(LATZ_INVALID, "scan is NULL");
 	if (options != NULL && options->size < sizeof taken)
-		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)", options->size);
+		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)",
+		                 options->size);
 	if (options != NULL)
 		taken = *options;
 	rc = check_slice(taken.prefix, "prefix");

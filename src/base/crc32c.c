@@ -60,7 +60,7 @@ uint32_t lzi_crc32c_table(uint32_t crc, const void *data, size_t size)
 #include <wmmintrin.h>
 
 enum {
-	WORDS_MAX = 128,   /* of 8 bytes, in each of the three streams of a block */
+	WORDS_MAX = 128,    /* of 8 bytes, in each of the three streams of a block */
 	INTERLEAVE_MIN = 72 /* bytes; below, joining costs more than it saves */
 };
 
@@ -105,8 +105,8 @@ __attribute__((target("sse4.2,pclmul"))) static inline uint64_t three_streams(ui
 		second = _mm_crc32_u64(second, word_at(q));
 		third = _mm_crc32_u64(third, word_at(r));
 	}
-	return third ^ _mm_crc32_u64(0, multiply((uint32_t)crc, shifts[2 * words]) ^
-	                                        multiply((uint32_t)second, shifts[words]));
+	return third ^
+	       _mm_crc32_u64(0, multiply((uint32_t)crc, shifts[2 * words]) ^ multiply((uint32_t)second, shifts[words]));
 }
 
 /* The raw register after `size` more bytes. */
@@ -147,8 +147,8 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse(uint32_t sta
 	return ~(uint32_t)run_sse((uint32_t)~start, data, size);
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t parts_sse(uint64_t word, const void *a, size_t a_size, const void *b,
-                                                                  size_t b_size)
+__attribute__((target("sse4.2,pclmul"))) static uint32_t parts_sse(uint64_t word, const void *a, size_t a_size,
+                                                                   const void *b, size_t b_size)
 {
 	uint64_t crc = _mm_crc32_u64(0xffffffffu, word);
 

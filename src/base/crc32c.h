@@ -10,7 +10,8 @@
 
 uint32_t lzi_crc32c(uint32_t crc, const void *data, size_t size);
 
-/* Of a word (its bytes in memory order), `a` and `b`, one after another: as three calls, for less than one and a half. */
+/* Of a word (its bytes in memory order), `a` and `b`, one after another: as three calls, for less than one and a half.
+ */
 uint32_t lzi_crc32c_parts(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size);
 
 /* Without the processor's instruction; lzi_crc32c() uses it where there is none. For tests and measurements. */

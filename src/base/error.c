@@ -16,13 +16,11 @@ static __thread char detail[LZI_ERROR_DETAIL_SIZE];
 const char *latz_strerror(int rc)
 {
 	switch (rc) {
-#define X(name, text)         \
-	case LATZ_##name:     \
-		return "LATZ_" #name ": " text;
+#define X(name, text) \
+	case LATZ_##name: return "LATZ_" #name ": " text;
 		LZI_ERRORS(X)
 #undef X
-	default:
-		return "unknown result code";
+	default: return "unknown result code";
 	}
 }
 
@@ -47,20 +45,15 @@ int lzi_error(int rc, const char *fmt, ...)
 int lzi_error_code(int err)
 {
 	switch (err) {
-	case 0:
-		return LATZ_OK;
+	case 0: return LATZ_OK;
 	case ENOSPC:
-	case EDQUOT:
-		return LATZ_NOSPC;
+	case EDQUOT: return LATZ_NOSPC;
 	case EACCES:
 	case EPERM:
 	case EROFS:
-	case ELOOP:
-		return LATZ_ACCESS;
-	case ENOMEM:
-		return LATZ_NOMEM;
-	default:
-		return LATZ_IO;
+	case ELOOP: return LATZ_ACCESS;
+	case ENOMEM: return LATZ_NOMEM;
+	default: return LATZ_IO;
 	}
 }
 

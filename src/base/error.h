@@ -10,32 +10,32 @@
 #include "base/atomic.h"
 
 /* The one list of codes: X(name without LATZ_, text). */
-#define LZI_ERRORS(X)                                                   \
-	X(OK, "success")                                                \
-	X(NOTFOUND, "no such key or pool")                              \
-	X(EXISTS, "already exists")                                     \
-	X(MISMATCH, "the version or condition does not hold")           \
-	X(INVALID, "invalid argument")                                  \
-	X(TOOBIG, "key, value or name too big")                         \
-	X(NOSPC, "no space left for the pool")                          \
-	X(FULL, "the pool's own limit is reached")                      \
-	X(NOMEM, "out of memory or address space")                      \
-	X(BUSY, "in use")                                               \
-	X(TIMEOUT, "timed out waiting for another process")             \
-	X(ACCESS, "permission denied")                                  \
-	X(AUTH, "wrong or missing password")                            \
-	X(CORRUPT, "damaged data")                                      \
-	X(VERSION, "another format version")                            \
-	X(DEAD, "the pool was destroyed")                               \
-	X(TYPE, "the value's type does not allow it")                   \
-	X(OVERFLOW, "integer overflow")                                 \
-	X(CLIENTS, "no free client slot")                               \
-	X(CONFLICT, "lost against another transaction")                 \
-	X(DEADLOCK, "waiting would deadlock")                           \
-	X(FENCED, "stale lock token")                                   \
-	X(IO, "input/output error")                                     \
-	X(UNSUPPORTED, "not supported in this release")                 \
-	X(DONE, "end of the scan")                                      \
+#define LZI_ERRORS(X) \
+	X(OK, "success") \
+	X(NOTFOUND, "no such key or pool") \
+	X(EXISTS, "already exists") \
+	X(MISMATCH, "the version or condition does not hold") \
+	X(INVALID, "invalid argument") \
+	X(TOOBIG, "key, value or name too big") \
+	X(NOSPC, "no space left for the pool") \
+	X(FULL, "the pool's own limit is reached") \
+	X(NOMEM, "out of memory or address space") \
+	X(BUSY, "in use") \
+	X(TIMEOUT, "timed out waiting for another process") \
+	X(ACCESS, "permission denied") \
+	X(AUTH, "wrong or missing password") \
+	X(CORRUPT, "damaged data") \
+	X(VERSION, "another format version") \
+	X(DEAD, "the pool was destroyed") \
+	X(TYPE, "the value's type does not allow it") \
+	X(OVERFLOW, "integer overflow") \
+	X(CLIENTS, "no free client slot") \
+	X(CONFLICT, "lost against another transaction") \
+	X(DEADLOCK, "waiting would deadlock") \
+	X(FENCED, "stale lock token") \
+	X(IO, "input/output error") \
+	X(UNSUPPORTED, "not supported in this release") \
+	X(DONE, "end of the scan") \
 	X(READONLY, "the handle is read-only")
 
 enum {

@@ -1,6 +1,6 @@
 /*
- * Actor slots: one a thread, alive while the thread holds the slot's robust mutex. The kernel marks the mutex at the very
- * start of a thread's exit, however it exits and whatever its process has mapped, so this is what waiters rest on.
+ * Actor slots: one a thread, alive while the thread holds the slot's robust mutex. The kernel marks the mutex at the
+ * very start of a thread's exit, however it exits and whatever its process has mapped, so this is what waiters rest on.
  */
 #include "config.h"
 
@@ -29,7 +29,8 @@ static int extend(const struct lzi_control *control)
 
 	if (ready + PER_PAGE > control->header->actors_max)
 		return lzi_error(LATZ_CLIENTS, "all %u thread slots are in use", control->header->actors_max);
-	rc = lzi_file_allocate(control->fd, control->header->actors_offset + ready * sizeof(struct lzi_actor), LZI_PAGE);
+	rc = lzi_file_allocate(control->fd, control->header->actors_offset + ready * sizeof(struct lzi_actor),
+	                       LZI_PAGE);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "thread slots");
 	for (i = ready; i < ready + PER_PAGE; i++) {
@@ -100,7 +101,8 @@ static int try_claim(const struct lzi_control *control, uint32_t client, uint32_
 	return LATZ_NOTFOUND;
 }
 
-int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg, uint32_t *ret_index)
+int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg,
+                    uint32_t *ret_index)
 {
 	int rc, tries;
 

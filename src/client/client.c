@@ -69,7 +69,7 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t
 			continue; /* alive */
 		LZI_POINT("attach.slot_locked");
 		if (client->state != 0)
-			drop_pins_of(control, i); /* a dead one's, nobody has reaped it yet */
+			drop_pins_of(control, i);  /* a dead one's, nobody has reaped it yet */
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
 		client->pid = lzi_process_id();
 		client->since_ms = lzi_clock_mono_ms();
@@ -152,8 +152,8 @@ int lzi_pin_take(const struct lzi_control *control, uint32_t client, uint32_t *r
 		lzi_mutex_unlock(&shared->pins);
 		return lzi_error(LATZ_CLIENTS, "%u scans are open already", LZI_PINS_MAX);
 	}
-	/* Announce before the clock moves: a writer that sees the clock past the pin sees the pin too. The clock may move on
-	 * by itself meanwhile, so what is announced first is the widest claim: everything. */
+	/* Announce before the clock moves: a writer that sees the clock past the pin sees the pin too. The clock may
+	 * move on by itself meanwhile, so what is announced first is the widest claim: everything. */
 	lzi_control_pin(control, i)->client = client;
 	lzi_control_pin(control, i)->seq = 1;
 	lzi_store_seq_cst(&shared->pin_max, UINT64_MAX);

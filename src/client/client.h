@@ -1,7 +1,7 @@
 /*
- * Who is attached: a client slot a process (alive by OFD lock), an actor slot a thread (alive by robust mutex), pins for
- * open scans. Owns the mapped control file's slots; knows nothing of tables and heaps: what a dead actor left undone is
- * mended by a callback.
+ * Who is attached: a client slot a process (alive by OFD lock), an actor slot a thread (alive by robust mutex), pins
+ * for open scans. Owns the mapped control file's slots; knows nothing of tables and heaps: what a dead actor left
+ * undone is mended by a callback.
  */
 #ifndef LZI_CLIENT_CLIENT_H
 #define LZI_CLIENT_CLIENT_H
@@ -53,7 +53,8 @@ unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own);
 typedef int (*lzi_actor_mend_fn)(struct lzi_actor *actor, uint32_t index, void *arg);
 
 /* Takes an actor slot for the calling thread, which holds it until lzi_actor_release() by the same thread. */
-int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg, uint32_t *ret_index);
+int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg,
+                    uint32_t *ret_index);
 void lzi_actor_release(const struct lzi_control *control, uint32_t index);
 /* If the actor's thread is dead: mends what it left, frees the slot, returns 1. 0 if it lives or is free; negative if
  * mending failed (the slot stays as it is, to be tried again). */

@@ -45,21 +45,23 @@ int lzi_header_validate(const struct lzi_header *header, uint64_t size)
 	struct lzi_header want;
 
 	if (size < LZI_PAGE)
-		return lzi_error(LATZ_CORRUPT, "control file is %llu bytes, a header needs %u", (unsigned long long)size, LZI_PAGE);
+		return lzi_error(LATZ_CORRUPT, "control file is %llu bytes, a header needs %u",
+		                 (unsigned long long)size, LZI_PAGE);
 	if (memcmp(header->magic, LZI_MAGIC, sizeof header->magic) != 0)
 		return lzi_error(LATZ_CORRUPT, "control file does not start with the magic of a pool");
 	if (header->major != LZI_FORMAT_MAJOR) {
 		if (header->checksum == lzi_crc32c(0, header, LZI_HEADER_CHECKED))
-			return lzi_error(LATZ_VERSION, "pool format %u.%u, this library reads %u.%u", header->major, header->minor,
-			                 LZI_FORMAT_MAJOR, LZI_FORMAT_MINOR);
+			return lzi_error(LATZ_VERSION, "pool format %u.%u, this library reads %u.%u", header->major,
+			                 header->minor, LZI_FORMAT_MAJOR, LZI_FORMAT_MINOR);
 		return lzi_error(LATZ_CORRUPT, "control file header checksum does not match");
 	}
 	if (header->checksum != lzi_crc32c(0, header, LZI_HEADER_CHECKED))
 		return lzi_error(LATZ_CORRUPT, "control file header checksum does not match");
 	if (header->incompatible != 0)
-		return lzi_error(LATZ_VERSION, "pool uses features 0x%x this library does not know", header->incompatible);
-	if (header->endian != ENDIAN_MARK || header->mutex_size != sizeof(pthread_mutex_t) || header->page_size != LZI_PAGE ||
-	    header->extent_size != LZI_EXTENT || header->header_size != LZI_PAGE)
+		return lzi_error(LATZ_VERSION, "pool uses features 0x%x this library does not know",
+		                 header->incompatible);
+	if (header->endian != ENDIAN_MARK || header->mutex_size != sizeof(pthread_mutex_t) ||
+	    header->page_size != LZI_PAGE || header->extent_size != LZI_EXTENT || header->header_size != LZI_PAGE)
 		return lzi_error(LATZ_VERSION, "pool was made on another kind of machine or C library");
 	if (header->clients_max < 1 || header->clients_max > 4096)
 		return lzi_error(LATZ_CORRUPT, "control file claims %u clients", header->clients_max);
@@ -69,8 +71,8 @@ int lzi_header_validate(const struct lzi_header *header, uint64_t size)
 	    header->file_size != want.file_size)
 		return lzi_error(LATZ_CORRUPT, "control file geometry is inconsistent");
 	if (size < header->file_size)
-		return lzi_error(LATZ_CORRUPT, "control file is truncated: %llu of %llu bytes", (unsigned long long)size,
-		                 (unsigned long long)header->file_size);
+		return lzi_error(LATZ_CORRUPT, "control file is truncated: %llu of %llu bytes",
+		                 (unsigned long long)size, (unsigned long long)header->file_size);
 	if (header->state != LZI_STATE_LIVE && header->state != LZI_STATE_DEAD)
 		return lzi_error(LATZ_CORRUPT, "control file state 0x%x is neither live nor dead", header->state);
 	return LATZ_OK;

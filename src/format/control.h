@@ -26,12 +26,15 @@
 #define LZI_LINE 64u
 #define LZI_HEADER_CHECKED 2044u /* bytes of page 0 that `checksum` covers */
 
-enum { LZI_STATE_LIVE = 0x4556494c, LZI_STATE_DEAD = 0x44414544 }; /* "LIVE", "DEAD" as little-endian text */
+enum {
+	LZI_STATE_LIVE = 0x4556494c,
+	LZI_STATE_DEAD = 0x44414544
+}; /* "LIVE", "DEAD" as little-endian text */
 
 /* Bytes of the control file that carry OFD locks; far past its end, so that no lock is ever on data. */
-#define LZI_LOCK_LIFE (1ull << 40)    /* shared by every attached process; exclusive to tear the pool down */
+#define LZI_LOCK_LIFE (1ull << 40)          /* shared by every attached process; exclusive to tear the pool down */
 #define LZI_LOCK_REMOVE (LZI_LOCK_LIFE + 1) /* exclusive by who is about to rename the pool's directory away */
-#define LZI_LOCK_CLIENT (1ull << 41)  /* + slot: exclusive by the process that owns the client slot */
+#define LZI_LOCK_CLIENT (1ull << 41)        /* + slot: exclusive by the process that owns the client slot */
 
 /* Seqs advance in strides: a scan or a delete adds one stride to `clock`, a write takes the next number at or above
  * it for its key. So writers never write a shared counter (see doc/concurrency.md, "The clock"). */
@@ -42,33 +45,34 @@ enum { LZI_STATE_LIVE = 0x4556494c, LZI_STATE_DEAD = 0x44414544 }; /* "LIVE", "D
 
 /* Creator only, before the file gets its name; never written again, but for `state`. */
 struct lzi_header {
-	uint8_t magic[8];          /* 0 */
-	uint16_t major;            /* 8: refuse others */
-	uint16_t minor;            /* 10 */
-	uint32_t header_size;      /* 12: LZI_PAGE */
-	uint32_t compatible;       /* 16: unknown bits are ignored */
-	uint32_t incompatible;     /* 20: unknown bits refuse the file */
-	uint8_t pool_id[16];       /* 24: random; the heap, table and extents files carry no header: they belong to the directory */
-	uint8_t boot_id[16];       /* 40: of the running kernel; files of an earlier boot are leftovers */
-	uint64_t hash_seed;        /* 56 */
-	int64_t created_mono_ms;   /* 64: CLOCK_MONOTONIC */
-	int64_t created_wall_ms;   /* 72: CLOCK_REALTIME */
-	uint32_t flags;            /* 80: LATZ_KEEP */
-	uint32_t clients_max;      /* 84 */
-	uint32_t actors_max;       /* 88 */
-	uint32_t mode;             /* 92: of the files */
-	int64_t ttl_ms;            /* 96: default of keys, -1 none */
-	uint32_t page_size;        /* 104: of the machine */
-	uint32_t extent_size;      /* 108 */
-	uint64_t pins_offset;      /* 112 */
-	uint64_t clients_offset;   /* 120 */
-	uint64_t actors_offset;    /* 128 */
-	uint64_t file_size;        /* 136 */
-	uint32_t endian;           /* 144: 0x01020304 as the machine writes it */
-	uint32_t mutex_size;       /* 148: sizeof(pthread_mutex_t): two libcs must agree on it */
-	uint8_t reserved[1892];    /* 152 */
-	uint32_t checksum;         /* 2044: crc32c of the bytes before it */
-	uint32_t state;            /* 2048: LIVE, then DEAD; by whoever destroys or finds the files gone. Checked by every call */
+	uint8_t magic[8];        /* 0 */
+	uint16_t major;          /* 8: refuse others */
+	uint16_t minor;          /* 10 */
+	uint32_t header_size;    /* 12: LZI_PAGE */
+	uint32_t compatible;     /* 16: unknown bits are ignored */
+	uint32_t incompatible;   /* 20: unknown bits refuse the file */
+	uint8_t pool_id[16];     /* 24: random; the heap, table and extents files carry no header: they belong to the
+	                            directory */
+	uint8_t boot_id[16];     /* 40: of the running kernel; files of an earlier boot are leftovers */
+	uint64_t hash_seed;      /* 56 */
+	int64_t created_mono_ms; /* 64: CLOCK_MONOTONIC */
+	int64_t created_wall_ms; /* 72: CLOCK_REALTIME */
+	uint32_t flags;          /* 80: LATZ_KEEP */
+	uint32_t clients_max;    /* 84 */
+	uint32_t actors_max;     /* 88 */
+	uint32_t mode;           /* 92: of the files */
+	int64_t ttl_ms;          /* 96: default of keys, -1 none */
+	uint32_t page_size;      /* 104: of the machine */
+	uint32_t extent_size;    /* 108 */
+	uint64_t pins_offset;    /* 112 */
+	uint64_t clients_offset; /* 120 */
+	uint64_t actors_offset;  /* 128 */
+	uint64_t file_size;      /* 136 */
+	uint32_t endian;         /* 144: 0x01020304 as the machine writes it */
+	uint32_t mutex_size;     /* 148: sizeof(pthread_mutex_t): two libcs must agree on it */
+	uint8_t reserved[1892];  /* 152 */
+	uint32_t checksum;       /* 2044: crc32c of the bytes before it */
+	uint32_t state; /* 2048: LIVE, then DEAD; by whoever destroys or finds the files gone. Checked by every call */
 	uint8_t unused[2044];
 };
 _Static_assert(sizeof(struct lzi_header) == LZI_PAGE, "header is one page");
@@ -100,19 +104,19 @@ struct lzi_shared {
 	uint8_t pad2[72];
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
-	uint32_t actors_ready;    /* 384: actor slots whose memory is allocated; holder of `slots` */
-	uint32_t recount;         /* 388: 1: a client died, accounts may be off by its last record */
-	uint32_t zombies;         /* 392: 1: deleted records may still be in table slots */
-	uint32_t index_rebuild;   /* 396: 1: the index may lack keys (it had no room): rebuild before use */
-	uint64_t reaped;          /* 400 */
-	uint64_t cleaned_bytes;   /* 408 */
-	uint64_t heartbeat;       /* 416: moves while the holder of `maint` or `index` gets on with something long */
-	uint64_t index_trimmed;   /* 424: LMDB transaction after which free pages were last given back */
-	uint64_t table_bytes;     /* 432: allocated of the table file; holder of `split` */
-	uint64_t packed_pages;    /* 440: leaf pages of the index when it was last written in one go; holder of `index` */
-	uint64_t packed_entries;  /* 448: and its entries */
-	uint64_t table_huge;      /* 456: bytes at the table's beginning that lie on huge pages; holder of `maint` */
-	uint64_t index_bytes;     /* 464: the index file was so long when it was last left; holder of `index` */
+	uint32_t actors_ready;  /* 384: actor slots whose memory is allocated; holder of `slots` */
+	uint32_t recount;       /* 388: 1: a client died, accounts may be off by its last record */
+	uint32_t zombies;       /* 392: 1: deleted records may still be in table slots */
+	uint32_t index_rebuild; /* 396: 1: the index may lack keys (it had no room): rebuild before use */
+	uint64_t reaped;        /* 400 */
+	uint64_t cleaned_bytes; /* 408 */
+	uint64_t heartbeat;     /* 416: moves while the holder of `maint` or `index` gets on with something long */
+	uint64_t index_trimmed; /* 424: LMDB transaction after which free pages were last given back */
+	uint64_t table_bytes;   /* 432: allocated of the table file; holder of `split` */
+	uint64_t packed_pages;  /* 440: leaf pages of the index when it was last written in one go; holder of `index` */
+	uint64_t packed_entries; /* 448: and its entries */
+	uint64_t table_huge;     /* 456: bytes at the table's beginning that lie on huge pages; holder of `maint` */
+	uint64_t index_bytes;    /* 464: the index file was so long when it was last left; holder of `index` */
 	uint8_t pad3[40];
 
 	/* Sums over actors that are gone. Writer: reaper or leaving thread, under `slots`. */
@@ -147,14 +151,15 @@ _Static_assert(sizeof(struct lzi_pin) == 16, "layout");
 
 /* A process. Alive while its OFD lock is held; state alone says nothing. */
 struct lzi_client {
-	uint32_t state;    /* 0 free, 1 used; under `slots` and the byte's OFD lock */
-	uint32_t pid;      /* for people to read */
-	int64_t since_ms;  /* CLOCK_MONOTONIC */
+	uint32_t state;   /* 0 free, 1 used; under `slots` and the byte's OFD lock */
+	uint32_t pid;     /* for people to read */
+	int64_t since_ms; /* CLOCK_MONOTONIC */
 	char command[16];
-	uint32_t flags;    /* LZI_CLIENT_* */
+	uint32_t flags; /* LZI_CLIENT_* */
 	uint32_t pad0;
 	uint64_t pad1[3];
-	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a reaper. */
+	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
+	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
 	uint64_t pad2[8];
 };
@@ -168,30 +173,31 @@ enum lzi_intent_kind {
 	LZI_INTENT_NONE,
 	LZI_INTENT_WRITE, /* publish record_new over record_old (0: an insert) */
 	LZI_INTENT_DELETE,
-	LZI_INTENT_MOVE,  /* cleaning: record_new is a copy of record_old */
-	LZI_INTENT_SPLIT  /* `bucket` is being split into bucket number `record_new` */
+	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
+	LZI_INTENT_SPLIT /* `bucket` is being split into bucket number `record_new` */
 };
 
-/* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is its
- * reaper, and a reaper that dies passes the office on in the same way. Writer of all fields: the thread, then its reaper. */
+/* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is
+ * its reaper, and a reaper that dies passes the office on in the same way. Writer of all fields: the thread, then its
+ * reaper. */
 struct lzi_actor {
 	/* Line 0: written by every call of the thread, with plain stores. */
-	uint64_t op;         /* 0: odd while inside a call that reads pool memory */
-	uint64_t bucket;     /* 8: byte offset + 1 of the bucket it holds or is about to lock; 0 none */
-	uint64_t record_old; /* 16: record unit */
-	uint64_t record_new; /* 24: record unit; for a split the new bucket's number */
-	int64_t keys_after;  /* 32: `keys` after the write at hand */
-	uint64_t overflow;   /* 40: overflow bucket link taken but perhaps not chained yet */
-	uint32_t kind;       /* 48: enum lzi_intent_kind */
-	uint32_t extent;     /* 52: open extent + 1, 0 none */
+	uint64_t op;           /* 0: odd while inside a call that reads pool memory */
+	uint64_t bucket;       /* 8: byte offset + 1 of the bucket it holds or is about to lock; 0 none */
+	uint64_t record_old;   /* 16: record unit */
+	uint64_t record_new;   /* 24: record unit; for a split the new bucket's number */
+	int64_t keys_after;    /* 32: `keys` after the write at hand */
+	uint64_t overflow;     /* 40: overflow bucket link taken but perhaps not chained yet */
+	uint32_t kind;         /* 48: enum lzi_intent_kind */
+	uint32_t extent;       /* 52: open extent + 1, 0 none */
 	uint32_t clean_extent; /* 56: open extent + 1 that cleaning fills */
 	uint32_t pad0;
 	/* Line 1: counters. Plain; summed by readers. */
-	int64_t keys; /* 64: inserts minus deletes by this thread */
+	int64_t keys;                                /* 64: inserts minus deletes by this thread */
 	uint64_t gets, hits, sets, deletes, expired; /* 72 */
-	uint32_t state;  /* 112: 0 free, 1 used; under `slots` */
-	uint32_t client; /* 116: slot of its process */
-	uint32_t debt;   /* 120: inserts since it last looked whether to split */
+	uint32_t state;                              /* 112: 0 free, 1 used; under `slots` */
+	uint32_t client;                             /* 116: slot of its process */
+	uint32_t debt;                               /* 120: inserts since it last looked whether to split */
 	uint32_t pad1;
 	struct lzi_mutex alive; /* 128 */
 	uint64_t pad2[8];

@@ -13,8 +13,8 @@
 
 #include "base/crc32c.h"
 
-/* 256 KiB: taking an extent is the slow part of a write, and must come up in fewer than one write of a thousand, or it is
- * the 99.9th percentile: 1 800 records of 144 bytes fill this one. */
+/* 256 KiB: taking an extent is the slow part of a write, and must come up in fewer than one write of a thousand, or it
+ * is the 99.9th percentile: 1 800 records of 144 bytes fill this one. */
 #define LZI_EXTENT 262144u
 #define LZI_EXTENT_SHIFT 18
 /* A record over this gets a run of extents of its own, allocated only as far as it reaches; so the slack at the end of
@@ -45,12 +45,12 @@ enum lzi_extent_state {
 
 /* An extent's account, 64 bytes. */
 struct lzi_extent {
-	uint64_t tail;         /* 0: bytes of records. Owner; after its death the reaper */
-	uint64_t dead;         /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
-	uint64_t huge;         /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
-	uint64_t indexed;      /* 24: bytes the index has looked at. Holder of `maint` */
-	uint32_t owner;        /* 32: actor + 1 while OPEN or RUN being filled. Holder of `heap`, or the owner on leaving */
-	uint32_t inserts;      /* 36: records appended that created a key. Owner */
+	uint64_t tail;    /* 0: bytes of records. Owner; after its death the reaper */
+	uint64_t dead;    /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
+	uint64_t huge;    /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
+	uint64_t indexed; /* 24: bytes the index has looked at. Holder of `maint` */
+	uint32_t owner;   /* 32: actor + 1 while OPEN or RUN being filled. Holder of `heap`, or the owner on leaving */
+	uint32_t inserts; /* 36: records appended that created a key. Owner */
 	uint32_t inserts_seen; /* 40: of them looked at by the index. Holder of `maint` */
 	uint32_t deletes;      /* 44: records deleted. Anyone, atomic add */
 	int64_t expiry_min;    /* 48: earliest deadline of its records, 0 none. Atomic min */
@@ -92,14 +92,21 @@ static inline uint64_t lzi_extents_size(uint64_t count)
 /* ---- Records ----------------------------------------------------------------------------------------------------- */
 
 enum {
-	LZI_RECORD_EXT = 1,    /* struct lzi_record_ext follows the header; covered by crc */
-	LZI_RECORD_INSERT = 2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
+	LZI_RECORD_EXT = 1, /* struct lzi_record_ext follows the header; covered by crc */
+	LZI_RECORD_INSERT =
+		2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
 	LZI_RECORD_HAS_PREV = 4 /* ext.prev is valid. As INSERT */
 };
 
 /* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
- * could see it. The others may be wanted by scans. `died` is 0 while the record is alive, else seq << 12 | check << 4 | kind: one store kills a record and says when. */
-enum lzi_death { LZI_DEATH_NONE, LZI_DEATH_SUPERSEDED, LZI_DEATH_DELETED, LZI_DEATH_MOVED };
+ * could see it. The others may be wanted by scans. `died` is 0 while the record is alive, else seq << 12 | check << 4 |
+ * kind: one store kills a record and says when. */
+enum lzi_death {
+	LZI_DEATH_NONE,
+	LZI_DEATH_SUPERSEDED,
+	LZI_DEATH_DELETED,
+	LZI_DEATH_MOVED
+};
 
 /* 28 bytes (LZI_RECORD_HEAD; the struct's own padding already belongs to what follows), then the extension if any, the
  * key, the value; padded to 16. Immutable once a slot names it, but for `died` (bucket's lock holder, once) and
@@ -118,8 +125,8 @@ _Static_assert(offsetof(struct lzi_record, flags) + 1 == LZI_RECORD_HEAD, "layou
 
 /* At byte 32 of a record with LZI_RECORD_EXT; then the head is 56 bytes. */
 struct lzi_record_ext {
-	int64_t expiry; /* 32: CLOCK_MONOTONIC ms, 0 never */
-	uint64_t prev;  /* 40: unit of an older version that a scan may need, 0 none. With HAS_PREV, as is the next */
+	int64_t expiry;  /* 32: CLOCK_MONOTONIC ms, 0 never */
+	uint64_t prev;   /* 40: unit of an older version that a scan may need, 0 none. With HAS_PREV, as is the next */
 	uint64_t oldest; /* 48: seq of the oldest version that can be reached through prev */
 };
 #define LZI_RECORD_EXT_OFFSET 32u
@@ -166,7 +173,8 @@ static inline uint32_t lzi_record_crc_seq(uint64_t seq)
 static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
                                       const void *key, const void *value)
 {
-	uint64_t head = (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
+	uint64_t head =
+		(uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
 
 	return lzi_crc32c_parts(head, key, key_size, value, value_size);
 }
@@ -196,8 +204,8 @@ static inline int lzi_death_valid(uint64_t died)
 {
 	enum lzi_death kind = lzi_death_kind(died);
 
-	return died == 0 || (kind >= LZI_DEATH_SUPERSEDED && kind <= LZI_DEATH_MOVED &&
-	                     died == lzi_death_make(died >> 12, kind));
+	return died == 0 ||
+	       (kind >= LZI_DEATH_SUPERSEDED && kind <= LZI_DEATH_MOVED && died == lzi_death_make(died >> 12, kind));
 }
 
 /* Whether a record in memory is whole: sizes within `room` bytes, type, flags, crc, death mark. */

@@ -15,11 +15,13 @@ int lzi_record_validate(const struct lzi_record *record, uint64_t room)
 	if (room < sizeof *record || record->key_size < 1 || record->key_size > LZI_KEY_MAX || record->flags & ~known)
 		return lzi_error(LATZ_CORRUPT, "record header is not one");
 	if (lzi_record_span_of(record) > room)
-		return lzi_error(LATZ_CORRUPT, "record of %u + %u bytes reaches past its extent", record->key_size, record->value_size);
+		return lzi_error(LATZ_CORRUPT, "record of %u + %u bytes reaches past its extent", record->key_size,
+		                 record->value_size);
 	if (!lzi_death_valid(record->died))
 		return lzi_error(LATZ_CORRUPT, "record's death mark is damaged");
 	if ((lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
-	                    lzi_record_value(record)) ^ lzi_record_crc_seq(record->seq)) != record->crc)
+	                    lzi_record_value(record)) ^
+	     lzi_record_crc_seq(record->seq)) != record->crc)
 		return lzi_error(LATZ_CORRUPT, "record checksum does not match");
 	return LATZ_OK;
 }

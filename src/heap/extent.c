@@ -42,19 +42,13 @@ void lzi_heap_repair(struct lzi_heap *heap)
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 1);
 			hole++;
 			break;
-		case LZI_EXTENT_FREE:
-			free++;
-			break;
-		case LZI_EXTENT_ROOM:
-			room++;
-			break;
+		case LZI_EXTENT_FREE: free++; break;
+		case LZI_EXTENT_ROOM: room++; break;
 		case LZI_EXTENT_HOLE: /* may have been given its blocks already */
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);
 			hole++;
 			break;
-		case LZI_EXTENT_PART:
-			hole++;
-			break;
+		case LZI_EXTENT_PART: hole++; break;
 		case LZI_EXTENT_OVERFLOW: {
 			const struct lzi_bucket *bucket = lzi_heap_at(heap, e * LZI_EXTENT, LZI_EXTENT);
 
@@ -63,8 +57,7 @@ void lzi_heap_repair(struct lzi_heap *heap)
 				meta->tail += lzi_load_relaxed(&bucket[i].header) != 0;
 			break;
 		}
-		default:
-			break;
+		default: break;
 		}
 	}
 	shared->extents_free = free;
@@ -79,7 +72,8 @@ static int overflow_extent(struct lzi_heap *heap, uint64_t *ret_extent)
 	uint64_t e = shared->overflow_hint, n = shared->extents;
 	int rc;
 
-	if (e > 0 && e <= n && lzi_heap_state(heap, e - 1) == LZI_EXTENT_OVERFLOW && lzi_heap_meta(heap, e - 1)->tail < PER_EXTENT) {
+	if (e > 0 && e <= n && lzi_heap_state(heap, e - 1) == LZI_EXTENT_OVERFLOW &&
+	    lzi_heap_meta(heap, e - 1)->tail < PER_EXTENT) {
 		*ret_extent = e - 1;
 		return LATZ_OK;
 	}

@@ -10,13 +10,15 @@
 #include "base/point.h"
 #include "heap/heap_int.h"
 
-/* First view: enough that most pools never widen, small enough that widening is exercised. Address space, not memory. */
+/* First view: enough that most pools never widen, small enough that widening is exercised. Address space, not memory.
+ */
 #define VIEW_FIRST (64ull << 20)
 /* Growing takes an eighth of what is there, so that calls to the kernel get rarer as the pool grows. */
 #define GROW_SHIFT 3
 #define GROW_MAX 32u
 
-int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms, int writable)
+int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms,
+                  int writable)
 {
 	int rc;
 
@@ -45,7 +47,8 @@ void lzi_heap_close(struct lzi_heap *heap)
 int lzi_heap_view(struct lzi_heap *heap)
 {
 	/* What the files must hold is read before their sizes: they only grow. */
-	uint64_t extents = lzi_load_acquire(&heap->shared->extents), bytes = lzi_load_acquire(&heap->shared->heap_bytes);
+	uint64_t extents = lzi_load_acquire(&heap->shared->extents),
+		 bytes = lzi_load_acquire(&heap->shared->heap_bytes);
 	uint64_t size, dir_size;
 	int rc;
 
@@ -56,8 +59,7 @@ int lzi_heap_view(struct lzi_heap *heap)
 		rc = lzi_file_size(heap->fd, &size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (dir_size < lzi_extents_size(extents) || size < bytes ||
-	    (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
+	if (dir_size < lzi_extents_size(extents) || size < bytes || (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
 		return lzi_error(LATZ_CORRUPT, "heap or extents file is truncated: %llu bytes of heap for %llu extents",
 		                 (unsigned long long)size, (unsigned long long)extents);
 	pthread_mutex_lock(&heap->widen);
@@ -111,17 +113,17 @@ uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t wo
 	switch (lzi_extent_word_state(word)) {
 	case LZI_EXTENT_OPEN:
 	case LZI_EXTENT_CLOSED:
-	case LZI_EXTENT_ROOM:
-		return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
+	case LZI_EXTENT_ROOM: return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
 	case LZI_EXTENT_RUN:
 		run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
-		if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
+		if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 ||
+		    run > lzi_load_relaxed(&heap->shared->extents) - extent)
 			return 0;
-		/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes. */
+		/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes.
+		 */
 		tail = lzi_load_acquire(&lzi_heap_meta(heap, extent)->tail);
 		return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -159,8 +161,10 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 	for (i = old; i < old + more; i++) {
 		/* A grower that died here may have left words and accounts behind; nobody has seen them. */
 		memset(lzi_heap_meta(heap, i), 0, sizeof(struct lzi_extent));
-		lzi_heap_set_state(heap, i, i + 1 == old + more && bytes % LZI_EXTENT != 0 && count == more ? LZI_EXTENT_PART
-		                                                                                          : LZI_EXTENT_FREE, 0);
+		lzi_heap_set_state(heap, i,
+		                   i + 1 == old + more && bytes % LZI_EXTENT != 0 && count == more ? LZI_EXTENT_PART
+		                                                                                   : LZI_EXTENT_FREE,
+		                   0);
 		if (lzi_heap_state(heap, i) == LZI_EXTENT_PART)
 			shared->extents_hole++;
 		else
@@ -275,8 +279,8 @@ static int is_empty(enum lzi_extent_state state)
 	return state == LZI_EXTENT_FREE || state == LZI_EXTENT_HOLE || state == LZI_EXTENT_PART;
 }
 
-/* First-fit: `count` empty extents in a row; shared->extents if there are none. spare_free: the last of them must not be
- * FREE, since all its blocks are there and the record needs only some. */
+/* First-fit: `count` empty extents in a row; shared->extents if there are none. spare_free: the last of them must not
+ * be FREE, since all its blocks are there and the record needs only some. */
 static uint64_t find_run(struct lzi_heap *heap, uint64_t count, int spare_free)
 {
 	uint64_t n = heap->shared->extents, row = 0, e;
@@ -302,7 +306,8 @@ static void clear_account(struct lzi_extent *meta)
 
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)
 {
-	uint64_t count = (span + LZI_EXTENT - 1) / LZI_EXTENT, bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, i;
+	uint64_t count = (span + LZI_EXTENT - 1) / LZI_EXTENT,
+		 bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, i;
 	struct lzi_extent *meta;
 	int rc = lzi_heap_lock(heap);
 

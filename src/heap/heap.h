@@ -20,15 +20,16 @@
 
 struct lzi_heap {
 	struct lzi_shared *shared;
-	struct lzi_map map;         /* heap */
-	struct lzi_map dir;         /* extents */
+	struct lzi_map map; /* heap */
+	struct lzi_map dir; /* extents */
 	int fd, dir_fd;
-	pthread_mutex_t widen;      /* this process's: guards map and dir while they widen */
+	pthread_mutex_t widen; /* this process's: guards map and dir while they widen */
 	unsigned timeout_ms;
 };
 
 /* Takes over the descriptors. */
-int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms, int writable);
+int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int dir_fd, unsigned timeout_ms,
+                  int writable);
 void lzi_heap_close(struct lzi_heap *heap);
 /* Widens this process's maps to cover everything the pool has now. */
 int lzi_heap_view(struct lzi_heap *heap);
@@ -64,8 +65,8 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent);
 /* The record in the run is published: it has no owner any more. */
 void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
-/* Takes an extent with room out of the reach of appenders: ROOM -> CLOSED. LATZ_OK also if it is CLOSED; LATZ_BUSY if it
- * is something else by now. */
+/* Takes an extent with room out of the reach of appenders: ROOM -> CLOSED. LATZ_OK also if it is CLOSED; LATZ_BUSY if
+ * it is something else by now. */
 int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
 /* The owner is done appending. */
 void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent);

@@ -119,7 +119,9 @@ static int open_env(struct lzi_index *index, size_t map_size)
 
 int lzi_index_lock(struct lzi_index *index)
 {
-	int fd, err, rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index", &index->shared->heartbeat);
+	int fd, err,
+		rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index",
+	                                    &index->shared->heartbeat);
 
 	if (rc < 0)
 		return rc;
@@ -297,7 +299,8 @@ static int rewrite(struct lzi_index *index, MDB_txn *txn)
 
 int lzi_index_pack(struct lzi_index *index)
 {
-	uint64_t pages = lzi_load_relaxed(&index->shared->packed_pages), entries = lzi_load_relaxed(&index->shared->packed_entries);
+	uint64_t pages = lzi_load_relaxed(&index->shared->packed_pages),
+		 entries = lzi_load_relaxed(&index->shared->packed_entries);
 	MDB_txn *txn;
 	MDB_stat stat;
 	int err = begin_read(index);
@@ -362,8 +365,8 @@ static int seek(MDB_cursor *cursor, const void *from, size_t from_size, int reve
 	return err;
 }
 
-int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max, lzi_index_fn fn,
-                   void *arg, int *ret_more)
+int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max,
+                   lzi_index_fn fn, void *arg, int *ret_more)
 {
 	MDB_cursor *cursor = NULL;
 	MDB_val key, value;
@@ -438,7 +441,7 @@ int lzi_index_trim(struct lzi_index *index)
 	if (err == 0)
 		err = mdb_stat(index->reader, index->dbi, &stat);
 	if (err == 0 && (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages + 16) * LZI_PAGE * 17 / 16 <
-	                    lzi_file_blocks(fd)) {
+	                        lzi_file_blocks(fd)) {
 		/* Database 0 is the freelist. No transaction is under way, so nobody reads the pages it names. */
 		err = mdb_cursor_open(index->reader, 0, &cursor);
 		while (err == 0 && rc == LATZ_OK) {

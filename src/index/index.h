@@ -2,8 +2,8 @@
  * The ordered index: an LMDB environment that holds keys and nothing else, in byte order. Owns the directory `index`.
  *
  * It is a hint that may hold too much, never too little (once caught up): who reads it looks every key up in the table.
- * LMDB runs without its own locks; the `index` mutex guards every use, and nobody keeps a transaction beyond it. It runs
- * without MDB_WRITEMAP, so a full file system is an error of a write and no signal.
+ * LMDB runs without its own locks; the `index` mutex guards every use, and nobody keeps a transaction beyond it. It
+ * runs without MDB_WRITEMAP, so a full file system is an error of a write and no signal.
  *
  * Keys over LMDB's limit of 511 bytes: see index_key.c.
  */
@@ -73,8 +73,8 @@ typedef int (*lzi_index_fn)(const void *entry, size_t size, void *arg);
 
 /* Calls fn for entries from `from` on (>= from forwards, <= from backwards; from == NULL: from the end in question), at
  * most `max`. *ret_more: there may be more. */
-int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max, lzi_index_fn fn,
-                   void *arg, int *ret_more);
+int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max,
+                   lzi_index_fn fn, void *arg, int *ret_more);
 /* Entries there are. */
 int lzi_index_count(struct lzi_index *index, uint64_t *ret_count);
 /* Writes the tree anew with full pages if they have become less than three quarters as full as they can be: batches of

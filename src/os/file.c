@@ -25,7 +25,8 @@ static int owned(const struct stat *st)
 int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
 {
 	struct stat st;
-	int fd = lzi_os.openat(dirfd, name, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	int fd = lzi_os.openat(dirfd, name,
+	                       (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return lzi_error(LATZ_NOTFOUND, "%s: no such file", name);
@@ -91,7 +92,8 @@ int lzi_file_write(int fd, const void *data, size_t size)
 
 int lzi_file_resize(int fd, uint64_t size)
 {
-	return ftruncate(fd, (off_t)size) == 0 ? LATZ_OK : lzi_error_sys(errno, "resize to %llu bytes", (unsigned long long)size);
+	return ftruncate(fd, (off_t)size) == 0 ? LATZ_OK
+	                                       : lzi_error_sys(errno, "resize to %llu bytes", (unsigned long long)size);
 }
 
 uint64_t lzi_file_blocks(int fd)
@@ -121,7 +123,8 @@ int lzi_dir_default(char *buf, size_t size)
 		n = snprintf(buf, size, "/dev/shm/latzero-%u", (unsigned)geteuid());
 	else {
 		dir = getenv("TMPDIR");
-		n = snprintf(buf, size, "%s/latzero-%u", dir != NULL && *dir != '\0' ? dir : "/tmp", (unsigned)geteuid());
+		n = snprintf(buf, size, "%s/latzero-%u", dir != NULL && *dir != '\0' ? dir : "/tmp",
+		             (unsigned)geteuid());
 	}
 	return n < 0 || (size_t)n >= size ? lzi_error(LATZ_INVALID, "runtime directory's path is too long") : LATZ_OK;
 }
@@ -135,7 +138,8 @@ static int check_dir(int fd, const char *path)
 	if (!owned(&st))
 		return lzi_error(LATZ_ACCESS, "%s belongs to user %u", path, (unsigned)st.st_uid);
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0)
-		return lzi_error(LATZ_ACCESS, "%s can be written by others (mode %04o)", path, (unsigned)st.st_mode & 07777);
+		return lzi_error(LATZ_ACCESS, "%s can be written by others (mode %04o)", path,
+		                 (unsigned)st.st_mode & 07777);
 	return LATZ_OK;
 }
 

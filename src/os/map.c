@@ -35,7 +35,9 @@ struct lzi_os lzi_os = {
 /* Address space for a view, aligned so that the kernel can back it with huge pages. Freed by mapping over it. */
 static void *reserve(uint64_t size)
 {
-	uint8_t *base = lzi_os.mmap(NULL, size + LZI_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at;
+	uint8_t *base = lzi_os.mmap(NULL, size + LZI_HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+	                            0),
+		*at;
 
 	if (base == MAP_FAILED)
 		return MAP_FAILED;
@@ -126,15 +128,16 @@ int lzi_file_allocate(int fd, uint64_t offset, uint64_t size)
 		rc = lzi_os.fallocate(fd, 0, (off_t)offset, (off_t)size);
 	} while (rc != 0 && errno == EINTR);
 	if (rc != 0)
-		return lzi_error_sys(errno == EFBIG ? ENOSPC : errno, "allocate %llu bytes at %llu", (unsigned long long)size,
-		                     (unsigned long long)offset);
+		return lzi_error_sys(errno == EFBIG ? ENOSPC : errno, "allocate %llu bytes at %llu",
+		                     (unsigned long long)size, (unsigned long long)offset);
 	return LATZ_OK;
 }
 
 int lzi_file_punch(int fd, uint64_t offset, uint64_t size)
 {
 	if (lzi_os.fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size) != 0)
-		return lzi_error_sys(errno, "give back %llu bytes at %llu", (unsigned long long)size, (unsigned long long)offset);
+		return lzi_error_sys(errno, "give back %llu bytes at %llu", (unsigned long long)size,
+		                     (unsigned long long)offset);
 	return LATZ_OK;
 }
 

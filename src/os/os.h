@@ -33,8 +33,8 @@ extern struct lzi_os lzi_os;
 #define LZI_MAP_VIEWS 40
 #define LZI_HUGE (2ull << 20) /* bytes of a huge page; views are aligned to it */
 
-/* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the old
- * view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
+/* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the
+ * old view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
 struct lzi_map {
 	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
 	uint64_t size; /* bytes of address space in it; may reach past the end of the file */
@@ -61,7 +61,8 @@ static inline void *lzi_map_at(const struct lzi_map *map, uint64_t offset, uint6
 	return lzi_load_relaxed(&map->base) + offset;
 }
 
-/* Asks for huge pages behind a mapped, allocated range of whole huge pages. LATZ_UNSUPPORTED if the kernel never will. */
+/* Asks for huge pages behind a mapped, allocated range of whole huge pages. LATZ_UNSUPPORTED if the kernel never will.
+ */
 int lzi_map_collapse(void *address, size_t size);
 
 /* ---- Files and directories --------------------------------------------------------------------------------------- */

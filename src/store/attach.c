@@ -67,8 +67,9 @@ int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 	if (rc == LATZ_OK) {
 		rc = lzi_file_open(opened.poolfd, "pool", 1, &opened.control.fd);
 		if (rc == LATZ_NOTFOUND)
-			rc = lzi_dir_same(dirfd, name, opened.poolfd) ? lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name)
-			                                              : LATZ_BUSY; /* just being taken away */
+			rc = lzi_dir_same(dirfd, name, opened.poolfd)
+			             ? lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name)
+			             : LATZ_BUSY; /* just being taken away */
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_control_map(&opened.control, opened.control.fd);
@@ -86,7 +87,8 @@ static int is_leftover(const struct lzi_control *control)
 	uint8_t boot_id[16];
 
 	lzi_boot_id(boot_id);
-	return (control->header->flags & LATZ_KEEP) == 0 || memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
+	return (control->header->flags & LATZ_KEEP) == 0 ||
+	       memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
 	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
 }
 
@@ -107,8 +109,9 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 	if (!*ret_alone)
 		rc = lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 0);
 	LZI_POINT("attach.life");
-	if (rc == LATZ_OK && (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
-	                      lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
+	if (rc == LATZ_OK &&
+	    (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
+	     lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
 		rc = LATZ_BUSY;
 	if (rc != LATZ_OK) {
 		lzi_opened_close(&opened);
@@ -118,7 +121,8 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 	return LATZ_OK;
 }
 
-static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened, int *ret_alone)
+static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened,
+                          int *ret_alone)
 {
 	int attempt, rc = LATZ_BUSY;
 
@@ -299,7 +303,8 @@ void lzi_store_detach(struct lzi_store *store)
 	lzi_file_close(store->control.fd);
 	lzi_file_close(store->poolfd);
 	lzi_file_close(store->dirfd);
-	/* Threads that have used the store hold mutexes in the control file until they end: it stays mapped for them. */
+	/* Threads that have used the store hold mutexes in the control file until they end: it stays mapped for them.
+	 */
 	pthread_mutex_lock(&store->mutex);
 	store->open = 0;
 	last = store->threads == 0;

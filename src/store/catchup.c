@@ -25,15 +25,11 @@ int lzi_extent_holds(struct lzi_store *store, uint64_t extent, uint64_t *ret_tai
 	uint64_t limit = LZI_EXTENT;
 
 	switch (lzi_heap_state(&store->heap, extent)) {
-	case LZI_EXTENT_RUN:
-		limit = (uint64_t)lzi_load_relaxed(&meta->run) * LZI_EXTENT;
-		break;
+	case LZI_EXTENT_RUN: limit = (uint64_t)lzi_load_relaxed(&meta->run) * LZI_EXTENT; break;
 	case LZI_EXTENT_OPEN:
 	case LZI_EXTENT_CLOSED:
-	case LZI_EXTENT_ROOM:
-		break;
-	default:
-		return 0;
+	case LZI_EXTENT_ROOM: break;
+	default: return 0;
 	}
 	*ret_tail = lzi_load_acquire(&meta->tail); /* pairs with lzi_append_done() */
 	return *ret_tail <= limit;
@@ -53,7 +49,8 @@ int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uin
 			return lzi_error(LATZ_CORRUPT, "extent %llu is past the heap", (unsigned long long)extent);
 		span = to - from < LZI_RECORD_HEAD ? 0 : lzi_record_span_of(record);
 		if (span == 0 || span > to - from || record->key_size == 0)
-			return lzi_error(LATZ_CORRUPT, "record at heap offset %llu has no end", (unsigned long long)offset);
+			return lzi_error(LATZ_CORRUPT, "record at heap offset %llu has no end",
+			                 (unsigned long long)offset);
 		rc = fn(record, lzi_unit_of(offset), arg);
 		if (rc != 0)
 			return rc;
@@ -126,7 +123,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* One pass: orders by byte `shift` / 8 of the prefix, keeping the order of equals. */
-static void radix_pass(const struct lzi_change *from, struct lzi_change *to, size_t count, unsigned shift, const size_t *histogram)
+static void radix_pass(const struct lzi_change *from, struct lzi_change *to, size_t count, unsigned shift,
+                       const size_t *histogram)
 {
 	size_t at[256], sum = 0, i;
 
@@ -248,7 +246,8 @@ static int collect(struct lzi_record *record, uint64_t unit, void *arg)
 		return 0;
 	walk->inserts += (record->flags & LZI_RECORD_INSERT) != 0;
 	if (died != 0) {
-		/* Also when rebuilding: what took its place may stand where we have been already, and say nothing of a new key. */
+		/* Also when rebuilding: what took its place may stand where we have been already, and say nothing of a
+		 * new key. */
 		rc = lzi_read_find(walk->store, key, lzi_store_hash(walk->store, key.data, key.size), &found);
 		remove = rc == LATZ_NOTFOUND;
 		if (remove && walk->all)

@@ -32,7 +32,7 @@ struct cleaning {
 	struct lzi_call *call;
 	struct lzi_changes removals;
 	const uint8_t *end; /* of this extent's records */
-	int kept; /* this extent holds something that must stay */
+	int kept;           /* this extent holds something that must stay */
 };
 
 /* A deleted record may still be named by its slot, kept for scans that have ended since. */
@@ -55,7 +55,8 @@ static int purge(struct cleaning *cleaning, struct lzi_record *record, uint64_t 
 		rc = LATZ_NOTFOUND;
 	} else if (rc == LATZ_OK && found->flags & LZI_RECORD_HAS_PREV &&
 	           lzi_record_ext(found)->oldest <= lzi_load_acquire(&store->control.shared->pin_max)) {
-		/* Set again since. A scan from between the delete and that follows the links down to here, to find the delete. */
+		/* Set again since. A scan from between the delete and that follows the links down to here, to find the
+		 * delete. */
 		cleaning->kept = 1;
 	}
 	lzi_table_unlock(call->actor, bucket);
@@ -96,14 +97,16 @@ static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 			return rc;
 		died = lzi_load_acquire(&record->died);
 		if (died == 0) {
-			/* No slot names it and nobody killed it: damage, which verify tells of. It can't be reached; let it go. */
+			/* No slot names it and nobody killed it: damage, which verify tells of. It can't be reached;
+			 * let it go. */
 			lzi_log(LATZ_LOG_WARNING, "%s: record at heap offset %llu was in no slot", call->store->name,
 			        (unsigned long long)lzi_unit_offset(unit));
 			lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_SUPERSEDED);
 			return 0;
 		}
 	}
-	if (lzi_death_kind(died) != LZI_DEATH_MOVED && lzi_death_seq(died) > lzi_load_acquire(&call->store->control.shared->pin_min) &&
+	if (lzi_death_kind(died) != LZI_DEATH_MOVED &&
+	    lzi_death_seq(died) > lzi_load_acquire(&call->store->control.shared->pin_min) &&
 	    lzi_record_needed(call->store, record)) {
 		cleaning->kept = 1;
 		return 0;
@@ -159,7 +162,8 @@ static int finish(struct cleaning *cleaning, const uint64_t *done, size_t count)
 	int rc = lzi_changes_apply(store, &cleaning->removals);
 
 	if (rc == LATZ_NOSPC) {
-		/* No room even to take entries out. Space for values matters more: the index is made anew when it can be. */
+		/* No room even to take entries out. Space for values matters more: the index is made anew when it can
+		 * be. */
 		lzi_store_relaxed(&store->control.shared->index_rebuild, 1u);
 		rc = LATZ_OK;
 	}
@@ -178,7 +182,8 @@ static int compare(const void *a, const void *b)
 }
 
 /* Extents with dead data, least live first; used and dead: bytes of all records. */
-static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret_count, uint64_t *ret_used, uint64_t *ret_dead)
+static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret_count, uint64_t *ret_used,
+                  uint64_t *ret_dead)
 {
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
 	struct victim *list;
@@ -290,7 +295,8 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	blocks = lzi_file_blocks(store->heap.fd);
 	rc = lzi_catchup(store);
 	if (rc == LATZ_NOSPC) {
-		/* The index can't take the new keys now. It is made anew later; what it has not seen need not keep extents. */
+		/* The index can't take the new keys now. It is made anew later; what it has not seen need not keep
+		 * extents. */
 		lzi_store_relaxed(&store->control.shared->index_rebuild, 1u);
 		lzi_skip_index(store);
 		rc = LATZ_OK;

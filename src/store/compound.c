@@ -33,7 +33,8 @@ static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, l
 
 	if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 		return rc;
-	if (was_there && (old->type == LATZ_INT || old->type == LATZ_FLOAT || old->type == LATZ_BOOL || old->type == LATZ_NULL))
+	if (was_there &&
+	    (old->type == LATZ_INT || old->type == LATZ_FLOAT || old->type == LATZ_BOOL || old->type == LATZ_NULL))
 		return lzi_error(LATZ_TYPE, "can't append to a value of type %d", (int)old->type);
 	size = was_there ? old->size : 0;
 	if (tail.size > LZI_VALUE_MAX - size)
@@ -146,7 +147,8 @@ void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, si
 
 	if (at == 0) {
 		for (i = 0; i < AHEAD_BUCKET && i < n; i++)
-			lzi_read_prefetch_bucket(call->store, lzi_store_hash(call->store, items[i].key.data, items[i].key.size));
+			lzi_read_prefetch_bucket(call->store,
+			                         lzi_store_hash(call->store, items[i].key.data, items[i].key.size));
 	}
 	if (at + AHEAD_BUCKET < n)
 		lzi_read_prefetch_bucket(call->store, lzi_store_hash(call->store, items[at + AHEAD_BUCKET].key.data,

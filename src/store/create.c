@@ -1,6 +1,7 @@
 /*
  * Making a new pool: complete, under a name that nobody looks at, then renamed into place. Under a shared lock on the
- * runtime directory, so that a sweeper, which takes it exclusively, knows that what it finds half-made is a dead maker's.
+ * runtime directory, so that a sweeper, which takes it exclusively, knows that what it finds half-made is a dead
+ * maker's.
  */
 #include "config.h"
 

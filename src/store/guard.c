@@ -1,7 +1,7 @@
 /*
- * The guard: a process, one a runtime directory, that takes away ephemeral pools whose last user was killed. It waits on
- * the life byte of every pool; the kernel grants it when the last user is gone, however that went. It ends when there is
- * nothing left to guard. Started on demand by latz_open().
+ * The guard: a process, one a runtime directory, that takes away ephemeral pools whose last user was killed. It waits
+ * on the life byte of every pool; the kernel grants it when the last user is gone, however that went. It ends when
+ * there is nothing left to guard. Started on demand by latz_open().
  *
  * It holds a lock on `.guard` while it lives. It ends only with the directory locked exclusively and no pool in it, and
  * latz_open() looks for it with the directory locked shared, after its pool is in place: so no pool is overlooked.
@@ -38,7 +38,8 @@ void lzi_guard_ensure(int dirfd, const char *dir)
 	if (path == NULL || *path == '\0')
 		path = LATZ_GUARD_PATH;
 	if (lzi_process_spawn(path, dir) != LATZ_OK)
-		lzi_log(LATZ_LOG_INFO, "no guard: %s; a pool whose last user is killed stays until the next open or list",
+		lzi_log(LATZ_LOG_INFO,
+		        "no guard: %s; a pool whose last user is killed stays until the next open or list",
 		        latz_error_detail());
 }
 
@@ -76,7 +77,8 @@ static void *wait_for_end(void *arg)
 	struct watch *watch = arg;
 	struct lzi_opened *opened = &watch->opened;
 
-	if (lzi_ofd_wait(opened->control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK && lzi_file_same(opened->poolfd, "pool", opened->control.fd))
+	if (lzi_ofd_wait(opened->control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK &&
+	    lzi_file_same(opened->poolfd, "pool", opened->control.fd))
 		lzi_pool_remove(watch->guard->dirfd, watch->name, opened->poolfd, &opened->control);
 	forget(watch);
 	return NULL;
@@ -110,7 +112,8 @@ static void watch_pool(struct guard *guard, const char *name)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if ((watch->opened.control.header->flags & LATZ_KEEP) != 0 || pthread_create(&thread, &attr, wait_for_end, watch) != 0) {
+	if ((watch->opened.control.header->flags & LATZ_KEEP) != 0 ||
+	    pthread_create(&thread, &attr, wait_for_end, watch) != 0) {
 		lzi_opened_close(&watch->opened);
 		free(watch);
 	} else {

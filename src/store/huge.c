@@ -1,6 +1,6 @@
 /*
- * Huge pages. A random read of a large pool costs two walks of the page tables besides its two lines; on 2 MiB pages the
- * walks all but vanish, and a process that attaches maps 512 times as much with each fault. The kernel gathers the
+ * Huge pages. A random read of a large pool costs two walks of the page tables besides its two lines; on 2 MiB pages
+ * the walks all but vanish, and a process that attaches maps 512 times as much with each fault. The kernel gathers the
  * pages behind our maps in place (MADV_COLLAPSE, Linux 6.1; asks neither for a mount option nor for privileges), while
  * others go on using them. Where it will not, everything stays as it is.
  *
@@ -26,10 +26,8 @@ static int is_whole(struct lzi_heap *heap, uint64_t first)
 		case LZI_EXTENT_OPEN:
 		case LZI_EXTENT_CLOSED:
 		case LZI_EXTENT_ROOM:
-		case LZI_EXTENT_OVERFLOW:
-			break;
-		default:
-			return 0;
+		case LZI_EXTENT_OVERFLOW: break;
+		default: return 0;
 		}
 	}
 	return 1;
@@ -40,7 +38,8 @@ static int table_round(struct lzi_store *store, unsigned *left)
 	struct lzi_shared *shared = store->control.shared;
 	int rc;
 
-	while (*left > 0 && shared->table_huge + LZI_HUGE <= lzi_load_acquire(&shared->buckets) * sizeof(struct lzi_bucket)) {
+	while (*left > 0 &&
+	       shared->table_huge + LZI_HUGE <= lzi_load_acquire(&shared->buckets) * sizeof(struct lzi_bucket)) {
 		void *at = lzi_map_at(&store->table.map, shared->table_huge, LZI_HUGE);
 
 		if (at == NULL)
@@ -81,8 +80,8 @@ void lzi_use_huge_pages(struct lzi_store *store, int *ret_more)
 	unsigned left = ROUND;
 	int rc;
 
-	if (lzi_load_relaxed(&unsupported) || getenv("LATZERO_NO_HUGE") != NULL || lzi_heap_view(&store->heap) != LATZ_OK ||
-	    lzi_table_view(&store->table) != LATZ_OK)
+	if (lzi_load_relaxed(&unsupported) || getenv("LATZERO_NO_HUGE") != NULL ||
+	    lzi_heap_view(&store->heap) != LATZ_OK || lzi_table_view(&store->table) != LATZ_OK)
 		return;
 	rc = table_round(store, &left);
 	if (rc == LATZ_OK)

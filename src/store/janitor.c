@@ -59,7 +59,8 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 
 	if (rc != LATZ_OK)
 		return TICK_IDLE_MAX_MS;
-	taken = store->control.shared->extents - store->control.shared->extents_free + store->control.shared->extent_hint;
+	taken = store->control.shared->extents - store->control.shared->extents_free +
+	        store->control.shared->extent_hint;
 	idle = taken == memory->taken;
 	memory->taken = taken;
 	(void)!lzi_catchup_lag(store, &lag);
@@ -70,7 +71,8 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 		memory->index_due_ms = now + INDEX_EVERY_MS;
 	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
 	if (rc != LATZ_OK && rc != LATZ_BUSY && !lzi_store_dead(store) && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
-		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), latz_error_detail());
+		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc),
+		        latz_error_detail());
 	/* More to do, or writers at work: soon again. */
 	if (rc == LATZ_BUSY)
 		return 1;

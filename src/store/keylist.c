@@ -71,7 +71,8 @@ static int compare(const void *a, const void *b, void *arg)
 	const struct lzi_keylist *list = arg;
 	size_t x = *(const size_t *)a, y = *(const size_t *)b;
 
-	return lzi_key_compare(lzi_keylist_bytes(list, x), list->item[x].size, lzi_keylist_bytes(list, y), list->item[y].size);
+	return lzi_key_compare(lzi_keylist_bytes(list, x), list->item[x].size, lzi_keylist_bytes(list, y),
+	                       list->item[y].size);
 }
 
 void lzi_keylist_sort(struct lzi_keylist *list, size_t from, size_t to, int reverse)
@@ -104,7 +105,8 @@ void lzi_keylist_sort(struct lzi_keylist *list, size_t from, size_t to, int reve
 			order[i] = from + i;
 		qsort_r(order, n, sizeof *order, compare, list);
 		for (i = 0; i < n; i++)
-			memcpy((uint8_t *)sorted + i * sizeof *list->item, &list->item[order[reverse ? n - 1 - i : i]], sizeof *list->item);
+			memcpy((uint8_t *)sorted + i * sizeof *list->item, &list->item[order[reverse ? n - 1 - i : i]],
+			       sizeof *list->item);
 		memcpy(&list->item[from], sorted, n * sizeof *list->item);
 	}
 	free(order);

@@ -9,10 +9,10 @@
 
 struct lzi_keylist {
 	struct {
-		size_t at;     /* of its bytes in `bytes` */
+		size_t at; /* of its bytes in `bytes` */
 		uint32_t size;
 		uint64_t hash; /* set by the owner */
-	} *item;
+	} * item;
 	size_t count, capacity;
 	uint8_t *bytes;
 	size_t used, bytes_capacity;

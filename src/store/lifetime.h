@@ -1,6 +1,6 @@
 /*
- * Private to store/: a pool's files being opened, made, removed. The life byte of the control file: held shared by every
- * attached process, exclusively by who takes the pool away.
+ * Private to store/: a pool's files being opened, made, removed. The life byte of the control file: held shared by
+ * every attached process, exclusively by who takes the pool away.
  */
 #ifndef LZI_STORE_LIFETIME_H
 #define LZI_STORE_LIFETIME_H
@@ -20,8 +20,9 @@ static inline unsigned lzi_dir_mode(unsigned mode)
 
 /* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. */
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened);
-/* Opens an existing pool, its life byte locked shared, or exclusively if *ret_alone; removes it instead if nobody is attached and it is not kept, or
- * it is of another boot. *ret_alone: nobody else was attached. LATZ_NOTFOUND, LATZ_BUSY: being removed, try again. */
+/* Opens an existing pool, its life byte locked shared, or exclusively if *ret_alone; removes it instead if nobody is
+ * attached and it is not kept, or it is of another boot. *ret_alone: nobody else was attached. LATZ_NOTFOUND,
+ * LATZ_BUSY: being removed, try again. */
 int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, int *ret_alone);
 /* All mutexes of the pool as new; nobody holds one. */
 int lzi_control_init_mutexes(const struct lzi_control *control);

@@ -35,7 +35,8 @@ static void look_for_expired(struct lzi_store *store)
 int lzi_maint_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_shared *shared = store->control.shared;
-	int rc = wait ? lzi_mutex_lock_patient(&shared->maint, store->control.timeout_ms, "maintenance", &shared->heartbeat)
+	int rc = wait ? lzi_mutex_lock_patient(&shared->maint, store->control.timeout_ms, "maintenance",
+	                                       &shared->heartbeat)
 	              : lzi_mutex_lock(&shared->maint, 0, "maintenance");
 
 	if (rc == LZI_OWNER_DIED) {
@@ -150,7 +151,8 @@ static int purge_bucket(struct lzi_store *store, struct lzi_bucket *bucket)
 	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
-			const struct lzi_record *record = lzi_slot_unit(word) == 0 ? NULL : lzi_record_at(store, lzi_slot_unit(word));
+			const struct lzi_record *record =
+				lzi_slot_unit(word) == 0 ? NULL : lzi_record_at(store, lzi_slot_unit(word));
 
 			if (record == NULL || lzi_death_kind(lzi_load_relaxed(&record->died)) != LZI_DEATH_DELETED)
 				continue;

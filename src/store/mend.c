@@ -77,7 +77,8 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 		rc = lzi_table_view(&store->table);
 		bucket = lzi_table_bucket(&store->table, (at - 1) / sizeof *bucket);
 		if (rc != LATZ_OK || bucket == NULL)
-			return rc != LATZ_OK ? rc : lzi_error(LATZ_CORRUPT, "a dead thread names a bucket past the table");
+			return rc != LATZ_OK ? rc
+			                     : lzi_error(LATZ_CORRUPT, "a dead thread names a bucket past the table");
 	}
 	if (lzi_load_acquire(&bucket->header) >> LZI_OWNER_SHIFT != index + 1)
 		return LATZ_OK; /* not yet locked, or unlocked already */
@@ -87,17 +88,10 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	if (rc != LATZ_OK)
 		return rc;
 	switch (lzi_load_relaxed(&actor->kind)) {
-	case LZI_INTENT_WRITE:
-		mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED);
-		break;
-	case LZI_INTENT_MOVE:
-		mend_write(store, actor, bucket, LZI_DEATH_MOVED);
-		break;
-	case LZI_INTENT_DELETE:
-		mend_delete(store, actor, bucket);
-		break;
-	default:
-		break;
+	case LZI_INTENT_WRITE: mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED); break;
+	case LZI_INTENT_MOVE: mend_write(store, actor, bucket, LZI_DEATH_MOVED); break;
+	case LZI_INTENT_DELETE: mend_delete(store, actor, bucket); break;
+	default: break;
 	}
 	LZI_POINT("mend.before_unlock");
 	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
@@ -119,7 +113,8 @@ static int mend_extents(struct lzi_store *store, uint32_t index)
 			continue;
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_OPEN)
 			lzi_heap_leave(&store->heap, e);
-		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) /* unpublished */
+		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN &&
+		         lzi_load_acquire(&meta->tail) == 0) /* unpublished */
 			rc = lzi_heap_free(&store->heap, e);
 		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
 			LZI_POINT("mend.disowned");
@@ -175,7 +170,8 @@ static int env_hash_of(void *arg, uint64_t unit, uint64_t *ret_hash)
 	const struct lzi_record *record = lzi_record_at(store, unit);
 
 	if (record == NULL)
-		return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu", (unsigned long long)lzi_unit_offset(unit));
+		return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
+		                 (unsigned long long)lzi_unit_offset(unit));
 	*ret_hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
 	return LATZ_OK;
 }

@@ -11,7 +11,8 @@
 #include "store/store_int.h"
 
 /* Fills the draft with a copy of what `head` says stands at `from`. */
-static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, const struct lzi_record *from, int64_t expiry)
+static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, const struct lzi_record *from,
+                        int64_t expiry)
 {
 	uint64_t old_size = lzi_record_head(head->flags & LZI_RECORD_EXT), new_size = lzi_record_head(draft->ext);
 	struct lzi_record *copy = draft->record;
@@ -61,12 +62,14 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	if (crc != head.crc) {
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 		/* Without `maint` it may have been reused while we copied: then the caller finds the key elsewhere. */
-		return add_ext ? LATZ_NOTFOUND : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
-		                                           (unsigned long long)offset);
+		return add_ext ? LATZ_NOTFOUND
+		               : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
+		                           (unsigned long long)offset);
 	}
 	if (copy->flags != (head.flags & (uint8_t)~LZI_RECORD_INSERT)) /* the EXT flag is in the checksum */
-		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, copy->flags,
-		                                                          lzi_record_key(copy), lzi_record_value(copy));
+		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type,
+		                                                          copy->flags, lzi_record_key(copy),
+		                                                          lzi_record_value(copy));
 	return LATZ_OK;
 }
 
@@ -98,9 +101,11 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 			rc = LATZ_NOTFOUND;
 		if (rc == LATZ_OK) {
 			if (add_ext && record->flags & LZI_RECORD_INSERT)
-				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original; cleaning's has */
-			if (record->flags & LZI_RECORD_EXT) /* a touch since the copy was made */
-				lzi_record_ext(draft.record)->expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original;
+				                                             cleaning's has */
+			if (record->flags & LZI_RECORD_EXT)               /* a touch since the copy was made */
+				lzi_record_ext(draft.record)->expiry =
+					lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 			if (draft.ext)
 				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
 			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)), draft.record, record, 0,

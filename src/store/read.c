@@ -54,9 +54,10 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 		at = lzi_heap_word(&store->heap, extent);
 		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
 		if (at == NULL || record == NULL || extent >= lzi_load_acquire(&store->control.shared->extents))
-			return lzi_load_acquire(slot) != word ? LATZ_BUSY
-			                                      : lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu",
-			                                                  (unsigned long long)offset);
+			return lzi_load_acquire(slot) != word
+			               ? LATZ_BUSY
+			               : lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu",
+			                           (unsigned long long)offset);
 	}
 	/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
 	lzi_prefetch(record);
@@ -193,8 +194,8 @@ static int64_t record_expiry(const struct lzi_record *record)
 	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
 }
 
-/* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it, throws
- * such a copy away. */
+/* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
+ * throws such a copy away. */
 #if defined(__SANITIZE_THREAD__)
 #define OPTIMISTIC __attribute__((no_sanitize("thread"), noinline))
 #else
@@ -225,9 +226,10 @@ static inline int take(const struct lzi_found *found, latz_slice key, latz_value
 	int rc;
 
 	if (lzi_unlikely(lzi_record_head(flags & LZI_RECORD_EXT) + key.size + size > found->room))
-		return lzi_found_valid(found) ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
-		                                          (unsigned long long)lzi_unit_offset(found->unit))
-		                              : LATZ_BUSY;
+		return lzi_found_valid(found)
+		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
+		                           (unsigned long long)lzi_unit_offset(found->unit))
+		               : LATZ_BUSY;
 	rc = lzi_value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_found_valid(found) ? rc : LATZ_BUSY;
@@ -253,9 +255,11 @@ static inline int present(const struct lzi_found *found, int64_t *ret_now, int64
 	*ret_expiry = 0;
 	if (lzi_unlikely(died != 0)) {
 		if (!lzi_death_valid(died))
-			return lzi_found_valid(found) ? lzi_error(LATZ_CORRUPT, "death mark of the record at heap offset %llu is damaged",
-			                                          (unsigned long long)lzi_unit_offset(found->unit))
-			                              : LATZ_BUSY;
+			return lzi_found_valid(found)
+			               ? lzi_error(LATZ_CORRUPT,
+			                           "death mark of the record at heap offset %llu is damaged",
+			                           (unsigned long long)lzi_unit_offset(found->unit))
+			               : LATZ_BUSY;
 		/* Superseded or moved since we read its slot: as of then it was the value. */
 		if (lzi_death_kind(died) == LZI_DEATH_DELETED)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
@@ -369,7 +373,9 @@ static inline void look_at_record(const struct lzi_store *store, struct ahead *a
 		return;
 	ahead->slot = &ahead->bucket->slot[__builtin_ctz(match)];
 	ahead->word = lzi_load_acquire(ahead->slot);
-	record = lzi_slot_unit(ahead->word) == 0 ? NULL : lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(ahead->word)), 192);
+	record = lzi_slot_unit(ahead->word) == 0
+	                 ? NULL
+	                 : lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(ahead->word)), 192);
 	if (record == NULL || (ahead->word ^ ahead->hash) >> LZI_TAG_SHIFT != 0) {
 		ahead->slot = NULL;
 		return;
@@ -379,7 +385,8 @@ static inline void look_at_record(const struct lzi_store *store, struct ahead *a
 	lzi_prefetch(record + 128);
 }
 
-/* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning. */
+/* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning.
+ */
 static inline int get_ahead(struct lzi_store *store, latz_slice key, const struct ahead *ahead, latz_value *value)
 {
 	struct lzi_found found;
@@ -387,7 +394,8 @@ static inline int get_ahead(struct lzi_store *store, latz_slice key, const struc
 	int rc;
 
 	if (ahead->slot == NULL || locate(store, ahead->slot, ahead->word, &found) != LATZ_OK ||
-	    lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) != ahead->number || !key_is(&found, key))
+	    lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) != ahead->number ||
+	    !key_is(&found, key))
 		return LATZ_BUSY;
 	rc = present(&found, &now, &expiry);
 	if (rc == LATZ_OK)

@@ -20,7 +20,8 @@ int lzi_name_valid(const char *name)
 	if (name[0] == '.' || name[0] == '\0')
 		return 0;
 	for (i = 0; name[i] != '\0'; i++) {
-		if (i == 64 || strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", name[i]) == NULL)
+		if (i == 64 ||
+		    strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", name[i]) == NULL)
 			return 0;
 	}
 	return 1;
@@ -45,7 +46,8 @@ static struct lzi_store *find_attached(const char *dir, const char *name)
 	if (lzi_registry_first == NULL || lzi_dir_open(dir, 0, 0, &dirfd) != LATZ_OK)
 		return NULL;
 	for (store = lzi_registry_first; store != NULL; store = store->next) {
-		if (strcmp(store->name, name) == 0 && !lzi_store_dead(store) && lzi_dir_same(dirfd, name, store->poolfd))
+		if (strcmp(store->name, name) == 0 && !lzi_store_dead(store) &&
+		    lzi_dir_same(dirfd, name, store->poolfd))
 			break;
 	}
 	lzi_file_close(dirfd);
@@ -131,8 +133,8 @@ void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_c
 	if (lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_DEAD)
 		lzi_store_release(lzi_control_state(control), (uint32_t)LZI_STATE_DEAD);
 	LZI_POINT("remove.marked");
-	/* One remover at a time: else, between our look at the name and the rename, another could have taken this pool away
-	 * and a third made a new one, which the rename would then hit. */
+	/* One remover at a time: else, between our look at the name and the rename, another could have taken this pool
+	 * away and a third made a new one, which the rename would then hit. */
 	if (lzi_ofd_try(control->fd, LZI_LOCK_REMOVE, 1) != LATZ_OK)
 		return;
 	if (!lzi_dir_same(dirfd, name, poolfd)) {
@@ -157,7 +159,8 @@ int lzi_pool_sweep(int dirfd, const char *name)
 	if (rc == LATZ_OK) {
 		/* Kept, or in use: and if its last user left while we had it open, it is for us to take away. */
 		lzi_ofd_unlock(opened.control.fd, LZI_LOCK_LIFE);
-		if ((opened.control.header->flags & LATZ_KEEP) == 0 && lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
+		if ((opened.control.header->flags & LATZ_KEEP) == 0 &&
+		    lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
 			lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 			rc = LATZ_BUSY;
 		}

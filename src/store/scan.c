@@ -1,7 +1,7 @@
 /*
- * Scans: the pool in key order as of one seq. Opening takes a pin (so the versions needed stay), waits until every write
- * that may be at or below it is published, and brings the index up to date. Then the index gives keys in short steps and
- * the table their versions at the seq; a key the index has in excess has none.
+ * Scans: the pool in key order as of one seq. Opening takes a pin (so the versions needed stay), waits until every
+ * write that may be at or below it is published, and brings the index up to date. Then the index gives keys in short
+ * steps and the table their versions at the seq; a key the index has in excess has none.
  *
  * If the index has no room to be brought up to date, the keys come from a walk over the heap instead.
  */
@@ -15,7 +15,7 @@
 #include "store/keylist.h"
 #include "store/store_int.h"
 
-#define STEP 512u  /* keys a step takes from the index */
+#define STEP 512u /* keys a step takes from the index */
 #define AHEAD_BUCKET 24u
 #define AHEAD_RECORD 12u
 
@@ -25,14 +25,14 @@ struct lzi_scan {
 	uint64_t seq;
 	int64_t now_ms;
 	int reverse, keys_only;
-	uint64_t left;           /* of the limit */
-	uint8_t *low, *high;     /* [low, high); high NULL: no end */
+	uint64_t left;       /* of the limit */
+	uint8_t *low, *high; /* [low, high); high NULL: no end */
 	size_t low_size, high_size;
 	struct lzi_keylist keys; /* the present step's */
 	size_t at;
-	int more;                /* the index has more */
+	int more; /* the index has more */
 	int resumed;
-	struct lzi_entry last;   /* entry where the next step begins, seen already */
+	struct lzi_entry last; /* entry where the next step begins, seen already */
 };
 
 static int bytes_copy(uint8_t **to, size_t *to_size, latz_slice from)
@@ -76,7 +76,8 @@ static int set_bounds(struct lzi_scan *scan, const latz_scan_options *options)
 	if (rc == LATZ_OK && options->prefix.size > 0)
 		rc = prefix_end(options->prefix, &scan->high, &scan->high_size);
 	if (rc == LATZ_OK && options->to.data != NULL &&
-	    (scan->high == NULL || lzi_key_compare(options->to.data, options->to.size, scan->high, scan->high_size) < 0))
+	    (scan->high == NULL ||
+	     lzi_key_compare(options->to.data, options->to.size, scan->high, scan->high_size) < 0))
 		rc = bytes_copy(&scan->high, &scan->high_size, options->to);
 	return rc;
 }
@@ -106,8 +107,8 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 		if (rc < 0)
 			return rc;
 		if (now - since > (uint64_t)call->store->control.timeout_ms * 1000000)
-			return lzi_error(LATZ_TIMEOUT, "waited %u ms for a write by process %u to end", call->store->control.timeout_ms,
-			                 lzi_load_relaxed(&actor->alive.holder_pid));
+			return lzi_error(LATZ_TIMEOUT, "waited %u ms for a write by process %u to end",
+			                 call->store->control.timeout_ms, lzi_load_relaxed(&actor->alive.holder_pid));
 		lzi_sleep_us(50);
 	}
 	return LATZ_OK;
@@ -232,7 +233,8 @@ static int settle(struct lzi_scan *scan)
 	for (i = 0; i < keys->count && rc == LATZ_OK; i++) {
 		if (inside(scan, lzi_keylist_bytes(keys, i), keys->item[i].size)) {
 			keys->item[out] = keys->item[i];
-			keys->item[out].hash = lzi_store_hash(scan->store, lzi_keylist_bytes(keys, i), keys->item[i].size);
+			keys->item[out].hash =
+				lzi_store_hash(scan->store, lzi_keylist_bytes(keys, i), keys->item[i].size);
 			out++;
 		}
 	}
@@ -267,8 +269,8 @@ static int step(struct lzi_scan *scan)
 	rc = lzi_index_lock(index);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_index_step(index, have ? from.bytes : NULL, have ? from.size : 0, scan->reverse, SIZE_MAX, gather_entry, &gather,
-	                    &more);
+	rc = lzi_index_step(index, have ? from.bytes : NULL, have ? from.size : 0, scan->reverse, SIZE_MAX,
+	                    gather_entry, &gather, &more);
 	lzi_index_unlock(index);
 	if (scan->keys.count > 0) { /* where the next step begins: at the entry, not at the key it may stand for */
 		size_t at = scan->keys.count - 1;
@@ -293,9 +295,10 @@ static int gather_record(struct lzi_record *record, uint64_t unit, void *arg)
 	uint64_t died = lzi_load_acquire(&record->died);
 
 	(void)unit;
-	/* A key too many does no harm: its version is looked up. One moved by a touch while we walk may be seen here only, or
-	 * twice. */
-	if (record->seq > scan->seq || (died != 0 && lzi_death_seq(died) <= scan->seq && lzi_death_seq(died) != record->seq) ||
+	/* A key too many does no harm: its version is looked up. One moved by a touch while we walk may be seen here
+	 * only, or twice. */
+	if (record->seq > scan->seq ||
+	    (died != 0 && lzi_death_seq(died) <= scan->seq && lzi_death_seq(died) != record->seq) ||
 	    !inside(scan, lzi_record_key(record), record->key_size))
 		return 0;
 	return lzi_keylist_add(&scan->keys, lzi_record_key(record), record->key_size);
@@ -315,7 +318,8 @@ static int gather_heap(struct lzi_scan *scan)
 	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);
 	lzi_keylist_unique(&scan->keys);
 	for (i = 0; i < scan->keys.count; i++)
-		scan->keys.item[i].hash = lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
+		scan->keys.item[i].hash =
+			lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
 	scan->more = 0;
 	return rc;
 }
@@ -388,8 +392,8 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 			lzi_read_prefetch_record(store, scan->keys.item[scan->at + AHEAD_RECORD].hash);
 		key->data = lzi_keylist_bytes(&scan->keys, scan->at);
 		key->size = scan->keys.item[scan->at].size;
-		rc = lzi_read_at(store, *key, scan->keys.item[scan->at].hash, scan->seq, scan->now_ms, scan->keys_only || value == NULL,
-		                 value == NULL ? &none : value);
+		rc = lzi_read_at(store, *key, scan->keys.item[scan->at].hash, scan->seq, scan->now_ms,
+		                 scan->keys_only || value == NULL, value == NULL ? &none : value);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			break;
 		scan->at++;

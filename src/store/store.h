@@ -19,7 +19,8 @@ struct lzi_call {
 	uint32_t index;
 };
 
-/* ---- Lifetime (attach.c, thread.c, registry.c) ---------------------------------------------------------------------- */
+/* ---- Lifetime (attach.c, thread.c, registry.c) ----------------------------------------------------------------------
+ */
 
 int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store);
 /* One handle less; the last one detaches. */
@@ -32,7 +33,8 @@ int lzi_store_sweep(const char *dir, unsigned *ret_removed);
  * its own. LATZ_DEAD if the pool is gone. */
 int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call);
 
-/* ---- Keys and values (read.c, write.c) ------------------------------------------------------------------------------ */
+/* ---- Keys and values (read.c, write.c) ------------------------------------------------------------------------------
+ */
 
 /* if_changed_from: 0, or the version for which LATZ_MISMATCH is wanted. value may be NULL: only whether it is there. */
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value);
@@ -41,7 +43,13 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view);
 int lzi_view_release(latz_view *view);
 
-enum lzi_write_kind { LZI_WRITE_SET, LZI_WRITE_INCREMENT, LZI_WRITE_DELETE, LZI_WRITE_EXPIRE, LZI_WRITE_TOUCH };
+enum lzi_write_kind {
+	LZI_WRITE_SET,
+	LZI_WRITE_INCREMENT,
+	LZI_WRITE_DELETE,
+	LZI_WRITE_EXPIRE,
+	LZI_WRITE_TOUCH
+};
 
 struct lzi_write {
 	enum lzi_write_kind kind;
@@ -64,14 +72,16 @@ int lzi_store_clear(struct lzi_call *call);
 void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at);
 int lzi_name_valid(const char *name);
 
-/* ---- Scans (scan.c). One thread at a time --------------------------------------------------------------------------- */
+/* ---- Scans (scan.c). One thread at a time ---------------------------------------------------------------------------
+ */
 
 struct lzi_scan;
 int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value);
 void lzi_scan_close(struct lzi_scan *scan);
 
-/* ---- The rest (maintain.c, verify.c, stats.c) ----------------------------------------------------------------------- */
+/* ---- The rest (maintain.c, verify.c, stats.c) -----------------------------------------------------------------------
+ */
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us);
 int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg);

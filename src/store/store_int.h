@@ -18,36 +18,36 @@
 
 /* One attachment of this process to a pool; handles share it. */
 struct lzi_store {
-	uint64_t id;           /* unique in the process: thread-local caches compare it, not the address */
-	unsigned fork_count;   /* of the process when it attached: a forked child attaches anew */
-	unsigned flags;        /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
-	unsigned refs;         /* handles; under the registry's mutex */
-	unsigned threads;      /* thread slots not yet given back; under `mutex` */
-	int open;              /* 0: closed, kept only for threads that still hold slots; under `mutex` */
+	uint64_t id;         /* unique in the process: thread-local caches compare it, not the address */
+	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
+	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
+	unsigned refs;       /* handles; under the registry's mutex */
+	unsigned threads;    /* thread slots not yet given back; under `mutex` */
+	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
 	struct lzi_control control;
 	struct lzi_table table;
 	struct lzi_heap heap;
 	struct lzi_index index;
-	int dirfd;             /* runtime directory */
-	int poolfd;            /* the pool's directory */
+	int dirfd;  /* runtime directory */
+	int poolfd; /* the pool's directory */
 	char name[65];
-	char *dir;             /* path of the runtime directory */
-	pthread_mutex_t mutex; /* of this process: threads, hazards, janitor's flags */
+	char *dir;                       /* path of the runtime directory */
+	pthread_mutex_t mutex;           /* of this process: threads, hazards, janitor's flags */
 	struct lzi_thread *first_thread; /* under `mutex` */
 	struct {
-		uint64_t extent;   /* + 1; 0 free */
+		uint64_t extent; /* + 1; 0 free */
 		unsigned count;
 	} hazard[LZI_HAZARDS];
-	unsigned refills;      /* extents taken by this process; atomic */
-	unsigned copies;       /* views that are copies, for want of a hazard */
+	unsigned refills; /* extents taken by this process; atomic */
+	unsigned copies;  /* views that are copies, for want of a hazard */
 	pthread_t janitor;
 	pthread_cond_t wake;
 	int janitor_runs, janitor_stops;
-	int is_janitor;        /* atomic: this process's thread holds the pool's janitor mutex */
-	int64_t index_due_ms;  /* janitor only */
+	int is_janitor;       /* atomic: this process's thread holds the pool's janitor mutex */
+	int64_t index_due_ms; /* janitor only */
 	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
-	struct lzi_store *next; /* registry */
+	struct lzi_store *next;                          /* registry */
 };
 
 /* A thread's slot in one store. */
@@ -124,7 +124,7 @@ struct lzi_found {
 	const uint64_t *word_at; /* the extent's word */
 	uint64_t word;
 	uint64_t unit;
-	uint64_t room;           /* bytes from the record to its extent's end */
+	uint64_t room; /* bytes from the record to its extent's end */
 };
 
 /* Finds the key's current record, whatever its death mark says; hash is the key's. LATZ_NOTFOUND if no slot has it. */
@@ -156,10 +156,11 @@ static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void 
 /* ---- write.c ---- */
 
 /* Marks a record dead and books it. The bucket's lock is held. */
-void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq, enum lzi_death kind);
+void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq,
+                     enum lzi_death kind);
 /* Slot and record of a key; the bucket's lock is held. LATZ_NOTFOUND, LATZ_CORRUPT. */
-int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash, uint64_t **ret_slot,
-                   struct lzi_record **ret_record);
+int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
+                   uint64_t **ret_slot, struct lzi_record **ret_record);
 /* The record behind a unit, checked against its extent; NULL if it is not one. */
 struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit);
 /* Books a published record into its extent. Idempotent. */
@@ -181,8 +182,8 @@ struct lzi_draft {
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
  * `death`. delta: to the number of keys. */
-void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
-                 int delta, enum lzi_intent_kind kind, enum lzi_death death);
+void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
+                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death);
 
 /* ---- move.c ---- */
 

@@ -1,6 +1,7 @@
 /*
- * Threads and forks: which slot the calling thread has in which store. A thread takes a slot on its first call and gives
- * it back at its exit (or when the store is closed); a forked child shares nothing but the memory and attaches anew.
+ * Threads and forks: which slot the calling thread has in which store. A thread takes a slot on its first call and
+ * gives it back at its exit (or when the store is closed); a forked child shares nothing but the memory and attaches
+ * anew.
  */
 #include "config.h"
 

@@ -1,6 +1,6 @@
 /*
- * Verify: walks everything and compares heap, table, index and counts. Others may go on: what their activity can explain
- * is looked at again before it is reported, and counts are compared only if nobody was active.
+ * Verify: walks everything and compares heap, table, index and counts. Others may go on: what their activity can
+ * explain is looked at again before it is reported, and counts are compared only if nobody was active.
  */
 #include "config.h"
 
@@ -42,7 +42,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	struct lzi_found found;
 	int rc, tries;
 
-	if (lzi_record_validate(record, lzi_heap_room(&store->heap, offset, *lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT))) !=
+	if (lzi_record_validate(record, lzi_heap_room(&store->heap, offset,
+	                                              *lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT))) !=
 	    LATZ_OK) {
 		report(verify, "heap offset %llu: %s", (unsigned long long)offset, latz_error_detail());
 		return 0;
@@ -79,8 +80,10 @@ static void check_heap(struct verify *verify)
 		if (state == LZI_EXTENT_RUN)
 			covered = e + meta->run;
 		if (!lzi_extent_holds(store, e, &tail)) {
-			if (state == LZI_EXTENT_OPEN || state == LZI_EXTENT_CLOSED || state == LZI_EXTENT_ROOM || state == LZI_EXTENT_RUN)
-				report(verify, "extent %llu: %llu bytes of records", (unsigned long long)e, (unsigned long long)tail);
+			if (state == LZI_EXTENT_OPEN || state == LZI_EXTENT_CLOSED || state == LZI_EXTENT_ROOM ||
+			    state == LZI_EXTENT_RUN)
+				report(verify, "extent %llu: %llu bytes of records", (unsigned long long)e,
+				       (unsigned long long)tail);
 			continue;
 		}
 		dead = lzi_load_relaxed(&meta->dead);
@@ -104,7 +107,8 @@ static void check_slot(struct verify *verify, uint64_t number, const uint64_t *s
 		return;
 	}
 	hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
-	if ((hash ^ word) >> LZI_TAG_SHIFT != 0 || lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets)) != number)
+	if ((hash ^ word) >> LZI_TAG_SHIFT != 0 ||
+	    lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets)) != number)
 		report(verify, "bucket %llu: slot of a key that belongs elsewhere", (unsigned long long)number);
 	if (lzi_load_acquire(&record->died) == 0)
 		verify->live_slots++;
@@ -184,11 +188,13 @@ static int check_index(struct verify *verify)
 		rc = lzi_index_lock(&store->index);
 		if (rc != LATZ_OK)
 			break;
-		rc = lzi_index_step(&store->index, last.size == 0 ? NULL : last.bytes, last.size, 0, 1024, copy_entry, &list, &more);
+		rc = lzi_index_step(&store->index, last.size == 0 ? NULL : last.bytes, last.size, 0, 1024, copy_entry,
+		                    &list, &more);
 		lzi_index_unlock(&store->index);
 		if (rc != LATZ_OK || list.count == 0)
 			break;
-		if (last.size > 0 && lzi_key_compare(lzi_keylist_bytes(&list, 0), list.item[0].size, last.bytes, last.size) == 0)
+		if (last.size > 0 &&
+		    lzi_key_compare(lzi_keylist_bytes(&list, 0), list.item[0].size, last.bytes, last.size) == 0)
 			from = 1;
 		count_entries(verify, &list, from);
 		last.size = (uint16_t)list.item[list.count - 1].size;
@@ -226,7 +232,8 @@ static int verify_locked(struct verify *verify)
 	rc = lzi_heap_view(&store->heap);
 	if (rc == LATZ_OK)
 		rc = lzi_recount(verify->call);
-	before = others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
+	before =
+		others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
 	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;
 	if (rc == LATZ_OK) {
 		check_heap(verify);
@@ -240,12 +247,13 @@ static int verify_locked(struct verify *verify)
 		return rc;
 	keys = (uint64_t)lzi_store_keys(store);
 	if (verify->live_slots != verify->live_records)
-		report(verify, "%llu live records, %llu slots that name live records", (unsigned long long)verify->live_records,
-		       (unsigned long long)verify->live_slots);
+		report(verify, "%llu live records, %llu slots that name live records",
+		       (unsigned long long)verify->live_records, (unsigned long long)verify->live_slots);
 	if (verify->miscounted > 0 && !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%llu extents miscount their dead bytes", (unsigned long long)verify->miscounted);
 	if (keys != verify->live_records && !lzi_load_relaxed(&store->control.shared->recount))
-		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys, (unsigned long long)verify->live_records);
+		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys,
+		       (unsigned long long)verify->live_records);
 	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)
 		report(verify, "%llu keys, %llu of them in the index", (unsigned long long)verify->live_records,
 		       (unsigned long long)verify->indexed);

@@ -68,7 +68,8 @@ static int borrow_copy(struct lzi_call *call, latz_slice key, latz_view *view)
 }
 
 /* The found record, announced and still in its slot. LATZ_BUSY: look again. */
-static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const struct lzi_found *found, int at, latz_view *view)
+static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const struct lzi_found *found, int at,
+                latz_view *view)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_found again;

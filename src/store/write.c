@@ -47,8 +47,8 @@ struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
 	return record;
 }
 
-int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash, uint64_t **ret_slot,
-                   struct lzi_record **ret_record)
+int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
+                   uint64_t **ret_slot, struct lzi_record **ret_record)
 {
 	unsigned i, hops;
 
@@ -144,7 +144,8 @@ void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
 		;
 }
 
-void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq, enum lzi_death kind)
+void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq,
+                     enum lzi_death kind)
 {
 	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
 
@@ -162,13 +163,14 @@ int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *re
 {
 	uint64_t pin_max = lzi_load_acquire(&store->control.shared->pin_max);
 
-	return record->seq <= pin_max || (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
+	return record->seq <= pin_max ||
+	       (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
 }
 
 /* Links a new record to the versions before it. An old one that no open scan sees is left out of the chain: so a chain
  * is no longer than there are scans, however often the key is written. Returns how the old one dies. */
-static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
-                                    uint64_t old_unit)
+static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_record *record,
+                                    const struct lzi_record *old, uint64_t old_unit)
 {
 	struct lzi_record_ext *ext = lzi_record_ext(record);
 	int has = old->flags & LZI_RECORD_HAS_PREV;
@@ -202,11 +204,12 @@ static inline uint64_t next_seq(struct lzi_shared *shared, uint64_t last)
 
 static LZI_COLD int seq_damaged(const struct lzi_record *record)
 {
-	return lzi_error(LATZ_CORRUPT, "record of version %llu, which was never given out", (unsigned long long)record->seq);
+	return lzi_error(LATZ_CORRUPT, "record of version %llu, which was never given out",
+	                 (unsigned long long)record->seq);
 }
 
-void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record, struct lzi_record *old,
-                 int delta, enum lzi_intent_kind kind, enum lzi_death death)
+void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
+                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death)
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
@@ -240,13 +243,15 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 	rc = lzi_heap_view(heap);
 	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
 	if (rc == LATZ_OK && draft->record == NULL)
-		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap", (unsigned long long)draft->span);
+		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap",
+		               (unsigned long long)draft->span);
 	if (rc != LATZ_OK)
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 	return rc;
 }
 
-static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const struct lzi_write *write, uint64_t value_size)
+static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const struct lzi_write *write,
+                       uint64_t value_size)
 {
 	struct lzi_record *record;
 	int rc;
@@ -267,9 +272,10 @@ static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const str
 	if (write->kind == LZI_WRITE_INCREMENT)
 		return LATZ_OK; /* the sum is known under the lock */
 	if (write->value.size > 0)
-		memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, write->value.data, write->value.size);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
-	                             lzi_record_value(record));
+		memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, write->value.data,
+		       write->value.size);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
+	                             lzi_record_key(record), lzi_record_value(record));
 	return LATZ_OK;
 }
 
@@ -282,7 +288,8 @@ static int check_conditions(const struct lzi_write *write, const struct lzi_reco
 		return LATZ_NOTFOUND;
 	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
 		return LATZ_MISMATCH;
-	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type && old->value_size == write->value.size &&
+	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
+	    old->value_size == write->value.size &&
 	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
 		return 1;
 	return LATZ_OK;
@@ -300,9 +307,10 @@ static int add_up(struct lzi_write *write, const struct lzi_record *old, int pre
 	}
 	if (__builtin_add_overflow(value, write->by, &value))
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
-	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value, sizeof value);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
-	                             lzi_record_value(record));
+	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value,
+	       sizeof value);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
+	                             lzi_record_key(record), lzi_record_value(record));
 	write->sum = value;
 	return LATZ_OK;
 }
@@ -331,7 +339,8 @@ static uint64_t last_seq(const struct lzi_record *old)
 }
 
 /* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do. */
-static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket, struct lzi_draft *draft)
+static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket,
+                  struct lzi_draft *draft)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *old = NULL, *record = draft->record;
@@ -354,7 +363,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = expiry_of(old);
-	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows it. */
+	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
+	 * it. */
 	seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
 	if (lzi_unlikely(seq == 0))
 		return seq_damaged(old);
@@ -374,11 +384,12 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (draft->ext) {
 		lzi_record_ext(record)->expiry = expiry;
 		if (needed)
-			death = link_versions(store->control.shared, record, old, lzi_slot_unit(lzi_load_relaxed(slot)));
+			death = link_versions(store->control.shared, record, old,
+			                      lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
 	}
-	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted, LZI_INTENT_WRITE,
-	            death);
+	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted,
+	            LZI_INTENT_WRITE, death);
 	write->version = record->seq;
 	call->actor->debt += (uint32_t)inserted;
 	return LATZ_OK;
@@ -442,8 +453,8 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 
 	if (seq == 0)
 		return seq_damaged(record);
-	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock moves
-	 * past us first. */
+	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock
+	 * moves past us first. */
 	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	actor->record_old = unit;
 	actor->record_new = 0;
@@ -518,7 +529,8 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
 		} else if (expiry != 0) {
-			rc = lzi_record_validate(record, lzi_record_span_of(record)); /* or the move would be tried for ever */
+			rc = lzi_record_validate(record,
+			                         lzi_record_span_of(record)); /* or the move would be tried for ever */
 			rc = rc == LATZ_OK ? LATZ_BUSY : rc;
 		}
 	}
@@ -539,7 +551,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		do {
 			rc = touch(call, write, &unit);
 			if (rc == LATZ_BUSY) {
-				rc = lzi_move_record(call, &call->actor->extent, unit, 1, lzi_clock_mono_ms() + write->ttl_ms);
+				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
+				                     lzi_clock_mono_ms() + write->ttl_ms);
 				if (rc == LATZ_NOTFOUND)
 					rc = LATZ_BUSY; /* overwritten or moved meanwhile: look again */
 			}

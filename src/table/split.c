@@ -1,10 +1,10 @@
 /*
  * Growing the table by one bucket, and mending what a death in the middle left.
  *
- * Order of stores, under `split` and the old bucket's lock: (1) copies into the new bucket, which nobody can reach, each
- * followed by a mark in the original's slot; (2) buckets + 1: readers and writers of the moved keys go there from now on;
- * (3) the marked slots are cleared, empty overflow buckets unlinked. Death before (2): the new bucket is emptied, the
- * marks are taken away. After (2): (3) is done over.
+ * Order of stores, under `split` and the old bucket's lock: (1) copies into the new bucket, which nobody can reach,
+ * each followed by a mark in the original's slot; (2) buckets + 1: readers and writers of the moved keys go there from
+ * now on; (3) the marked slots are cleared, empty overflow buckets unlinked. Death before (2): the new bucket is
+ * emptied, the marks are taken away. After (2): (3) is done over.
  */
 #include "config.h"
 
@@ -20,7 +20,8 @@ static int belongs(const struct lzi_table *table, uint64_t slot, uint64_t number
 {
 	uint64_t hash;
 
-	return table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash) == LATZ_OK && lzi_bucket_of(hash, n) == number;
+	return table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash) == LATZ_OK &&
+	       lzi_bucket_of(hash, n) == number;
 }
 
 /* After the split: clears the chain's slots that were copied. They are told by their mark, not by looking at their
@@ -30,7 +31,8 @@ static void sweep(const struct lzi_table *table, struct lzi_bucket *head)
 	struct lzi_bucket *bucket;
 	unsigned i, hops;
 
-	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(table, bucket), hops++) {
+	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
+	     bucket = lzi_table_next(table, bucket), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			if (lzi_load_relaxed(&bucket->slot[i]) & LZI_SLOT_MOVING) {
 				lzi_store_release(&bucket->slot[i], 0ull); /* T.2: after the store of `buckets` */
@@ -46,7 +48,8 @@ static void unmark(const struct lzi_table *table, struct lzi_bucket *head)
 	struct lzi_bucket *bucket;
 	unsigned i, hops;
 
-	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(table, bucket), hops++) {
+	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
+	     bucket = lzi_table_next(table, bucket), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t slot = lzi_load_relaxed(&bucket->slot[i]);
 
@@ -83,12 +86,14 @@ static int shorten(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 		}
 		/* T.2: the version first. */
 		first = lzi_load_relaxed(&head->header);
-		lzi_store_release(&head->header, (first & ~LZI_VERSION_MASK) | ((first + LZI_VERSION_ONE) & LZI_VERSION_MASK));
+		lzi_store_release(&head->header,
+		                  (first & ~LZI_VERSION_MASK) | ((first + LZI_VERSION_ONE) & LZI_VERSION_MASK));
 		header = lzi_load_relaxed(&bucket->header);
 		lzi_store_release(&actor->overflow, link);
 		lzi_store_release(&next->header, lzi_load_relaxed(&next->header) | (index + 1) * LZI_VERSION_ONE);
 		LZI_POINT("split.unlink");
-		lzi_store_release(&bucket->header, (header & ~LZI_LINK_MASK) | (lzi_load_relaxed(&next->header) & LZI_LINK_MASK));
+		lzi_store_release(&bucket->header,
+		                  (header & ~LZI_LINK_MASK) | (lzi_load_relaxed(&next->header) & LZI_LINK_MASK));
 		LZI_POINT("split.unlinked");
 		rc = table->env.overflow_free(table->env.arg, link, 0);
 		lzi_store_release(&actor->overflow, 0ull);
@@ -120,7 +125,8 @@ static int discard(struct lzi_table *table, struct lzi_bucket *bucket)
 	return LATZ_OK;
 }
 
-/* Copies, and marks, what belongs to bucket `number` among number + 1 from the chain at `from` to the bucket at `to`. */
+/* Copies, and marks, what belongs to bucket `number` among number + 1 from the chain at `from` to the bucket at `to`.
+ */
 static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *from,
                 struct lzi_bucket *to, uint64_t number)
 {
@@ -240,7 +246,8 @@ int lzi_table_mend(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 		if (to == NULL && extend(table, number) == LATZ_OK)
 			to = lzi_table_bucket(table, number);
 		if (to == NULL)
-			return lzi_error(LATZ_CORRUPT, "a split left bucket %llu past the table", (unsigned long long)number);
+			return lzi_error(LATZ_CORRUPT, "a split left bucket %llu past the table",
+			                 (unsigned long long)number);
 		if (link != 0 && (in_chain(table, bucket, link) || (n <= number && in_chain(table, to, link))))
 			link = 0;
 		if (n <= number) {

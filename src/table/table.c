@@ -53,8 +53,8 @@ int lzi_table_view(struct lzi_table *table)
 	if (rc != LATZ_OK)
 		return rc;
 	if (n < 1 || n > size / sizeof(struct lzi_bucket))
-		return lzi_error(LATZ_CORRUPT, "table file of %llu bytes cannot hold %llu buckets", (unsigned long long)size,
-		                 (unsigned long long)n);
+		return lzi_error(LATZ_CORRUPT, "table file of %llu bytes cannot hold %llu buckets",
+		                 (unsigned long long)size, (unsigned long long)n);
 	pthread_mutex_lock(&table->widen);
 	rc = lzi_map_grow(&table->map, n * sizeof(struct lzi_bucket));
 	pthread_mutex_unlock(&table->widen);
@@ -62,7 +62,8 @@ int lzi_table_view(struct lzi_table *table)
 }
 
 /* Waits for a bucket to be unlocked by `owner`. LATZ_OK: look again. */
-static LZI_NOINLINE int wait_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header, uint64_t *since_ns)
+static LZI_NOINLINE int wait_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header,
+                                   uint64_t *since_ns)
 {
 	uint32_t owner = (uint32_t)(header >> LZI_OWNER_SHIFT) - 1;
 	uint64_t now;
@@ -103,8 +104,8 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 		if (bucket == NULL)
 			return lzi_error(LATZ_CORRUPT, "bucket %llu is past the table", (unsigned long long)number);
 	}
-	/* Said before the lock is taken: a reaper finds every lock from here. The cas below and its fence are a full barrier, which pairs
-	 * with lzi_fetch_add(clock) of a scan, which then looks who is writing. */
+	/* Said before the lock is taken: a reaper finds every lock from here. The cas below and its fence are a full
+	 * barrier, which pairs with lzi_fetch_add(clock) of a scan, which then looks who is writing. */
 	lzi_store_relaxed(&actor->bucket, number * sizeof *bucket + 1);
 	for (;;) {
 		header = lzi_load_relaxed(&bucket->header);
@@ -126,7 +127,8 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 	return LATZ_OK;
 }
 
-int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t hash, struct lzi_bucket **ret_bucket)
+int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t hash,
+                   struct lzi_bucket **ret_bucket)
 {
 	uint64_t since_ns = 0;
 	int rc;
@@ -150,7 +152,8 @@ void lzi_table_unlock(struct lzi_actor *actor, struct lzi_bucket *bucket)
 {
 	uint64_t header = lzi_load_relaxed(&bucket->header);
 
-	lzi_store_release(&bucket->header, header & ~(0xffffull << LZI_OWNER_SHIFT)); /* pairs with the cas in lock_bucket() */
+	lzi_store_release(&bucket->header,
+	                  header & ~(0xffffull << LZI_OWNER_SHIFT)); /* pairs with the cas in lock_bucket() */
 	LZI_POINT("bucket.unlocked");
 	lzi_store_release(&actor->bucket, 0ull);
 }

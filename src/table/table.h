@@ -19,7 +19,8 @@
 #include "os/os.h"
 
 struct lzi_table_env {
-	struct lzi_bucket *(*overflow)(void *arg, uint64_t link); /* address of an overflow bucket, NULL if there is none */
+	struct lzi_bucket *(*overflow)(void *arg,
+	                               uint64_t link); /* address of an overflow bucket, NULL if there is none */
 	/* As lzi_heap_overflow_take() and lzi_heap_overflow_free(). */
 	int (*overflow_take)(void *arg, uint32_t actor, uint64_t *note, uint64_t *ret_link);
 	int (*overflow_free)(void *arg, uint64_t link, uint32_t loose_of);
@@ -62,7 +63,8 @@ static inline struct lzi_bucket *lzi_table_next(const struct lzi_table *table, c
 }
 
 /* Locks the bucket of a hash for the actor. LATZ_TIMEOUT names the holder. */
-int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t hash, struct lzi_bucket **ret_bucket);
+int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t hash,
+                   struct lzi_bucket **ret_bucket);
 void lzi_table_unlock(struct lzi_actor *actor, struct lzi_bucket *bucket);
 /* The lock is held: an empty slot of the chain, which is lengthened if need be. LATZ_NOSPC. */
 int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
@@ -72,7 +74,8 @@ int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
  * no space. */
 int lzi_table_split(struct lzi_table *table, struct lzi_actor *actor, uint32_t index);
 
-/* For a reaper, with the dead actor's bucket still locked in its name: ends its split, frees its loose overflow bucket. */
+/* For a reaper, with the dead actor's bucket still locked in its name: ends its split, frees its loose overflow bucket.
+ */
 int lzi_table_mend(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket);
 
 #endif

@@ -219,8 +219,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(borrow_reads),           POOL_TEST(borrow_outlives), DIR_TEST(borrow_outlives_handle),
-		POOL_TEST(borrow_outlives_growth), POOL_TEST(borrow_many),
-		POOL_TEST(borrow_many_extents),
+		POOL_TEST(borrow_outlives_growth), POOL_TEST(borrow_many),     POOL_TEST(borrow_many_extents),
 	};
 
 	return suite_run(tests);

@@ -18,24 +18,24 @@ enum {
 	ROUNDS = 20000
 };
 
-#define EXERCISE(type)                                                        \
-	do {                                                                  \
-		type word = 1, expected = 2;                                  \
-		lzi_store_relaxed(&word, (type)5);                            \
-		assert_int_equal(lzi_load_relaxed(&word), 5);                 \
-		lzi_store_release(&word, (type)6);                            \
-		assert_int_equal(lzi_load_acquire(&word), 6);                 \
-		assert_false(lzi_cas_acquire(&word, &expected, (type)9));     \
-		assert_int_equal(expected, 6);                                \
-		assert_int_equal(word, 6);                                    \
-		assert_true(lzi_cas_acquire(&word, &expected, (type)9));      \
-		assert_int_equal(lzi_fetch_add(&word, (type)3), 9);           \
-		assert_int_equal(lzi_fetch_sub(&word, (type)2), 12);          \
-		assert_int_equal(lzi_exchange(&word, (type)96), 10);          \
-		assert_int_equal(lzi_fetch_or(&word, (type)3), 96);           \
-		assert_int_equal(lzi_fetch_and(&word, (type)66), 99);         \
-		lzi_bump_relaxed(&word, (type)1);                             \
-		assert_int_equal(word, 67);                                   \
+#define EXERCISE(type) \
+	do { \
+		type word = 1, expected = 2; \
+		lzi_store_relaxed(&word, (type)5); \
+		assert_int_equal(lzi_load_relaxed(&word), 5); \
+		lzi_store_release(&word, (type)6); \
+		assert_int_equal(lzi_load_acquire(&word), 6); \
+		assert_false(lzi_cas_acquire(&word, &expected, (type)9)); \
+		assert_int_equal(expected, 6); \
+		assert_int_equal(word, 6); \
+		assert_true(lzi_cas_acquire(&word, &expected, (type)9)); \
+		assert_int_equal(lzi_fetch_add(&word, (type)3), 9); \
+		assert_int_equal(lzi_fetch_sub(&word, (type)2), 12); \
+		assert_int_equal(lzi_exchange(&word, (type)96), 10); \
+		assert_int_equal(lzi_fetch_or(&word, (type)3), 96); \
+		assert_int_equal(lzi_fetch_and(&word, (type)66), 99); \
+		lzi_bump_relaxed(&word, (type)1); \
+		assert_int_equal(word, 67); \
 	} while (0)
 
 static void every_size(void **state)

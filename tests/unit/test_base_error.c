@@ -96,9 +96,9 @@ static void errno_is_translated(void **state)
 	static const struct {
 		int err, rc;
 	} cases[] = {
-		{ ENOSPC, LATZ_NOSPC },  { EDQUOT, LATZ_NOSPC },  { EACCES, LATZ_ACCESS }, { EPERM, LATZ_ACCESS },
-		{ EROFS, LATZ_ACCESS },  { ELOOP, LATZ_ACCESS },  { ENOMEM, LATZ_NOMEM },  { EMFILE, LATZ_IO },
-		{ ENFILE, LATZ_IO },     { EIO, LATZ_IO },        { EINVAL, LATZ_IO },
+		{ ENOSPC, LATZ_NOSPC }, { EDQUOT, LATZ_NOSPC }, { EACCES, LATZ_ACCESS }, { EPERM, LATZ_ACCESS },
+		{ EROFS, LATZ_ACCESS }, { ELOOP, LATZ_ACCESS }, { ENOMEM, LATZ_NOMEM },  { EMFILE, LATZ_IO },
+		{ ENFILE, LATZ_IO },    { EIO, LATZ_IO },       { EINVAL, LATZ_IO },
 	};
 
 	(void)state;
@@ -137,9 +137,9 @@ static void detail_is_of_the_thread(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(codes_have_names),    cmocka_unit_test(codes_have_no_gap),
-		cmocka_unit_test(detail_is_set),       cmocka_unit_test(detail_takes_prefixes),
-		cmocka_unit_test(detail_is_bounded),   cmocka_unit_test(errno_is_translated),
+		cmocka_unit_test(codes_have_names),        cmocka_unit_test(codes_have_no_gap),
+		cmocka_unit_test(detail_is_set),           cmocka_unit_test(detail_takes_prefixes),
+		cmocka_unit_test(detail_is_bounded),       cmocka_unit_test(errno_is_translated),
 		cmocka_unit_test(detail_is_of_the_thread),
 	};
 

@@ -121,8 +121,8 @@ static void trace_lists_each_once(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(macro_is_nothing), cmocka_unit_test(environment_kills),
-		cmocka_unit_test(environment_stops), cmocka_unit_test(arm_by_call),
+		cmocka_unit_test(macro_is_nothing),      cmocka_unit_test(environment_kills),
+		cmocka_unit_test(environment_stops),     cmocka_unit_test(arm_by_call),
 		cmocka_unit_test(trace_lists_each_once),
 	};
 
