@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -92,6 +93,18 @@ int lzi_mutex_init(struct lzi_mutex *mutex)
 	return err == 0 ? LATZ_OK : lzi_error_sys(err, "make a robust mutex");
 }
 
+/* For error texts. A holder stopped before it could say who it is has its thread id in the mutex's first word, as the
+ * kernel wants it of a robust futex; of a process's only thread that is the process id. */
+static uint32_t holder(const struct lzi_mutex *mutex)
+{
+	uint32_t pid = lzi_load_relaxed(&mutex->holder_pid), word;
+
+	if (pid != 0)
+		return pid;
+	memcpy(&word, &mutex->mutex, sizeof word);
+	return word & FUTEX_TID_MASK;
+}
+
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what)
 {
 	int err = pthread_mutex_trylock(&mutex->mutex);
@@ -112,7 +125,7 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 		return LATZ_BUSY;
 	if (err == ETIMEDOUT)
 		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", timeout_ms, what,
-		                 lzi_load_relaxed(&mutex->holder_pid));
+		                 holder(mutex));
 	if (err != 0 && err != EOWNERDEAD)
 		return lzi_error(LATZ_CORRUPT, "the %s lock is damaged: %s", what, strerror(err));
 	lzi_store_relaxed(&mutex->holder_pid, lzi_process_id());

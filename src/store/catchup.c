@@ -95,7 +95,7 @@ int lzi_changes_add(struct lzi_changes *changes, uint64_t seed, const void *key,
 			return lzi_error(LATZ_NOMEM, "an index entry");
 		lzi_entry_make(entry, seed, key, size);
 		/* Chained through what follows it. */
-		memcpy(entry + 1, &changes->entries, sizeof changes->entries);
+		memcpy((uint8_t *)(entry + 1), &changes->entries, sizeof(void *));
 		changes->entries = entry;
 		key = entry->bytes;
 		size = entry->size;
@@ -193,7 +193,7 @@ void lzi_changes_fini(struct lzi_changes *changes)
 	struct lzi_entry *entry = changes->entries, *next;
 
 	for (; entry != NULL; entry = next) {
-		memcpy(&next, entry + 1, sizeof next);
+		memcpy(&next, (const uint8_t *)(entry + 1), sizeof(void *));
 		free(entry);
 	}
 	free(changes->change);
