@@ -86,17 +86,6 @@ static inline int key_is(const struct lzi_found *found, latz_slice key)
 	       memcmp((const uint8_t *)record + head, key.data, key.size) == 0;
 }
 
-/* Which slots have the hash's tag, as bits. All seven are looked at: which of them it is can't be predicted, so a loop
- * that stops there costs a misprediction, just when the record's line should be asked for. */
-static inline unsigned matching(const struct lzi_bucket *bucket, uint64_t hash)
-{
-	unsigned i, match = 0;
-
-	for (i = 0; i < LZI_SLOTS; i++)
-		match |= (unsigned)((lzi_load_relaxed(&bucket->slot[i]) ^ hash) >> LZI_TAG_SHIFT == 0) << i;
-	return match;
-}
-
 /* One pass. LATZ_BUSY: something moved, look again. */
 static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *found)
 {
@@ -112,7 +101,7 @@ static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t ha
 	}
 	header = lzi_load_acquire(&head->header);
 	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
-		for (match = matching(bucket, hash); match != 0; match &= match - 1) {
+		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
 			const uint64_t *slot = &bucket->slot[__builtin_ctz(match)];
 			uint64_t word = lzi_load_acquire(slot);
 
@@ -150,13 +139,11 @@ int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct
 	return rc;
 }
 
-int lzi_value_reserve(latz_value *value, size_t size)
+LZI_NOINLINE static int value_widen(latz_value *value, size_t size)
 {
 	size_t capacity = size + 1;
 	void *data;
 
-	if (lzi_likely(value->capacity > size && value->data != NULL))
-		return LATZ_OK;
 	if (capacity < 64)
 		capacity = 64;
 	else if (capacity < 1u << 20)
@@ -169,6 +156,16 @@ int lzi_value_reserve(latz_value *value, size_t size)
 	value->data = data;
 	value->capacity = capacity;
 	return LATZ_OK;
+}
+
+static inline int value_reserve(latz_value *value, size_t size)
+{
+	return lzi_likely(value->capacity > size && value->data != NULL) ? LATZ_OK : value_widen(value, size);
+}
+
+int lzi_value_reserve(latz_value *value, size_t size)
+{
+	return value_reserve(value, size);
 }
 
 int lzi_value_grow(latz_value *value, size_t keep, size_t size)
@@ -230,7 +227,7 @@ static inline int take(const struct lzi_found *found, latz_slice key, latz_value
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
-	rc = lzi_value_reserve(value, size);
+	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_found_valid(found) ? rc : LATZ_BUSY;
 	copy_bytes(value->data, (const uint8_t *)record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size, size);
@@ -332,7 +329,7 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 
 	if (bucket == NULL)
 		return;
-	match = matching(bucket, hash);
+	match = lzi_slots_matching(bucket, hash);
 	if (match != 0) {
 		uint64_t word = lzi_load_relaxed(&bucket->slot[__builtin_ctz(match)]);
 		const uint8_t *record;
@@ -365,7 +362,7 @@ static inline void look_at_bucket(const struct lzi_store *store, struct ahead *a
 
 static inline void look_at_record(const struct lzi_store *store, struct ahead *ahead)
 {
-	unsigned match = ahead->bucket == NULL ? 0 : matching(ahead->bucket, ahead->hash);
+	unsigned match = ahead->bucket == NULL ? 0 : lzi_slots_matching(ahead->bucket, ahead->hash);
 	const uint8_t *record;
 
 	ahead->slot = NULL;

@@ -118,6 +118,20 @@ void lzi_guard_ensure(int dirfd, const char *dir);
 
 /* ---- read.c ---- */
 
+/* Which slots have the hash's tag, as bits. All seven are looked at: which of them it is can't be predicted, so a loop
+ * that stops there costs a misprediction, just when the record's line should be asked for. Two instructions a slot: a
+ * comparison, and an addition with carry. */
+static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint64_t hash)
+{
+	unsigned match = 0;
+	int i;
+
+#pragma GCC unroll 7
+	for (i = LZI_SLOTS - 1; i >= 0; i--)
+		match = match + match + ((lzi_load_relaxed(&bucket->slot[i]) ^ hash) < 1ull << LZI_TAG_SHIFT);
+	return match;
+}
+
 /* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
 struct lzi_found {
 	const struct lzi_record *record;

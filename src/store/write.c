@@ -50,14 +50,15 @@ struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
 int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
                    uint64_t **ret_slot, struct lzi_record **ret_record)
 {
-	unsigned i, hops;
+	unsigned match, hops;
 
 	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
-		for (i = 0; i < LZI_SLOTS; i++) {
+		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
+			unsigned i = (unsigned)__builtin_ctz(match);
 			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
 			struct lzi_record *record;
 
-			if (lzi_likely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
+			if (lzi_unlikely(lzi_slot_unit(word) == 0))
 				continue;
 			record = lzi_record_at(store, lzi_slot_unit(word));
 			if (lzi_unlikely(record == NULL))
