@@ -60,9 +60,9 @@ void lzi_heap_repair(struct lzi_heap *heap)
 		default: break;
 		}
 	}
-	shared->extents_free = free;
-	shared->extents_hole = hole;
-	shared->extents_room = room;
+	lzi_store_relaxed(&shared->extents_free, free);
+	lzi_store_relaxed(&shared->extents_hole, hole);
+	lzi_store_relaxed(&shared->extents_room, room);
 }
 
 /* An overflow extent with a free bucket, made if there is none. */
@@ -165,9 +165,9 @@ int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t m
 		enum lzi_extent_state state = lzi_heap_state(heap, e);
 
 		if (state == LZI_EXTENT_FREE && shared->extents_free > keep)
-			shared->extents_free--;
+			lzi_bump_relaxed(&shared->extents_free, -1ull);
 		else if (state == LZI_EXTENT_PART)
-			shared->extents_hole--;
+			lzi_bump_relaxed(&shared->extents_hole, -1ull);
 		else
 			continue;
 		lzi_heap_set_state(heap, e, LZI_EXTENT_PARKED, 1);
@@ -188,7 +188,7 @@ static int unpark(struct lzi_heap *heap, const uint64_t *list, size_t count, enu
 		return rc;
 	for (i = 0; i < count; i++) {
 		lzi_heap_set_state(heap, list[i], state, 0);
-		heap->shared->extents_hole++;
+		lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);
 	}
 	lzi_heap_unlock(heap);
 	return LATZ_OK;
@@ -230,7 +230,7 @@ int lzi_heap_unpark_all(struct lzi_heap *heap)
 	for (e = 0; e < heap->shared->extents; e++) {
 		if (lzi_heap_state(heap, e) == LZI_EXTENT_PARKED) {
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);
-			heap->shared->extents_hole++;
+			lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);
 		}
 	}
 	lzi_heap_unlock(heap);

@@ -166,9 +166,9 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 		                                                                                   : LZI_EXTENT_FREE,
 		                   0);
 		if (lzi_heap_state(heap, i) == LZI_EXTENT_PART)
-			shared->extents_hole++;
+			lzi_bump_relaxed(&shared->extents_hole, 1ull);
 		else
-			shared->extents_free++;
+			lzi_bump_relaxed(&shared->extents_free, 1ull);
 	}
 	lzi_store_relaxed(&shared->heap_bytes, old * LZI_EXTENT + (count == more ? bytes : more * LZI_EXTENT));
 	LZI_POINT("grow.mapped");
@@ -213,7 +213,7 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 	int rc;
 
 	if (shared->extents_free > (spare ? 0u : 1u) && (e = find(heap, LZI_EXTENT_FREE, 0)) < n) {
-		shared->extents_free--;
+		lzi_bump_relaxed(&shared->extents_free, -1ull);
 	} else {
 		e = n;
 		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0)) >= n)
@@ -222,13 +222,13 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 			rc = allocate(heap, e, LZI_EXTENT);
 			if (rc != LATZ_OK)
 				return rc;
-			shared->extents_hole--;
+			lzi_bump_relaxed(&shared->extents_hole, -1ull);
 		} else {
 			rc = grow(heap, 1, LZI_EXTENT);
 			if (rc != LATZ_OK)
 				return rc;
 			e = n;
-			shared->extents_free--;
+			lzi_bump_relaxed(&shared->extents_free, -1ull);
 		}
 	}
 	*ret_extent = e;
@@ -241,7 +241,7 @@ static int take_any(struct lzi_heap *heap, uint64_t room, int spare, uint64_t *r
 	uint64_t e;
 
 	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room)) < shared->extents) {
-		shared->extents_room--;
+		lzi_bump_relaxed(&shared->extents_room, -1ull);
 		*ret_extent = e;
 		return LATZ_OK;
 	}
@@ -263,7 +263,7 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 		LZI_POINT("extent.owned");
 		lzi_heap_set_state(heap, e, LZI_EXTENT_OPEN, 0);
 		LZI_POINT("extent.open");
-		heap->shared->extent_hint = e + 1;
+		lzi_store_relaxed(&heap->shared->extent_hint, e + 1);
 	}
 	lzi_heap_unlock(heap);
 	if (rc != LATZ_OK)
@@ -327,9 +327,9 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	LZI_POINT("run.allocated");
 	for (i = count; i-- > 0;) {
 		if (lzi_heap_state(heap, e + i) == LZI_EXTENT_FREE)
-			heap->shared->extents_free--;
+			lzi_bump_relaxed(&heap->shared->extents_free, -1ull);
 		else
-			heap->shared->extents_hole--;
+			lzi_bump_relaxed(&heap->shared->extents_hole, -1ull);
 		meta = lzi_heap_meta(heap, e + i);
 		clear_account(meta);
 		if (i == 0) {
@@ -360,7 +360,7 @@ int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent)
 		return rc;
 	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM) {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_CLOSED, 0);
-		heap->shared->extents_room--;
+		lzi_bump_relaxed(&heap->shared->extents_room, -1ull);
 	} else if (lzi_heap_state(heap, extent) != LZI_EXTENT_CLOSED) {
 		rc = LATZ_BUSY;
 	}
@@ -384,10 +384,10 @@ void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent)
 		return; /* it stays ours, and is found when we die */
 	if (meta->tail == 0) {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_FREE, 1);
-		heap->shared->extents_free++;
+		lzi_bump_relaxed(&heap->shared->extents_free, 1ull);
 	} else {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_ROOM, 0);
-		heap->shared->extents_room++;
+		lzi_bump_relaxed(&heap->shared->extents_room, 1ull);
 	}
 	LZI_POINT("extent.given_up");
 	lzi_store_relaxed(&meta->owner, 0u);
@@ -406,7 +406,7 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 	count = meta->run > 0 && meta->run <= heap->shared->extents - extent ? meta->run : 1;
 	tail = meta->run > 0 ? meta->tail : LZI_EXTENT;
 	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM)
-		heap->shared->extents_room--;
+		lzi_bump_relaxed(&heap->shared->extents_room, -1ull);
 	/* The head first: a freer that dies in between leaves bodies without a head to lzi_heap_repair(). */
 	for (i = 0; i < count; i++) {
 		uint64_t e = extent + i;
@@ -417,9 +417,9 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 		LZI_POINT("free.cleared");
 		lzi_heap_set_state(heap, e, part ? LZI_EXTENT_PART : LZI_EXTENT_FREE, 1);
 		if (part)
-			heap->shared->extents_hole++;
+			lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);
 		else
-			heap->shared->extents_free++;
+			lzi_bump_relaxed(&heap->shared->extents_free, 1ull);
 	}
 	LZI_POINT("free.done");
 	lzi_heap_unlock(heap);

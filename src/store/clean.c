@@ -72,7 +72,7 @@ static void prefetch_next(const struct cleaning *cleaning, const struct lzi_reco
 	const uint8_t *end = (const uint8_t *)record + lzi_record_span_of(record);
 	const struct lzi_record *next = (const struct lzi_record *)(const void *)end;
 
-	if (end + sizeof *next > cleaning->end || next->died != 0 || next->key_size > LZI_KEY_MAX ||
+	if (end + sizeof *next > cleaning->end || lzi_load_relaxed(&next->died) != 0 || next->key_size > LZI_KEY_MAX ||
 	    lzi_record_key(next) + next->key_size > cleaning->end)
 		return;
 	lzi_read_prefetch_bucket(cleaning->call->store,

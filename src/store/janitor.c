@@ -52,6 +52,7 @@ struct memory {
 /* One round of work. How long to sleep after it. */
 static int work(struct lzi_store *store, struct memory *memory, int tick)
 {
+	const struct lzi_shared *shared = store->control.shared;
 	struct lzi_call call;
 	uint64_t taken, lag = 0;
 	int idle, index_too, rc = lzi_thread_find(store, &call);
@@ -59,12 +60,12 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 
 	if (rc != LATZ_OK)
 		return TICK_IDLE_MAX_MS;
-	taken = store->control.shared->extents - store->control.shared->extents_free +
-	        store->control.shared->extent_hint;
+	taken = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) +
+	        lzi_load_relaxed(&shared->extent_hint);
 	idle = taken == memory->taken;
 	memory->taken = taken;
 	(void)!lzi_catchup_lag(store, &lag);
-	index_too = (lag > 0 || lzi_load_relaxed(&store->control.shared->index_rebuild)) &&
+	index_too = (lag > 0 || lzi_load_relaxed(&shared->index_rebuild)) &&
 	            (lag == memory->lag || now >= memory->index_due_ms);
 	memory->lag = lag;
 	if (index_too || lag == 0)
