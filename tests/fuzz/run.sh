@@ -67,7 +67,11 @@ for part in $parts; do
 		! stale flip || ${clang:-gcc} $flags $includes -fsanitize=address "$top/tests/fuzz/flip.c" \
 			"$top/tests/bad/damage.c" "$top/tests/crash/harness.c" "$top/tests/crash/tree.c" "$top/tests/crash/ledger.c" "$@" \
 			-o "$work/flip" -llmdb -lpthread
-		ASAN_OPTIONS=exitcode=86:detect_leaks=0 "$work/flip" $short --seconds "$seconds" || status=1
+		# The short form's seed is the commit's, so that it can be repeated.
+		seed=
+		[ -z "$short" ] || seed="--seed $(printf '%d' "0x$(git -C "$top" rev-parse --short=7 HEAD 2>/dev/null || echo 1)")"
+		# shellcheck disable=SC2086
+		ASAN_OPTIONS=exitcode=86:detect_leaks=0 "$work/flip" $short $seed --seconds "$seconds" || status=1
 		;;
 	esac
 done
