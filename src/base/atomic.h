@@ -73,6 +73,7 @@ static inline void lzi_pause(void)
 #define lzi_prefetch(p) __builtin_prefetch((p), 0, 3)
 
 #define LZI_NOINLINE __attribute__((noinline))
+#define LZI_INLINE __attribute__((always_inline)) static inline
 #define LZI_COLD __attribute__((cold, noinline))
 
 #endif

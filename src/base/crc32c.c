@@ -109,18 +109,9 @@ __attribute__((target("sse4.2,pclmul"))) static inline uint64_t three_streams(ui
 	       _mm_crc32_u64(0, multiply((uint32_t)crc, shifts[2 * words]) ^ multiply((uint32_t)second, shifts[words]));
 }
 
-/* The raw register after `size` more bytes. */
-__attribute__((target("sse4.2,pclmul"))) static inline uint64_t run_sse(uint64_t crc, const void *data, size_t size)
+/* The raw register after `size` more bytes, fewer than INTERLEAVE_MIN. */
+__attribute__((target("sse4.2"))) static inline uint64_t run_short(uint64_t crc, const unsigned char *p, size_t size)
 {
-	const unsigned char *p = data;
-
-	while (size >= INTERLEAVE_MIN) {
-		size_t words = size / 24 < WORDS_MAX ? size / 24 : WORDS_MAX;
-
-		crc = three_streams(crc, p, words);
-		p += 24 * words;
-		size -= 24 * words;
-	}
 	for (; size >= 8; size -= 8, p += 8)
 		crc = _mm_crc32_u64(crc, word_at(p));
 	if (size & 4) {
@@ -142,6 +133,25 @@ __attribute__((target("sse4.2,pclmul"))) static inline uint64_t run_sse(uint64_t
 	return crc;
 }
 
+__attribute__((target("sse4.2,pclmul"), noinline)) static uint64_t run_long(uint64_t crc, const unsigned char *p,
+                                                                            size_t size)
+{
+	while (size >= INTERLEAVE_MIN) {
+		size_t words = size / 24 < WORDS_MAX ? size / 24 : WORDS_MAX;
+
+		crc = three_streams(crc, p, words);
+		p += 24 * words;
+		size -= 24 * words;
+	}
+	return run_short(crc, p, size);
+}
+
+/* The raw register after `size` more bytes. */
+__attribute__((target("sse4.2,pclmul"))) static inline uint64_t run_sse(uint64_t crc, const void *data, size_t size)
+{
+	return __builtin_expect(size >= INTERLEAVE_MIN, 0) ? run_long(crc, data, size) : run_short(crc, data, size);
+}
+
 __attribute__((target("sse4.2,pclmul"))) static uint32_t crc32c_sse(uint32_t start, const void *data, size_t size)
 {
 	return ~(uint32_t)run_sse((uint32_t)~start, data, size);
@@ -155,18 +165,74 @@ __attribute__((target("sse4.2,pclmul"))) static uint32_t parts_sse(uint64_t word
 	return ~(uint32_t)run_sse(run_sse(crc, a, a_size), b, b_size);
 }
 
+__attribute__((target("sse4.2"), always_inline, no_sanitize("thread"))) static inline uint64_t
+copy_8(uint64_t crc, unsigned char *to, const unsigned char *from)
+{
+	uint64_t word;
+
+	__builtin_memcpy(&word, from, 8);
+	__builtin_memcpy(to, &word, 8);
+	return _mm_crc32_u64(crc, word);
+}
+
+/* The raw register after `size` bytes, copied on the way. What is read may be changing meanwhile (store/read.c): the
+ * sanitizer for threads is told to look away. */
+__attribute__((target("sse4.2"), no_sanitize("thread"))) static inline uint64_t copy_run(uint64_t crc, unsigned char *to,
+                                                                                         const unsigned char *from,
+                                                                                         size_t size)
+{
+	size_t i = 0;
+
+	for (; i + 32 <= size; i += 32)
+		crc = copy_8(copy_8(copy_8(copy_8(crc, to + i, from + i), to + i + 8, from + i + 8), to + i + 16,
+		                    from + i + 16),
+		             to + i + 24, from + i + 24);
+	for (; i + 8 <= size; i += 8)
+		crc = copy_8(crc, to + i, from + i);
+	if (size & 4) {
+		uint32_t half;
+
+		__builtin_memcpy(&half, from + i, 4);
+		__builtin_memcpy(to + i, &half, 4);
+		crc = _mm_crc32_u32((uint32_t)crc, half);
+		i += 4;
+	}
+	for (; i < size; i++) {
+		to[i] = from[i];
+		crc = _mm_crc32_u8((uint32_t)crc, to[i]);
+	}
+	return crc;
+}
+
+__attribute__((target("sse4.2,pclmul"), no_sanitize("thread"))) static uint32_t
+copy_sse(uint64_t word, const void *key, size_t key_size, void *to, const void *from, size_t size)
+{
+	uint64_t crc = _mm_crc32_u64(0xffffffffu, word);
+
+	crc = run_sse(crc, key, key_size);
+	return ~(uint32_t)copy_run(crc, to, from, size);
+}
+
 #endif
 
 typedef uint32_t crc_fn(uint32_t crc, const void *data, size_t size);
 typedef uint32_t parts_fn(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size);
+typedef uint32_t copy_fn(uint64_t word, const void *key, size_t key_size, void *to, const void *from, size_t size);
 
 static uint32_t parts_table(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size)
 {
 	return lzi_crc32c_table(lzi_crc32c_table(lzi_crc32c_table(0, &word, sizeof(word)), a, a_size), b, b_size);
 }
 
+static uint32_t copy_table(uint64_t word, const void *key, size_t key_size, void *to, const void *from, size_t size)
+{
+	memcpy(to, from, size);
+	return parts_table(word, key, key_size, to, size);
+}
+
 static crc_fn *chosen = lzi_crc32c_table;
 static parts_fn *chosen_parts = parts_table;
+static copy_fn *chosen_copy = copy_table;
 
 /* Runs before main() and before anybody can have a second thread, so the calls need no check. What calls earlier still,
  * from another constructor, gets the tables. */
@@ -178,6 +244,7 @@ __attribute__((constructor(101))) static void choose(void)
 		make_shifts();
 		chosen = crc32c_sse;
 		chosen_parts = parts_sse;
+		chosen_copy = copy_sse;
 	}
 #endif
 }
@@ -190,4 +257,9 @@ uint32_t lzi_crc32c(uint32_t crc, const void *data, size_t size)
 uint32_t lzi_crc32c_parts(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size)
 {
 	return chosen_parts(word, a, a_size, b, b_size);
+}
+
+uint32_t lzi_crc32c_copy(uint64_t word, const void *key, size_t key_size, void *to, const void *from, size_t size)
+{
+	return chosen_copy(word, key, key_size, to, from, size);
 }

@@ -14,6 +14,11 @@ uint32_t lzi_crc32c(uint32_t crc, const void *data, size_t size);
  */
 uint32_t lzi_crc32c_parts(uint64_t word, const void *a, size_t a_size, const void *b, size_t b_size);
 
+/* As lzi_crc32c_parts(word, key, key_size, from, size), of the bytes as they are copied to `to`, each read once. Meant
+ * for up to LZI_CRC32C_COPY_MAX bytes: beyond, two passes are faster. */
+#define LZI_CRC32C_COPY_MAX 256u
+uint32_t lzi_crc32c_copy(uint64_t word, const void *key, size_t key_size, void *to, const void *from, size_t size);
+
 /* Without the processor's instruction; lzi_crc32c() uses it where there is none. For tests and measurements. */
 uint32_t lzi_crc32c_table(uint32_t crc, const void *data, size_t size);
 

@@ -169,14 +169,17 @@ static inline uint32_t lzi_record_crc_seq(uint64_t seq)
 	return (uint32_t)((seq * 0x9e3779b97f4a7c15ull) >> 32);
 }
 
+static inline uint64_t lzi_record_crc_head(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags)
+{
+	return (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
+}
+
 /* crc32c of sizes, type, EXT flag, key and value. key and value may be apart (a value copied out, a key given). */
 static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
                                       const void *key, const void *value)
 {
-	uint64_t head =
-		(uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
-
-	return lzi_crc32c_parts(head, key, key_size, value, value_size);
+	return lzi_crc32c_parts(lzi_record_crc_head(value_size, key_size, type, flags), key, key_size, value,
+	                        value_size);
 }
 
 static inline uint64_t lzi_death_check(uint64_t seq, enum lzi_death kind)

@@ -66,6 +66,8 @@ int lzi_heap_view(struct lzi_heap *heap)
 	rc = lzi_map_grow(&heap->dir, lzi_extents_size(extents));
 	if (rc == LATZ_OK)
 		rc = lzi_map_grow(&heap->map, extents * LZI_EXTENT);
+	if (rc == LATZ_OK && extents > heap->reach)
+		lzi_store_release(&heap->reach, extents); /* pairs with who looks before it uses the maps' bases */
 	pthread_mutex_unlock(&heap->widen);
 	return rc;
 }
@@ -106,25 +108,18 @@ void lzi_heap_set_state(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_
 	lzi_fence_release();
 }
 
-uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
+uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
 	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run, tail;
 
-	switch (lzi_extent_word_state(word)) {
-	case LZI_EXTENT_OPEN:
-	case LZI_EXTENT_CLOSED:
-	case LZI_EXTENT_ROOM: return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
-	case LZI_EXTENT_RUN:
-		run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
-		if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 ||
-		    run > lzi_load_relaxed(&heap->shared->extents) - extent)
-			return 0;
-		/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes.
-		 */
-		tail = lzi_load_acquire(&lzi_heap_meta(heap, extent)->tail);
-		return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
-	default: return 0;
-	}
+	if (lzi_extent_word_state(word) != LZI_EXTENT_RUN)
+		return 0;
+	run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
+	if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
+		return 0;
+	/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes. */
+	tail = lzi_load_acquire(&lzi_heap_meta(heap, extent)->tail);
+	return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
 }
 
 /* Adds `count` extents or, where there is room, some more; the last may be allocated only to `bytes_last`. */

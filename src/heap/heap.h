@@ -23,7 +23,8 @@ struct lzi_heap {
 	struct lzi_map map; /* heap */
 	struct lzi_map dir; /* extents */
 	int fd, dir_fd;
-	pthread_mutex_t widen; /* this process's: guards map and dir while they widen */
+	uint64_t reach;        /* extents that both maps hold and that had blocks when they were widened; atomic */
+	pthread_mutex_t widen; /* this process's: guards map, dir and reach while they widen */
 	unsigned timeout_ms;
 };
 
@@ -33,6 +34,12 @@ int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int 
 void lzi_heap_close(struct lzi_heap *heap);
 /* Widens this process's maps to cover everything the pool has now. */
 int lzi_heap_view(struct lzi_heap *heap);
+
+/* For who has made sure that the view holds it. */
+static inline uint64_t *lzi_heap_word_in(uint8_t *dir, uint64_t extent)
+{
+	return (uint64_t *)(dir + (extent >> 6) * sizeof(struct lzi_extent_group)) + (extent & 63);
+}
 
 /* An extent's word or account; NULL if this process's view ends before it (then lzi_heap_view()). */
 static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t extent)
@@ -55,8 +62,16 @@ static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, ui
 	return lzi_map_at(&heap->map, offset, size);
 }
 
+uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word);
+
 /* Bytes from `offset` to the end of the extent or run that it is in; 0 if it is in none that holds records. */
-uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word);
+static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
+{
+	_Static_assert(LZI_EXTENT_CLOSED == LZI_EXTENT_OPEN + 1 && LZI_EXTENT_ROOM == LZI_EXTENT_OPEN + 2, "a range");
+	if (lzi_likely((word & 0xff) - LZI_EXTENT_OPEN <= LZI_EXTENT_ROOM - LZI_EXTENT_OPEN))
+		return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
+	return lzi_heap_room_run(heap, offset, word);
+}
 
 /* An extent with at least `room` bytes at its end, OPEN and owned by `actor`. LATZ_NOSPC, LATZ_TIMEOUT. The last free
  * extent goes only to who asks for the spare: cleaning, which needs one to make more. */

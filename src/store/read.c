@@ -15,6 +15,14 @@
 #include "base/error.h"
 #include "store/store_int.h"
 
+/* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
+ * throws such a copy away. */
+#if defined(__SANITIZE_THREAD__)
+#define OPTIMISTIC __attribute__((no_sanitize("thread"), noinline))
+#else
+#define OPTIMISTIC
+#endif
+
 /* Slow parts, out of line. */
 
 static LZI_COLD int view_wider(struct lzi_store *store)
@@ -38,34 +46,43 @@ static LZI_NOINLINE int check_other(const struct lzi_found *found)
 	return lzi_error_prefix(rc, "record at heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
 }
 
-/* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_CORRUPT. */
+/* A slot that points beyond what this process has mapped. LATZ_OK: it is mapped now, or the slot has changed. */
+static LZI_COLD int locate_far(struct lzi_store *store, const uint64_t *slot, uint64_t word)
+{
+	uint64_t offset = lzi_unit_offset(lzi_slot_unit(word));
+	int rc;
+
+	if (lzi_slot_unit(word) == 0)
+		return LATZ_NOTFOUND; /* an empty slot has the tag of some hashes */
+	rc = view_wider(store);
+	if (rc != LATZ_OK)
+		return rc;
+	if (offset >> LZI_EXTENT_SHIFT < lzi_load_acquire(&store->heap.reach) || lzi_load_acquire(slot) != word)
+		return LATZ_OK;
+	return lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu", (unsigned long long)offset);
+}
+
+/* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_NOTFOUND: the slot is empty;
+ * LATZ_CORRUPT. */
 static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t word, struct lzi_found *found)
 {
 	uint64_t unit = lzi_slot_unit(word), offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
-	const uint64_t *at = lzi_heap_word(&store->heap, extent);
-	const struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
-	int rc;
+	const uint8_t *record;
 
 	/* What lies past the last extent is mapped, but there is no file behind it. */
-	if (lzi_unlikely(at == NULL || record == NULL || extent >= lzi_load_acquire(&store->control.shared->extents))) {
-		rc = view_wider(store);
-		if (rc != LATZ_OK)
-			return rc;
-		at = lzi_heap_word(&store->heap, extent);
-		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
-		if (at == NULL || record == NULL || extent >= lzi_load_acquire(&store->control.shared->extents))
-			return lzi_load_acquire(slot) != word
-			               ? LATZ_BUSY
-			               : lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu",
-			                           (unsigned long long)offset);
+	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach))) {
+		int rc = locate_far(store, slot, word);
+
+		return rc == LATZ_OK ? LATZ_BUSY : rc;
 	}
 	/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
+	record = lzi_load_relaxed(&store->heap.map.base) + offset;
 	lzi_prefetch(record);
-	lzi_prefetch((const uint8_t *)record + 64);
-	lzi_prefetch((const uint8_t *)record + 128);
-	found->word_at = at;
-	found->word = lzi_load_acquire(at);
-	found->record = record;
+	lzi_prefetch(record + 64);
+	lzi_prefetch(record + 128);
+	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
+	found->word = lzi_load_acquire(found->word_at);
+	found->record = (const struct lzi_record *)record;
 	found->unit = unit;
 	if (lzi_unlikely(lzi_load_acquire(slot) != word))
 		return LATZ_BUSY;
@@ -73,21 +90,45 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 	return LATZ_OK;
 }
 
-static inline int key_is(const struct lzi_found *found, latz_slice key)
+OPTIMISTIC LZI_INLINE uint64_t word_of(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof word);
+	return word;
+}
+
+/* Keys are short: a call of memcmp costs more than the comparison. */
+OPTIMISTIC LZI_INLINE int same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	size_t i;
+
+	if (lzi_unlikely(n < 8)) {
+		for (i = 0; i < n && a[i] == b[i]; i++)
+			;
+		return i == n;
+	}
+	for (i = 0; i + 8 < n; i += 8) {
+		if (word_of(a + i) != word_of(b + i))
+			return 0;
+	}
+	return word_of(a + n - 8) == word_of(b + n - 8);
+}
+
+LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 {
 	const struct lzi_record *record = found->record;
-
 	uint64_t head;
 
 	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
 		return 0; /* there may not even be memory */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
-	return record->key_size == key.size && found->room >= head + key.size &&
-	       memcmp((const uint8_t *)record + head, key.data, key.size) == 0;
+	return record->key_size == key.size && lzi_likely(found->room >= head + key.size) &&
+	       same_bytes((const uint8_t *)record + head, key.data, key.size);
 }
 
 /* One pass. LATZ_BUSY: something moved, look again. */
-static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *found)
+static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *found)
 {
 	const struct lzi_shared *shared = store->control.shared;
 	uint64_t n = lzi_load_acquire(&shared->buckets), number = lzi_bucket_of(hash, n), header;
@@ -102,14 +143,17 @@ static inline int find_once(struct lzi_store *store, latz_slice key, uint64_t ha
 	header = lzi_load_acquire(&head->header);
 	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
 		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
-			const uint64_t *slot = &bucket->slot[__builtin_ctz(match)];
+			const uint64_t *slot = lzi_slot_at(bucket, match);
 			uint64_t word = lzi_load_acquire(slot);
 
-			if (lzi_unlikely((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0))
+			if (lzi_unlikely((word ^ hash) >> LZI_TAG_SHIFT != 0))
 				continue;
 			rc = locate(store, slot, word, found);
-			if (lzi_unlikely(rc != LATZ_OK))
+			if (lzi_unlikely(rc != LATZ_OK)) {
+				if (rc == LATZ_NOTFOUND)
+					continue;
 				return rc;
+			}
 			if (lzi_unlikely(lzi_load_acquire(&shared->buckets) != n &&
 			                 lzi_bucket_of(hash, lzi_load_acquire(&shared->buckets)) != number))
 				return LATZ_BUSY;
@@ -191,14 +235,6 @@ static int64_t record_expiry(const struct lzi_record *record)
 	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
 }
 
-/* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
- * throws such a copy away. */
-#if defined(__SANITIZE_THREAD__)
-#define OPTIMISTIC __attribute__((no_sanitize("thread"), noinline))
-#else
-#define OPTIMISTIC
-#endif
-
 OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -213,11 +249,24 @@ OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
 #endif
 }
 
+/* Copies a value; the checksum of what the copy and the key make. */
+LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, void *to, uint32_t size, uint8_t type,
+                                   uint8_t flags)
+{
+	const void *from = (const uint8_t *)found->record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
+
+	if (lzi_likely(size <= LZI_CRC32C_COPY_MAX))
+		return lzi_crc32c_copy(lzi_record_crc_head(size, (uint16_t)key.size, type, flags), key.data, key.size,
+		                       to, from, size);
+	copy_bytes(to, from, size);
+	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
+}
+
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
-static inline int take(const struct lzi_found *found, latz_slice key, latz_value *value)
+LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *value)
 {
 	const struct lzi_record *record = found->record;
-	uint32_t size = record->value_size, crc = record->crc;
+	uint32_t size = record->value_size, crc = record->crc, sum;
 	uint8_t type = record->type, flags = record->flags;
 	uint64_t seq = record->seq;
 	int rc;
@@ -230,11 +279,10 @@ static inline int take(const struct lzi_found *found, latz_slice key, latz_value
 	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_found_valid(found) ? rc : LATZ_BUSY;
-	copy_bytes(value->data, (const uint8_t *)record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size, size);
+	sum = copy_summed(found, key, value->data, size, type, flags);
 	if (lzi_unlikely(!lzi_found_valid(found)))
 		return LATZ_BUSY;
-	if (lzi_unlikely((lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, value->data) ^
-	                  lzi_record_crc_seq(seq)) != crc))
+	if (lzi_unlikely((sum ^ lzi_record_crc_seq(seq)) != crc))
 		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
 		                 (unsigned long long)lzi_unit_offset(found->unit));
 	((char *)value->data)[size] = '\0';
@@ -245,7 +293,7 @@ static inline int take(const struct lzi_found *found, latz_slice key, latz_value
 }
 
 /* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. */
-static inline int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
 {
 	uint64_t died = lzi_load_relaxed(&found->record->died);
 
@@ -269,7 +317,7 @@ static inline int present(const struct lzi_found *found, int64_t *ret_now, int64
 	return LATZ_OK;
 }
 
-static inline int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
+static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
 {
 	struct lzi_found found;
 	int64_t now = 0, expiry;
@@ -296,22 +344,6 @@ static inline int get_once(struct lzi_store *store, latz_slice key, uint64_t has
 	return rc;
 }
 
-int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
-{
-	struct lzi_actor *actor = call->actor;
-	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
-	int rc;
-
-	lzi_call_begin(call);
-	while (lzi_unlikely((rc = get_once(call->store, key, hash, if_changed_from, value)) == LATZ_BUSY))
-		lzi_pause();
-	lzi_bump_relaxed(&actor->gets, 1ull);
-	if (lzi_likely(rc == LATZ_OK))
-		lzi_bump_relaxed(&actor->hits, 1ull);
-	lzi_call_end(call);
-	return rc;
-}
-
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
 {
 	const struct lzi_bucket *bucket =
@@ -331,7 +363,7 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 		return;
 	match = lzi_slots_matching(bucket, hash);
 	if (match != 0) {
-		uint64_t word = lzi_load_relaxed(&bucket->slot[__builtin_ctz(match)]);
+		uint64_t word = lzi_load_relaxed(lzi_slot_at(bucket, match));
 		const uint8_t *record;
 
 		if (lzi_slot_unit(word) == 0)
@@ -345,38 +377,38 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 	}
 }
 
-/* A key of a batch, on its way. */
+/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first slot
+ * with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
 struct ahead {
 	uint64_t hash, number, word;
 	const struct lzi_bucket *bucket;
 	const uint64_t *slot; /* the first with the key's tag; NULL: look properly */
 };
 
-static inline void look_at_bucket(const struct lzi_store *store, struct ahead *ahead)
+LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct ahead *ahead)
 {
 	ahead->number = lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets));
 	ahead->bucket = lzi_table_bucket(&store->table, ahead->number);
-	if (ahead->bucket != NULL)
-		lzi_prefetch(ahead->bucket);
 }
 
-static inline void look_at_record(const struct lzi_store *store, struct ahead *ahead)
+LZI_INLINE void look_at_record(const struct lzi_store *store, struct ahead *ahead)
 {
-	unsigned match = ahead->bucket == NULL ? 0 : lzi_slots_matching(ahead->bucket, ahead->hash);
+	unsigned match = lzi_unlikely(ahead->bucket == NULL) ? 0 : lzi_slots_matching(ahead->bucket, ahead->hash);
 	const uint8_t *record;
+	uint64_t offset;
 
 	ahead->slot = NULL;
 	if (match == 0)
 		return;
-	ahead->slot = &ahead->bucket->slot[__builtin_ctz(match)];
+	ahead->slot = lzi_slot_at(ahead->bucket, match);
 	ahead->word = lzi_load_acquire(ahead->slot);
-	record = lzi_slot_unit(ahead->word) == 0
-	                 ? NULL
-	                 : lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(ahead->word)), 192);
-	if (record == NULL || (ahead->word ^ ahead->hash) >> LZI_TAG_SHIFT != 0) {
+	offset = lzi_unit_offset(lzi_slot_unit(ahead->word));
+	if (lzi_unlikely((ahead->word ^ ahead->hash) >> LZI_TAG_SHIFT != 0 ||
+	                 offset >> LZI_EXTENT_SHIFT >= lzi_load_acquire(&store->heap.reach))) {
 		ahead->slot = NULL;
 		return;
 	}
+	record = lzi_load_relaxed(&store->heap.map.base) + offset;
 	lzi_prefetch(record);
 	lzi_prefetch(record + 64);
 	lzi_prefetch(record + 128);
@@ -384,21 +416,64 @@ static inline void look_at_record(const struct lzi_store *store, struct ahead *a
 
 /* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning.
  */
-static inline int get_ahead(struct lzi_store *store, latz_slice key, const struct ahead *ahead, latz_value *value)
+LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct ahead *ahead, latz_value *value)
 {
+	uint64_t offset = lzi_unit_offset(lzi_slot_unit(ahead->word));
 	struct lzi_found found;
 	int64_t now = 0, expiry;
 	int rc;
 
-	if (ahead->slot == NULL || locate(store, ahead->slot, ahead->word, &found) != LATZ_OK ||
-	    lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) != ahead->number ||
-	    !key_is(&found, key))
+	if (lzi_unlikely(ahead->slot == NULL))
+		return LATZ_BUSY;
+	found.unit = lzi_slot_unit(ahead->word);
+	found.record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
+	found.word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), offset >> LZI_EXTENT_SHIFT);
+	found.word = lzi_load_acquire(found.word_at);
+	if (lzi_unlikely(lzi_load_acquire(ahead->slot) != ahead->word ||
+	                 lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) !=
+	                         ahead->number))
+		return LATZ_BUSY;
+	found.room = lzi_heap_room(&store->heap, offset, found.word);
+	if (lzi_unlikely(!key_is(&found, key)))
 		return LATZ_BUSY;
 	rc = present(&found, &now, &expiry);
-	if (rc == LATZ_OK)
+	if (lzi_likely(rc == LATZ_OK))
 		rc = take(&found, key, value);
-	if (rc == LATZ_OK)
+	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	return rc;
+}
+
+static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
+                                     latz_value *value)
+{
+	int rc;
+
+	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY))
+		lzi_pause();
+	return rc;
+}
+
+int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_actor *actor = call->actor;
+	struct ahead ahead;
+	int rc = LATZ_BUSY;
+
+	ahead.hash = lzi_store_hash(store, key.data, key.size);
+	lzi_call_begin(call);
+	if (lzi_likely(if_changed_from == 0 && value != NULL)) {
+		look_at_bucket(store, &ahead);
+		look_at_record(store, &ahead);
+		rc = get_ahead(store, key, &ahead, value);
+	}
+	if (lzi_unlikely(rc == LATZ_BUSY))
+		rc = get_properly(store, key, ahead.hash, if_changed_from, value);
+	lzi_bump_relaxed(&actor->gets, 1ull);
+	if (lzi_likely(rc == LATZ_OK))
+		lzi_bump_relaxed(&actor->hits, 1ull);
+	lzi_call_end(call);
 	return rc;
 }
 
@@ -419,6 +494,7 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 				continue;
 			ahead[i].hash = lzi_store_hash(call->store, keys[at + i].data, keys[at + i].size);
 			look_at_bucket(call->store, &ahead[i]);
+			lzi_prefetch(ahead[i].bucket);
 		}
 		for (i = 0; i < m; i++) {
 			if (results[at + i] == LATZ_OK)
@@ -430,8 +506,8 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 			if (results[at + i] != LATZ_OK)
 				continue;
 			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i]);
-			while (rc == LATZ_BUSY)
-				rc = get_once(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
+			if (lzi_unlikely(rc == LATZ_BUSY))
+				rc = get_properly(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
 			results[at + i] = rc;
 			hits += rc == LATZ_OK;
 		}
@@ -578,7 +654,7 @@ static int entry_key_once(struct lzi_store *store, const void *entry, latz_value
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t word = lzi_load_acquire(&bucket->slot[i]);
 
-			if ((word ^ hash) >> LZI_TAG_SHIFT != 0 || lzi_slot_unit(word) == 0)
+			if ((word ^ hash) >> LZI_TAG_SHIFT != 0)
 				continue;
 			rc = locate(store, &bucket->slot[i], word, &found);
 			if (rc == LATZ_OK)

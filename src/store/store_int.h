@@ -4,6 +4,9 @@
 #ifndef LZI_STORE_STORE_INT_H
 #define LZI_STORE_STORE_INT_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <pthread.h>
 #include <time.h>
 
@@ -118,9 +121,23 @@ void lzi_guard_ensure(int dirfd, const char *dir);
 
 /* ---- read.c ---- */
 
-/* Which slots have the hash's tag, as bits. All seven are looked at: which of them it is can't be predicted, so a loop
- * that stops there costs a misprediction, just when the record's line should be asked for. Two instructions a slot: a
- * comparison, and an addition with carry. */
+/* Which slots have the hash's tag: a bit each, lzi_slot_at() tells which slot the lowest stands for. All seven are
+ * looked at: which of them it is can't be predicted, so a loop that stops there costs a misprediction, just when the
+ * record's line should be asked for. A hint: who follows it loads the slot's word and looks again; but a slot that had
+ * the tag throughout is among them. */
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint64_t hash)
+{
+	const __m128i *word = (const __m128i *)(const void *)bucket, tag = _mm_set1_epi16((short)(hash >> 48));
+	__m128i low = _mm_packs_epi16(_mm_cmpeq_epi16(word[0], tag), _mm_cmpeq_epi16(word[1], tag));
+	__m128i high = _mm_packs_epi16(_mm_cmpeq_epi16(word[2], tag), _mm_cmpeq_epi16(word[3], tag));
+
+	/* A byte for 16 bits now; every fourth was the high end of a word, the first of these the header's. */
+	return ((unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16) & 0x88888880u;
+}
+
+#define lzi_slot_at(bucket, match) (&(bucket)->slot[(__builtin_ctz(match) >> 2) - 1])
+#else
 static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint64_t hash)
 {
 	unsigned match = 0;
@@ -131,6 +148,9 @@ static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint6
 		match = match + match + ((lzi_load_relaxed(&bucket->slot[i]) ^ hash) < 1ull << LZI_TAG_SHIFT);
 	return match;
 }
+
+#define lzi_slot_at(bucket, match) (&(bucket)->slot[__builtin_ctz(match)])
+#endif
 
 /* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
 struct lzi_found {

@@ -23,7 +23,7 @@
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
 #define SPLIT_MAX 64u
-#define KEYS_PER_BUCKET 5
+#define KEYS_PER_BUCKET 4
 
 struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
 {
@@ -54,18 +54,17 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 
 	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
 		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
-			unsigned i = (unsigned)__builtin_ctz(match);
-			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
+			uint64_t *slot = lzi_slot_at(bucket, match), word = lzi_load_relaxed(slot);
 			struct lzi_record *record;
 
-			if (lzi_unlikely(lzi_slot_unit(word) == 0))
+			if (lzi_unlikely(lzi_slot_unit(word) == 0 || (word ^ hash) >> LZI_TAG_SHIFT != 0))
 				continue;
 			record = lzi_record_at(store, lzi_slot_unit(word));
 			if (lzi_unlikely(record == NULL))
 				return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
 				                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(word)));
 			if (record->key_size == key.size && memcmp(lzi_record_key(record), key.data, key.size) == 0) {
-				*ret_slot = &bucket->slot[i];
+				*ret_slot = slot;
 				*ret_record = record;
 				return LATZ_OK;
 			}

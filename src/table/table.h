@@ -52,7 +52,10 @@ int lzi_table_view(struct lzi_table *table);
 /* NULL if this process's view ends before it. */
 static inline struct lzi_bucket *lzi_table_bucket(const struct lzi_table *table, uint64_t index)
 {
-	return lzi_map_at(&table->map, index * sizeof(struct lzi_bucket), sizeof(struct lzi_bucket));
+	/* A view's size is a multiple of a bucket's. */
+	if (lzi_unlikely(index >= lzi_load_acquire(&table->map.size) / sizeof(struct lzi_bucket)))
+		return NULL;
+	return (struct lzi_bucket *)(void *)lzi_load_relaxed(&table->map.base) + index;
 }
 
 static inline struct lzi_bucket *lzi_table_next(const struct lzi_table *table, const struct lzi_bucket *bucket)

@@ -80,6 +80,25 @@ static void parts_chain(void **state)
 		assert_int_equal(lzi_crc32c(lzi_crc32c(0, buffer, cut), buffer + cut, 5000 - cut), whole);
 }
 
+/* Copying and summing at once gives the same copy and sum as one after the other, whatever the sizes. */
+static void copies_and_sums(void **state)
+{
+	unsigned char copy[LZI_CRC32C_COPY_MAX + 1];
+	uint64_t word = 0x0123456789abcdefu;
+
+	(void)state;
+	for (size_t key = 1; key < 100; key += key < 20 ? 1 : 13) {
+		for (size_t size = 0; size <= LZI_CRC32C_COPY_MAX; size++) {
+			uint32_t parts = lzi_crc32c_parts(word, buffer, key, buffer + key, size);
+
+			memset(copy, 0xee, sizeof(copy));
+			assert_int_equal(lzi_crc32c_copy(word, buffer, key, copy, buffer + key, size), parts);
+			assert_memory_equal(copy, buffer + key, size);
+			assert_int_equal(copy[size], 0xee);
+		}
+	}
+}
+
 /* Any single flipped bit of a record-sized text shows. */
 static void bit_flips_show(void **state)
 {
@@ -100,6 +119,7 @@ int main(void)
 		cmocka_unit_test(known_values),
 		cmocka_unit_test(same_as_table),
 		cmocka_unit_test(parts_chain),
+		cmocka_unit_test(copies_and_sums),
 		cmocka_unit_test(bit_flips_show),
 	};
 
