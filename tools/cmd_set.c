@@ -51,7 +51,7 @@ static int take_value(char *argument, bool escaped, latz_slice *text, char **inp
 
 struct set_arguments {
 	bool if_absent, if_present, if_changed, keep_ttl, escaped;
-	uint64_t if_version;
+	uint64_t if_version; /* UINT64_MAX: not asked for; no key ever has version 0 */
 	int64_t ttl_ms;
 	const char *type;
 };
@@ -68,7 +68,7 @@ static int set_key(const char *name, latz_slice key, latz_slice value, const str
 		return code;
 	options.flags = (arguments->if_absent ? LATZ_IF_ABSENT : 0) | (arguments->if_present ? LATZ_IF_PRESENT : 0) |
 	                (arguments->if_changed ? LATZ_IF_CHANGED : 0) | (arguments->keep_ttl ? LATZ_KEEP_TTL : 0) |
-	                (arguments->if_version != 0 ? LATZ_IF_VERSION : 0);
+	                (arguments->if_version != UINT64_MAX ? LATZ_IF_VERSION : 0);
 	options.type = type;
 	options.ttl_ms = arguments->ttl_ms;
 	options.if_version = arguments->if_version;
@@ -91,7 +91,7 @@ static int set_key(const char *name, latz_slice key, latz_slice value, const str
 
 static int run_set(const struct cli_command *command, int argc, char **argv)
 {
-	struct set_arguments arguments = { 0 };
+	struct set_arguments arguments = { .if_version = UINT64_MAX };
 	const struct cli_option options[] = {
 		{ "ttl", CLI_TTL, &arguments.ttl_ms },
 		{ "type", CLI_TEXT, &arguments.type },

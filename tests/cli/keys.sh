@@ -56,6 +56,8 @@ exits "an unknown type" 2 set p z x --type complex
 exits "set --if-absent of what is there" 1 set p greeting other --if-absent
 exits "set --if-present of what is not" 1 set p nope other --if-present
 is "it was not written" false "$(l exists p nope)"
+exits "set --if-version 0 of what is there: no key has that version" 1 set p greeting other --if-version 0
+is "it was not written either" hello "$(l get p greeting)"
 exits "set --json tells the version" 0 --json set p v one
 version=$(printf '%s' "$out" | sed 's/.*"version":\([0-9]*\).*/\1/')
 exits "set --if-version with it" 0 set p v two --if-version "$version"
