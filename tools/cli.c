@@ -11,6 +11,10 @@
 
 struct cli_state cli;
 
+enum {
+	MAINTAIN_US = 1000 /* at most, per writing command; without work it costs nothing to speak of */
+};
+
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
 
 void cli_help(const struct cli_command *command)
@@ -266,6 +270,14 @@ int cli_close(const char *name, latz_pool *pool, int code)
 	if (rc != LATZ_OK && rc != LATZ_DEAD && code == CLI_OK)
 		return cli_fail(rc, "detaching", name, NULL);
 	return code;
+}
+
+int cli_close_write(const char *name, latz_pool *pool, int code)
+{
+	/* Whether there is more to do, or another is at it, matters not here, and a failure is not the command's. */
+	if (code == CLI_OK)
+		(void)!latz_maintain(pool, MAINTAIN_US);
+	return cli_close(name, pool, code);
 }
 
 latz_slice cli_key(char *argument, bool escaped)

@@ -105,6 +105,10 @@ int cli_open_write(const char *name, unsigned flags, latz_pool **pool);
 /* Closes; a failure is an error line and CLI_FAIL, unless code is worse already. */
 int cli_close(const char *name, latz_pool *pool, int code);
 
+/* The same after a write: a pool that only commands use has no maintenance thread for long, so each gives it a little
+ * of its time; else overwritten and expired values would stay until a program attaches. */
+int cli_close_write(const char *name, latz_pool *pool, int code);
+
 /* A key argument, with --escaped decoded in place. Exits with CLI_USAGE if it can't be decoded. */
 latz_slice cli_key(char *argument, bool escaped);
 

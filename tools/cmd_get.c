@@ -150,7 +150,7 @@ static int run_ttl(const struct cli_command *command, int argc, char **argv)
 	} else {
 		code = print_ttl(argv[0], pool, key);
 	}
-	return cli_close(argv[0], pool, code);
+	return count == 3 ? cli_close_write(argv[0], pool, code) : cli_close(argv[0], pool, code);
 }
 
 const struct cli_command cmd_ttl = {

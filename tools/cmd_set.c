@@ -86,7 +86,7 @@ static int set_key(const char *name, latz_slice key, latz_slice value, const str
 		cli_json_u64("version", version);
 		cli_json_end('}');
 	}
-	return cli_close(name, pool, code);
+	return cli_close_write(name, pool, code);
 }
 
 static int run_set(const struct cli_command *command, int argc, char **argv)
@@ -181,7 +181,7 @@ static int run_append(const struct cli_command *command, int argc, char **argv)
 		} else {
 			printf("%zu\n", size);
 		}
-		code = cli_close(argv[0], pool, code);
+		code = cli_close_write(argv[0], pool, code);
 	}
 	free(input);
 	return code;
@@ -227,7 +227,7 @@ static int run_incr(const struct cli_command *command, int argc, char **argv)
 	} else {
 		printf("%" PRId64 "\n", result);
 	}
-	return cli_close(argv[0], pool, code);
+	return cli_close_write(argv[0], pool, code);
 }
 
 const struct cli_command cmd_incr = {
@@ -277,7 +277,7 @@ static int run_del(const struct cli_command *command, int argc, char **argv)
 	if (code == CLI_OK && absent > 0)
 		code = cli_error(CLI_NO, "pool %s: %u of these keys were not there; latzero keys %s lists the keys",
 		                 argv[0], absent, argv[0]);
-	return cli_close(argv[0], pool, code);
+	return cli_close_write(argv[0], pool, code);
 }
 
 const struct cli_command cmd_del = {

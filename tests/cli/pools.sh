@@ -83,6 +83,18 @@ for command in 'get nope k' 'keys nope' 'scan nope' 'dump nope' 'inspect nope' '
 done
 is "and none was made" "" "$(l list)"
 
+# Only commands use this one, so no maintenance thread lives for long; it must not keep all that was overwritten.
+l create worn --keep >/dev/null
+for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	head -c 1000000 /dev/zero | l set worn k
+done
+ok "commands alone give back what they overwrite" test "$(l list | sed -n 's/^worn	[0-9]*	[0-9]*	\([0-9]*\).*/\1/p')" -lt 8000000
+l set worn short v --ttl 1ms
+sleep 0.05
+l set worn k v
+is "and collect what expired" 1 "$(l verify worn --json | sed 's/.*"keys":\([0-9]*\).*/\1/')"
+l destroy worn
+
 mkdir "$scratch/other"
 exits "--dir before the command" 0 --dir "$scratch/other" create o --keep
 exits "--dir after it" 0 set o k v --dir "$scratch/other"
