@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* All of stdin, in memory the caller frees. */
+/* All of stdin, in memory the caller frees; an endless one ends where values do. */
 static int read_stdin(char **ret_data, size_t *ret_size)
 {
 	char *data = NULL;
@@ -30,6 +30,11 @@ static int read_stdin(char **ret_data, size_t *ret_size)
 			return cli_error(CLI_FAIL, "reading the value from stdin: %s", strerror(errno));
 		}
 		size += (size_t)got;
+		if (size > UINT32_MAX) {
+			free(data);
+			return cli_error(CLI_FAIL,
+			                 "reading the value from stdin: LATZ_TOOBIG: 4 GiB or more; values are less");
+		}
 	}
 	*ret_data = data;
 	*ret_size = size;
