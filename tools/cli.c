@@ -12,6 +12,7 @@
 struct cli_state cli;
 
 enum {
+	KEY_SHOWN = 200, /* bytes of a key in an error line */
 	MAINTAIN_US = 1000 /* at most, per writing command; without work it costs nothing to speak of */
 };
 
@@ -114,7 +115,8 @@ static int take_option(const struct cli_command *command, const struct cli_optio
 		snprintf(what, sizeof(what), "--%s%s", option->name, expected_form(option->kind));
 		if (text == NULL)
 			usage_error(command, what, "");
-		usage_error(command, what, ", not the one given");
+		snprintf(what, sizeof(what), "--%s%s, not ", option->name, expected_form(option->kind));
+		usage_error(command, what, *text != '\0' ? text : "nothing");
 	}
 	return equals != NULL ? i + 1 : i + 2;
 }
@@ -177,7 +179,6 @@ static const char *usual_hint(int rc)
 {
 	switch (rc) {
 	case LATZ_NOTFOUND: return "latzero list shows the pools there are";
-	case LATZ_INVALID: return "a pool's name is 1 to 64 of A-Z a-z 0-9 . _ - and does not start with a dot";
 	case LATZ_TOOBIG: return "keys are 1 to 32767 bytes, values less than 4 GiB";
 	case LATZ_NOSPC: return "free some room on that file system or delete keys; latzero doctor shows what there is";
 	case LATZ_FULL: return "delete keys, or create the pool with a larger bound";
@@ -189,27 +190,48 @@ static const char *usual_hint(int rc)
 	case LATZ_CORRUPT: return "latzero verify shows what is damaged; latzero destroy removes the pool";
 	case LATZ_VERSION: return "use the release that made it, or latzero destroy it";
 	case LATZ_DEAD: return "the pool was destroyed meanwhile: create it again";
-	case LATZ_TYPE: return "latzero inspect POOL KEY shows the type it has";
-	case LATZ_OVERFLOW: return "nothing was changed; integers have 64 bits";
+	case LATZ_OVERFLOW: return "nothing was changed";
 	case LATZ_CLIENTS: return "end a client, or create the pool with a larger --max-clients";
 	case LATZ_IO: return "check the path; latzero doctor tells what the machine lacks";
-	case LATZ_UNSUPPORTED: return "this release does not have it: leave that option out";
+	case LATZ_UNSUPPORTED: return "leave that option out";
 	default: return NULL;
 	}
 }
 
-int cli_fail(int rc, const char *what, const char *pool, const char *hint)
+static int fail(int rc, const char *what, const char *pool, const char *key, const char *hint)
 {
 	const char *detail = latz_error_detail();
 	bool has_detail = detail != NULL && *detail != '\0';
 
 	if (hint == NULL)
 		hint = usual_hint(rc);
-	if (rc == LATZ_INVALID && has_detail)
-		hint = hint != NULL && strstr(detail, "name") != NULL ? hint : NULL;
-	return cli_error(cli_exit_code(rc), "%s: pool %s: %s%s%s%s%s%s", what, pool, latz_strerror(rc),
+	return cli_error(cli_exit_code(rc), "%s: pool %s%s: %s%s%s%s%s%s", what, pool, key, latz_strerror(rc),
 	                 has_detail ? " (" : "", has_detail ? detail : "", has_detail ? ")" : "",
 	                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
+}
+
+int cli_fail(int rc, const char *what, const char *pool, const char *hint)
+{
+	return fail(rc, what, pool, "", hint);
+}
+
+int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, const char *hint)
+{
+	char shown[KEY_SHOWN + 16], suggestion[160];
+	size_t size = key.size < KEY_SHOWN ? key.size : KEY_SHOWN;
+
+	if (key.size == 0) /* what is wrong with it says the detail */
+		return fail(rc, what, pool, "", hint);
+	while (size < key.size && size > 0 && ((const unsigned char *)key.data)[size] >> 6 == 2)
+		size--; /* not in the middle of a character */
+	snprintf(shown, sizeof(shown), ", key %.*s%s", (int)size, (const char *)key.data, size < key.size ? "..." : "");
+	if (hint == NULL && rc == LATZ_NOTFOUND) {
+		snprintf(suggestion, sizeof(suggestion), "latzero keys %.64s lists the keys", pool);
+		hint = suggestion;
+	} else if (hint == NULL && rc == LATZ_TYPE) {
+		hint = "latzero inspect with pool and key shows the type it has";
+	}
+	return fail(rc, what, pool, shown, hint);
 }
 
 /* ---- Pools ------------------------------------------------------------------------------------------------------ */

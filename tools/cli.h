@@ -83,6 +83,9 @@ int cli_error(int code, const char *format, ...) __attribute__((format(printf, 2
  * for the usual one. Returns the exit code for rc. */
 int cli_fail(int rc, const char *what, const char *pool, const char *hint);
 
+/* The same about a key of it. When the key is not there and hint is NULL, it tells how to list the keys. */
+int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, const char *hint);
+
 /* The exit code for a result. */
 int cli_exit_code(int rc);
 

@@ -5,8 +5,6 @@
 
 #include <inttypes.h>
 
-static const char key_hint[] = "latzero keys POOL lists the keys";
-
 static int print_value(latz_slice key, const latz_value *value)
 {
 	if (cli.json) {
@@ -40,7 +38,7 @@ static int run_get(const struct cli_command *command, int argc, char **argv)
 		return code;
 	int rc = latz_get(pool, key, &value);
 	code = rc == LATZ_OK ? print_value(key, &value)
-	                     : cli_fail(rc, "getting the key", argv[0], rc == LATZ_NOTFOUND ? key_hint : NULL);
+	                     : cli_fail_key(rc, "getting the key", argv[0], key, NULL);
 	latz_value_free(&value);
 	return cli_close(argv[0], pool, code);
 }
@@ -76,7 +74,7 @@ static int run_exists(const struct cli_command *command, int argc, char **argv)
 		latz_slice key = cli_key(argv[i], escaped);
 		int rc = latz_exists(pool, key);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND) {
-			code = cli_fail(rc, "looking for the key", argv[0], NULL);
+			code = cli_fail_key(rc, "looking for the key", argv[0], key, NULL);
 			break;
 		}
 		if (rc == LATZ_NOTFOUND)
@@ -111,7 +109,7 @@ static int print_ttl(const char *name, latz_pool *pool, latz_slice key)
 
 	int rc = latz_key_stat(pool, key, &info);
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "looking at the key", name, rc == LATZ_NOTFOUND ? key_hint : NULL);
+		return cli_fail_key(rc, "looking at the key", name, key, NULL);
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bytes("key", key.data, key.size);
@@ -146,7 +144,7 @@ static int run_ttl(const struct cli_command *command, int argc, char **argv)
 	if (count == 3) {
 		int rc = latz_touch(pool, key, ttl_ms);
 		if (rc != LATZ_OK)
-			code = cli_fail(rc, "setting the time to live", argv[0], rc == LATZ_NOTFOUND ? key_hint : NULL);
+			code = cli_fail_key(rc, "setting the time to live", argv[0], key, NULL);
 	} else {
 		code = print_ttl(argv[0], pool, key);
 	}

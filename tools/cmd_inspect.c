@@ -211,8 +211,7 @@ static int inspect_key(const char *name, latz_pool *pool, latz_slice key)
 
 	int rc = latz_key_stat(pool, key, &info);
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "looking at the key", name,
-		                rc == LATZ_NOTFOUND ? "latzero keys POOL lists the keys" : NULL);
+		return cli_fail_key(rc, "looking at the key", name, key, NULL);
 	if (cli.json) {
 		key_json(key, &info);
 		return CLI_OK;

@@ -84,7 +84,7 @@ static int set_key(const char *name, latz_slice key, latz_slice value, const str
 		                   : rc == LATZ_NOTFOUND ? "nothing was written"
 		                   : rc == LATZ_MISMATCH ? "somebody wrote it meanwhile: get it again"
 		                                         : NULL;
-		code = cli_fail(rc, "setting the key", name, hint);
+		code = cli_fail_key(rc, "setting the key", name, key, hint);
 	} else if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bytes("key", key.data, key.size);
@@ -92,6 +92,16 @@ static int set_key(const char *name, latz_slice key, latz_slice value, const str
 		cli_json_end('}');
 	}
 	return cli_close_write(name, pool, code);
+}
+
+static const char *expected_text(latz_type type)
+{
+	switch (type) {
+	case LATZ_INT: return "an int is a whole number of 64 bits, like -5";
+	case LATZ_FLOAT: return "a float is a number like -0.5 or 1e9, inf or nan";
+	case LATZ_BOOL: return "a bool is true, false, 1 or 0";
+	default: return "a null has no value: leave it out";
+	}
 }
 
 static int run_set(const struct cli_command *command, int argc, char **argv)
@@ -128,7 +138,7 @@ static int run_set(const struct cli_command *command, int argc, char **argv)
 	}
 	if (!cli_value_from_text(type, text, scratch, &value)) {
 		free(input);
-		return cli_error(CLI_USAGE, "that value is no %s", arguments.type);
+		return cli_error(CLI_USAGE, "that value is no %s; %s", arguments.type, expected_text(type));
 	}
 	int code = set_key(argv[0], key, value, &arguments, type);
 	free(input);
@@ -177,7 +187,7 @@ static int run_append(const struct cli_command *command, int argc, char **argv)
 	if (code == CLI_OK) {
 		int rc = latz_append(pool, key, tail, &size);
 		if (rc != LATZ_OK) {
-			code = cli_fail(rc, "appending", argv[0], NULL);
+			code = cli_fail_key(rc, "appending", argv[0], key, NULL);
 		} else if (cli.json) {
 			cli_json_begin(NULL, '{');
 			cli_json_bytes("key", key.data, key.size);
@@ -223,7 +233,7 @@ static int run_incr(const struct cli_command *command, int argc, char **argv)
 		return code;
 	int rc = latz_increment(pool, key, by, &result);
 	if (rc != LATZ_OK) {
-		code = cli_fail(rc, "incrementing", argv[0], NULL);
+		code = cli_fail_key(rc, "incrementing", argv[0], key, NULL);
 	} else if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bytes("key", key.data, key.size);
@@ -263,13 +273,14 @@ static int run_del(const struct cli_command *command, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 	for (int i = 1; i < count && code == CLI_OK; i++) {
-		int rc = latz_delete(pool, cli_key(argv[i], escaped));
+		latz_slice key = cli_key(argv[i], escaped);
+		int rc = latz_delete(pool, key);
 		if (rc == LATZ_OK)
 			deleted++;
 		else if (rc == LATZ_NOTFOUND)
 			absent++;
 		else
-			code = cli_fail(rc, "deleting", argv[0], NULL);
+			code = cli_fail_key(rc, "deleting", argv[0], key, NULL);
 	}
 	if (cli.json) {
 		cli_json_begin(NULL, '{');

@@ -15,6 +15,7 @@ is "get prints the value" hello "$out"
 l get p greeting >"$scratch/value"
 is "get adds no newline when piped" 5 "$(wc -c <"$scratch/value")"
 exits "get of an absent key" 1 get p nope
+like "the line names pool and key, and how to go on" 'pool p, key nope: .*; latzero keys p lists' "$err"
 one_line "get of an absent key"
 is "nothing on stdout then" "" "$out"
 
@@ -42,7 +43,10 @@ exits "an int beyond 64 bits" 2 set p --type int big 9223372036854775808
 exits "incr to the limit" 0 set p --type int big 9223372036854775807
 exits "incr over the limit" 3 incr p big
 like "it names the overflow" LATZ_OVERFLOW "$err"
+exits "a wrong duration" 2 set p n 5 --ttl 5x
+like "is shown" '--ttl .*, not 5x;' "$err"
 exits "a word is no int" 2 set p n forty --type int
+like "the line tells what is" 'no int; .*like -5' "$err"
 one_line "a word is no int"
 exits "set --type float" 0 set p f 0.1 --type float
 exits "get prints a float as text" 0 get p f
