@@ -61,8 +61,10 @@ static int complete_options(struct create_arguments *arguments)
 		return code;
 	if (arguments->sync != NULL && (code = parse_sync(arguments->sync, &options->sync)) != CLI_OK)
 		return code;
-	if (arguments->max_clients > 4096)
+	if (arguments->max_clients < 1 || arguments->max_clients > 4096)
 		return cli_error(CLI_USAGE, "--max-clients: 1 to 4096");
+	if ((options->mode & 0600) != 0600) /* also 0, which would mean the default */
+		return cli_error(CLI_USAGE, "--mode %04o keeps the owner out; 0600 is usual", options->mode);
 	options->max_clients = (unsigned)arguments->max_clients;
 	options->ttl_ms = arguments->ttl_ms;
 	options->idle_ttl_ms = arguments->idle_ttl_ms;
@@ -143,9 +145,11 @@ static int report_created(const char *name, bool created, bool keep)
 
 static int run_create(const struct cli_command *command, int argc, char **argv)
 {
-	struct create_arguments arguments = { .options = LATZ_OPTIONS_INIT };
+	struct create_arguments arguments = { .options = LATZ_OPTIONS_INIT, .max_clients = 256 };
 	latz_options *options = &arguments.options;
 	latz_pool *pool;
+
+	options->mode = 0600;
 
 	const struct cli_option table[] = {
 		{ "keep", CLI_FLAG, &arguments.keep },

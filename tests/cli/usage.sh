@@ -29,7 +29,7 @@ for wrong in '--ttl 5' '--ttl 5x' '--ttl -5s' '--ttl'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "a wrong duration: $wrong" 2 set p k v $wrong
 done
-for wrong in '--max-bytes 5Q' '--max-bytes -1' '--max-clients many' '--mode 9' '--policy best' '--sync often'; do
+for wrong in '--max-bytes 5Q' '--max-bytes -1' '--max-clients many' '--max-clients 0' '--mode 9' '--mode 0' '--mode 0400' '--policy best' '--sync often'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "a wrong value: $wrong" 2 create p --keep $wrong
 done
