@@ -156,6 +156,8 @@ int cli_error(int code, const char *format, ...)
 	for (char *c = text; *c != '\0'; c++) { /* one line, and nothing that steers a terminal */
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
+		else if (*c == '\xc2' && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0)
+			c[0] = c[1] = '?'; /* U+0080 to U+009F */
 	}
 	fflush(stdout);
 	fprintf(stderr, "latzero%s%s: %s\n", cli.command != NULL ? " " : "", cli.command != NULL ? cli.command : "",

@@ -27,9 +27,13 @@ static void write_string(const void *data, size_t size)
 	putchar('"');
 	for (size_t i = 0; i < size; i++) {
 		unsigned char c = bytes[i];
-		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+		/* U+0080 to U+009F in UTF-8: to some terminals as good as an escape sequence. */
+		bool c1 = c == 0xc2 && i + 1 < size && bytes[i + 1] < 0xa0;
+		if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && !c1)
 			continue;
 		fwrite(bytes + plain, 1, i - plain, stdout);
+		if (c1)
+			c = bytes[++i];
 		plain = i + 1;
 		if (c == '"' || c == '\\')
 			printf("\\%c", c);

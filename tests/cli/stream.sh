@@ -15,6 +15,12 @@ is "scan prints values" "b	value of b" "$(l scan p b)"
 is "no keys with that prefix" "" "$(l keys p zz)"
 ok "a reader that leaves early is no error" sh -c '"$1" keys p | head -n 1 >/dev/null' sh "$LATZERO"
 
+l set p 'c1\xc2\x9bm' 'v\xc2\x85' --escaped
+is "nothing in JSON steers a terminal" '{"key":"c1\u009bm","type":"bytes","value":"v\u0085","ttl_ms":-1}' "$(l scan p c1 --json)"
+
+exits "nor does an error line" 1 get p 'c1\xc2\x9b' --escaped
+like "nor does an error line" 'key c1??:' "$err"
+
 # Every type, odd keys, odd values, times to live.
 l set p int -9223372036854775808 --type int
 l set p float 1e-310 --type float
