@@ -20,14 +20,15 @@ enum {
 
 void cli_help(const struct cli_command *command)
 {
-	printf("Usage: latzero %s %s\n%s.\n\n%s", command->name, command->synopsis, command->summary, command->help);
+	printf("Usage: latzero %s%s%s\n%s.\n\n%s", command->name, *command->synopsis != '\0' ? " " : "",
+	       command->synopsis, command->summary, command->help);
 	printf("\nGlobal options: --dir D, --password-file F, --json. More: man latzero\n");
 }
 
 static _Noreturn void usage_error(const struct cli_command *command, const char *what, const char *which)
 {
-	cli_error(CLI_USAGE, "%s%s; usage: latzero %s %s (--help tells more)", what, which, command->name,
-	          command->synopsis);
+	cli_error(CLI_USAGE, "%s%s; usage: latzero %s%s%s (--help tells more)", what, which, command->name,
+	          *command->synopsis != '\0' ? " " : "", command->synopsis);
 	exit(CLI_USAGE);
 }
 

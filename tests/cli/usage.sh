@@ -8,6 +8,7 @@ is "all commands are listed" "append bench clear create del destroy doctor dump 
 	"$(printf '%s\n' "$commands" | sort | tr '\n' ' ' | sed 's/ $//')"
 for command in $commands; do
 	exits "$command --help" 0 "$command" --help
+	is "$command --help has no blank at a line's end" 0 "$(printf '%s\n' "$out" | grep -c ' $')"
 	like "$command --help has an example" 'Example' "$out"
 	like "of itself" "  .*latzero $command" "$(printf '%s\n' "$out" | sed -n '/^Example/,$p')"
 	exits "$command with an unknown option" 2 "$command" --no-such-option
