@@ -12,7 +12,7 @@ _latzero_pools() {
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands='create list inspect destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor'
-	local command='' plain=0 i word options
+	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
 	--dir | --persist)
