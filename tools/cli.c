@@ -12,7 +12,7 @@
 struct cli_state cli;
 
 enum {
-	KEY_SHOWN = 200, /* bytes of a key in an error line */
+	KEY_SHOWN = 200,   /* bytes of a key in an error line */
 	MAINTAIN_US = 1000 /* at most, per writing command; without work it costs nothing to speak of */
 };
 

@@ -37,8 +37,7 @@ static int run_get(const struct cli_command *command, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 	int rc = latz_get(pool, key, &value);
-	code = rc == LATZ_OK ? print_value(key, &value)
-	                     : cli_fail_key(rc, "getting the key", argv[0], key, NULL);
+	code = rc == LATZ_OK ? print_value(key, &value) : cli_fail_key(rc, "getting the key", argv[0], key, NULL);
 	latz_value_free(&value);
 	return cli_close(argv[0], pool, code);
 }
