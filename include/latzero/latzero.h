@@ -73,8 +73,10 @@ enum {
  * static storage. */
 LATZ_API const char *latz_strerror(int rc);
 
-/* What the calling thread's last failed call ran into: which pool, file, offset, errno. "" if none failed. The text
- * stays until the thread's next failing call. */
+/* What the calling thread's last failed call ran into: which pool, file, offset, errno; or a few words on what the code
+ * says. A call that succeeds leaves it alone, whatever it met on its way; every call that returns another code than
+ * LATZ_OK, LATZ_NOTFOUND and LATZ_DONE among them, replaces it. "" if none failed yet. The text stays where it is until
+ * the thread's next call that fails. */
 LATZ_API const char *latz_error_detail(void);
 
 /* ---- Data ------------------------------------------------------------------------------------------------------- */

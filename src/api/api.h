@@ -22,6 +22,38 @@ struct latz_scan {
 	struct lzi_store *store; /* that it was opened on: a forked child's differs */
 };
 
+/* How every public call returns that can fail in more ways than a key not being there. */
+static inline int lzi_api_result(int rc)
+{
+	return lzi_error_result(rc);
+}
+
+#define lzi_api_error(...) lzi_error_result(lzi_error(__VA_ARGS__))
+
+/* What is no failure but an answer gets a constant for its detail. */
+static inline int lzi_api_answer(int rc, const char *text)
+{
+	lzi_error_plain = text;
+	return rc;
+}
+
+static LZI_COLD LZI_NOINLINE int lzi_api_key_failed(int rc)
+{
+	switch (rc) {
+	case LATZ_EXISTS: return lzi_api_answer(rc, "the key is there already");
+	case LATZ_MISMATCH: return lzi_api_answer(rc, "the key has another version");
+	default: return lzi_error_result(rc);
+	}
+}
+
+/* How calls on a key return. Nothing to do when it went well. */
+static inline int lzi_api_key_result(int rc)
+{
+	if (lzi_likely(rc == LATZ_OK))
+		return rc;
+	return rc == LATZ_NOTFOUND ? lzi_api_answer(rc, "no such key") : lzi_api_key_failed(rc);
+}
+
 static inline int lzi_api_key(latz_slice key)
 {
 	if (lzi_unlikely(key.data == NULL || key.size == 0))

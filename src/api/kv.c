@@ -92,13 +92,13 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
+		return lzi_api_key_result(rc);
 	fill(&write, key, value, options);
 	write.ttl_ms = ttl_of(&call, write.ttl_ms);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
-	return rc;
+	return lzi_api_key_result(rc);
 }
 
 int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
@@ -107,10 +107,10 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 	int rc = lzi_api_key(key);
 
 	if (lzi_unlikely(value == NULL))
-		return lzi_error(LATZ_INVALID, "value is NULL");
+		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
-	return lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc;
+	return lzi_api_key_result(lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc);
 }
 
 int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value)
@@ -119,10 +119,12 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 	int rc = lzi_api_key(key);
 
 	if (value == NULL)
-		return lzi_error(LATZ_INVALID, "value is NULL");
+		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_get(&call, key, version, value) : rc;
+	if (rc == LATZ_OK)
+		rc = lzi_store_get(&call, key, version, value);
+	return rc == LATZ_MISMATCH ? lzi_api_answer(rc, "the key still has that version") : lzi_api_key_result(rc);
 }
 
 int latz_exists(latz_pool *pool, latz_slice key)
@@ -132,7 +134,7 @@ int latz_exists(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_get(&call, key, 0, NULL) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_get(&call, key, 0, NULL) : rc);
 }
 
 int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
@@ -141,17 +143,17 @@ int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
 	int rc = lzi_api_key(key);
 
 	if (view == NULL)
-		return lzi_error(LATZ_INVALID, "view is NULL");
+		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_borrow(&call, key, view) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_borrow(&call, key, view) : rc);
 }
 
 int latz_release(latz_view *view)
 {
 	if (view == NULL)
-		return lzi_error(LATZ_INVALID, "view is NULL");
-	return lzi_view_release(view);
+		return lzi_api_error(LATZ_INVALID, "view is NULL");
+	return lzi_api_key_result(lzi_view_release(view));
 }
 
 int latz_delete(latz_pool *pool, latz_slice key)
@@ -162,7 +164,7 @@ int latz_delete(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return rc == LATZ_OK ? lzi_store_write(&call, &write) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_write(&call, &write) : rc);
 }
 
 int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
@@ -172,13 +174,13 @@ int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 	int rc = lzi_api_key(key);
 
 	if (ttl_ms < -1)
-		return lzi_error(LATZ_INVALID, "ttl_ms is negative");
+		return lzi_api_error(LATZ_INVALID, "ttl_ms is negative");
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
-		return rc;
+		return lzi_api_key_result(rc);
 	write.ttl_ms = ttl_of(&call, ttl_ms);
-	return lzi_store_write(&call, &write);
+	return lzi_api_key_result(lzi_store_write(&call, &write));
 }
 
 int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
@@ -190,12 +192,12 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
-		return rc;
+		return lzi_api_key_result(rc);
 	write.ttl_ms = ttl_of(&call, 0);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && result != NULL)
 		*result = write.sum;
-	return rc;
+	return lzi_api_key_result(rc);
 }
 
 int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_size)
@@ -212,7 +214,7 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 		rc = lzi_store_append(&call, key, tail, &size);
 	if (rc == LATZ_OK && new_size != NULL)
 		*new_size = size;
-	return rc;
+	return lzi_api_key_result(rc);
 }
 
 int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old)
@@ -221,12 +223,12 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 	int rc = lzi_api_key(key);
 
 	if (old == NULL)
-		return lzi_error(LATZ_INVALID, "old is NULL");
+		return lzi_api_error(LATZ_INVALID, "old is NULL");
 	if (rc == LATZ_OK)
 		rc = check_value(value, LATZ_BYTES);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc);
 }
 
 int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
@@ -236,10 +238,10 @@ int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *val
 	int rc;
 
 	if (n > 0 && (keys == NULL || values == NULL || results == NULL))
-		return lzi_error(LATZ_INVALID, "keys, values or results is NULL");
+		return lzi_api_error(LATZ_INVALID, "keys, values or results is NULL");
 	rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
-		return rc;
+		return lzi_api_key_result(rc);
 	for (i = 0; i < n; i++)
 		results[i] = lzi_api_key(keys[i]);
 	lzi_store_mget(&call, keys, n, values, results);
@@ -253,7 +255,7 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 	int rc;
 
 	if (n > 0 && items == NULL)
-		return lzi_error(LATZ_INVALID, "items is NULL");
+		return lzi_api_error(LATZ_INVALID, "items is NULL");
 	rc = options == NULL ? LATZ_OK : check_set_options(options);
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		rc = lzi_api_key(items[i].key);
@@ -272,7 +274,7 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 		if (rc == LATZ_OK && options != NULL && options->version != NULL)
 			*options->version = write.version;
 	}
-	return rc;
+	return lzi_api_key_result(rc);
 }
 
 int latz_clear(latz_pool *pool)
@@ -280,7 +282,7 @@ int latz_clear(latz_pool *pool)
 	struct lzi_call call;
 	int rc = lzi_api_write(pool, &call);
 
-	return rc == LATZ_OK ? lzi_store_clear(&call) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_clear(&call) : rc);
 }
 
 int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
@@ -289,8 +291,8 @@ int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
 	int rc = lzi_api_key(key);
 
 	if (info == NULL || info->size < sizeof info->size)
-		return lzi_error(LATZ_INVALID, "info is NULL, or its size is not set");
+		return lzi_api_error(LATZ_INVALID, "info is NULL, or its size is not set");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_key_stat(&call, key, info) : rc;
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_key_stat(&call, key, info) : rc);
 }

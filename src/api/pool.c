@@ -91,31 +91,31 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 	int rc;
 
 	if (pool == NULL)
-		return lzi_error(LATZ_INVALID, "pool is NULL");
+		return lzi_api_error(LATZ_INVALID, "pool is NULL");
 	rc = check_name(name);
 	if (rc == LATZ_OK)
 		rc = take_options(options, &taken);
 	if (rc != LATZ_OK)
-		return rc;
+		return lzi_api_result(rc);
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
-		return lzi_error(LATZ_NOMEM, "handle");
+		return lzi_api_error(LATZ_NOMEM, "handle");
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
 	rc = lzi_store_open(name, &taken, &handle->store);
 	if (rc != LATZ_OK) {
 		free(handle);
-		return rc;
+		return lzi_api_result(rc);
 	}
 	*pool = handle;
-	return LATZ_OK;
+	return lzi_api_result(LATZ_OK);
 }
 
 int latz_close(latz_pool *pool)
 {
 	if (pool == NULL)
-		return lzi_error(LATZ_INVALID, "pool is NULL");
+		return lzi_api_error(LATZ_INVALID, "pool is NULL");
 	if (lzi_load_acquire(&pool->scans) != 0)
-		return lzi_error(LATZ_BUSY, "%u scans are open", lzi_load_acquire(&pool->scans));
+		return lzi_api_error(LATZ_BUSY, "%u scans are open", lzi_load_acquire(&pool->scans));
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;
@@ -129,18 +129,18 @@ int latz_destroy(const char *name, const latz_options *options)
 	memset(&taken, 0, sizeof taken);
 	if (rc == LATZ_OK && options != NULL) {
 		if (options->size < offsetof(latz_options, dir))
-			return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)",
+			return lzi_api_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)",
 			                 options->size);
 		memcpy(&taken, options, options->size < sizeof taken ? options->size : sizeof taken);
 	}
-	return rc == LATZ_OK ? lzi_store_destroy(name, taken.dir) : rc;
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_destroy(name, taken.dir) : rc);
 }
 
 int latz_list(const char *dir, latz_list_fn fn, void *arg)
 {
 	if (fn == NULL)
-		return lzi_error(LATZ_INVALID, "fn is NULL");
-	return lzi_store_list(dir, fn, arg);
+		return lzi_api_error(LATZ_INVALID, "fn is NULL");
+	return lzi_api_result(lzi_store_list(dir, fn, arg));
 }
 
 int latz_sweep(const char *dir, unsigned *removed)
@@ -150,7 +150,7 @@ int latz_sweep(const char *dir, unsigned *removed)
 
 	if (rc == LATZ_OK && removed != NULL)
 		*removed = n;
-	return rc;
+	return lzi_api_result(rc);
 }
 
 int latz_stats(latz_pool *pool, latz_stats_t *stats)
@@ -159,9 +159,9 @@ int latz_stats(latz_pool *pool, latz_stats_t *stats)
 	int rc;
 
 	if (stats == NULL || stats->size < offsetof(latz_stats_t, live_bytes))
-		return lzi_error(LATZ_INVALID, "stats is NULL, or its size is not set");
+		return lzi_api_error(LATZ_INVALID, "stats is NULL, or its size is not set");
 	rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_stats(&call, stats) : rc;
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_stats(&call, stats) : rc);
 }
 
 int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
@@ -170,9 +170,9 @@ int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
 	int rc;
 
 	if (fn == NULL)
-		return lzi_error(LATZ_INVALID, "fn is NULL");
+		return lzi_api_error(LATZ_INVALID, "fn is NULL");
 	rc = lzi_api_call(pool, &call);
-	return rc == LATZ_OK ? lzi_store_clients(&call, fn, arg) : rc;
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_clients(&call, fn, arg) : rc);
 }
 
 int latz_maintain(latz_pool *pool, unsigned budget_us)
@@ -180,7 +180,7 @@ int latz_maintain(latz_pool *pool, unsigned budget_us)
 	struct lzi_call call;
 	int rc = lzi_api_call(pool, &call);
 
-	return rc == LATZ_OK ? lzi_store_maintain(&call, budget_us) : rc;
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_maintain(&call, budget_us) : rc);
 }
 
 int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
@@ -188,7 +188,7 @@ int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
 	struct lzi_call call;
 	int rc = lzi_api_call(pool, &call);
 
-	return rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc;
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc);
 }
 
 int latz_sync_now(latz_pool *pool)
@@ -196,12 +196,12 @@ int latz_sync_now(latz_pool *pool)
 	struct lzi_call call;
 	int rc = lzi_api_call(pool, &call);
 
-	return rc == LATZ_OK ? unsupported("persistence") : rc;
+	return lzi_api_result(rc == LATZ_OK ? unsupported("persistence") : rc);
 }
 
 int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)
 {
 	if (pool == NULL || ns == NULL || sub == NULL)
-		return lzi_error(LATZ_INVALID, "pool, ns or sub is NULL");
-	return unsupported("namespaces");
+		return lzi_api_error(LATZ_INVALID, "pool, ns or sub is NULL");
+	return lzi_api_result(unsupported("namespaces"));
 }

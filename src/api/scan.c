@@ -23,9 +23,9 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	int rc = LATZ_OK;
 
 	if (scan == NULL)
-		return lzi_error(LATZ_INVALID, "scan is NULL");
+		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	if (options != NULL && options->size < sizeof taken)
-		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)",
+		return lzi_api_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)",
 		                 options->size);
 	if (options != NULL)
 		taken = *options;
@@ -37,20 +37,20 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
-		return rc;
+		return lzi_api_result(rc);
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
-		return lzi_error(LATZ_NOMEM, "scan");
+		return lzi_api_error(LATZ_NOMEM, "scan");
 	rc = lzi_scan_open(&call, &taken, &handle->scan);
 	if (rc != LATZ_OK) {
 		free(handle);
-		return rc;
+		return lzi_api_result(rc);
 	}
 	handle->pool = pool;
 	handle->store = call.store;
 	lzi_fetch_add(&pool->scans, 1u);
 	*scan = handle;
-	return LATZ_OK;
+	return lzi_api_result(LATZ_OK);
 }
 
 int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
@@ -59,17 +59,21 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 	int rc;
 
 	if (scan == NULL || key == NULL)
-		return lzi_error(LATZ_INVALID, "scan or key is NULL");
+		return lzi_api_error(LATZ_INVALID, "scan or key is NULL");
 	rc = lzi_api_call(scan->pool, &call);
 	if (rc == LATZ_OK && call.store != scan->store)
 		rc = lzi_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
-	return rc == LATZ_OK ? lzi_scan_next(&call, scan->scan, key, value) : rc;
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_scan_next(&call, scan->scan, key, value);
+	if (lzi_likely(rc == LATZ_OK))
+		return rc;
+	return rc == LATZ_DONE ? lzi_api_answer(rc, "the scan is at its end") : lzi_api_result(rc);
 }
 
 int latz_scan_close(latz_scan *scan)
 {
 	if (scan == NULL)
-		return lzi_error(LATZ_INVALID, "scan is NULL");
+		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	lzi_scan_close(scan->scan);
 	lzi_fetch_sub(&scan->pool->scans, 1u);
 	free(scan);

@@ -1,6 +1,8 @@
 /*
- * Result codes and the per-thread error detail. The detail is a fixed buffer: reporting that memory ran out must not
- * need memory.
+ * Result codes and the per-thread error detail. Fixed buffers: reporting that memory ran out must not need memory.
+ *
+ * There are two texts. `met` is what went wrong somewhere below; its caller may know how to go on, and then nothing has
+ * failed. Only at the boundary of a public call that does fail it becomes `failed`, which the application sees.
  */
 #include "config.h"
 
@@ -11,7 +13,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static __thread char detail[LZI_ERROR_DETAIL_SIZE];
+__thread const char *lzi_error_plain;
+static __thread char failed[LZI_ERROR_DETAIL_SIZE];
+static __thread struct {
+	int code; /* that the text goes with; LATZ_OK: none */
+	char text[LZI_ERROR_DETAIL_SIZE];
+} met;
 
 const char *latz_strerror(int rc)
 {
@@ -26,7 +33,24 @@ const char *latz_strerror(int rc)
 
 const char *latz_error_detail(void)
 {
-	return detail;
+	return lzi_error_plain != NULL ? lzi_error_plain : failed;
+}
+
+const char *lzi_error_text(void)
+{
+	return met.text;
+}
+
+int lzi_error_result(int rc)
+{
+	if (rc < 0 && met.code != rc) {
+		lzi_error_plain = latz_strerror(rc);
+	} else if (rc < 0) {
+		memcpy(failed, met.text, sizeof(failed));
+		lzi_error_plain = NULL;
+	}
+	met.code = LATZ_OK;
+	return rc;
 }
 
 int lzi_error(int rc, const char *fmt, ...)
@@ -38,7 +62,8 @@ int lzi_error(int rc, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	memcpy(detail, text, sizeof(detail));
+	memcpy(met.text, text, sizeof(met.text));
+	met.code = rc;
 	return rc;
 }
 
@@ -66,9 +91,10 @@ int lzi_error_sys(int err, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	/* The reason is worth more than the end of an overlong text. */
-	snprintf(detail, sizeof(detail), "%.*s: %s", LZI_ERROR_DETAIL_SIZE - 1 - 2 - (int)sizeof(reason), text,
+	snprintf(met.text, sizeof(met.text), "%.*s: %s", LZI_ERROR_DETAIL_SIZE - 1 - 2 - (int)sizeof(reason), text,
 	         strerror_r(err, reason, sizeof(reason)));
-	return lzi_error_code(err);
+	met.code = lzi_error_code(err);
+	return met.code;
 }
 
 int lzi_error_prefix(int rc, const char *fmt, ...)
@@ -80,9 +106,11 @@ int lzi_error_prefix(int rc, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(prefix, sizeof(prefix), fmt, args);
 	va_end(args);
-	memcpy(rest, detail, sizeof(rest));
-	used = snprintf(detail, sizeof(detail), "%s: ", prefix);
-	if (used > 0 && (size_t)used < sizeof(detail))
-		snprintf(detail + used, sizeof(detail) - (size_t)used, "%.*s", (int)sizeof(detail) - used - 1, rest);
+	memcpy(rest, met.text, sizeof(rest));
+	used = snprintf(met.text, sizeof(met.text), "%s: ", prefix);
+	if (used > 0 && (size_t)used < sizeof(met.text))
+		snprintf(met.text + used, sizeof(met.text) - (size_t)used, "%.*s", (int)sizeof(met.text) - used - 1,
+		         rest);
+	met.code = rc;
 	return rc;
 }

@@ -1,6 +1,8 @@
 /*
  * Result codes with their texts, and the calling thread's error detail. A function that fails returns a LATZ_ code and
- * has put the story into the detail; each caller on the way up may put a prefix in front ("open pool: map heap: ...").
+ * has put the story into a text of the thread; each caller on the way up may put a prefix in front ("open pool: map
+ * heap: ..."), or deal with it. The text becomes the calling thread's error detail when a public call fails
+ * (lzi_error_result()).
  */
 #ifndef LZI_BASE_ERROR_H
 #define LZI_BASE_ERROR_H
@@ -42,16 +44,25 @@ enum {
 	LZI_ERROR_DETAIL_SIZE = 512 /* bytes kept, the NUL included; longer texts are cut */
 };
 
-/* Sets the thread's detail and returns rc. */
+/* Sets the thread's text and returns rc. */
 int lzi_error(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
 
 /* The LATZ_ code for an errno number. */
 int lzi_error_code(int err) LZI_COLD;
 
-/* Sets the thread's detail to "<fmt>: <text of err>" and returns the code for err. */
+/* Sets the thread's text to "<fmt>: <text of err>" and returns the code for err. */
 int lzi_error_sys(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
 
-/* Puts "<fmt>: " in front of the detail there is and returns rc. */
+/* Puts "<fmt>: " in front of the text there is and returns rc. */
 int lzi_error_prefix(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
+
+/* The thread's text. */
+const char *lzi_error_text(void);
+
+/* A public call ends with rc. If that is an error, the detail is the text that was set for it, or the code's own. */
+int lzi_error_result(int rc) LZI_COLD;
+
+/* The detail of a failed call that needs no more than a constant, which costs one store; NULL: some other text. */
+extern __thread const char *lzi_error_plain __attribute__((tls_model("initial-exec")));
 
 #endif

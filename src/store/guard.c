@@ -40,7 +40,7 @@ void lzi_guard_ensure(int dirfd, const char *dir)
 	if (lzi_process_spawn(path, dir) != LATZ_OK)
 		lzi_log(LATZ_LOG_INFO,
 		        "no guard: %s; a pool whose last user is killed stays until the next open or list",
-		        latz_error_detail());
+		        lzi_error_text());
 }
 
 /* A pool being waited for. */

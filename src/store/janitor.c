@@ -73,7 +73,7 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
 	if (rc != LATZ_OK && rc != LATZ_BUSY && !lzi_store_dead(store) && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
 		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc),
-		        latz_error_detail());
+		        lzi_error_text());
 	/* More to do, or writers at work: soon again. */
 	if (rc == LATZ_BUSY)
 		return 1;

@@ -131,7 +131,7 @@ int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *arg)
 	if (rc == LATZ_OK)
 		rc = mend_extents(store, index);
 	if (rc != LATZ_OK) {
-		lzi_log(LATZ_LOG_WARNING, "%s: cleaning up after a dead thread: %s", store->name, latz_error_detail());
+		lzi_log(LATZ_LOG_WARNING, "%s: cleaning up after a dead thread: %s", store->name, lzi_error_text());
 		return rc;
 	}
 	lzi_store_release(&store->control.shared->recount, 1u);

@@ -45,7 +45,7 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	if (lzi_record_validate(record, lzi_heap_room(&store->heap, offset,
 	                                              *lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT))) !=
 	    LATZ_OK) {
-		report(verify, "heap offset %llu: %s", (unsigned long long)offset, latz_error_detail());
+		report(verify, "heap offset %llu: %s", (unsigned long long)offset, lzi_error_text());
 		return 0;
 	}
 	if (lzi_load_acquire(&record->died) != 0) {
@@ -90,7 +90,7 @@ static void check_heap(struct verify *verify)
 		verify->dead = 0;
 		rc = lzi_extent_walk(store, e, 0, tail, check_record, verify);
 		if (rc != LATZ_OK)
-			report(verify, "extent %llu: %s", (unsigned long long)e, latz_error_detail());
+			report(verify, "extent %llu: %s", (unsigned long long)e, lzi_error_text());
 		else if (dead != verify->dead)
 			verify->miscounted++; /* a problem only if all was quiet */
 	}
@@ -242,7 +242,7 @@ static int verify_locked(struct verify *verify)
 	if (rc == LATZ_OK && index_rc == LATZ_OK)
 		rc = check_index(verify);
 	if (rc != LATZ_OK)
-		report(verify, "could not go on: %s", latz_error_detail());
+		report(verify, "could not go on: %s", lzi_error_text());
 	if (rc != LATZ_OK || busy || others(verify->call, &still) != before)
 		return rc;
 	keys = (uint64_t)lzi_store_keys(store);

@@ -81,6 +81,65 @@ static void error_detail(void **state)
 	assert_true(strcmp(latz_error_detail(), saved) != 0);
 }
 
+static void *open_and_look(void *arg)
+{
+	struct fixture *f = arg;
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("first", &f->options, &pool));
+	CHECK(strcmp(latz_error_detail(), "") == 0);
+	CHECK_OK(latz_close(pool));
+	return NULL;
+}
+
+/* What a successful call met on its way is nobody's business. */
+static void error_detail_of_success(void **state)
+{
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, open_and_look, *state), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Answers that cost next to nothing have a detail of their own too, not that of an earlier call. */
+static void error_detail_of_answers(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options absent = LATZ_SET_OPTIONS_INIT, version = LATZ_SET_OPTIONS_INIT;
+	latz_view view = { 0 };
+	latz_slice key;
+	latz_scan *scan;
+
+	absent.flags = LATZ_IF_ABSENT;
+	version.flags = LATZ_IF_VERSION;
+	version.if_version = 1;
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_get(f->pool, key_of("k"), &f->value));
+#define ANSWERS(rc, call, text) \
+	do { \
+		assert_rc(LATZ_INVALID, latz_get(f->pool, key_of("k"), NULL)); \
+		assert_string_equal(latz_error_detail(), "value is NULL"); \
+		assert_rc(rc, call); \
+		assert_string_equal(latz_error_detail(), text); \
+	} while (0)
+	ANSWERS(LATZ_NOTFOUND, latz_get(f->pool, key_of("none"), &f->value), "no such key");
+	ANSWERS(LATZ_NOTFOUND, latz_exists(f->pool, key_of("none")), "no such key");
+	ANSWERS(LATZ_NOTFOUND, latz_borrow(f->pool, key_of("none"), &view), "no such key");
+	ANSWERS(LATZ_NOTFOUND, latz_delete(f->pool, key_of("none")), "no such key");
+	ANSWERS(LATZ_NOTFOUND, latz_touch(f->pool, key_of("none"), 5), "no such key");
+	ANSWERS(LATZ_NOTFOUND, latz_set(f->pool, key_of("none"), key_of("v"), &version), "no such key");
+	ANSWERS(LATZ_EXISTS, latz_set(f->pool, key_of("k"), key_of("v"), &absent), "the key is there already");
+	ANSWERS(LATZ_MISMATCH, latz_set(f->pool, key_of("k"), key_of("v"), &version), "the key has another version");
+	assert_ok(latz_get(f->pool, key_of("k"), &f->value));
+	ANSWERS(LATZ_MISMATCH, latz_get_if_changed(f->pool, key_of("k"), f->value.version, &f->value),
+	        "the key still has that version");
+	assert_ok(latz_scan_open(f->pool, NULL, &scan));
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	ANSWERS(LATZ_DONE, latz_scan_next(scan, &key, NULL), "the scan is at its end");
+	assert_ok(latz_scan_close(scan));
+#undef ANSWERS
+}
+
 static void version_of_library(void **state)
 {
 	char want[32];
@@ -167,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(logger_environment), /* first: a process reads its environment once */
 		cmocka_unit_test(strerror_names),     POOL_TEST(error_detail),
+		DIR_TEST(error_detail_of_success),    POOL_TEST(error_detail_of_answers),
 		cmocka_unit_test(version_of_library), DIR_TEST(logger_levels),
 	};
 

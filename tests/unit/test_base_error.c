@@ -52,11 +52,32 @@ static void codes_have_no_gap(void **state)
 	assert_string_equal(latz_strerror(LATZ_DONE - 1), "unknown result code");
 }
 
+/* What a call below met becomes the detail only if the public call fails with it. */
+static void detail_of_failed_calls(void **state)
+{
+	(void)state;
+	lzi_error_result(lzi_error(LATZ_IO, "the first"));
+	assert_string_equal(latz_error_detail(), "the first");
+	lzi_error(LATZ_NOTFOUND, "handled");
+	assert_string_equal(latz_error_detail(), "the first");
+	assert_int_equal(lzi_error_result(LATZ_OK), LATZ_OK);
+	assert_string_equal(latz_error_detail(), "the first");
+	assert_int_equal(lzi_error_result(LATZ_NOTFOUND), LATZ_NOTFOUND);
+	assert_string_equal(latz_error_detail(), latz_strerror(LATZ_NOTFOUND));
+	lzi_error(LATZ_IO, "handled too");
+	assert_int_equal(lzi_error_result(LATZ_BUSY), LATZ_BUSY);
+	assert_string_equal(latz_error_detail(), latz_strerror(LATZ_BUSY));
+	assert_int_equal(lzi_error_result(1), 1); /* a callback's own */
+	assert_string_equal(latz_error_detail(), latz_strerror(LATZ_BUSY));
+	lzi_error_result(lzi_error(LATZ_IO, "the last"));
+	assert_string_equal(latz_error_detail(), "the last");
+}
+
 static void detail_is_set(void **state)
 {
 	(void)state;
 	assert_int_equal(lzi_error(LATZ_CORRUPT, "pool %s: offset %d", "p", 64), LATZ_CORRUPT);
-	assert_string_equal(latz_error_detail(), "pool p: offset 64");
+	assert_string_equal(lzi_error_text(), "pool p: offset 64");
 }
 
 /* Prefixes go in front, also when the detail itself is an argument. */
@@ -66,9 +87,9 @@ static void detail_takes_prefixes(void **state)
 	assert_int_equal(lzi_error(LATZ_IO, "read"), LATZ_IO);
 	assert_int_equal(lzi_error_prefix(LATZ_IO, "map %s", "heap"), LATZ_IO);
 	assert_int_equal(lzi_error_prefix(LATZ_CORRUPT, "open"), LATZ_CORRUPT);
-	assert_string_equal(latz_error_detail(), "open: map heap: read");
-	lzi_error(LATZ_IO, "again: %s", latz_error_detail());
-	assert_string_equal(latz_error_detail(), "again: open: map heap: read");
+	assert_string_equal(lzi_error_text(), "open: map heap: read");
+	lzi_error(LATZ_IO, "again: %s", lzi_error_text());
+	assert_string_equal(lzi_error_text(), "again: open: map heap: read");
 }
 
 /* Whatever the lengths, the text is cut and ends; the reason of a system error survives the cut. */
@@ -80,15 +101,15 @@ static void detail_is_bounded(void **state)
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
 	lzi_error(LATZ_IO, "%s", longer);
-	assert_int_equal(strlen(latz_error_detail()), LZI_ERROR_DETAIL_SIZE - 1);
+	assert_int_equal(strlen(lzi_error_text()), LZI_ERROR_DETAIL_SIZE - 1);
 	lzi_error_prefix(LATZ_IO, "before");
-	assert_int_equal(strlen(latz_error_detail()), LZI_ERROR_DETAIL_SIZE - 1);
-	assert_memory_equal(latz_error_detail(), "before: xxx", 11);
+	assert_int_equal(strlen(lzi_error_text()), LZI_ERROR_DETAIL_SIZE - 1);
+	assert_memory_equal(lzi_error_text(), "before: xxx", 11);
 	lzi_error_prefix(LATZ_IO, "%s", longer);
-	assert_int_equal(strlen(latz_error_detail()), LZI_ERROR_DETAIL_SIZE - 1);
+	assert_int_equal(strlen(lzi_error_text()), LZI_ERROR_DETAIL_SIZE - 1);
 	lzi_error_sys(ENOSPC, "%s", longer);
-	assert_true(strlen(latz_error_detail()) < LZI_ERROR_DETAIL_SIZE);
-	assert_non_null(strstr(latz_error_detail(), ": No space left on device"));
+	assert_true(strlen(lzi_error_text()) < LZI_ERROR_DETAIL_SIZE);
+	assert_non_null(strstr(lzi_error_text(), ": No space left on device"));
 }
 
 static void errno_is_translated(void **state)
@@ -105,8 +126,8 @@ static void errno_is_translated(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		assert_int_equal(lzi_error_code(cases[i].err), cases[i].rc);
 		assert_int_equal(lzi_error_sys(cases[i].err, "open %s", "f"), cases[i].rc);
-		assert_memory_equal(latz_error_detail(), "open f: ", 8);
-		assert_string_equal(latz_error_detail() + 8, strerror(cases[i].err));
+		assert_memory_equal(lzi_error_text(), "open f: ", 8);
+		assert_string_equal(lzi_error_text() + 8, strerror(cases[i].err));
 	}
 }
 
@@ -114,7 +135,7 @@ static void *other_thread(void *arg)
 {
 	const char **seen = arg;
 
-	*seen = strdup(latz_error_detail());
+	*seen = strdup(lzi_error_text());
 	lzi_error(LATZ_IO, "of the other thread");
 	return NULL;
 }
@@ -130,7 +151,7 @@ static void detail_is_of_the_thread(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, other_thread, &seen), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_string_equal(seen, "");
-	assert_string_equal(latz_error_detail(), "mine");
+	assert_string_equal(lzi_error_text(), "mine");
 	free(seen);
 }
 
@@ -140,7 +161,7 @@ int main(void)
 		cmocka_unit_test(codes_have_names),        cmocka_unit_test(codes_have_no_gap),
 		cmocka_unit_test(detail_is_set),           cmocka_unit_test(detail_takes_prefixes),
 		cmocka_unit_test(detail_is_bounded),       cmocka_unit_test(errno_is_translated),
-		cmocka_unit_test(detail_is_of_the_thread),
+		cmocka_unit_test(detail_is_of_the_thread), cmocka_unit_test(detail_of_failed_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
