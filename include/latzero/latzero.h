@@ -4,7 +4,8 @@
  * A pool is a named set of memory-mapped files. It lives while somebody is attached (or, with LATZ_KEEP, until it is
  * destroyed). Every call below is thread-safe: any thread may use any handle of its process, except that one
  * latz_scan or one latz_value belongs to one thread at a time. After fork() the child may go on using its handles: it
- * attaches again by itself on first use (scans and views opened before the fork stay with the parent).
+ * attaches again by itself on first use. Scans and views opened before the fork stay with the parent: the child may
+ * close its copies of them, which costs the parent nothing, but not go on with a scan (LATZ_INVALID).
  *
  * Results are int: LATZ_OK (0), or a negative code of the list below. latz_strerror() names a code,
  * latz_error_detail() says what happened in the calling thread's last failed call. Outputs are written only on
@@ -43,7 +44,7 @@ enum {
 	LATZ_EXISTS = -1001,   /* LATZ_IF_ABSENT and the key is there; LATZ_EXCLUSIVE and the pool is there */
 	LATZ_MISMATCH = -1002, /* the version or condition asked for does not hold */
 	LATZ_INVALID = -1003,  /* a bad argument */
-	LATZ_TOOBIG = -1004,   /* key, value or pool name over its limit */
+	LATZ_TOOBIG = -1004,   /* key or value over its limit */
 	LATZ_NOSPC = -1005,    /* the file system (or its cgroup) has no room */
 	LATZ_FULL = -1006,     /* the pool's own max_bytes or max_entries is reached */
 	LATZ_NOMEM = -1007,    /* the process could not get memory or address space */
@@ -151,7 +152,7 @@ typedef enum latz_sync {
  * LATZ_OPTIONS_INIT, which has LATZ_CREATE. */
 enum {
 	LATZ_CREATE = 1u << 0,    /* create the pool if it is not there */
-	LATZ_EXCLUSIVE = 1u << 1, /* with LATZ_CREATE: LATZ_EXISTS if it is there */
+	LATZ_EXCLUSIVE = 1u << 1, /* LATZ_EXISTS if it is there; LATZ_INVALID without LATZ_CREATE */
 	/* LATZ_READONLY, above: this handle only reads, every write through it is LATZ_READONLY */
 	LATZ_KEEP = 1u << 3,      /* the pool stays when its last user leaves, until latz_destroy() or a reboot */
 	LATZ_NO_THREAD = 1u << 4, /* no janitor thread in this process: call latz_maintain() now and then */
@@ -174,7 +175,8 @@ typedef struct latz_options {
 	uint64_t max_bytes;   /* U unless 0 (no bound) */
 	uint64_t max_entries; /* U unless 0 */
 	latz_policy policy;   /* U unless LATZ_POLICY_DEFAULT or LATZ_POLICY_NONE */
-	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire */
+	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire. A
+	                 * time to live over a century, here and below, counts as a century */
 	int64_t idle_ttl_ms;     /* U unless 0 */
 	size_t compress_min;     /* U unless 0 */
 	int compress_level;      /* U unless 0 */
@@ -204,9 +206,11 @@ typedef struct latz_options {
  */
 LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool **pool) LATZ_MUSTCHECK;
 
-/* Ends a handle. No other thread may still be inside a call on it. The last handle of a process detaches it; the last
+/* Ends a handle. No other thread may still be inside a call on it, and it must not be used again, not even for another
+ * latz_close(): its memory is given back. The last handle of a process detaches it; the last
  * process takes an ephemeral pool's files away. Views not yet released keep their bytes mapped until they are; scans
- * must be closed first (LATZ_BUSY otherwise, and the handle stays open). NULL is LATZ_INVALID. */
+ * must be closed first (LATZ_BUSY otherwise, and the handle stays open); those that a forked child inherited do not count.
+ * NULL is LATZ_INVALID. */
 LATZ_API int latz_close(latz_pool *pool);
 
 /* Removes a pool whether or not somebody is attached: who is gets LATZ_DEAD from then on. Only options->dir is used.
@@ -314,7 +318,7 @@ typedef struct latz_set_options {
 	size_t size; /* sizeof(latz_set_options) */
 	unsigned flags;
 	latz_type type; /* LATZ_BYTES if left 0 */
-	int64_t ttl_ms; /* milliseconds; 0: the pool's default, -1: never expires */
+	int64_t ttl_ms; /* milliseconds, at most a century; 0: the pool's default, -1: never expires */
 	uint64_t if_version;
 	uint64_t *version; /* out, may be NULL: the key's version after the call */
 } latz_set_options;
@@ -351,7 +355,9 @@ typedef struct latz_view {
  * 256 KiB extent (or its own, for a value over 64 KiB) from being reused. Errors as latz_get(). */
 LATZ_API int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view) LATZ_MUSTCHECK;
 
-/* Gives a view back, from any thread of the process that borrowed it. LATZ_INVALID if it holds nothing. */
+/* Gives a view back, from any thread of the process that borrowed it, and makes it hold nothing. LATZ_INVALID if it
+ * holds nothing. In a forked child a view from before the fork can be read as long as the parent holds it; releasing it
+ * there is LATZ_OK and only frees what the child itself has of it: the parent's view goes on. */
 LATZ_API int latz_release(latz_view *view);
 
 /* Removes a key. LATZ_NOTFOUND if it was not there. Needs no space. Errors otherwise as latz_set(). */

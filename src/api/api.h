@@ -13,13 +13,13 @@
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
-	unsigned scans; /* open ones; atomic */
+	uint64_t scans; /* low half: open ones of the process whose lzi_fork_count is the high half; atomic */
 };
 
 struct latz_scan {
 	struct latz_pool *pool;
 	struct lzi_scan *scan;
-	struct lzi_store *store; /* that it was opened on: a forked child's differs */
+	unsigned fork_count; /* of the process that opened it */
 };
 
 /* How every public call returns that can fail in more ways than a key not being there. */
@@ -57,7 +57,7 @@ static inline int lzi_api_key_result(int rc)
 static inline int lzi_api_key(latz_slice key)
 {
 	if (lzi_unlikely(key.data == NULL || key.size == 0))
-		return lzi_error(LATZ_INVALID, "key is empty");
+		return lzi_error(LATZ_INVALID, "%s", key.size == 0 ? "key is empty" : "key.data is NULL");
 	if (lzi_unlikely(key.size > LZI_KEY_MAX))
 		return lzi_error(LATZ_TOOBIG, "key of %zu bytes; the limit is %u", key.size, LZI_KEY_MAX);
 	return LATZ_OK;

@@ -42,8 +42,10 @@ static int unsupported(const char *what)
 /* What this release does not do is refused, never ignored. */
 static int check_supported(const latz_options *options)
 {
-	if (options->max_bytes != 0 || options->max_entries != 0)
-		return unsupported("max_bytes and max_entries");
+	if (options->max_bytes != 0)
+		return unsupported("max_bytes");
+	if (options->max_entries != 0)
+		return unsupported("max_entries");
 	if (options->policy != LATZ_POLICY_DEFAULT && options->policy != LATZ_POLICY_NONE)
 		return unsupported("eviction");
 	if (options->idle_ttl_ms != 0)
@@ -73,6 +75,8 @@ static int take_options(const latz_options *from, latz_options *to)
 	memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
 	if (to->flags & ~known)
 		return lzi_error(LATZ_INVALID, "options.flags has unknown bits 0x%x", to->flags & ~known);
+	if ((to->flags & (LATZ_CREATE | LATZ_EXCLUSIVE)) == LATZ_EXCLUSIVE)
+		return lzi_error(LATZ_INVALID, "LATZ_EXCLUSIVE goes with LATZ_CREATE");
 	if (to->max_clients > 4096)
 		return lzi_error(LATZ_INVALID, "options.max_clients is %u; the limit is 4096", to->max_clients);
 	if (to->mode & ~0666u)
@@ -112,10 +116,14 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 
 int latz_close(latz_pool *pool)
 {
+	uint64_t scans;
+
 	if (pool == NULL)
 		return lzi_api_error(LATZ_INVALID, "pool is NULL");
-	if (lzi_load_acquire(&pool->scans) != 0)
-		return lzi_api_error(LATZ_BUSY, "%u scans are open", lzi_load_acquire(&pool->scans));
+	scans = lzi_load_acquire(&pool->scans);
+	if (scans >> 32 == lzi_fork_count && (uint32_t)scans != 0)
+		return lzi_api_error(LATZ_BUSY, (uint32_t)scans == 1 ? "%u scan is open" : "%u scans are open",
+		                     (uint32_t)scans);
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;

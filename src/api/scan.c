@@ -15,6 +15,16 @@ static int check_slice(latz_slice slice, const char *what)
 	return LATZ_OK;
 }
 
+/* A forked child has no scans yet, whatever its copy of the handle says. */
+static void count_scan(latz_pool *pool)
+{
+	uint64_t old = lzi_load_relaxed(&pool->scans), now;
+
+	do {
+		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
+	} while (!lzi_cas_acquire(&pool->scans, &old, now));
+}
+
 int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan)
 {
 	latz_scan_options taken = LATZ_SCAN_OPTIONS_INIT;
@@ -47,8 +57,8 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 		return lzi_api_result(rc);
 	}
 	handle->pool = pool;
-	handle->store = call.store;
-	lzi_fetch_add(&pool->scans, 1u);
+	handle->fork_count = lzi_fork_count;
+	count_scan(pool);
 	*scan = handle;
 	return lzi_api_result(LATZ_OK);
 }
@@ -60,9 +70,10 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 
 	if (scan == NULL || key == NULL)
 		return lzi_api_error(LATZ_INVALID, "scan or key is NULL");
+	/* The child may have closed its handle, so that is not looked at. */
+	if (lzi_unlikely(scan->fork_count != lzi_fork_count))
+		return lzi_api_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
 	rc = lzi_api_call(scan->pool, &call);
-	if (rc == LATZ_OK && call.store != scan->store)
-		rc = lzi_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_scan_next(&call, scan->scan, key, value);
 	if (lzi_likely(rc == LATZ_OK))
@@ -75,7 +86,8 @@ int latz_scan_close(latz_scan *scan)
 	if (scan == NULL)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	lzi_scan_close(scan->scan);
-	lzi_fetch_sub(&scan->pool->scans, 1u);
+	if (scan->fork_count == lzi_fork_count)
+		lzi_fetch_sub(&scan->pool->scans, 1u);
 	free(scan);
 	return LATZ_OK;
 }

@@ -12,6 +12,8 @@
 
 struct lzi_store;
 
+extern unsigned lzi_fork_count; /* thread.c: forks between the first ancestor and us */
+
 /* A call under way: the store, and the calling thread's slot in it. */
 struct lzi_call {
 	struct lzi_store *store;

@@ -62,8 +62,6 @@ struct lzi_thread {
 	struct lzi_thread *next_of_store;
 };
 
-extern unsigned lzi_fork_count; /* thread.c: forks between the first ancestor and us */
-
 /* ---- thread.c ---- */
 
 int lzi_thread_init(void);

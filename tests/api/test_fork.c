@@ -185,6 +185,67 @@ static void fork_with_scan_and_view(void **state)
 	assert_ok(latz_release(&view));
 }
 
+struct inherited {
+	struct fixture *f;
+	latz_scan *scan;
+	latz_view view;
+};
+
+/* The child's copies of scans and views are its own to drop, in any order. */
+static int child_closes_first(void *arg)
+{
+	struct inherited *i = arg;
+	latz_slice key;
+
+	CHECK(memcmp(i->view.data, "here", 4) == 0);
+	CHECK_OK(latz_close(i->f->pool));
+	CHECK_RC(LATZ_INVALID, latz_scan_next(i->scan, &key, NULL));
+	CHECK_OK(latz_scan_close(i->scan));
+	CHECK(memcmp(i->view.data, "here", 4) == 0);
+	CHECK_OK(latz_release(&i->view));
+	CHECK_RC(LATZ_INVALID, latz_release(&i->view));
+	return 0;
+}
+
+static int child_counts_its_own(void *arg)
+{
+	struct inherited *i = arg;
+	latz_scan *own;
+	latz_slice key;
+
+	CHECK_OK(latz_scan_open(i->f->pool, NULL, &own));
+	CHECK_RC(LATZ_BUSY, latz_close(i->f->pool));
+	CHECK(strstr(latz_error_detail(), "1 scan is open") != NULL);
+	CHECK_OK(latz_scan_close(i->scan));
+	CHECK_RC(LATZ_BUSY, latz_close(i->f->pool));
+	CHECK_OK(latz_scan_next(own, &key, NULL));
+	CHECK_OK(latz_scan_close(own));
+	CHECK_OK(latz_close(i->f->pool));
+	return 0;
+}
+
+static void fork_inherited_scan_and_view(void **state)
+{
+	struct inherited i = { .f = *state };
+	latz_slice key;
+
+	assert_ok(put(i.f->pool, "parent", "here"));
+	assert_ok(latz_borrow(i.f->pool, key_of("parent"), &i.view));
+	assert_ok(latz_scan_open(i.f->pool, NULL, &i.scan));
+	assert_int_equal(proc_run(child_closes_first, &i, 20000), 0);
+	assert_int_equal(proc_run(child_counts_its_own, &i, 20000), 0);
+	assert_rc(LATZ_BUSY, latz_close(i.f->pool));
+	/* What the child released the parent still holds. */
+	assert_ok(put(i.f->pool, "parent", "gone"));
+	for (int n = 0; n < 3; n++)
+		assert_ok(latz_maintain(i.f->pool, 0));
+	assert_memory_equal(i.view.data, "here", 4);
+	assert_ok(latz_scan_next(i.scan, &key, &i.f->value));
+	assert_memory_equal(i.f->value.data, "here", 5);
+	assert_ok(latz_scan_close(i.scan));
+	assert_ok(latz_release(&i.view));
+}
+
 /* The parent goes on writing from threads while children come and go. */
 static void *write_on(void *arg)
 {
@@ -216,6 +277,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(fork_child_continues), POOL_TEST(fork_child_ends),         POOL_TEST(fork_child_of_child),
 		DIR_TEST(fork_parent_dies),      POOL_TEST(fork_with_scan_and_view), POOL_TEST(fork_among_threads),
+		POOL_TEST(fork_inherited_scan_and_view),
 	};
 
 	return suite_run(tests);
