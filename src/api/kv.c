@@ -28,10 +28,10 @@ static int check_value(latz_slice value, latz_type type)
 	if (lzi_likely(type == LATZ_BYTES))
 		return LATZ_OK;
 	if ((unsigned)type > LATZ_PICKLE && ((unsigned)type < LATZ_USER || (unsigned)type > LATZ_USER + 63))
-		return lzi_error(LATZ_INVALID, "type %d is none", (int)type);
+		return lzi_error(LATZ_INVALID, "there is no type %d", (int)type);
 	if (type_size(type) >= 0 && (size_t)type_size(type) != value.size)
-		return lzi_error(LATZ_TYPE, "a value of type %d has %d bytes, not %zu", (int)type, type_size(type),
-		                 value.size);
+		return lzi_error(LATZ_TYPE, "a %s has %d byte%s, not %zu", lzi_type_name(type), type_size(type),
+		                 type_size(type) == 1 ? "" : "s", value.size);
 	if (type == LATZ_BOOL && *(const uint8_t *)value.data > 1)
 		return lzi_error(LATZ_TYPE, "a LATZ_BOOL is 0 or 1");
 	return LATZ_OK;

@@ -36,6 +36,14 @@ const char *latz_error_detail(void)
 	return lzi_error_plain != NULL ? lzi_error_plain : failed;
 }
 
+const char *lzi_type_name(latz_type type)
+{
+	static const char *const names[] = { "LATZ_BYTES", "LATZ_STRING", "LATZ_INT",     "LATZ_FLOAT", "LATZ_BOOL",
+		                             "LATZ_NULL",  "LATZ_JSON",   "LATZ_MSGPACK", "LATZ_PICKLE" };
+
+	return (size_t)type < sizeof(names) / sizeof(names[0]) ? names[type] : "LATZ_USER";
+}
+
 const char *lzi_error_text(void)
 {
 	return met.text;

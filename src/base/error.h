@@ -18,7 +18,7 @@
 	X(EXISTS, "already exists") \
 	X(MISMATCH, "the version or condition does not hold") \
 	X(INVALID, "invalid argument") \
-	X(TOOBIG, "key, value or name too big") \
+	X(TOOBIG, "key or value too big") \
 	X(NOSPC, "no space left for the pool") \
 	X(FULL, "the pool's own limit is reached") \
 	X(NOMEM, "out of memory or address space") \
@@ -46,6 +46,9 @@ enum {
 
 /* Sets the thread's text and returns rc. */
 int lzi_error(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
+
+/* "LATZ_INT"; LATZ_USER for all of those. */
+const char *lzi_type_name(latz_type type) LZI_COLD;
 
 /* The LATZ_ code for an errno number. */
 int lzi_error_code(int err) LZI_COLD;

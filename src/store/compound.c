@@ -35,7 +35,7 @@ static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, l
 		return rc;
 	if (was_there &&
 	    (old->type == LATZ_INT || old->type == LATZ_FLOAT || old->type == LATZ_BOOL || old->type == LATZ_NULL))
-		return lzi_error(LATZ_TYPE, "can't append to a value of type %d", (int)old->type);
+		return lzi_error(LATZ_TYPE, "can't append to a %s", lzi_type_name(old->type));
 	size = was_there ? old->size : 0;
 	if (tail.size > LZI_VALUE_MAX - size)
 		return lzi_error(LATZ_TOOBIG, "value of %zu + %zu bytes; the limit is 4 GiB - 1", size, tail.size);

@@ -140,6 +140,46 @@ static void error_detail_of_answers(void **state)
 #undef ANSWERS
 }
 
+/* Texts for people: names instead of numbers, and what is really wrong. */
+static void error_detail_texts(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options set = LATZ_SET_OPTIONS_INIT;
+	latz_slice nowhere = { NULL, 5 }, empty = { "", 0 };
+	latz_pool *pool;
+	char name[66];
+
+	set.type = LATZ_INT;
+	assert_ok(latz_set(f->pool, key_of("int"), slice("\1\0\0\0\0\0\0\0", 8), &set));
+#define TEXT(rc, call, text) \
+	do { \
+		assert_rc(rc, call); \
+		assert_string_equal(latz_error_detail(), text); \
+	} while (0)
+	TEXT(LATZ_TYPE, latz_append(f->pool, key_of("int"), key_of("v"), NULL), "can't append to a LATZ_INT");
+	set.type = LATZ_NULL;
+	TEXT(LATZ_TYPE, latz_set(f->pool, key_of("k"), key_of("v"), &set), "a LATZ_NULL has 0 bytes, not 1");
+	set.type = LATZ_BOOL;
+	TEXT(LATZ_TYPE, latz_set(f->pool, key_of("k"), empty, &set), "a LATZ_BOOL has 1 byte, not 0");
+	set.type = (latz_type)50;
+	TEXT(LATZ_INVALID, latz_set(f->pool, key_of("k"), key_of("v"), &set), "there is no type 50");
+	TEXT(LATZ_INVALID, latz_get(f->pool, nowhere, &f->value), "key.data is NULL");
+	TEXT(LATZ_INVALID, latz_get(f->pool, empty, &f->value), "key is empty");
+	memset(name, 'n', 65);
+	name[65] = '\0';
+	assert_rc(LATZ_INVALID, latz_open(name, &f->options, &pool));
+	assert_non_null(strstr(latz_error_detail(), "1 to 64"));
+	f->options.max_bytes = 1;
+	TEXT(LATZ_UNSUPPORTED, latz_open("x", &f->options, &pool), "max_bytes is not in this release");
+	f->options.max_bytes = 0;
+	f->options.max_entries = 1;
+	TEXT(LATZ_UNSUPPORTED, latz_open("x", &f->options, &pool), "max_entries is not in this release");
+	f->options.max_entries = 0;
+	f->options.flags = LATZ_EXCLUSIVE;
+	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "LATZ_EXCLUSIVE goes with LATZ_CREATE");
+#undef TEXT
+}
+
 static void version_of_library(void **state)
 {
 	char want[32];
@@ -227,6 +267,7 @@ int main(void)
 		DIR_TEST(logger_environment), /* first: a process reads its environment once */
 		cmocka_unit_test(strerror_names),     POOL_TEST(error_detail),
 		DIR_TEST(error_detail_of_success),    POOL_TEST(error_detail_of_answers),
+		POOL_TEST(error_detail_texts),
 		cmocka_unit_test(version_of_library), DIR_TEST(logger_levels),
 	};
 
