@@ -7,7 +7,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	LOOK_MS = 250 /* between looks whether the pool is still there */
+};
 
 static volatile sig_atomic_t stopped;
 
@@ -81,11 +86,20 @@ static int complete_options(struct create_arguments *arguments)
 	return CLI_OK;
 }
 
-/* Waits for Enter, the end of stdin, or a signal. */
-static void wait_for_end(void)
+static int stop_listing(const latz_client_info *info, void *arg)
 {
+	(void)info;
+	(void)arg;
+	return 1;
+}
+
+/* Waits for Enter, the end of stdin, a signal, or the pool's end: only that is an error. */
+static int wait_for_end(const char *name, latz_pool *pool)
+{
+	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000L };
 	struct sigaction action = { .sa_handler = on_signal };
 	sigset_t blocked, before;
+	int code = CLI_OK;
 	char byte;
 
 	sigemptyset(&action.sa_mask);
@@ -98,11 +112,13 @@ static void wait_for_end(void)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
-	while (!stopped) {
+	while (!stopped && code == CLI_OK) {
 		struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
-		int ready = ppoll(&input, 1, NULL, &before);
+		int ready = ppoll(&input, 1, &look, &before);
 		if (ready < 0 && errno != EINTR)
 			break;
+		if (ready == 0 && latz_clients(pool, stop_listing, NULL) == LATZ_DEAD)
+			code = cli_error(CLI_FAIL, "pool %s: was destroyed meanwhile; create it again", name);
 		if (ready <= 0)
 			continue;
 		ssize_t size = read(STDIN_FILENO, &byte, 1);
@@ -110,6 +126,7 @@ static void wait_for_end(void)
 			break;
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return code;
 }
 
 struct kept_search {
@@ -198,9 +215,7 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 		return cli_fail(rc, "creating", name,
 		                rc == LATZ_EXISTS ? "with --attach the pool that is there will do" : NULL);
 	report_created(name, created, arguments.keep);
-	if (!arguments.keep)
-		wait_for_end();
-	return cli_close(name, pool, CLI_OK);
+	return cli_close(name, pool, arguments.keep ? CLI_OK : wait_for_end(name, pool));
 }
 
 const struct cli_command cmd_create = {
@@ -208,7 +223,8 @@ const struct cli_command cmd_create = {
 	"POOL [OPTION...]",
 	"Creates a pool",
 	"Without --keep it stays attached until Enter, the end of stdin, SIGINT or SIGTERM; the pool goes with its "
-	"last user.\n\n"
+	"last user.\n"
+	"If somebody destroys the pool meanwhile, it ends with 3.\n\n"
 	"Options:\n"
 	"  --keep              the pool stays until latzero destroy or a reboot, and the command ends at once\n"
 	"  --attach            a pool that is there already will do (default: exit 1)\n"
