@@ -271,7 +271,7 @@ static int run_bench(const struct cli_command *command, int argc, char **argv)
 {
 	struct bench_plan plan = { .keys = 100000, .value_size = 100 };
 	const char *workload = "b", *keys = NULL;
-	int64_t run_ms = 0;
+	int64_t run_ms = -1;
 	uint64_t seconds = 5;
 	char own_name[64];
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -296,8 +296,8 @@ static int run_bench(const struct cli_command *command, int argc, char **argv)
 		return cli_error(CLI_USAGE, "--distribution %s: there are zipf and uniform", keys);
 	if (keys != NULL && !plan.workload->latest)
 		plan.zipf = strcmp(keys, "zipf") == 0;
-	if (run_ms == 0 && seconds == 0)
-		return cli_error(CLI_USAGE, "--seconds 0: it measures for at least 1ms");
+	if (run_ms == 0 || (run_ms < 0 && seconds == 0))
+		return cli_error(CLI_USAGE, "--%s: it measures for at least 1ms", run_ms == 0 ? "duration 0s" : "seconds 0");
 	plan.run_ms = run_ms > 0 ? (uint64_t)run_ms : seconds * 1000;
 	snprintf(own_name, sizeof(own_name), "bench-%d", (int)getpid());
 	plan.pool_name = count > 0 ? argv[0] : own_name;

@@ -23,6 +23,8 @@ exits "bench in a pool of ours, uniform, one process" 0 bench p --workload a --k
 like "JSON with percentiles" '"op":"read".*"p50_ns":[0-9]*,"p99_ns":[0-9]*,"p999_ns":[0-9]*,"max_ns":[0-9]*}' "$out"
 is "leaves its keys as they were" k "$(l keys p)"
 exits "bench for no time" 2 bench --seconds 0
+exits "bench for no time" 2 bench --duration 0s
+exits "nor no seconds" 2 bench --seconds 0
 exits "bench in a pool that is not there" 1 bench nope --duration 50ms --processes 1 --keys 10
 one_line "bench in a pool that is not there"
 exits "an unknown workload" 2 bench --workload z
