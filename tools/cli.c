@@ -159,6 +159,8 @@ int cli_error(int code, const char *format, ...)
 			*c = '?';
 		else if (*c == '\xc2' && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xa0)
 			c[0] = c[1] = '?'; /* U+0080 to U+009F */
+		else if (cli_utf8_bidi(c)) /* looks no further than the NUL */
+			c[0] = c[1] = c[2] = '?';
 	}
 	fflush(stdout);
 	fprintf(stderr, "latzero%s%s: %s\n", cli.command != NULL ? " " : "", cli.command != NULL ? cli.command : "",

@@ -144,8 +144,11 @@ const char *cli_show_ns(uint64_t ns, char buffer[CLI_TEXT_MAX]);
 size_t cli_utf8_next(const unsigned char *data, size_t size);
 bool cli_utf8_valid(const void *data, size_t size);
 
-/* The tsv escapes: \t \n \r \\ and \xNN for every other byte that is not printable UTF-8. */
+/* The tsv escapes: \t \n \r \\ and \xNN for every other byte that is not printable UTF-8; on a terminal also for
+ * characters that reorder text. */
 void cli_write_escaped(FILE *file, const void *data, size_t size);
+/* Whether the UTF-8 character reorders what is around it: U+202A to U+202E, U+2066 to U+2069. */
+bool cli_utf8_bidi(const void *character);
 /* Decodes in place; false for an unknown escape. */
 bool cli_unescape(char *data, size_t size, size_t *ret_size);
 

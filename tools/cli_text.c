@@ -228,6 +228,14 @@ bool cli_utf8_valid(const void *data, size_t size)
 	return true;
 }
 
+bool cli_utf8_bidi(const void *character)
+{
+	const unsigned char *c = character;
+
+	return c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+	                        (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
 /* ---- The tsv escapes -------------------------------------------------------------------------------------------- */
 
 void cli_write_escaped(FILE *file, const void *data, size_t size)
@@ -247,6 +255,8 @@ void cli_write_escaped(FILE *file, const void *data, size_t size)
 			fputs("\\n", file);
 		} else if (c == '\r') {
 			fputs("\\r", file);
+		} else if (length == 3 && cli.tty && cli_utf8_bidi(bytes + i)) {
+			fprintf(file, "\\x%02x\\x%02x\\x%02x", c, bytes[i + 1], bytes[i + 2]);
 		} else if (length == 0 || control) {
 			fprintf(file, "\\x%02x", c);
 			length = 1;

@@ -41,6 +41,8 @@ l create p --keep >/dev/null
 l set p k v
 exits "no colour in a pipe" 0 inspect p
 is "no escape sequences" 0 "$(printf '%s' "$out" | grep -c "$(printf '\033')")"
+exits "an error line about a key that reorders text" 1 get p "$(printf 'r\342\200\256x')"
+like "shows it as question marks" 'key r???x:' "$err"
 if command -v script >/dev/null; then
 	# on_terminal COMMAND: what the tool prints there.
 	on_terminal() {
@@ -53,6 +55,9 @@ if command -v script >/dev/null; then
 	export NO_COLOR
 	is "no colour with NO_COLOR" 0 "$(on_terminal "'$LATZERO' list" | grep -c "$(printf '\033')")"
 	unset NO_COLOR
+	l set p 'r\xe2\x80\xaex\xe2\x81\xa6' v --escaped
+	is "what reorders text is escaped there" 'r\xe2\x80\xaex\xe2\x81\xa6' "$(on_terminal "'$LATZERO' keys p r" | tr -d '\r')"
+	is "in a pipe it is itself" "$(printf 'r\342\200\256x\342\201\246')" "$(l keys p r)"
 	is "get adds a newline there" "v" "$(on_terminal "'$LATZERO' get p k" | sed -n '1s/\r//p')"
 fi
 if [ -w /dev/full ]; then
