@@ -199,8 +199,8 @@ static void report(const struct load *load, uint64_t began_ns)
 		cli_json_double("keys_per_second", rate);
 		cli_json_end('}');
 	} else {
-		printf("loaded %s keys in %.3f s, %s/s\n", cli_show_count(load->loaded, keys), seconds,
-		       cli_show_count((uint64_t)rate, per_second));
+		printf("loaded %s key%s in %.3f s, %s/s\n", cli_show_count(load->loaded, keys),
+		       load->loaded == 1 ? "" : "s", seconds, cli_show_count((uint64_t)rate, per_second));
 	}
 }
 

@@ -122,8 +122,8 @@ static int run_verify(const struct cli_command *command, int argc, char **argv)
 		cli_json_end('}');
 	} else {
 		char keys[CLI_TEXT_MAX];
-		printf("%sok%s: %s keys, everything checked\n", cli_green(), cli_plain(),
-		       cli_show_count(stats.keys, keys));
+		printf("%sok%s: %s key%s, everything checked\n", cli_green(), cli_plain(),
+		       cli_show_count(stats.keys, keys), stats.keys == 1 ? "" : "s");
 	}
 	return cli_close(argv[0], pool, code);
 }

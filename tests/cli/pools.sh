@@ -32,6 +32,13 @@ like "one object a pool" '^{"name":"e",.*"clients":1,"keys":1,.*"keep":false,.*}
 kill "$holder"
 wait "$holder"
 is "create ends with 0 on SIGTERM" 0 $?
+ok "a pool that is destroyed under create" hold d
+l destroy d
+ok "ends it" until_true 20 grep -q 'pool d: was destroyed' "$scratch/d.out"
+grep -q 'was destroyed' "$scratch/d.out" || kill "$holder"
+wait "$holder"
+is "with 3" 3 $?
+
 ok "its pool is gone" until_true 5 sh -c 'test -z "$("$1" list)"' sh "$LATZERO"
 
 printf '\n' | l create f >"$scratch/f.out"
@@ -48,7 +55,7 @@ ok "the pool's own time to live: $ms" test "${ms%ms}" -gt 3000000
 exits "inspect tells the bound of clients" 0 inspect kept
 like "of 16" '^clients	1 of 16$' "$out"
 exits "verify" 0 verify kept
-like "verify says ok" '^ok: 1 keys' "$out"
+like "verify says ok" '^ok: 1 key, ' "$out"
 exits "verify --json" 0 verify kept --json
 like "verify says ok in JSON" '"ok":true' "$out"
 exits "clear" 0 clear kept

@@ -62,6 +62,8 @@ ok "bytes come out as they went in" sh -c '"$1" get p long >"$2"; "$1" get r lon
 l clear r
 is "clear" "" "$(l keys r)"
 printf 'x\t5\ny\t6\n' | l load r --format tsv --type int >/dev/null
+like "load of one line" '^loaded 1 key in ' "$(printf 'z\t1\n' | l load r --format tsv)"
+l del r z
 is "load --type int" 11 "$(l incr r x 6)"
 printf '{"key":"j","value":12}\n{"key":"s","value":"t"}\n{"key":"t","value":true,"ttl_ms":3600000}\n' | l load r >/dev/null
 is "a JSON number without a type is an int" 13 "$(l incr r j)"
