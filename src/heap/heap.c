@@ -122,16 +122,17 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 	return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
 }
 
-/* Adds `count` extents or, where there is room, some more; the last may be allocated only to `bytes_last`. */
+/* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where there
+ * is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time. */
 static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 {
 	struct lzi_shared *shared = heap->shared;
 	uint64_t old = shared->extents, more = count, i;
 	int rc;
 
-	if (count == 1 && old >> GROW_SHIFT > 1)
+	if (bytes == LZI_EXTENT && old >> GROW_SHIFT > 1)
 		more = old >> GROW_SHIFT > GROW_MAX ? GROW_MAX : old >> GROW_SHIFT;
-	else if (count == 1 && shared->extents_free == 0)
+	else if (bytes == LZI_EXTENT && shared->extents_free == 0)
 		more = 2; /* the spare */
 	if (old + more > LZI_HEAP_MAX / LZI_EXTENT)
 		return lzi_error(LATZ_NOSPC, "heap is as large as its addresses reach");
