@@ -21,6 +21,9 @@
 /* A writer cleans by itself when so much of the heap is dead and the janitor has not come. */
 #define INLINE_DEAD_PERCENT 50u
 #define INLINE_BUDGET_NS 500000u
+/* Runs it frees at most, each of them as large as the one it writes, more or less; and what may be dead anyhow. */
+#define INLINE_RUNS 64u
+#define INLINE_DEAD_MIN (16ull * LZI_EXTENT)
 /* Extents emptied before the index hears of it and they are freed, in one go. */
 #define GROUP 1024u
 
@@ -277,6 +280,61 @@ void lzi_clean_inline(struct lzi_call *call)
 		return;
 	if (lzi_catchup(store) == LATZ_OK || lzi_load_relaxed(&store->control.shared->index_rebuild))
 		(void)!lzi_clean(call, INLINE_DEAD_PERCENT, lzi_clock_mono_ns() + INLINE_BUDGET_NS, &more);
+	lzi_maint_unlock(store);
+}
+
+/* Lists runs whose record is dead, beginning anywhere, so that some that must stay do not hide the others; the bytes
+ * dead in all runs, and alive in all extents. */
+static size_t choose_runs(struct lzi_store *store, uint64_t begin, uint64_t *list, size_t max, uint64_t *ret_dead,
+                          uint64_t *ret_live)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, i, tail, dead;
+	size_t count = 0;
+
+	*ret_dead = *ret_live = 0;
+	if (lzi_heap_view(&store->heap) != LATZ_OK)
+		return 0;
+	for (i = 0; i < n; i++) {
+		e = (begin + i) % n;
+		if (!lzi_extent_holds(store, e, &tail))
+			continue;
+		dead = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->dead);
+		*ret_live += dead < tail ? tail - dead : 0;
+		if (dead < tail || tail == 0 || lzi_heap_state(&store->heap, e) != LZI_EXTENT_RUN)
+			continue;
+		*ret_dead += tail;
+		if (count < max)
+			list[count++] = e;
+	}
+	return count;
+}
+
+void lzi_clean_runs(struct lzi_call *call, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	struct cleaning cleaning = { .call = call };
+	uint64_t list[INLINE_RUNS], dead, live;
+	uint32_t taken = (uint32_t)((span + LZI_EXTENT - 1) / LZI_EXTENT), before, every;
+	size_t count, i, n = 0;
+
+	/* Looking costs with the size of the heap, so the more is written between two looks the larger the heap is. */
+	every = 1 + (uint32_t)(store->control.shared->extents / 64);
+	before = lzi_fetch_add_relaxed(&store->in_runs, taken);
+	if ((before + taken) / every == before / every)
+		return;
+	(void)choose_runs(store, 0, list, 0, &dead, &live);
+	if (dead < INLINE_DEAD_MIN || dead < live || lzi_maint_lock(store, 0) != LATZ_OK)
+		return;
+	if (lzi_catchup(store) == LATZ_OK || lzi_load_relaxed(&store->control.shared->index_rebuild)) {
+		count = choose_runs(store, before, list, INLINE_RUNS, &dead, &live);
+		for (i = 0; i < count; i++) {
+			if (empty(&cleaning, list[i]) == LATZ_OK)
+				list[n++] = list[i];
+		}
+		if (n > 0)
+			(void)!finish(&cleaning, list, n);
+		lzi_changes_fini(&cleaning.removals);
+	}
 	lzi_maint_unlock(store);
 }
 

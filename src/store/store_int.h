@@ -42,7 +42,8 @@ struct lzi_store {
 		uint64_t extent; /* + 1; 0 free */
 		unsigned count;
 	} hazard[LZI_HAZARDS];
-	unsigned refills; /* extents taken by this process; atomic */
+	unsigned refills; /* extents taken by this process to append to; atomic */
+	uint32_t in_runs; /* and in runs; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
 	pthread_t janitor;
 	pthread_cond_t wake;
@@ -259,6 +260,8 @@ int lzi_recount(struct lzi_call *call);
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open);
 /* Bounded work of a writer that needs an extent when the janitor has not kept up. */
 void lzi_clean_inline(struct lzi_call *call);
+/* The same of one that needs a run of `span` bytes: frees runs whose record is dead, which copies nothing. */
+void lzi_clean_runs(struct lzi_call *call, uint64_t span);
 
 int lzi_janitor_start(struct lzi_store *store);
 void lzi_janitor_stop(struct lzi_store *store);

@@ -81,6 +81,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	int rc;
 
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
+		lzi_clean_runs(call, span);
 		rc = lzi_heap_take_run(heap, call->index, span, &extent);
 		if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
 			rc = lzi_heap_take_run(heap, call->index, span, &extent);

@@ -42,6 +42,68 @@ static void stats_plausible(void **state)
 	assert_rc(LATZ_INVALID, latz_stats(NULL, &after));
 }
 
+static uint64_t file_bytes(latz_pool *pool)
+{
+	latz_stats_t stats = { .size = sizeof(stats) };
+
+	assert_ok(latz_stats(pool, &stats));
+	return stats.file_bytes;
+}
+
+/* Without a maintenance thread who overwrites large values makes room by himself. */
+static void large_values_without_thread(void **state)
+{
+	enum {
+		LARGE = 10 << 20,
+		MIDDLE = 100 << 10,
+		KEYS = 40
+	};
+	struct fixture *f = *state;
+	char *value = check_alloc(LARGE), key[24];
+	latz_view view = { 0 };
+	latz_pool *pool;
+	latz_slice name;
+	latz_scan *scan;
+
+	f->options.flags |= LATZ_NO_THREAD;
+	assert_ok(latz_open("large", &f->options, &pool));
+	for (unsigned i = 0; i < 50; i++) {
+		pattern_fill(value, LARGE, i);
+		assert_ok(latz_set(pool, key_of("k"), slice(value, LARGE), NULL));
+		assert_true(file_bytes(pool) < 4ull * LARGE);
+	}
+	/* What is borrowed and what a scan sees stays, however much is overwritten; and no more than that. */
+	assert_ok(latz_borrow(pool, key_of("k"), &view));
+	assert_ok(latz_scan_open(pool, NULL, &scan));
+	for (unsigned i = 50; i < 70; i++) {
+		pattern_fill(value, LARGE, i);
+		assert_ok(latz_set(pool, key_of("k"), slice(value, LARGE), NULL));
+		assert_true(file_bytes(pool) < 6ull * LARGE);
+	}
+	assert_true(pattern_is(view.data, view.size, 49));
+	assert_ok(latz_scan_next(scan, &name, &f->value));
+	assert_true(f->value.size == LARGE && pattern_is(f->value.data, LARGE, 49));
+	assert_ok(latz_scan_close(scan));
+	assert_ok(latz_release(&view));
+	assert_ok(latz_get(pool, key_of("k"), &f->value));
+	assert_true(pattern_is(f->value.data, LARGE, 69));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+
+	/* Keys that come and go too. */
+	assert_ok(latz_open("middle", &f->options, &pool));
+	for (unsigned i = 0; i < 50 * KEYS; i++) {
+		snprintf(key, sizeof(key), "key-%u", i % KEYS);
+		assert_ok(latz_set(pool, key_of(key), slice(value, MIDDLE + i % 7 * 30000), NULL));
+		if (i % 3 == 0)
+			assert_ok(del(pool, key));
+	}
+	assert_true(file_bytes(pool) < 4ull * KEYS * (MIDDLE + 90000));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+	free(value);
+}
+
 /* A caller with a smaller struct gets only the fields it knows. */
 static void stats_of_smaller_caller(void **state)
 {
@@ -362,7 +424,7 @@ static void not_in_this_release(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		POOL_TEST(stats_plausible),        POOL_TEST(stats_of_smaller_caller),
+		POOL_TEST(stats_plausible), POOL_TEST(large_values_without_thread),        POOL_TEST(stats_of_smaller_caller),
 		POOL_TEST(stats_include_the_gone), DIR_TEST(list_pools),
 		DIR_TEST(sweep_orphans),           DIR_TEST(guard_removes),
 		POOL_TEST(readonly_handle),        POOL_TEST(readonly_process),
