@@ -232,8 +232,8 @@ bool cli_utf8_bidi(const void *character)
 {
 	const unsigned char *c = character;
 
-	return c[0] == 0xe2 && ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
-	                        (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+	return c[0] == 0xe2 &&
+	       ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) || (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
 }
 
 /* ---- The tsv escapes -------------------------------------------------------------------------------------------- */

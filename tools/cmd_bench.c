@@ -297,7 +297,8 @@ static int run_bench(const struct cli_command *command, int argc, char **argv)
 	if (keys != NULL && !plan.workload->latest)
 		plan.zipf = strcmp(keys, "zipf") == 0;
 	if (run_ms == 0 || (run_ms < 0 && seconds == 0))
-		return cli_error(CLI_USAGE, "--%s: it measures for at least 1ms", run_ms == 0 ? "duration 0s" : "seconds 0");
+		return cli_error(CLI_USAGE, "--%s: it measures for at least 1ms",
+		                 run_ms == 0 ? "duration 0s" : "seconds 0");
 	plan.run_ms = run_ms > 0 ? (uint64_t)run_ms : seconds * 1000;
 	snprintf(own_name, sizeof(own_name), "bench-%d", (int)getpid());
 	plan.pool_name = count > 0 ? argv[0] : own_name;

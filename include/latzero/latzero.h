@@ -207,10 +207,10 @@ typedef struct latz_options {
 LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool **pool) LATZ_MUSTCHECK;
 
 /* Ends a handle. No other thread may still be inside a call on it, and it must not be used again, not even for another
- * latz_close(): its memory is given back. The last handle of a process detaches it; the last
- * process takes an ephemeral pool's files away. Views not yet released keep their bytes mapped until they are; scans
- * must be closed first (LATZ_BUSY otherwise, and the handle stays open); those that a forked child inherited do not count.
- * NULL is LATZ_INVALID. */
+ * latz_close(): its memory is given back. The last handle of a process detaches it; the last process takes an ephemeral
+ * pool's files away. Views not yet released keep their bytes mapped until they are; scans must be closed first
+ * (LATZ_BUSY otherwise, and the handle stays open), but not those that a forked child inherited. NULL is LATZ_INVALID.
+ */
 LATZ_API int latz_close(latz_pool *pool);
 
 /* Removes a pool whether or not somebody is attached: who is gets LATZ_DEAD from then on. Only options->dir is used.

@@ -138,7 +138,7 @@ int latz_destroy(const char *name, const latz_options *options)
 	if (rc == LATZ_OK && options != NULL) {
 		if (options->size < offsetof(latz_options, dir))
 			return lzi_api_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_options)",
-			                 options->size);
+			                     options->size);
 		memcpy(&taken, options, options->size < sizeof taken ? options->size : sizeof taken);
 	}
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_destroy(name, taken.dir) : rc);

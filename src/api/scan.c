@@ -36,7 +36,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	if (options != NULL && options->size < sizeof taken)
 		return lzi_api_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_scan_options)",
-		                 options->size);
+		                     options->size);
 	if (options != NULL)
 		taken = *options;
 	rc = check_slice(taken.prefix, "prefix");

@@ -122,8 +122,8 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 	return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
 }
 
-/* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where there
- * is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time. */
+/* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where
+ * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time. */
 static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 {
 	struct lzi_shared *shared = heap->shared;

@@ -72,8 +72,7 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 		memory->index_due_ms = now + INDEX_EVERY_MS;
 	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
 	if (rc != LATZ_OK && rc != LATZ_BUSY && !lzi_store_dead(store) && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
-		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc),
-		        lzi_error_text());
+		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), lzi_error_text());
 	/* More to do, or writers at work: soon again. */
 	if (rc == LATZ_BUSY)
 		return 1;

@@ -265,10 +265,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(logger_environment), /* first: a process reads its environment once */
-		cmocka_unit_test(strerror_names),     POOL_TEST(error_detail),
-		DIR_TEST(error_detail_of_success),    POOL_TEST(error_detail_of_answers),
-		POOL_TEST(error_detail_texts),
-		cmocka_unit_test(version_of_library), DIR_TEST(logger_levels),
+		cmocka_unit_test(strerror_names),  POOL_TEST(error_detail),
+		DIR_TEST(error_detail_of_success), POOL_TEST(error_detail_of_answers),
+		POOL_TEST(error_detail_texts),     cmocka_unit_test(version_of_library),
+		DIR_TEST(logger_levels),
 	};
 
 	unsetenv("LATZERO_LOG");

@@ -275,8 +275,9 @@ static void fork_among_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		POOL_TEST(fork_child_continues), POOL_TEST(fork_child_ends),         POOL_TEST(fork_child_of_child),
-		DIR_TEST(fork_parent_dies),      POOL_TEST(fork_with_scan_and_view), POOL_TEST(fork_among_threads),
+		POOL_TEST(fork_child_continues),         POOL_TEST(fork_child_ends),
+		POOL_TEST(fork_child_of_child),          DIR_TEST(fork_parent_dies),
+		POOL_TEST(fork_with_scan_and_view),      POOL_TEST(fork_among_threads),
 		POOL_TEST(fork_inherited_scan_and_view),
 	};
 

@@ -424,12 +424,19 @@ static void not_in_this_release(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		POOL_TEST(stats_plausible), POOL_TEST(large_values_without_thread),        POOL_TEST(stats_of_smaller_caller),
-		POOL_TEST(stats_include_the_gone), DIR_TEST(list_pools),
-		DIR_TEST(sweep_orphans),           DIR_TEST(guard_removes),
-		POOL_TEST(readonly_handle),        POOL_TEST(readonly_process),
-		DIR_TEST(maintain_by_hand),        POOL_TEST(two_handles),
-		POOL_TEST(clients_listed),         POOL_TEST(not_in_this_release),
+		POOL_TEST(stats_plausible),
+		POOL_TEST(large_values_without_thread),
+		POOL_TEST(stats_of_smaller_caller),
+		POOL_TEST(stats_include_the_gone),
+		DIR_TEST(list_pools),
+		DIR_TEST(sweep_orphans),
+		DIR_TEST(guard_removes),
+		POOL_TEST(readonly_handle),
+		POOL_TEST(readonly_process),
+		DIR_TEST(maintain_by_hand),
+		POOL_TEST(two_handles),
+		POOL_TEST(clients_listed),
+		POOL_TEST(not_in_this_release),
 	};
 
 	return suite_run(tests);
