@@ -90,31 +90,6 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 	return LATZ_OK;
 }
 
-OPTIMISTIC LZI_INLINE uint64_t word_of(const uint8_t *p)
-{
-	uint64_t word;
-
-	memcpy(&word, p, sizeof word);
-	return word;
-}
-
-/* Keys are short: a call of memcmp costs more than the comparison. */
-OPTIMISTIC LZI_INLINE int same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
-{
-	size_t i;
-
-	if (lzi_unlikely(n < 8)) {
-		for (i = 0; i < n && a[i] == b[i]; i++)
-			;
-		return i == n;
-	}
-	for (i = 0; i + 8 < n; i += 8) {
-		if (word_of(a + i) != word_of(b + i))
-			return 0;
-	}
-	return word_of(a + n - 8) == word_of(b + n - 8);
-}
-
 LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 {
 	const struct lzi_record *record = found->record;
@@ -124,7 +99,7 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 		return 0; /* there may not even be memory */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
 	return record->key_size == key.size && lzi_likely(found->room >= head + key.size) &&
-	       same_bytes((const uint8_t *)record + head, key.data, key.size);
+	       lzi_same_bytes((const uint8_t *)record + head, key.data, key.size);
 }
 
 /* One pass. LATZ_BUSY: something moved, look again. */

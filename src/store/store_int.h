@@ -152,6 +152,34 @@ static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint6
 #define lzi_slot_at(bucket, match) (&(bucket)->slot[__builtin_ctz(match)])
 #endif
 
+/* Keys are short: a call of memcmp costs more than the comparison. Readers compare with what may be changing, and
+ * look afterwards whether it was (read.c). */
+#if defined(__SANITIZE_THREAD__)
+__attribute__((no_sanitize("thread"), noinline, unused)) static int
+#else
+static inline int
+#endif
+lzi_same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint64_t x, y;
+	size_t i;
+
+	if (lzi_unlikely(n < 8)) {
+		for (i = 0; i < n && a[i] == b[i]; i++)
+			;
+		return i == n;
+	}
+	for (i = 0; i + 8 < n; i += 8) {
+		__builtin_memcpy(&x, a + i, 8);
+		__builtin_memcpy(&y, b + i, 8);
+		if (x != y)
+			return 0;
+	}
+	__builtin_memcpy(&x, a + n - 8, 8);
+	__builtin_memcpy(&y, b + n - 8, 8);
+	return x == y;
+}
+
 /* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
 struct lzi_found {
 	const struct lzi_record *record;
