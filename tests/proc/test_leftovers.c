@@ -1,0 +1,98 @@
+/*
+ * What a dead or stopped process leaves in the narrow places: between the look of one party and the store of another.
+ * Each test brings processes to named points in an order that chance seldom does.
+ */
+#include "../../src/base/point.h"
+#include "lib/suite.h"
+
+#include <sys/file.h>
+
+#define EXTENT 262144
+
+static latz_pool *attach(struct fixture *f)
+{
+	latz_pool *pool;
+
+	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	CHECK_OK(latz_open("t", &f->options, &pool));
+	return pool;
+}
+
+/* Until the process has stopped itself at its point. */
+static void wait_stopped(const struct proc *proc)
+{
+	int status;
+
+	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+/* ---- A dead writer's old record, and a draft that stands where it was ---- */
+
+static int dies_after_killing_old(void *arg)
+{
+	latz_pool *pool = attach(arg);
+	char value[100] = "first";
+	int i;
+
+	/* The first record of the first extent; the rest of the extent is dead when it is full. */
+	CHECK_OK(latz_set(pool, key_of("key"), (latz_slice){ value, sizeof value }, NULL));
+	for (i = 0; i < EXTENT / 100; i++)
+		CHECK_OK(latz_set(pool, key_of("other"), (latz_slice){ value, sizeof value }, NULL));
+	raise(SIGSTOP);
+	lzi_point_arm("set.old_dead", 1, LZI_POINT_KILL);
+	(void)!latz_set(pool, key_of("key"), (latz_slice){ value, sizeof value }, NULL);
+	return 1;
+}
+
+static int maintains_late(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	/* Past the look for dead threads, before the cleaning. */
+	lzi_point_arm("index.collected", 1, LZI_POINT_STOP);
+	return latz_maintain(pool, 0) == LATZ_OK ? 0 : 1;
+}
+
+static int writes_there(void *arg)
+{
+	latz_pool *pool = attach(arg);
+	char value[100] = "second";
+
+	CHECK_OK(latz_set(pool, key_of("key"), (latz_slice){ value, sizeof value }, NULL));
+	return 0;
+}
+
+static void a_draft_is_not_taken_for_the_dead_writers_old_record(void **state)
+{
+	struct fixture *f = *state;
+	struct proc writer, janitor;
+	latz_set_options present = LATZ_SET_OPTIONS_INIT;
+	latz_pool *pool = attach(f);
+
+	proc_start(&writer, dies_after_killing_old, f, false);
+	wait_stopped(&writer);
+	proc_start(&janitor, maintains_late, f, false);
+	wait_stopped(&janitor);
+	proc_kill(&writer, SIGCONT);
+	assert_int_equal(proc_wait(&writer, 20000), 128 + SIGKILL);
+	proc_kill(&janitor, SIGCONT);
+	assert_int_equal(proc_wait(&janitor, 20000), 0);
+	assert_int_equal(proc_run(writes_there, f, 20000), 0);
+	present.flags = LATZ_IF_PRESENT;
+	assert_ok(latz_get(pool, key_of("key"), &f->value));
+	assert_string_equal(f->value.data, "second");
+	assert_ok(latz_set(pool, key_of("key"), latz_str("third"), &present));
+	assert_ok(del(pool, "key"));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(a_draft_is_not_taken_for_the_dead_writers_old_record),
+	};
+
+	return suite_run(tests);
+}
