@@ -118,13 +118,18 @@ static int mend_extents(struct lzi_store *store, uint32_t index)
 	for (e = 0; rc == LATZ_OK && e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		uint32_t owner = index + 1;
+		enum lzi_extent_state state;
 
 		if (lzi_load_acquire(&meta->owner) != index + 1)
 			continue;
-		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_OPEN)
+		/* One that only still bears the name may just be taken by another, who writes his own before he changes
+		 * the state: so the name is looked at after it. */
+		state = lzi_heap_state(&store->heap, e);
+		if (lzi_load_acquire(&meta->owner) != index + 1)
+			continue;
+		if (state == LZI_EXTENT_OPEN)
 			lzi_heap_leave(&store->heap, e);
-		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN &&
-		         lzi_load_acquire(&meta->tail) == 0) /* unpublished */
+		else if (state == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) /* unpublished */
 			rc = lzi_heap_free(&store->heap, e);
 		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
 			LZI_POINT("mend.disowned");
