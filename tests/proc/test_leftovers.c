@@ -88,10 +88,57 @@ static void a_draft_is_not_taken_for_the_dead_writers_old_record(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The index is made anew while a scan is open ---- */
+
+static int dies_remaking_index(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	lzi_point_arm("index.collected", 1, LZI_POINT_KILL);
+	(void)!latz_maintain(pool, 0);
+	return 1;
+}
+
+static void a_scan_outlives_the_making_anew_of_the_index(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f);
+	latz_scan *scan;
+	latz_slice key;
+	char name[32], path[4096];
+	uint32_t one = 1;
+	int fd, i, rc, n = 0;
+
+	for (i = 0; i < 5000; i++) {
+		snprintf(name, sizeof name, "key%05d", i);
+		assert_ok(put(pool, name, "v"));
+	}
+	assert_ok(latz_scan_open(pool, NULL, &scan));
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	n++;
+	/* What whoever finds no room for the index leaves: index_rebuild (doc/format.md). */
+	snprintf(path, sizeof path, "%s/t/pool", f->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, &one, sizeof one, 4096 + 396), sizeof one);
+	close(fd);
+	assert_int_equal(proc_run(dies_remaking_index, f, 20000), 128 + SIGKILL);
+	while ((rc = latz_scan_next(scan, &key, NULL)) == LATZ_OK) {
+		snprintf(name, sizeof name, "key%05d", n);
+		assert_int_equal(key.size, strlen(name));
+		assert_memory_equal(key.data, name, key.size);
+		n++;
+	}
+	assert_rc(LATZ_DONE, rc);
+	assert_int_equal(n, 5000);
+	assert_ok(latz_scan_close(scan));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(a_draft_is_not_taken_for_the_dead_writers_old_record),
+		DIR_TEST(a_scan_outlives_the_making_anew_of_the_index),
 	};
 
 	return suite_run(tests);
