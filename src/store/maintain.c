@@ -42,10 +42,10 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	if (rc == LZI_OWNER_DIED) {
 		lzi_store_release(&shared->recount, 1u);
 		rc = lzi_heap_view(&store->heap);
-		if (rc == LATZ_OK)
-			rc = lzi_heap_unpark_all(&store->heap);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
 			look_for_expired(store);
+			rc = lzi_heap_unpark_all(&store->heap); /* failing: lzi_heap_park() finds them */
+		}
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}

@@ -134,11 +134,62 @@ static void a_scan_outlives_the_making_anew_of_the_index(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Parked extents ---- */
+
+static int dies_punching(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	lzi_point_arm("punch.quiet", 1, LZI_POINT_KILL);
+	(void)!latz_maintain(pool, 0);
+	return 1;
+}
+
+static int stops_with_heap(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	lzi_point_arm("extent.locked", 1, LZI_POINT_STOP);
+	CHECK_OK(put(pool, "stopped", "v"));
+	return 0;
+}
+
+static void parked_extents_come_back_though_nobody_could_take_the_heap(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool;
+	struct proc stopped;
+	latz_stats_t stats = { .size = sizeof stats };
+	static char value[60000];
+	char name[32];
+	int i;
+
+	f->options.timeout_ms = 100;
+	pool = attach(f);
+	for (i = 0; i < 400; i++) {
+		snprintf(name, sizeof name, "key%05d", i);
+		assert_ok(latz_set(pool, key_of(name), (latz_slice){ value, sizeof value }, NULL));
+	}
+	assert_ok(latz_clear(pool));
+	assert_int_equal(proc_run(dies_punching, f, 20000), 128 + SIGKILL);
+	proc_start(&stopped, stops_with_heap, f, false);
+	wait_stopped(&stopped);
+	(void)!latz_maintain(pool, 0);
+	proc_kill(&stopped, SIGCONT);
+	assert_int_equal(proc_wait(&stopped, 20000), 0);
+	assert_true(maintain_all(pool));
+	assert_true(maintain_all(pool));
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.heap_bytes < 8 << 20);
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(a_draft_is_not_taken_for_the_dead_writers_old_record),
 		DIR_TEST(a_scan_outlives_the_making_anew_of_the_index),
+		DIR_TEST(parked_extents_come_back_though_nobody_could_take_the_heap),
 	};
 
 	return suite_run(tests);
