@@ -233,6 +233,8 @@ void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span)
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
 int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record);
 
+/* After the deadline can be seen. */
+void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry);
 /* A record being made, before the lock is taken. */
 struct lzi_draft {
 	struct lzi_record *record;

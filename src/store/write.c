@@ -147,6 +147,16 @@ void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
 		;
 }
 
+/* Noting it before is for who looks when we are dead. But who has looked meanwhile took that note away and did not see
+ * the deadline: so either he sees what was stored, or we, behind the fence, that the note is gone. */
+void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry)
+{
+	if (lzi_likely(expiry == 0))
+		return;
+	lzi_fence_full();
+	lzi_expiry_note(store, unit, expiry);
+}
+
 void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq,
                      enum lzi_death kind)
 {
@@ -401,6 +411,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	}
 	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted,
 	            LZI_INTENT_WRITE, death);
+	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
 	call->actor->debt += (uint32_t)inserted;
 	return LATZ_OK;
@@ -539,6 +550,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 		if (record->flags & LZI_RECORD_EXT) {
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
+			lzi_expiry_note_again(store, *ret_unit, expiry);
 		} else if (expiry != 0) {
 			rc = lzi_record_validate(record,
 			                         lzi_record_span_of(record)); /* or the move would be tried for ever */

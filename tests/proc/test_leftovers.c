@@ -184,12 +184,63 @@ static void parked_extents_come_back_though_nobody_could_take_the_heap(void **st
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A deadline noted, then the extent looked at, then the record published ---- */
+
+static void wait_ms(unsigned ms)
+{
+	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static int writes_two_deadlines(void *arg)
+{
+	latz_pool *pool = attach(arg);
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+
+	/* Enough that lives: the extent is not cleaned, which would look at its deadlines. */
+	for (int i = 0; i < 100; i++) {
+		char name[32], value[1000] = "";
+
+		snprintf(name, sizeof name, "filler%d", i);
+		CHECK_OK(latz_set(pool, key_of(name), (latz_slice){ value, sizeof value }, NULL));
+	}
+	options.ttl_ms = 50;
+	CHECK_OK(latz_set(pool, key_of("soon"), latz_str("v"), &options));
+	options.ttl_ms = 200;
+	lzi_point_arm("set.intent", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_set(pool, key_of("later"), latz_str("v"), &options));
+	return 0;
+}
+
+static void a_deadline_noted_before_a_look_is_not_lost(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f);
+	latz_stats_t stats = { .size = sizeof stats };
+	struct proc writer;
+
+	proc_start(&writer, writes_two_deadlines, f, false);
+	wait_stopped(&writer);
+	wait_ms(100);
+	(void)!latz_maintain(pool, 0);
+	proc_kill(&writer, SIGCONT);
+	assert_int_equal(proc_wait(&writer, 20000), 0);
+	wait_ms(300);
+	assert_true(maintain_all(pool));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.expired, 2);
+	assert_int_equal(stats.keys, 100);
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(a_draft_is_not_taken_for_the_dead_writers_old_record),
 		DIR_TEST(a_scan_outlives_the_making_anew_of_the_index),
 		DIR_TEST(parked_extents_come_back_though_nobody_could_take_the_heap),
+		DIR_TEST(a_deadline_noted_before_a_look_is_not_lost),
 	};
 
 	return suite_run(tests);
