@@ -113,6 +113,9 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 	    (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
 	     lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
 		rc = LATZ_BUSY;
+	/* Who marked it may have died before he could take it away, and others may stay attached to it for long. */
+	if (rc == LATZ_BUSY && lzi_load_acquire(lzi_control_state(&opened.control)) == LZI_STATE_DEAD)
+		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 	if (rc != LATZ_OK) {
 		lzi_opened_close(&opened);
 		return rc;

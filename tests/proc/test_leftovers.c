@@ -234,6 +234,31 @@ static void a_deadline_noted_before_a_look_is_not_lost(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A destroyer dies between marking and renaming ---- */
+
+static int dies_destroying(void *arg)
+{
+	struct fixture *f = arg;
+
+	lzi_point_arm("remove.marked", 1, LZI_POINT_KILL);
+	(void)!latz_destroy("t", &f->options);
+	return 1;
+}
+
+static void a_name_is_free_though_its_destroyer_died(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f), *fresh;
+
+	assert_ok(put(pool, "k", "v"));
+	assert_int_equal(proc_run(dies_destroying, f, 20000), 128 + SIGKILL);
+	assert_rc(LATZ_DEAD, put(pool, "k", "v"));
+	fresh = attach(f); /* the old one is still attached */
+	assert_rc(LATZ_NOTFOUND, latz_exists(fresh, key_of("k")));
+	assert_ok(latz_close(fresh));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +266,7 @@ int main(void)
 		DIR_TEST(a_scan_outlives_the_making_anew_of_the_index),
 		DIR_TEST(parked_extents_come_back_though_nobody_could_take_the_heap),
 		DIR_TEST(a_deadline_noted_before_a_look_is_not_lost),
+		DIR_TEST(a_name_is_free_though_its_destroyer_died),
 	};
 
 	return suite_run(tests);
