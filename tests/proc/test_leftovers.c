@@ -259,6 +259,34 @@ static void a_name_is_free_though_its_destroyer_died(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A damaged key ---- */
+
+static int clears(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	return latz_clear(pool) == LATZ_CORRUPT ? 0 : 1;
+}
+
+static void clear_ends_over_a_damaged_key(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f);
+	char path[4096], bytes[4096], *at;
+	int fd;
+
+	assert_ok(put(pool, "damaged-key", "v"));
+	snprintf(path, sizeof path, "%s/t/heap", f->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
+	at = memmem(bytes, sizeof bytes, "damaged-key", 11);
+	assert_non_null(at);
+	assert_int_equal(pwrite(fd, "D", 1, at - bytes), 1);
+	close(fd);
+	assert_int_equal(proc_run(clears, f, 10000), 0);
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +295,7 @@ int main(void)
 		DIR_TEST(parked_extents_come_back_though_nobody_could_take_the_heap),
 		DIR_TEST(a_deadline_noted_before_a_look_is_not_lost),
 		DIR_TEST(a_name_is_free_though_its_destroyer_died),
+		DIR_TEST(clear_ends_over_a_damaged_key),
 	};
 
 	return suite_run(tests);
