@@ -32,14 +32,20 @@ static LZI_COLD int view_wider(struct lzi_store *store)
 	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
 }
 
-/* A record whose key is another one: the same tag by chance, or damage? */
-static LZI_NOINLINE int check_other(const struct lzi_found *found)
+/* A record whose key is another one: the same tag by chance, or damage? LATZ_BUSY: neither, look again. */
+static LZI_NOINLINE int check_other(const struct lzi_found *found, const uint64_t *slot, uint64_t word)
 {
 	const struct lzi_record *record = found->record;
 	int rc;
 
-	if (found->room < LZI_RECORD_HEAD)
+	if (found->room < LZI_RECORD_HEAD) {
+		/* The room is told by the account, which is cleared before the generation changes; and a state from
+		 * before the extent was taken again has the new generation already. */
+		lzi_fence_acquire();
+		if (lzi_load_acquire(slot) != word || lzi_load_relaxed(found->word_at) != found->word)
+			return LATZ_BUSY;
 		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
+	}
 	rc = lzi_record_validate(record, found->room);
 	if (rc == LATZ_OK || !lzi_found_valid(found))
 		return LATZ_OK;
@@ -136,7 +142,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;
-			rc = check_other(found);
+			rc = check_other(found, slot, word);
 			if (rc != LATZ_OK)
 				return rc;
 		}
