@@ -194,7 +194,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 
 	if (store == NULL)
 		return NULL;
-	store->dir = strdup(dir);
+	store->dir = lzi_path_absolute(dir); /* a forked child opens it again, from wherever it is by then */
 	store->latency_get = calloc(1, sizeof *store->latency_get);
 	store->latency_set = calloc(1, sizeof *store->latency_set);
 	if (store->dir == NULL || store->latency_get == NULL || store->latency_set == NULL) {

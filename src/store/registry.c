@@ -108,20 +108,27 @@ void lzi_store_close(struct lzi_store *store)
  * share one again. */
 int lzi_store_reattach(struct lzi_store **store)
 {
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-	const struct lzi_store *old;
+	struct lzi_store *old, *fresh;
 	latz_options options = LATZ_OPTIONS_INIT;
 	int rc = LATZ_OK;
 
-	pthread_mutex_lock(&mutex);
+	lzi_reattach_lock();
 	old = *store;
 	if (old->fork_count != lzi_fork_count) { /* else another thread of the child was faster */
 		options.flags = old->flags;
 		options.dir = old->dir;
 		options.timeout_ms = old->control.timeout_ms;
-		rc = lzi_store_open(old->name, &options, store);
+		rc = lzi_store_open(old->name, &options, &fresh);
+		/* The name may be another pool's by now: the memory of ours is still there to compare. */
+		if (rc == LATZ_OK && memcmp(fresh->control.header->pool_id, old->control.header->pool_id,
+		                            sizeof old->control.header->pool_id) != 0) {
+			lzi_store_close(fresh);
+			rc = LATZ_NOTFOUND;
+		}
+		if (rc == LATZ_OK)
+			*store = fresh;
 	}
-	pthread_mutex_unlock(&mutex);
+	lzi_reattach_unlock();
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;
 }
 

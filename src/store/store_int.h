@@ -72,6 +72,8 @@ int lzi_thread_find(struct lzi_store *store, struct lzi_call *ret_call);
 void lzi_thread_leave(struct lzi_store *store);
 void lzi_registry_lock(void);
 void lzi_registry_unlock(void);
+void lzi_reattach_lock(void);
+void lzi_reattach_unlock(void);
 extern struct lzi_store *lzi_registry_first; /* under the registry's lock */
 
 /* Inside begin..end the thread may hold pointers into the heap: nothing is given back meanwhile. A plain store: who
@@ -231,10 +233,10 @@ void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_re
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
 void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
-int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record);
-
 /* After the deadline can be seen. */
 void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry);
+int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record);
+
 /* A record being made, before the lock is taken. */
 struct lzi_draft {
 	struct lzi_record *record;

@@ -287,6 +287,64 @@ static void clear_ends_over_a_damaged_key(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A pool that took the name of the one a child has ---- */
+
+struct remade {
+	struct fixture *f;
+	latz_pool *pool;
+	const char *value; /* what the child is to find; NULL: that its pool is dead */
+};
+
+static int child_looks(void *arg)
+{
+	struct remade *remade = arg;
+	latz_value value = LATZ_VALUE_INIT;
+
+	CHECK(chdir("/") == 0);
+	if (remade->value == NULL)
+		return latz_get(remade->pool, key_of("k"), &value) == LATZ_DEAD ? 0 : 1;
+	CHECK_OK(latz_get(remade->pool, key_of("k"), &value));
+	CHECK(strcmp(value.data, remade->value) == 0);
+	return 0;
+}
+
+static void a_child_does_not_take_another_pool_for_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct remade remade = { f, attach(f), NULL };
+	struct proc child;
+	latz_pool *other;
+
+	assert_ok(put(remade.pool, "k", "ours"));
+	proc_start(&child, child_looks, &remade, true);
+	assert_ok(latz_destroy("t", &f->options));
+	other = attach(f);
+	assert_ok(put(other, "k", "another's"));
+	proc_go(&child);
+	assert_int_equal(proc_wait(&child, 20000), 0);
+	assert_ok(latz_close(other));
+	assert_ok(latz_close(remade.pool));
+}
+
+static void a_child_may_go_to_another_directory(void **state)
+{
+	struct fixture *f = *state;
+	struct remade remade = { f, NULL, "v" };
+	latz_options options = LATZ_OPTIONS_INIT;
+	char *before = getcwd(NULL, 0);
+
+	options.dir = "relative";
+	options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_int_equal(chdir(f->dir), 0);
+	assert_ok(latz_open("t", &options, &remade.pool));
+	assert_ok(put(remade.pool, "k", "v"));
+	assert_int_equal(proc_run(child_looks, &remade, 20000), 0);
+	assert_ok(latz_close(remade.pool));
+	assert_int_equal(rmdir("relative"), 0);
+	assert_int_equal(chdir(before), 0);
+	free(before);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +354,8 @@ int main(void)
 		DIR_TEST(a_deadline_noted_before_a_look_is_not_lost),
 		DIR_TEST(a_name_is_free_though_its_destroyer_died),
 		DIR_TEST(clear_ends_over_a_damaged_key),
+		DIR_TEST(a_child_does_not_take_another_pool_for_its_own),
+		DIR_TEST(a_child_may_go_to_another_directory),
 	};
 
 	return suite_run(tests);
