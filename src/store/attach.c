@@ -316,6 +316,19 @@ void lzi_store_detach(struct lzi_store *store)
 		lzi_store_free(store);
 }
 
+/* Sweepers and an ending guard have the directory for themselves, briefly; but one of them may be stopped. */
+static int lock_dir(int dirfd)
+{
+	int attempt, rc = LATZ_BUSY;
+
+	for (attempt = 0; attempt < ATTEMPTS && rc == LATZ_BUSY; attempt++) {
+		rc = lzi_dir_lock(dirfd, 0, 0);
+		if (rc == LATZ_BUSY)
+			lzi_sleep_us(attempt < 100 ? 100 : 1000);
+	}
+	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
+}
+
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 } };
@@ -326,7 +339,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 		return lzi_error(LATZ_NOMEM, "attachment");
 	rc = lzi_dir_open(dir, (options->flags & LATZ_CREATE) != 0, 0700, &store->dirfd);
 	if (rc == LATZ_OK)
-		rc = lzi_dir_lock(store->dirfd, 0, 1);
+		rc = lock_dir(store->dirfd);
 	if (rc == LATZ_OK)
 		rc = open_or_create(store->dirfd, name, options, &opened, &alone);
 	if (rc == LATZ_OK && (opened.control.header->flags & LATZ_KEEP) == 0 && (options->flags & LATZ_NO_GUARD) == 0)

@@ -345,6 +345,39 @@ static void a_child_may_go_to_another_directory(void **state)
 	free(before);
 }
 
+/* ---- Somebody stopped with the runtime directory locked, as sweepers lock it ---- */
+
+static int stops_with_directory(void *arg)
+{
+	struct fixture *f = arg;
+	int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	CHECK(flock(fd, LOCK_EX) == 0);
+	raise(SIGSTOP);
+	return 0;
+}
+
+static int opens(void *arg)
+{
+	struct fixture *f = arg;
+	latz_pool *pool;
+
+	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	return latz_open("t", &f->options, &pool) == LATZ_TIMEOUT ? 0 : 1;
+}
+
+static void open_does_not_wait_for_ever_for_a_stopped_sweeper(void **state)
+{
+	struct fixture *f = *state;
+	struct proc stopped;
+
+	proc_start(&stopped, stops_with_directory, f, false);
+	wait_stopped(&stopped);
+	assert_int_equal(proc_run(opens, f, 30000), 0);
+	proc_kill(&stopped, SIGCONT);
+	assert_int_equal(proc_wait(&stopped, 20000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +389,7 @@ int main(void)
 		DIR_TEST(clear_ends_over_a_damaged_key),
 		DIR_TEST(a_child_does_not_take_another_pool_for_its_own),
 		DIR_TEST(a_child_may_go_to_another_directory),
+		DIR_TEST(open_does_not_wait_for_ever_for_a_stopped_sweeper),
 	};
 
 	return suite_run(tests);
