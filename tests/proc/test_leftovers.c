@@ -378,6 +378,27 @@ static void open_does_not_wait_for_ever_for_a_stopped_sweeper(void **state)
 	assert_int_equal(proc_wait(&stopped, 20000), 0);
 }
 
+/* ---- A control file that claims a longer table ---- */
+
+static void a_table_shorter_than_claimed_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool;
+	uint64_t claimed = 1ull << 40;
+	char path[4096];
+	int fd;
+
+	f->options.flags = LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD;
+	assert_ok(latz_open("t", &f->options, &pool));
+	assert_ok(latz_close(pool));
+	snprintf(path, sizeof path, "%s/t/pool", f->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, &claimed, sizeof claimed, 4096 + 432), sizeof claimed); /* table_bytes */
+	close(fd);
+	assert_rc(LATZ_CORRUPT, latz_open("t", &f->options, &pool));
+	assert_ok(latz_destroy("t", &f->options));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +411,7 @@ int main(void)
 		DIR_TEST(a_child_does_not_take_another_pool_for_its_own),
 		DIR_TEST(a_child_may_go_to_another_directory),
 		DIR_TEST(open_does_not_wait_for_ever_for_a_stopped_sweeper),
+		DIR_TEST(a_table_shorter_than_claimed_is_refused),
 	};
 
 	return suite_run(tests);
