@@ -399,6 +399,37 @@ static void a_table_shorter_than_claimed_is_refused(void **state)
 	assert_ok(latz_destroy("t", &f->options));
 }
 
+/* ---- Arguments ---- */
+
+static void a_key_in_the_values_buffer_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f);
+	latz_slice key;
+
+	assert_ok(put(pool, "first", "second"));
+	assert_ok(put(pool, "second", "xxxxxx"));
+	assert_ok(latz_get(pool, key_of("first"), &f->value));
+	key = (latz_slice){ f->value.data, f->value.size };
+	assert_rc(LATZ_INVALID, latz_get(pool, key, &f->value));
+	assert_rc(LATZ_INVALID, latz_get_if_changed(pool, key, 0, &f->value));
+	assert_rc(LATZ_INVALID, latz_swap(pool, key, latz_str("v"), &f->value));
+	assert_rc(LATZ_INVALID, latz_swap(pool, key_of("first"), key, &f->value));
+	assert_ok(latz_close(pool));
+}
+
+static void a_bound_of_any_size_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *pool = attach(f);
+	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
+	latz_scan *scan;
+
+	options.prefix = (latz_slice){ "p", SIZE_MAX };
+	assert_rc(LATZ_INVALID, latz_scan_open(pool, &options, &scan));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +443,8 @@ int main(void)
 		DIR_TEST(a_child_may_go_to_another_directory),
 		DIR_TEST(open_does_not_wait_for_ever_for_a_stopped_sweeper),
 		DIR_TEST(a_table_shorter_than_claimed_is_refused),
+		DIR_TEST(a_key_in_the_values_buffer_is_refused),
+		DIR_TEST(a_bound_of_any_size_is_refused),
 	};
 
 	return suite_run(tests);
