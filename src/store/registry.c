@@ -69,7 +69,7 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 	if (store != NULL && options->flags & LATZ_EXCLUSIVE) {
 		rc = lzi_error(LATZ_EXISTS, "pool %s exists", name);
 	} else if (store != NULL) {
-		store->refs++;
+		lzi_fetch_add(&store->refs, 1u);
 	} else {
 		do {
 			rc = lzi_store_attach(dir, name, options, &store);
@@ -88,11 +88,17 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 void lzi_store_close(struct lzi_store *store)
 {
 	struct lzi_store **at;
+	unsigned refs;
 
 	if (store->fork_count != lzi_fork_count)
 		return; /* our parent's; what we have of it is a copy of the memory */
+	/* Only the last one need wait for who opens, closes or forks. */
+	for (refs = lzi_load_acquire(&store->refs); refs > 1;) {
+		if (lzi_cas_acquire(&store->refs, &refs, refs - 1))
+			return;
+	}
 	lzi_registry_lock();
-	if (--store->refs > 0) {
+	if (lzi_fetch_sub(&store->refs, 1u) > 1) {
 		lzi_registry_unlock();
 		return;
 	}

@@ -24,7 +24,7 @@ struct lzi_store {
 	uint64_t id;         /* unique in the process: thread-local caches compare it, not the address */
 	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
 	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
-	unsigned refs;       /* handles; under the registry's mutex */
+	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
 	unsigned threads;    /* thread slots not yet given back; under `mutex` */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
@@ -36,7 +36,8 @@ struct lzi_store {
 	int poolfd; /* the pool's directory */
 	char name[65];
 	char *dir;                       /* path of the runtime directory */
-	pthread_mutex_t mutex;           /* of this process: threads, hazards, janitor's flags */
+	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
+	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
 	struct lzi_thread *first_thread; /* under `mutex` */
 	struct {
 		uint64_t extent; /* + 1; 0 free */

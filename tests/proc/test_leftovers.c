@@ -5,6 +5,7 @@
 #include "../../src/base/point.h"
 #include "lib/suite.h"
 
+#include <semaphore.h>
 #include <sys/file.h>
 
 #define EXTENT 262144
@@ -430,6 +431,55 @@ static void a_bound_of_any_size_is_refused(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Borrowing beside a thread that waits ---- */
+
+struct sibling {
+	latz_pool *pool;
+	sem_t wrote, exit;
+};
+
+static void *writes_and_exits(void *arg)
+{
+	struct sibling *sibling = arg;
+
+	CHECK_OK(put(sibling->pool, "sibling", "v"));
+	sem_post(&sibling->wrote);
+	sem_wait(&sibling->exit);
+	return NULL;
+}
+
+/* A thread that exits gives its extent back, for which it needs what the stopped process holds. */
+static void borrowing_does_not_wait_for_a_thread_that_exits(void **state)
+{
+	struct fixture *f = *state;
+	struct sibling sibling;
+	struct proc stopped;
+	struct timespec begin, end;
+	pthread_t thread;
+	latz_view view;
+
+	f->options.timeout_ms = 4000;
+	sibling.pool = attach(f);
+	sem_init(&sibling.wrote, 0, 0);
+	sem_init(&sibling.exit, 0, 0);
+	assert_ok(put(sibling.pool, "k", "v"));
+	assert_int_equal(pthread_create(&thread, NULL, writes_and_exits, &sibling), 0);
+	sem_wait(&sibling.wrote);
+	proc_start(&stopped, stops_with_heap, f, false);
+	wait_stopped(&stopped);
+	sem_post(&sibling.exit);
+	wait_ms(200);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	assert_ok(latz_borrow(sibling.pool, key_of("k"), &view));
+	assert_ok(latz_release(&view));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(end.tv_sec - begin.tv_sec < 2);
+	proc_kill(&stopped, SIGCONT);
+	assert_int_equal(proc_wait(&stopped, 20000), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_ok(latz_close(sibling.pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +495,7 @@ int main(void)
 		DIR_TEST(a_table_shorter_than_claimed_is_refused),
 		DIR_TEST(a_key_in_the_values_buffer_is_refused),
 		DIR_TEST(a_bound_of_any_size_is_refused),
+		DIR_TEST(borrowing_does_not_wait_for_a_thread_that_exits),
 	};
 
 	return suite_run(tests);
