@@ -48,8 +48,9 @@ struct lzi_store {
 	pthread_t janitor;
 	pthread_cond_t wake;
 	int janitor_runs, janitor_stops;
-	int is_janitor;       /* atomic: this process's thread holds the pool's janitor mutex */
-	int64_t index_due_ms; /* janitor only */
+	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
+	int64_t index_due_ms;    /* janitor only */
+	uint64_t recount_due_ns; /* holder of `maint` */
 	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
 	struct lzi_store *next;                          /* registry */
 };
@@ -288,7 +289,8 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
-int lzi_recount(struct lzi_call *call);
+/* patient: not again right after one that came to nothing. */
+int lzi_recount(struct lzi_call *call, int patient);
 
 /* A writer found no space: cleans whatever can be cleaned. LATZ_OK if that gave something back. */
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open);
