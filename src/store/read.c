@@ -358,8 +358,8 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 	}
 }
 
-/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first slot
- * with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
+/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first
+ * slot with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
 struct ahead {
 	uint64_t hash, number, word;
 	const struct lzi_bucket *bucket;

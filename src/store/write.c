@@ -66,7 +66,8 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 			if (lzi_unlikely(record == NULL))
 				return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
 				                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(word)));
-			if (record->key_size == key.size && lzi_same_bytes(lzi_record_key(record), key.data, key.size)) {
+			if (record->key_size == key.size &&
+			    lzi_same_bytes(lzi_record_key(record), key.data, key.size)) {
 				*ret_slot = slot;
 				*ret_record = record;
 				return LATZ_OK;
