@@ -142,6 +142,10 @@ typedef enum latz_policy {
 	LATZ_POLICY_2Q
 } latz_policy;
 
+/* Of a durable pool's log. The death of processes loses nothing in any mode; these are about power cuts and crashes of
+ * the system. NONE: written now and then, synced by latz_sync_now() and LATZ_DURABLE only. INTERVAL: synced every
+ * sync_interval_ms by the janitor; no call waits for it. ALWAYS: every write returns when it is on disk; writers that
+ * wait at the same time share one sync. */
 typedef enum latz_sync {
 	LATZ_SYNC_NONE,
 	LATZ_SYNC_INTERVAL,
@@ -156,8 +160,10 @@ enum {
 	/* LATZ_READONLY, above: this handle only reads, every write through it is LATZ_READONLY */
 	LATZ_KEEP = 1u << 3,      /* the pool stays when its last user leaves, until latz_destroy() or a reboot */
 	LATZ_NO_THREAD = 1u << 4, /* no janitor thread in this process: call latz_maintain() now and then */
-	LATZ_NO_GUARD = 1u << 5   /* start no guard process: a pool whose last user was killed is swept by the next
+	LATZ_NO_GUARD = 1u << 5,  /* start no guard process: a pool whose last user was killed is swept by the next
 	                           * latz_open or latz_list in its directory */
+	LATZ_START_EMPTY = 1u << 6 /* if what persist_dir holds can't be restored, set it aside as *.bad and start
+	                            * empty; without it the open fails and changes nothing */
 };
 
 /*
@@ -182,11 +188,12 @@ typedef struct latz_options {
 	int compress_level;      /* U unless 0 */
 	const char *password;    /* U unless NULL */
 	int encrypt;             /* U unless 0 */
-	const char *persist_dir; /* U unless NULL */
-	latz_sync sync;          /* U unless LATZ_SYNC_NONE */
-	unsigned sync_interval_ms;
-	uint64_t checkpoint_bytes;
-	int snapshot_on_close; /* U unless 0 */
+	const char *persist_dir; /* C: directory on a disk below which the pool's log and snapshots are kept, in a
+	                            directory of the pool's name; made if LATZ_CREATE. NULL: the pool is not durable */
+	latz_sync sync;          /* C: when the log goes to the disk: see latz_sync */
+	unsigned sync_interval_ms; /* C: with LATZ_SYNC_INTERVAL, at most so much is lost in a power cut; 0: 1000 */
+	uint64_t checkpoint_bytes; /* C: the log is replaced by a snapshot when it is longer; 0: 256 MiB */
+	int snapshot_on_close;     /* C: the last user to leave writes a snapshot, so that the next start is faster */
 	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
 } latz_options;
 
@@ -266,6 +273,15 @@ typedef struct latz_stats_t {
 	int64_t age_ms;             /* since creation */
 	uint64_t latency_get_ns[4]; /* this process, sampled: p50, p99, p99.9, max; 0 if not yet sampled */
 	uint64_t latency_set_ns[4];
+	int durable;                /* 1: it has a log */
+	int log_broken;             /* 0, or why nothing is durable any more: LATZ_IO, LATZ_NOSPC */
+	uint64_t log_lag_bytes;     /* record bytes written but not yet synced, about */
+	int64_t log_lag_ms;         /* since the last sync, if there is a lag */
+	uint64_t log_bytes;         /* of log since the last checkpoint */
+	uint64_t log_flushes, log_syncs;
+	uint64_t snapshot_seq;      /* of the last snapshot in persist_dir; 0 none */
+	int64_t snapshot_age_ms;    /* -1: none */
+	latz_sync sync;
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
@@ -414,11 +430,82 @@ typedef struct latz_key_info {
 /* Set info->size first. Errors as latz_get(). */
 LATZ_API int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info) LATZ_MUSTCHECK;
 
-/* LATZ_UNSUPPORTED until pools can be durable. */
-LATZ_API int latz_sync_now(latz_pool *pool) LATZ_MUSTCHECK;
 
 /* LATZ_UNSUPPORTED in this release. */
 LATZ_API int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub) LATZ_MUSTCHECK;
+
+/* ---- Durability ------------------------------------------------------------------------------------------------- */
+
+/* Returns when everything written before the call, by any process, is on disk. Blocks for the disk. LATZ_UNSUPPORTED
+ * if the pool is not durable; LATZ_IO, LATZ_NOSPC if the log is broken: then nothing is claimed. */
+LATZ_API int latz_sync_now(latz_pool *pool) LATZ_MUSTCHECK;
+
+/* Makes a running pool durable (options: persist_dir, sync, sync_interval_ms, checkpoint_bytes, snapshot_on_close), or,
+ * with options NULL, not durable any more; its files on disk stay. Returns when a first snapshot is on disk. Also
+ * begins anew when the log is broken. LATZ_EXISTS if the directory holds another pool's files. */
+LATZ_API int latz_persist(latz_pool *pool, const latz_options *options) LATZ_MUSTCHECK;
+
+/* How far a snapshot or restore is. */
+typedef struct latz_snapshot_progress {
+	uint64_t keys, bytes;             /* done: keys; bytes of keys and values */
+	uint64_t keys_total, bytes_total; /* expected; 0 if not known */
+} latz_snapshot_progress;
+
+/* A non-zero return ends the work; the call fails with LATZ_BUSY and leaves nothing. */
+typedef int (*latz_progress_fn)(const latz_snapshot_progress *progress, void *arg);
+
+/* latz_snapshot_options.flags */
+enum {
+	LATZ_SNAPSHOT_IMAGE = 1u << 0,  /* latz_snapshot: an image, which a restore only has to map */
+	LATZ_RESTORE_REPLACE = 1u << 1, /* latz_restore: a pool of that name is destroyed first */
+	LATZ_RESTORE_SALVAGE = 1u << 2  /* latz_restore: take what is whole; the progress function is told what is lost */
+};
+
+typedef struct latz_snapshot_options {
+	size_t size; /* sizeof(latz_snapshot_options) */
+	unsigned flags;
+	int level;        /* of zstd: 1 to 19, negative ones are faster; 0: 1 */
+	unsigned threads; /* that compress or decompress; 0: chosen by the library */
+	latz_progress_fn progress; /* may be NULL */
+	void *arg;
+	latz_verify_fn lost; /* with LATZ_RESTORE_SALVAGE: called with a line for each thing that was lost. May be NULL */
+} latz_snapshot_options;
+
+/* clang-format off */
+#define LATZ_SNAPSHOT_OPTIONS_INIT { sizeof(latz_snapshot_options), 0, 0, 0, NULL, NULL, NULL }
+/* clang-format on */
+
+/* Writes all keys as of one point in time to `path` ("-": standard output), by way of path.tmp, which is synced and
+ * renamed. Writers go on meanwhile; memory use does not depend on the pool's size. Errors: LATZ_NOSPC, LATZ_IO,
+ * LATZ_ACCESS, LATZ_EXISTS (path is no snapshot), LATZ_BUSY (ended by progress), LATZ_INVALID. On failure what was at
+ * `path` before is still there. */
+LATZ_API int latz_snapshot(latz_pool *pool, const char *path, const latz_snapshot_options *options) LATZ_MUSTCHECK;
+
+/* Makes pool `name` from a snapshot or image ("-": a snapshot from standard input). The pool is made complete under
+ * another name and then renamed, so nobody sees a part of it. options as in latz_open(). Without LATZ_KEEP the pool
+ * would be gone at once, so the calling process stays attached: until it exits, or, once it has opened the pool, until
+ * it closes that. With options->persist_dir the pool becomes durable; that directory must hold nothing of this name.
+ * LATZ_EXISTS if the pool is there; LATZ_CORRUPT names file and offset. */
+LATZ_API int latz_restore(const char *path, const char *name, const latz_options *options,
+                          const latz_snapshot_options *snapshot_options) LATZ_MUSTCHECK;
+
+typedef struct latz_snapshot_info {
+	size_t size;    /* bytes of this struct that the library filled in; set it first */
+	unsigned major, minor; /* format */
+	int image;             /* 1: an image */
+	uint64_t keys, bytes;  /* keys; bytes of keys and values */
+	uint64_t file_bytes;
+	uint64_t seq;          /* everything up to this version is in it */
+	int64_t created_wall_ms;
+	uint8_t pool_id[16];
+	uint64_t blocks;
+	uint64_t first_segment; /* of the log that continues it; 0 none */
+} latz_snapshot_info;
+
+/* Reads a whole snapshot or image and checks every checksum and the order of keys. password: NULL. info may be NULL. */
+LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
+/* Only its beginning and end. */
+LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;
 
 /* ---- Ordered iteration ------------------------------------------------------------------------------------------ */
 

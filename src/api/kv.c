@@ -7,6 +7,15 @@
 
 #include "api/api.h"
 
+/* The buffer that takes the value must not be what the arguments stand in: it is written, or freed, while they are
+ * still looked at. */
+static inline int check_apart(latz_slice slice, const latz_value *value)
+{
+	if (lzi_unlikely((uintptr_t)slice.data - (uintptr_t)value->data < value->capacity))
+		return lzi_error(LATZ_INVALID, "an argument lies in the buffer that is to take the value");
+	return LATZ_OK;
+}
+
 /* How many bytes a value of the type must have; -1: any number. */
 static int type_size(latz_type type)
 {
@@ -109,6 +118,8 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 	if (lzi_unlikely(value == NULL))
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (lzi_likely(rc == LATZ_OK))
+		rc = check_apart(key, value);
+	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
 	return lzi_api_key_result(lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc);
 }
@@ -120,6 +131,8 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 
 	if (value == NULL)
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
+	if (rc == LATZ_OK)
+		rc = check_apart(key, value);
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc == LATZ_OK)
@@ -227,6 +240,10 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 	if (rc == LATZ_OK)
 		rc = check_value(value, LATZ_BYTES);
 	if (rc == LATZ_OK)
+		rc = check_apart(key, old);
+	if (rc == LATZ_OK)
+		rc = check_apart(value, old);
+	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc);
 }
@@ -243,7 +260,7 @@ int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *val
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
 	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]);
+		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : check_apart(keys[i], &values[i]);
 	lzi_store_mget(&call, keys, n, values, results);
 	return LATZ_OK;
 }

@@ -12,6 +12,8 @@ static int check_slice(latz_slice slice, const char *what)
 {
 	if (slice.data == NULL && slice.size > 0)
 		return lzi_error(LATZ_INVALID, "%s.data is NULL", what);
+	if (slice.size > PTRDIFF_MAX)
+		return lzi_error(LATZ_INVALID, "%s of %zu bytes can't be in memory", what, slice.size);
 	return LATZ_OK;
 }
 

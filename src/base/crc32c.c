@@ -177,9 +177,8 @@ copy_8(uint64_t crc, unsigned char *to, const unsigned char *from)
 
 /* The raw register after `size` bytes, copied on the way. What is read may be changing meanwhile (store/read.c): the
  * sanitizer for threads is told to look away. */
-__attribute__((target("sse4.2"), no_sanitize("thread"))) static inline uint64_t copy_run(uint64_t crc, unsigned char *to,
-                                                                                         const unsigned char *from,
-                                                                                         size_t size)
+__attribute__((target("sse4.2"), no_sanitize("thread"))) static inline uint64_t
+copy_run(uint64_t crc, unsigned char *to, const unsigned char *from, size_t size)
 {
 	size_t i = 0;
 

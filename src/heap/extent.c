@@ -168,7 +168,7 @@ int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t m
 			lzi_bump_relaxed(&shared->extents_free, -1ull);
 		else if (state == LZI_EXTENT_PART)
 			lzi_bump_relaxed(&shared->extents_hole, -1ull);
-		else
+		else if (state != LZI_EXTENT_PARKED) /* left over: only the holder of `maint` parks, and we are it */
 			continue;
 		lzi_heap_set_state(heap, e, LZI_EXTENT_PARKED, 1);
 		list[count++] = e;

@@ -99,7 +99,8 @@ static inline struct lzi_bucket *lzi_heap_overflow(const struct lzi_heap *heap, 
 	return lzi_map_at(&heap->map, (link - 1) * sizeof(struct lzi_bucket), sizeof(struct lzi_bucket));
 }
 
-/* Parks up to `max` extents that have blocks, leaving `keep` FREE ones; lists them. Then, when no reader can be on its
+/* Parks up to `max` extents that have blocks, leaving `keep` FREE ones; lists them, and those that are PARKED since
+ * somebody could not take the parking back. Then, when no reader can be on its
  * way there, punches them, or takes the parking back. */
 int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t max, size_t *ret_count);
 int lzi_heap_punch(struct lzi_heap *heap, const uint64_t *list, size_t count);

@@ -129,6 +129,18 @@ int lzi_dir_default(char *buf, size_t size)
 	return n < 0 || (size_t)n >= size ? lzi_error(LATZ_INVALID, "runtime directory's path is too long") : LATZ_OK;
 }
 
+char *lzi_path_absolute(const char *path)
+{
+	char *here = path[0] == '/' ? NULL : getcwd(NULL, 0), *whole = NULL;
+
+	if (here == NULL)
+		return strdup(path);
+	if (asprintf(&whole, "%s/%s", here, path) < 0)
+		whole = NULL;
+	free(here);
+	return whole;
+}
+
 static int check_dir(int fd, const char *path)
 {
 	struct stat st;

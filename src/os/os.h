@@ -89,6 +89,8 @@ void lzi_file_populate(void *address, size_t size);
 
 /* The default runtime directory into buf; creates nothing. */
 int lzi_dir_default(char *buf, size_t size);
+/* The path as seen from the root; to be freed. NULL for want of memory. */
+char *lzi_path_absolute(const char *path);
 /* Opens (creating it if `create`) a runtime directory: a directory, not a link, of this user (or root), not writable
  * by others unless sticky. */
 int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd);

@@ -113,6 +113,9 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 	    (!lzi_dir_same(dirfd, name, opened.poolfd) || !lzi_file_same(opened.poolfd, "pool", opened.control.fd) ||
 	     lzi_load_acquire(lzi_control_state(&opened.control)) != LZI_STATE_LIVE))
 		rc = LATZ_BUSY;
+	/* Who marked it may have died before he could take it away, and others may stay attached to it for long. */
+	if (rc == LATZ_BUSY && lzi_load_acquire(lzi_control_state(&opened.control)) == LZI_STATE_DEAD)
+		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 	if (rc != LATZ_OK) {
 		lzi_opened_close(&opened);
 		return rc;
@@ -191,7 +194,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 
 	if (store == NULL)
 		return NULL;
-	store->dir = strdup(dir);
+	store->dir = lzi_path_absolute(dir); /* a forked child opens it again, from wherever it is by then */
 	store->latency_get = calloc(1, sizeof *store->latency_get);
 	store->latency_set = calloc(1, sizeof *store->latency_set);
 	if (store->dir == NULL || store->latency_get == NULL || store->latency_set == NULL) {
@@ -209,6 +212,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	store->client = UINT32_MAX;
 	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
+	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->wake, &attr);
@@ -220,6 +224,7 @@ void lzi_store_free(struct lzi_store *store)
 {
 	lzi_control_unmap(&store->control);
 	pthread_mutex_destroy(&store->mutex);
+	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_cond_destroy(&store->wake);
 	free(store->latency_get);
 	free(store->latency_set);
@@ -313,6 +318,19 @@ void lzi_store_detach(struct lzi_store *store)
 		lzi_store_free(store);
 }
 
+/* Sweepers and an ending guard have the directory for themselves, briefly; but one of them may be stopped. */
+static int lock_dir(int dirfd)
+{
+	int attempt, rc = LATZ_BUSY;
+
+	for (attempt = 0; attempt < ATTEMPTS && rc == LATZ_BUSY; attempt++) {
+		rc = lzi_dir_lock(dirfd, 0, 0);
+		if (rc == LATZ_BUSY)
+			lzi_sleep_us(attempt < 100 ? 100 : 1000);
+	}
+	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
+}
+
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 } };
@@ -323,7 +341,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 		return lzi_error(LATZ_NOMEM, "attachment");
 	rc = lzi_dir_open(dir, (options->flags & LATZ_CREATE) != 0, 0700, &store->dirfd);
 	if (rc == LATZ_OK)
-		rc = lzi_dir_lock(store->dirfd, 0, 1);
+		rc = lock_dir(store->dirfd);
 	if (rc == LATZ_OK)
 		rc = open_or_create(store->dirfd, name, options, &opened, &alone);
 	if (rc == LATZ_OK && (opened.control.header->flags & LATZ_KEEP) == 0 && (options->flags & LATZ_NO_GUARD) == 0)

@@ -93,6 +93,18 @@ int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int6
 	return rc;
 }
 
+/* A damaged key is not found where it stands: trying to delete it would have no end. The bucket is locked. */
+static int check_place(const struct lzi_store *store, uint64_t slot, uint64_t number, const void *key, size_t size)
+{
+	uint64_t hash = lzi_store_hash(store, key, size);
+
+	if (size > 0 && (hash ^ slot) >> LZI_TAG_SHIFT == 0 &&
+	    lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets)) == number)
+		return LATZ_OK;
+	return lzi_error(LATZ_CORRUPT, "key of the record at heap offset %llu is damaged",
+	                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(slot)));
+}
+
 /* The live record a slot names, by its key's copy: the key's own memory may go while we delete it. */
 static int clear_bucket(struct lzi_call *call, uint64_t number)
 {
@@ -108,20 +120,21 @@ static int clear_bucket(struct lzi_call *call, uint64_t number)
 		rc = lzi_table_lock(&store->table, call->actor, call->index, number, &head);
 		if (rc != LATZ_OK)
 			return rc;
-		for (bucket = head, hops = 0; bucket != NULL && size == 0 && hops < LZI_CHAIN_MAX;
+		for (bucket = head, hops = 0; bucket != NULL && size == 0 && rc == LATZ_OK && hops < LZI_CHAIN_MAX;
 		     bucket = lzi_table_next(&store->table, bucket), hops++) {
-			for (i = 0; i < LZI_SLOTS && size == 0; i++) {
-				uint64_t unit = lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i]));
+			for (i = 0; i < LZI_SLOTS && size == 0 && rc == LATZ_OK; i++) {
+				uint64_t word = lzi_load_relaxed(&bucket->slot[i]), unit = lzi_slot_unit(word);
 				const struct lzi_record *record = unit == 0 ? NULL : lzi_record_at(store, unit);
 
 				if (record != NULL && lzi_load_relaxed(&record->died) == 0) {
-					size = record->key_size;
+					size = record->key_size <= LZI_KEY_MAX ? record->key_size : 0;
 					memcpy(key, lzi_record_key(record), size);
+					rc = check_place(store, word, number, key, size);
 				}
 			}
 		}
 		lzi_table_unlock(call->actor, head);
-		if (size > 0) {
+		if (size > 0 && rc == LATZ_OK) {
 			struct lzi_write write = { .kind = LZI_WRITE_DELETE, .key = { key, size } };
 
 			rc = lzi_store_write(call, &write);

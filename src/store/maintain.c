@@ -42,10 +42,10 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	if (rc == LZI_OWNER_DIED) {
 		lzi_store_release(&shared->recount, 1u);
 		rc = lzi_heap_view(&store->heap);
-		if (rc == LATZ_OK)
-			rc = lzi_heap_unpark_all(&store->heap);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
 			look_for_expired(store);
+			rc = lzi_heap_unpark_all(&store->heap); /* failing: lzi_heap_park() finds them */
+		}
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}
@@ -227,7 +227,11 @@ static uint64_t activity(const struct lzi_call *call, int *ret_busy)
 	return sum;
 }
 
-int lzi_recount(struct lzi_call *call)
+/* While others are active a count may not come to an end, however often it is begun; and it looks at every record. So
+ * who has a budget spends a twentieth of the time on it. */
+#define RECOUNT_PAUSE 20u
+
+static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
@@ -257,6 +261,23 @@ int lzi_recount(struct lzi_call *call)
 		lzi_store_relaxed(&shared->base_keys, shared->base_keys + (int64_t)all.live_records - keys);
 	if (rc != LATZ_OK || missed || activity(call, &busy) != first)
 		lzi_store_relaxed(&shared->recount, 1u);
+	return rc;
+}
+
+int lzi_recount(struct lzi_call *call, int patient)
+{
+	struct lzi_store *store = call->store;
+	uint64_t begin, end;
+	int rc;
+
+	if (lzi_load_relaxed(&store->control.shared->recount) == 0)
+		return LATZ_OK;
+	begin = lzi_clock_mono_ns();
+	if (patient && begin < store->recount_due_ns)
+		return LATZ_OK;
+	rc = recount(call);
+	end = lzi_clock_mono_ns();
+	store->recount_due_ns = end + (end - begin) * RECOUNT_PAUSE;
 	return rc;
 }
 
@@ -353,7 +374,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_OK)
 		rc = lzi_purge_zombies(call);
 	if (rc == LATZ_OK)
-		rc = lzi_recount(call);
+		rc = lzi_recount(call, deadline_ns != 0);
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);

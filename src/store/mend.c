@@ -25,6 +25,15 @@ static uint64_t *slot_of(struct lzi_store *store, struct lzi_bucket *bucket, uin
 	return NULL;
 }
 
+/* Whether a record is one that was published: those stand before the tail of their extent, drafts behind it. */
+static int is_booked(struct lzi_store *store, uint64_t unit, const struct lzi_record *record)
+{
+	uint64_t offset = lzi_unit_offset(unit);
+	const struct lzi_extent *meta = lzi_heap_meta(&store->heap, offset >> LZI_EXTENT_SHIFT);
+
+	return (offset & (LZI_EXTENT - 1)) + lzi_record_span_of(record) <= lzi_load_acquire(&meta->tail);
+}
+
 static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket, enum lzi_death kind)
 {
 	struct lzi_record *record, *old;
@@ -35,9 +44,10 @@ static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct 
 	old = actor->record_old == 0 ? NULL : lzi_record_at(store, actor->record_old);
 	if (record == NULL)
 		return;
-	/* The dead writer may have come as far as killing it; then other records may stand there by now. */
-	if (old != NULL && old->key_size == record->key_size && old->seq <= record->seq &&
-	    (old->seq == record->seq) == (kind == LZI_DEATH_MOVED) &&
+	/* The dead writer may have come as far as killing it; then other records may stand there by now, and one of
+	 * this key may be on its way: as a draft, by a writer that waits for us. */
+	if (old != NULL && is_booked(store, actor->record_old, old) && old->key_size == record->key_size &&
+	    old->seq <= record->seq && (old->seq == record->seq) == (kind == LZI_DEATH_MOVED) &&
 	    memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0)
 		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
 	LZI_POINT("mend.old_dead");
@@ -108,13 +118,18 @@ static int mend_extents(struct lzi_store *store, uint32_t index)
 	for (e = 0; rc == LATZ_OK && e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		uint32_t owner = index + 1;
+		enum lzi_extent_state state;
 
 		if (lzi_load_acquire(&meta->owner) != index + 1)
 			continue;
-		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_OPEN)
+		/* One that only still bears the name may just be taken by another, who writes his own before he changes
+		 * the state: so the name is looked at after it. */
+		state = lzi_heap_state(&store->heap, e);
+		if (lzi_load_acquire(&meta->owner) != index + 1)
+			continue;
+		if (state == LZI_EXTENT_OPEN)
 			lzi_heap_leave(&store->heap, e);
-		else if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_RUN &&
-		         lzi_load_acquire(&meta->tail) == 0) /* unpublished */
+		else if (state == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) /* unpublished */
 			rc = lzi_heap_free(&store->heap, e);
 		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
 			LZI_POINT("mend.disowned");

@@ -110,6 +110,9 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
 			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)), draft.record, record, 0,
 			            LZI_INTENT_MOVE, LZI_DEATH_MOVED);
+			if (draft.ext)
+				lzi_expiry_note_again(store, lzi_unit_of(draft.offset),
+				                      lzi_record_ext(draft.record)->expiry);
 		}
 		lzi_table_unlock(call->actor, bucket);
 	}

@@ -32,14 +32,20 @@ static LZI_COLD int view_wider(struct lzi_store *store)
 	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
 }
 
-/* A record whose key is another one: the same tag by chance, or damage? */
-static LZI_NOINLINE int check_other(const struct lzi_found *found)
+/* A record whose key is another one: the same tag by chance, or damage? LATZ_BUSY: neither, look again. */
+static LZI_NOINLINE int check_other(const struct lzi_found *found, const uint64_t *slot, uint64_t word)
 {
 	const struct lzi_record *record = found->record;
 	int rc;
 
-	if (found->room < LZI_RECORD_HEAD)
+	if (found->room < LZI_RECORD_HEAD) {
+		/* The room is told by the account, which is cleared before the generation changes; and a state from
+		 * before the extent was taken again has the new generation already. */
+		lzi_fence_acquire();
+		if (lzi_load_acquire(slot) != word || lzi_load_relaxed(found->word_at) != found->word)
+			return LATZ_BUSY;
 		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
+	}
 	rc = lzi_record_validate(record, found->room);
 	if (rc == LATZ_OK || !lzi_found_valid(found))
 		return LATZ_OK;
@@ -90,31 +96,6 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 	return LATZ_OK;
 }
 
-OPTIMISTIC LZI_INLINE uint64_t word_of(const uint8_t *p)
-{
-	uint64_t word;
-
-	memcpy(&word, p, sizeof word);
-	return word;
-}
-
-/* Keys are short: a call of memcmp costs more than the comparison. */
-OPTIMISTIC LZI_INLINE int same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
-{
-	size_t i;
-
-	if (lzi_unlikely(n < 8)) {
-		for (i = 0; i < n && a[i] == b[i]; i++)
-			;
-		return i == n;
-	}
-	for (i = 0; i + 8 < n; i += 8) {
-		if (word_of(a + i) != word_of(b + i))
-			return 0;
-	}
-	return word_of(a + n - 8) == word_of(b + n - 8);
-}
-
 LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 {
 	const struct lzi_record *record = found->record;
@@ -124,7 +105,7 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 		return 0; /* there may not even be memory */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
 	return record->key_size == key.size && lzi_likely(found->room >= head + key.size) &&
-	       same_bytes((const uint8_t *)record + head, key.data, key.size);
+	       lzi_same_bytes((const uint8_t *)record + head, key.data, key.size);
 }
 
 /* One pass. LATZ_BUSY: something moved, look again. */
@@ -161,7 +142,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;
-			rc = check_other(found);
+			rc = check_other(found, slot, word);
 			if (rc != LATZ_OK)
 				return rc;
 		}
@@ -377,8 +358,8 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 	}
 }
 
-/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first slot
- * with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
+/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first
+ * slot with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
 struct ahead {
 	uint64_t hash, number, word;
 	const struct lzi_bucket *bucket;

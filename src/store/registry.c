@@ -69,7 +69,7 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 	if (store != NULL && options->flags & LATZ_EXCLUSIVE) {
 		rc = lzi_error(LATZ_EXISTS, "pool %s exists", name);
 	} else if (store != NULL) {
-		store->refs++;
+		lzi_fetch_add(&store->refs, 1u);
 	} else {
 		do {
 			rc = lzi_store_attach(dir, name, options, &store);
@@ -88,11 +88,17 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 void lzi_store_close(struct lzi_store *store)
 {
 	struct lzi_store **at;
+	unsigned refs;
 
 	if (store->fork_count != lzi_fork_count)
 		return; /* our parent's; what we have of it is a copy of the memory */
+	/* Only the last one need wait for who opens, closes or forks. */
+	for (refs = lzi_load_acquire(&store->refs); refs > 1;) {
+		if (lzi_cas_acquire(&store->refs, &refs, refs - 1))
+			return;
+	}
 	lzi_registry_lock();
-	if (--store->refs > 0) {
+	if (lzi_fetch_sub(&store->refs, 1u) > 1) {
 		lzi_registry_unlock();
 		return;
 	}
@@ -108,20 +114,27 @@ void lzi_store_close(struct lzi_store *store)
  * share one again. */
 int lzi_store_reattach(struct lzi_store **store)
 {
-	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-	const struct lzi_store *old;
+	struct lzi_store *old, *fresh;
 	latz_options options = LATZ_OPTIONS_INIT;
 	int rc = LATZ_OK;
 
-	pthread_mutex_lock(&mutex);
+	lzi_reattach_lock();
 	old = *store;
 	if (old->fork_count != lzi_fork_count) { /* else another thread of the child was faster */
 		options.flags = old->flags;
 		options.dir = old->dir;
 		options.timeout_ms = old->control.timeout_ms;
-		rc = lzi_store_open(old->name, &options, store);
+		rc = lzi_store_open(old->name, &options, &fresh);
+		/* The name may be another pool's by now: the memory of ours is still there to compare. */
+		if (rc == LATZ_OK && memcmp(fresh->control.header->pool_id, old->control.header->pool_id,
+		                            sizeof old->control.header->pool_id) != 0) {
+			lzi_store_close(fresh);
+			rc = LATZ_NOTFOUND;
+		}
+		if (rc == LATZ_OK)
+			*store = fresh;
 	}
-	pthread_mutex_unlock(&mutex);
+	lzi_reattach_unlock();
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;
 }
 

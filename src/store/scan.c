@@ -253,7 +253,8 @@ static void look_ahead(const struct lzi_scan *scan)
 		lzi_read_prefetch_record(scan->store, scan->keys.item[i].hash);
 }
 
-static int step(struct lzi_scan *scan)
+/* LATZ_BUSY: the index is being made anew, or has to be. */
+static int step_index(struct lzi_scan *scan)
 {
 	struct lzi_index *index = &scan->store->index;
 	struct gather gather = { scan, 0, LATZ_OK, 0 };
@@ -269,6 +270,11 @@ static int step(struct lzi_scan *scan)
 	rc = lzi_index_lock(index);
 	if (rc != LATZ_OK)
 		return rc;
+	/* Set before the index is emptied, cleared when it has everything again. */
+	if (lzi_load_acquire(&index->shared->index_rebuild)) {
+		lzi_index_unlock(index);
+		return LATZ_BUSY;
+	}
 	rc = lzi_index_step(index, have ? from.bytes : NULL, have ? from.size : 0, scan->reverse, SIZE_MAX,
 	                    gather_entry, &gather, &more);
 	lzi_index_unlock(index);
@@ -321,6 +327,58 @@ static int gather_heap(struct lzi_scan *scan)
 		scan->keys.item[i].hash =
 			lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
 	scan->more = 0;
+	return rc;
+}
+
+/* Whether an earlier step has been at the key. Keys that agree in their first bytes were taken together. */
+static int is_past(const struct lzi_scan *scan, const void *key, size_t size)
+{
+	size_t last = scan->last.size;
+	int order;
+
+	if (last >= LZI_ENTRY_PREFIX) {
+		last = LZI_ENTRY_PREFIX;
+		size = size < last ? size : last;
+	}
+	order = lzi_key_compare(key, size, scan->last.bytes, last);
+	return scan->reverse ? order >= 0 : order <= 0;
+}
+
+/* The index may lack what it had, for want of room or because it is being made anew: it is brought up to date, or done
+ * without. */
+static int step_anew(struct lzi_scan *scan)
+{
+	struct lzi_keylist *keys = &scan->keys;
+	size_t i, out = 0;
+	int rc = lzi_maint_lock(scan->store, 1);
+
+	if (rc < 0)
+		return rc;
+	rc = lzi_catchup(scan->store);
+	if (rc != LATZ_NOSPC) {
+		lzi_maint_unlock(scan->store);
+		return rc == LATZ_OK ? LATZ_BUSY : rc;
+	}
+	rc = gather_heap(scan);
+	lzi_maint_unlock(scan->store);
+	for (i = 0; i < keys->count && scan->resumed; i++) {
+		if (!is_past(scan, lzi_keylist_bytes(keys, i), keys->item[i].size))
+			keys->item[out++] = keys->item[i];
+	}
+	if (scan->resumed)
+		keys->count = out;
+	return rc;
+}
+
+static int step(struct lzi_scan *scan)
+{
+	int rc;
+
+	do {
+		rc = step_index(scan);
+		if (rc == LATZ_BUSY)
+			rc = step_anew(scan);
+	} while (rc == LATZ_BUSY);
 	return rc;
 }
 

@@ -24,7 +24,7 @@ struct lzi_store {
 	uint64_t id;         /* unique in the process: thread-local caches compare it, not the address */
 	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
 	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
-	unsigned refs;       /* handles; under the registry's mutex */
+	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
 	unsigned threads;    /* thread slots not yet given back; under `mutex` */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
@@ -36,7 +36,8 @@ struct lzi_store {
 	int poolfd; /* the pool's directory */
 	char name[65];
 	char *dir;                       /* path of the runtime directory */
-	pthread_mutex_t mutex;           /* of this process: threads, hazards, janitor's flags */
+	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
+	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
 	struct lzi_thread *first_thread; /* under `mutex` */
 	struct {
 		uint64_t extent; /* + 1; 0 free */
@@ -48,8 +49,9 @@ struct lzi_store {
 	pthread_t janitor;
 	pthread_cond_t wake;
 	int janitor_runs, janitor_stops;
-	int is_janitor;       /* atomic: this process's thread holds the pool's janitor mutex */
-	int64_t index_due_ms; /* janitor only */
+	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
+	int64_t index_due_ms;    /* janitor only */
+	uint64_t recount_due_ns; /* holder of `maint` */
 	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
 	struct lzi_store *next;                          /* registry */
 };
@@ -71,6 +73,8 @@ int lzi_thread_find(struct lzi_store *store, struct lzi_call *ret_call);
 void lzi_thread_leave(struct lzi_store *store);
 void lzi_registry_lock(void);
 void lzi_registry_unlock(void);
+void lzi_reattach_lock(void);
+void lzi_reattach_unlock(void);
 extern struct lzi_store *lzi_registry_first; /* under the registry's lock */
 
 /* Inside begin..end the thread may hold pointers into the heap: nothing is given back meanwhile. A plain store: who
@@ -151,6 +155,34 @@ static inline unsigned lzi_slots_matching(const struct lzi_bucket *bucket, uint6
 #define lzi_slot_at(bucket, match) (&(bucket)->slot[__builtin_ctz(match)])
 #endif
 
+/* Keys are short: a call of memcmp costs more than the comparison. Readers compare with what may be changing, and
+ * look afterwards whether it was (read.c). */
+#if defined(__SANITIZE_THREAD__)
+__attribute__((no_sanitize("thread"), noinline, unused)) static int
+#else
+static inline int
+#endif
+lzi_same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
+{
+	uint64_t x, y;
+	size_t i;
+
+	if (lzi_unlikely(n < 8)) {
+		for (i = 0; i < n && a[i] == b[i]; i++)
+			;
+		return i == n;
+	}
+	for (i = 0; i + 8 < n; i += 8) {
+		__builtin_memcpy(&x, a + i, 8);
+		__builtin_memcpy(&y, b + i, 8);
+		if (x != y)
+			return 0;
+	}
+	__builtin_memcpy(&x, a + n - 8, 8);
+	__builtin_memcpy(&y, b + n - 8, 8);
+	return x == y;
+}
+
 /* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
 struct lzi_found {
 	const struct lzi_record *record;
@@ -202,6 +234,8 @@ void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_re
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
 void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
+/* After the deadline can be seen. */
+void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry);
 int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *record);
 
 /* A record being made, before the lock is taken. */
@@ -254,7 +288,8 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
-int lzi_recount(struct lzi_call *call);
+/* patient: not again right after one that came to nothing. */
+int lzi_recount(struct lzi_call *call, int patient);
 
 /* A writer found no space: cleans whatever can be cleaned. LATZ_OK if that gave something back. */
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open);

@@ -14,6 +14,7 @@ unsigned lzi_fork_count;
 struct lzi_store *lzi_registry_first;
 
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t reattaching = PTHREAD_MUTEX_INITIALIZER; /* taken before `registry` */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static int init_error;
@@ -35,6 +36,16 @@ void lzi_registry_lock(void)
 void lzi_registry_unlock(void)
 {
 	pthread_mutex_unlock(&registry);
+}
+
+void lzi_reattach_lock(void)
+{
+	pthread_mutex_lock(&reattaching);
+}
+
+void lzi_reattach_unlock(void)
+{
+	pthread_mutex_unlock(&reattaching);
 }
 
 /* The store's list has it no more; the slot is given back by the thread that holds it, the one we are. */
@@ -82,14 +93,17 @@ static void thread_exits(void *arg)
 	}
 }
 
+/* A child must not find either held for ever by a thread that it does not have. */
 static void fork_prepare(void)
 {
+	pthread_mutex_lock(&reattaching);
 	pthread_mutex_lock(&registry);
 }
 
 static void fork_parent(void)
 {
 	pthread_mutex_unlock(&registry);
+	pthread_mutex_unlock(&reattaching);
 }
 
 /* The child must not keep its parent's locks alive: its copies of the descriptors go. The memory stays mapped: views
@@ -109,7 +123,7 @@ static void fork_child(void)
 	lzi_registry_first = NULL;
 	last.store_id = 0;
 	threads = NULL;
-	pthread_mutex_unlock(&registry);
+	fork_parent();
 }
 
 static void init(void)

@@ -231,7 +231,7 @@ static int verify_locked(struct verify *verify)
 
 	rc = lzi_heap_view(&store->heap);
 	if (rc == LATZ_OK)
-		rc = lzi_recount(verify->call);
+		rc = lzi_recount(verify->call, 0);
 	before =
 		others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
 	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;

@@ -17,7 +17,7 @@ static int hazard_take(struct lzi_store *store, uint64_t extent)
 	struct lzi_client *client = lzi_control_client(&store->control, store->client);
 	int i, at = -1;
 
-	pthread_mutex_lock(&store->mutex);
+	pthread_mutex_lock(&store->hazard_mutex);
 	for (i = 0; i < (int)LZI_HAZARDS; i++) {
 		if (store->hazard[i].extent == extent + 1) {
 			at = i;
@@ -33,18 +33,18 @@ static int hazard_take(struct lzi_store *store, uint64_t extent)
 		lzi_store_seq_cst(&client->hazards[at], extent + 1);
 		lzi_fence_full();
 	}
-	pthread_mutex_unlock(&store->mutex);
+	pthread_mutex_unlock(&store->hazard_mutex);
 	return at;
 }
 
 static void hazard_drop(struct lzi_store *store, int at)
 {
-	pthread_mutex_lock(&store->mutex);
+	pthread_mutex_lock(&store->hazard_mutex);
 	if (--store->hazard[at].count == 0) {
 		store->hazard[at].extent = 0;
 		lzi_store_release(&lzi_control_client(&store->control, store->client)->hazards[at], 0ull);
 	}
-	pthread_mutex_unlock(&store->mutex);
+	pthread_mutex_unlock(&store->hazard_mutex);
 }
 
 /* For want of a hazard, or of a stable record: the bytes themselves. */
@@ -135,11 +135,8 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		rc = borrow_copy(call, key, &out);
 	if (rc != LATZ_OK)
 		return rc;
-	if (out.token != 0) {
-		lzi_registry_lock();
-		store->refs++;
-		lzi_registry_unlock();
-	}
+	if (out.token != 0)
+		lzi_fetch_add(&store->refs, 1u); /* not the last: the caller's handle has one */
 	*view = out;
 	return LATZ_OK;
 }

@@ -25,26 +25,29 @@
 #define SPLIT_MAX 64u
 #define KEYS_PER_BUCKET 4
 
-struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
+static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
-	uint64_t offset = lzi_unit_offset(unit), room;
-	uint64_t *word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
-	struct lzi_record *record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
+	return lzi_heap_view(&store->heap) == LATZ_OK && extent < lzi_load_acquire(&store->heap.reach);
+}
 
-	if (lzi_unlikely(offset >> LZI_EXTENT_SHIFT >= lzi_load_acquire(&store->control.shared->extents)))
+static inline struct lzi_record *record_at(struct lzi_store *store, uint64_t unit)
+{
+	uint64_t offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT, room;
+	struct lzi_record *record;
+
+	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach)) && !reach_further(store, extent))
 		return NULL;
-	if (lzi_unlikely(word == NULL || record == NULL)) {
-		if (lzi_heap_view(&store->heap) != LATZ_OK)
-			return NULL;
-		word = lzi_heap_word(&store->heap, offset >> LZI_EXTENT_SHIFT);
-		record = lzi_heap_at(&store->heap, offset, LZI_RECORD_HEAD);
-		if (word == NULL || record == NULL)
-			return NULL;
-	}
-	room = lzi_heap_room(&store->heap, offset, lzi_load_acquire(word));
+	record = (struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
+	room = lzi_heap_room(&store->heap, offset,
+	                     lzi_load_acquire(lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent)));
 	if (lzi_unlikely(room < LZI_RECORD_HEAD || lzi_record_span_of(record) > room))
 		return NULL;
 	return record;
+}
+
+struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
+{
+	return record_at(store, unit);
 }
 
 int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
@@ -59,11 +62,12 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 
 			if (lzi_unlikely(lzi_slot_unit(word) == 0 || (word ^ hash) >> LZI_TAG_SHIFT != 0))
 				continue;
-			record = lzi_record_at(store, lzi_slot_unit(word));
+			record = record_at(store, lzi_slot_unit(word));
 			if (lzi_unlikely(record == NULL))
 				return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
 				                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(word)));
-			if (record->key_size == key.size && memcmp(lzi_record_key(record), key.data, key.size) == 0) {
+			if (record->key_size == key.size &&
+			    lzi_same_bytes(lzi_record_key(record), key.data, key.size)) {
 				*ret_slot = slot;
 				*ret_record = record;
 				return LATZ_OK;
@@ -143,6 +147,16 @@ void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
 
 	while (expiry != 0 && (have == 0 || expiry < have) && !lzi_cas_acquire(&meta->expiry_min, &have, expiry))
 		;
+}
+
+/* Noting it before is for who looks when we are dead. But who has looked meanwhile took that note away and did not see
+ * the deadline: so either he sees what was stored, or we, behind the fence, that the note is gone. */
+void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry)
+{
+	if (lzi_likely(expiry == 0))
+		return;
+	lzi_fence_full();
+	lzi_expiry_note(store, unit, expiry);
 }
 
 void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq,
@@ -255,6 +269,7 @@ static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const str
                        uint64_t value_size)
 {
 	struct lzi_record *record;
+	uint8_t *to;
 	int rc;
 
 	draft->span = lzi_record_span(write->key.size, value_size, draft->ext);
@@ -269,14 +284,21 @@ static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const str
 	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
 	if (draft->ext)
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
-	memcpy((uint8_t *)record + lzi_record_head(draft->ext), write->key.data, write->key.size);
-	if (write->kind == LZI_WRITE_INCREMENT)
+	to = (uint8_t *)record + lzi_record_head(draft->ext);
+	memcpy(to, write->key.data, write->key.size);
+	to += write->key.size;
+	if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT))
 		return LATZ_OK; /* the sum is known under the lock */
-	if (write->value.size > 0)
-		memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, write->value.data,
-		       write->value.size);
+	if (lzi_likely(write->value.size <= LZI_CRC32C_COPY_MAX)) {
+		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
+		                                                  record->flags),
+		                              write->key.data, write->key.size, to, write->value.data,
+		                              write->value.size);
+		return LATZ_OK;
+	}
+	memcpy(to, write->value.data, write->value.size);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), lzi_record_value(record));
+	                             lzi_record_key(record), to);
 	return LATZ_OK;
 }
 
@@ -391,6 +413,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	}
 	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted,
 	            LZI_INTENT_WRITE, death);
+	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
 	call->actor->debt += (uint32_t)inserted;
 	return LATZ_OK;
@@ -529,6 +552,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 		if (record->flags & LZI_RECORD_EXT) {
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
+			lzi_expiry_note_again(store, *ret_unit, expiry);
 		} else if (expiry != 0) {
 			rc = lzi_record_validate(record,
 			                         lzi_record_span_of(record)); /* or the move would be tried for ever */

@@ -47,11 +47,16 @@ void lzi_table_close(struct lzi_table *table)
 
 int lzi_table_view(struct lzi_table *table)
 {
-	uint64_t n = lzi_load_acquire(&table->shared->buckets), size;
+	/* What the file must hold is read before its size: it only grows. */
+	uint64_t n = lzi_load_acquire(&table->shared->buckets), bytes = lzi_load_acquire(&table->shared->table_bytes);
+	uint64_t size;
 	int rc = lzi_file_size(table->fd, &size);
 
 	if (rc != LATZ_OK)
 		return rc;
+	if (bytes > size) /* splits go by it: they would use memory that is not there */
+		return lzi_error(LATZ_CORRUPT, "table file of %llu bytes is claimed to have %llu",
+		                 (unsigned long long)size, (unsigned long long)bytes);
 	if (n < 1 || n > size / sizeof(struct lzi_bucket))
 		return lzi_error(LATZ_CORRUPT, "table file of %llu bytes cannot hold %llu buckets",
 		                 (unsigned long long)size, (unsigned long long)n);

@@ -1,0 +1,66 @@
+/*
+ * Snapshot streams: written and read front to back, in bounded memory, compressed by threads. Knows nothing of pools.
+ * Layout: format/snapshot.h and doc/format.md.
+ */
+#ifndef LZI_SNAP_SNAP_H
+#define LZI_SNAP_SNAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a snapshot says of itself. */
+struct lzi_snap_info {
+	uint16_t major, minor;
+	uint8_t log_id[16];     /* of the pool or, if it is durable, of its log; all 0: none */
+	uint64_t seq;           /* the point in time */
+	uint64_t touched_ns;    /* CLOCK_MONOTONIC ns of that time, for touches in the log */
+	uint64_t first_segment; /* of the log that continues it; 0: none */
+	int64_t wall_ms;
+	int64_t ttl_ms;         /* the pool's default for keys; -1 none */
+	/* From the footer. */
+	uint64_t keys, bytes, blocks, file_bytes;
+};
+
+struct lzi_snap_entry {
+	const void *key, *value;
+	uint32_t key_size, value_size;
+	uint8_t type;
+	uint64_t seq;
+	int64_t deadline_wall_ms; /* 0 never */
+};
+
+/* ---- Writing ---- */
+
+struct lzi_snap_writer;
+/* To fd (a file, a pipe), from its present position. Writes the header. level, threads: as latz_snapshot_options. */
+int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, unsigned threads,
+                         struct lzi_snap_writer **ret_writer);
+/* Keys must come in byte order, each once: LATZ_INVALID. Copies what it is given. */
+int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry);
+/* Last block, footer. Does not sync. Frees the writer, on failure too. ret_info may be NULL. */
+int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_info);
+void lzi_snap_abort(struct lzi_snap_writer *writer);
+
+/* ---- Reading ---- */
+
+typedef int (*lzi_snap_entry_fn)(const struct lzi_snap_entry *entry, void *arg);
+
+struct lzi_snap_read {
+	int fd;           /* read from its present position; need not be a file */
+	const char *name; /* for error texts */
+	unsigned threads;
+	int salvage;              /* go on after a bad block, telling `lost` */
+	lzi_snap_entry_fn entry;  /* in order; called by one thread. May be NULL: only check */
+	int (*begin)(const struct lzi_snap_info *info, void *arg); /* after the header; may be NULL */
+	void (*lost)(const char *what, void *arg);
+	void *arg;
+	struct lzi_snap_info info; /* out */
+};
+/* Everything is checked: each block before its entries are told of, the footer's counts and the digest of the whole at
+ * the end (so the caller must not make public what it has built before this returns LATZ_OK). LATZ_CORRUPT with name and
+ * offset, LATZ_VERSION; bytes after the footer are LATZ_CORRUPT too. */
+int lzi_snap_read(struct lzi_snap_read *read);
+/* Header and footer of a regular file, without what is between. */
+int lzi_snap_peek(int fd, const char *name, struct lzi_snap_info *ret_info);
+
+#endif
