@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 1
+#define LZI_FORMAT_MAJOR 2 /* 1: without the log's state */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -80,6 +80,46 @@ _Static_assert(offsetof(struct lzi_header, hash_seed) == 56, "layout");
 _Static_assert(offsetof(struct lzi_header, pins_offset) == 112, "layout");
 _Static_assert(offsetof(struct lzi_header, checksum) == LZI_HEADER_CHECKED, "layout");
 
+/* What writers have to do for the log. */
+enum lzi_durable {
+	LZI_DURABLE_OFF,
+	LZI_DURABLE_ON,    /* deletes and touches leave notes */
+	LZI_DURABLE_ALWAYS /* and every write waits for the disk */
+};
+
+#define LZI_LEFT_MAX 512u
+#define LZI_PERSIST_PATH_MAX 2048u
+
+/* The log (doc/durability.md). Writer: the holder of `mutex`, unless said otherwise. Its death: the next one collects
+ * again from what is marked as logged. */
+struct lzi_log_state {
+	struct lzi_mutex mutex;
+	struct lzi_mutex scribe;  /* 64: held by the thread that syncs at intervals and makes checkpoints */
+	uint64_t position[5];     /* 128: struct lzi_wal_position */
+	uint64_t generation;      /* 168: grows when the log is begun, moved or ended: then directories are opened anew */
+	uint64_t started;         /* 176: flushes begun. Writers read it after their write */
+	uint64_t written, synced; /* 184: the last flush that is in the file; on the disk */
+	uint64_t left_head;       /* 200: entries ever put into `left`; anyone, atomic add */
+	uint64_t left_tail;       /* 208: taken out */
+	uint64_t snapshot_seq;    /* 216: of the newest snapshot; holder of `scribe`, as is the next */
+	int64_t snapshot_wall_ms; /* 224 */
+	int64_t synced_mono_ms;   /* 232: when the last sync ended that left nothing behind */
+	uint64_t flushes, syncs;  /* 240 */
+	uint64_t checkpoint_bytes; /* 256 */
+	uint32_t bell;             /* 264: futex: changes when waiters should look again */
+	uint32_t sync;             /* 268: latz_sync */
+	uint32_t interval_ms;      /* 272 */
+	uint32_t snapshot_on_close; /* 276 */
+	int32_t broken;             /* 280: 0, or the error after which nothing is durable any more */
+	uint32_t sweep;             /* 284: 1: `left` was too small, or is not to be trusted: look at every extent */
+	uint8_t log_id[16];         /* 288 */
+	uint32_t left[LZI_LEFT_MAX]; /* 304: extents (+1) that were left with something new; anyone; 0: not there yet */
+	char path[LZI_PERSIST_PATH_MAX]; /* 2352: of the persist directory; "" none */
+};
+_Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
+_Static_assert(offsetof(struct lzi_log_state, left) == 304, "layout");
+_Static_assert(sizeof(struct lzi_log_state) == 4400, "layout");
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
@@ -91,7 +131,8 @@ struct lzi_shared {
 	uint64_t clock;   /* 128 */
 	uint64_t pin_min; /* 136: lowest seq an open scan reads at, UINT64_MAX if none */
 	uint64_t pin_max; /* 144: highest one, 0 if none */
-	uint8_t pad1[104];
+	uint32_t durable; /* 152: enum lzi_durable. Holder of `log`; who looks inside a call is waited for (persist.c) */
+	uint8_t pad1[100];
 
 	/* Read when an extent is taken. Writer: the holder of `heap`. Its death: recounted by the next holder. */
 	uint64_t extents;       /* 256: extents in the heap file, all with a directory entry */
@@ -132,13 +173,16 @@ struct lzi_shared {
 	struct lzi_mutex maint;   /* 896: index catch-up, expiry, cleaning, giving memory back */
 	struct lzi_mutex index;   /* 960: the LMDB environment */
 	struct lzi_mutex janitor; /* 1024: held by the janitor as long as it is one */
-	uint8_t pad5[7104];
+	uint8_t pad5[64];
+	struct lzi_log_state log; /* 1152 */
+	uint8_t pad6[2640];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
 _Static_assert(offsetof(struct lzi_shared, actors_ready) == 384, "layout");
 _Static_assert(offsetof(struct lzi_shared, base_keys) == 512, "layout");
 _Static_assert(offsetof(struct lzi_shared, slots) == 640, "layout");
+_Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

@@ -55,7 +55,7 @@ struct lzi_extent {
 	uint32_t deletes;      /* 44: records deleted. Anyone, atomic add */
 	int64_t expiry_min;    /* 48: earliest deadline of its records, 0 none. Atomic min */
 	uint32_t run;          /* 56: extents in the run, at its head. Holder of `heap` */
-	uint32_t pad;          /* 60 */
+	uint32_t logged;       /* 60: units that are in the log, if there is one. Holder of `log` */
 };
 _Static_assert(sizeof(struct lzi_extent) == 64, "one line");
 _Static_assert(offsetof(struct lzi_extent, expiry_min) == 48, "layout");
@@ -95,7 +95,8 @@ enum {
 	LZI_RECORD_EXT = 1, /* struct lzi_record_ext follows the header; covered by crc */
 	LZI_RECORD_INSERT =
 		2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
-	LZI_RECORD_HAS_PREV = 4 /* ext.prev is valid. As INSERT */
+	LZI_RECORD_HAS_PREV = 4, /* ext.prev is valid. As INSERT */
+	LZI_RECORD_COPY = 8 /* a copy that cleaning made of a record that is in the log. As INSERT */
 };
 
 /* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
@@ -106,6 +107,18 @@ enum lzi_death {
 	LZI_DEATH_SUPERSEDED,
 	LZI_DEATH_DELETED,
 	LZI_DEATH_MOVED
+};
+
+/* Types of notes: records that only tell the log what was changed in place. No slot names one; they are dead, MOVED,
+ * from the start. */
+enum {
+	LZI_NOTE_DELETE = 0xf0, /* no value. Its seq is the delete's */
+	LZI_NOTE_TOUCH = 0xf1   /* struct lzi_note_touch. Its seq is that of the version touched */
+};
+
+struct lzi_note_touch {
+	int64_t expiry;   /* CLOCK_MONOTONIC ms, 0 never */
+	uint64_t when_ns; /* CLOCK_MONOTONIC */
 };
 
 /* 28 bytes (LZI_RECORD_HEAD; the struct's own padding already belongs to what follows), then the extension if any, the

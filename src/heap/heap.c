@@ -340,8 +340,20 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	return LATZ_OK;
 }
 
+void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent)
+{
+	struct lzi_log_state *log = &heap->shared->log;
+	uint64_t at;
+
+	if (lzi_likely(lzi_load_relaxed(&heap->shared->durable) == LZI_DURABLE_OFF))
+		return;
+	at = lzi_fetch_add(&log->left_head, 1ull);
+	lzi_store_release(&log->left[at % LZI_LEFT_MAX], (uint32_t)extent + 1);
+}
+
 void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent)
 {
+	lzi_heap_tell(heap, extent);
 	lzi_store_release(&lzi_heap_meta(heap, extent)->owner, 0u);
 }
 
@@ -370,6 +382,7 @@ void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent)
 	int room = meta->tail < LZI_EXTENT - LZI_RECORD_SHARED_MAX;
 	uint32_t owner = lzi_load_relaxed(&meta->owner);
 
+	lzi_heap_tell(heap, extent);
 	if (!room) {
 		lzi_heap_set_state(heap, extent, LZI_EXTENT_CLOSED, 0);
 		/* From here on it may be cleaned, taken again, and be another's. */

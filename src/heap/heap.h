@@ -83,6 +83,8 @@ void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
 /* Takes an extent with room out of the reach of appenders: ROOM -> CLOSED. LATZ_OK also if it is CLOSED; LATZ_BUSY if
  * it is something else by now. */
 int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
+/* The log is told that an extent has something new and will be nobody's: before the owner forgets it. */
+void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent);
 /* The owner is done appending. */
 void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent);
 /* Makes an extent, or a whole run by its head, free: nothing points into it any more. `extent` is not OPEN. */

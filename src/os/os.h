@@ -140,6 +140,10 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat);
 void lzi_mutex_unlock(struct lzi_mutex *mutex);
 
+/* Waits until *word is not `value`, somebody wakes, a signal comes or the time is over: the caller looks again. */
+void lzi_futex_wait(uint32_t *word, uint32_t value, unsigned timeout_us);
+void lzi_futex_wake(uint32_t *word);
+
 /* ---- Clocks, processes ------------------------------------------------------------------------------------------- */
 
 int64_t lzi_clock_mono_ms(void);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/lifetime.h"
+#include "store/log.h"
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
@@ -56,12 +57,14 @@ void lzi_opened_close(struct lzi_opened *opened)
 	lzi_control_unmap(&opened->control);
 	lzi_file_close(opened->control.fd);
 	lzi_file_close(opened->poolfd);
+	lzi_file_close(opened->persist_lock - 1);
 	opened->control.fd = opened->poolfd = -1;
+	opened->persist_lock = 0;
 }
 
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 } };
+	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	int rc = lzi_dir_open_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_OK) {
@@ -81,13 +84,20 @@ int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 	return LATZ_OK;
 }
 
+/* What a durable pool holds may not be in its log yet. */
+int lzi_pool_stays(const struct lzi_control *control)
+{
+	return (control->header->flags & LATZ_KEEP) != 0 ||
+	       lzi_load_acquire(&control->shared->durable) != LZI_DURABLE_OFF;
+}
+
 /* Nobody is attached: the life byte is ours alone. 1 if the pool is to go. */
 static int is_leftover(const struct lzi_control *control)
 {
 	uint8_t boot_id[16];
 
 	lzi_boot_id(boot_id);
-	return (control->header->flags & LATZ_KEEP) == 0 ||
+	return !lzi_pool_stays(control) ||
 	       memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
 	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
 }
@@ -124,20 +134,31 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 	return LATZ_OK;
 }
 
-static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened,
-                          int *ret_alone)
+/* Whether a pool that is not there is to be made. */
+static int may_create(const char *name, const latz_options *options)
+{
+	return (options->flags & LATZ_CREATE) != 0 ||
+	       (options->persist_dir != NULL && lzi_persist_holds(options->persist_dir, name));
+}
+
+static int open_or_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                          struct lzi_opened *ret_opened, int *ret_alone)
 {
 	int attempt, rc = LATZ_BUSY;
 
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
-		if (rc == LATZ_OK && options->flags & LATZ_EXCLUSIVE) {
+		if (rc == LATZ_OK && options->flags & LATZ_EXCLUSIVE && (fill == NULL || !fill->replace)) {
 			lzi_opened_close(ret_opened);
 			return lzi_error(LATZ_EXISTS, "pool %s exists", name);
 		}
-		if (rc == LATZ_NOTFOUND && options->flags & LATZ_CREATE) {
+		if (rc == LATZ_OK && fill != NULL && fill->replace) {
+			lzi_opened_close(ret_opened);
+			rc = LATZ_NOTFOUND;
+		}
+		if (rc == LATZ_NOTFOUND && may_create(name, options)) {
 			*ret_alone = 0;
-			rc = lzi_pool_create(dirfd, name, options, ret_opened);
+			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened);
 			if (rc == LATZ_EXISTS)
 				continue;
 		}
@@ -210,12 +231,14 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	store->flags = options->flags & (LATZ_NO_THREAD | LATZ_NO_GUARD);
 	store->refs = 1;
 	store->client = UINT32_MAX;
+	store->persist.dirfd = store->persist.lockfd = store->persist.wal.fd = -1;
 	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->wake, &attr);
+	pthread_cond_init(&store->scribe_wake, &attr);
 	pthread_condattr_destroy(&attr);
 	return store;
 }
@@ -226,6 +249,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->mutex);
 	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_cond_destroy(&store->wake);
+	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);
 	free(store->latency_set);
 	free(store->dir);
@@ -239,6 +263,7 @@ static int take_over(struct lzi_store *store)
 	int rc = lzi_control_init_mutexes(&store->control);
 
 	if (rc == LATZ_OK) {
+		store->control.shared->log.sweep = 1;
 		lzi_pin_drop_all(&store->control);
 		rc = lzi_ofd_try(store->control.fd, LZI_LOCK_LIFE, 0); /* turns the lock into a shared one */
 	}
@@ -271,10 +296,38 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK && lzi_is_durable(store)) {
+		/* Without its disk the pool works all the same, but for what needs it. */
+		if (lzi_log_lock(store, 1) == LATZ_OK)
+			lzi_log_unlock(store);
+		else
+			lzi_log(LATZ_LOG_WARNING, "%s: %s", store->name, lzi_error_text());
+	}
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
 	LZI_POINT("attach.done");
 	return rc;
+}
+
+static void release_client(struct lzi_store *store)
+{
+	if (store->client != UINT32_MAX)
+		lzi_client_release(&store->control, store->client);
+	store->client = UINT32_MAX;
+}
+
+/* The last one leaves a durable pool: what is not on the disk yet goes there. A log that can't be written keeps the
+ * pool's files from being taken away: they hold what it lacks. 1 if they may go. */
+static int leave_durable(struct lzi_store *store)
+{
+	if (!lzi_is_durable(store) || lzi_store_dead(store))
+		return 1;
+	if (store->open)
+		lzi_persist_leave(store);
+	if (lzi_load_acquire(&store->control.shared->log.broken) == 0 && store->open)
+		return 1;
+	lzi_log(LATZ_LOG_WARNING, "%s: its log can't be written: the pool stays in memory", store->name);
+	return 0;
 }
 
 /* Gives the pool's files up: the last one out takes them away. */
@@ -282,16 +335,28 @@ static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd;
 
-	if (store->client != UINT32_MAX)
-		lzi_client_release(&store->control, store->client);
+	if (!lzi_is_durable(store)) /* else it is needed for leaving */
+		release_client(store);
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
 	if (lzi_ofd_try(fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
-		if ((store->control.header->flags & LATZ_KEEP) == 0 && lzi_file_same(store->poolfd, "pool", fd))
+		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
+
+		release_client(store);
+		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0)
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
 		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	}
+	release_client(store);
+}
+
+static void close_parts(struct lzi_store *store)
+{
+	lzi_index_close(&store->index);
+	lzi_table_close(&store->table);
+	lzi_heap_close(&store->heap);
+	lzi_persist_part(store);
 }
 
 void lzi_store_detach(struct lzi_store *store)
@@ -299,12 +364,11 @@ void lzi_store_detach(struct lzi_store *store)
 	int last;
 
 	lzi_janitor_stop(store);
+	lzi_scribe_stop(store);
 	if (store->open)
 		lzi_thread_leave(store);
-	lzi_index_close(&store->index);
-	lzi_table_close(&store->table);
-	lzi_heap_close(&store->heap);
 	part(store);
+	close_parts(store);
 	lzi_file_close(store->control.fd);
 	lzi_file_close(store->poolfd);
 	lzi_file_close(store->dirfd);
@@ -331,19 +395,59 @@ static int lock_dir(int dirfd)
 	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
 }
 
-int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store)
+int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+                  struct lzi_opened *opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 } };
-	struct lzi_store *store = store_new(dir, name, options);
-	int alone = 0, rc;
+	struct lzi_store *store = store_new(".", name, options);
+	struct lzi_call call;
+	int rc;
 
 	if (store == NULL)
 		return lzi_error(LATZ_NOMEM, "attachment");
-	rc = lzi_dir_open(dir, (options->flags & LATZ_CREATE) != 0, 0700, &store->dirfd);
+	store->control = opened->control;
+	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
+	store->poolfd = opened->poolfd;
+	rc = open_parts(store, opened);
+	if (rc == LATZ_OK)
+		rc = lzi_client_claim(&store->control, 0, &store->client);
+	if (rc == LATZ_OK) {
+		store->open = 1;
+		rc = lzi_thread_find(store, &call);
+		if (rc == LATZ_OK)
+			rc = fill->fn(store, options, fill->arg);
+		LZI_POINT("fill.done");
+		lzi_thread_leave(store);
+	}
+	release_client(store);
+	/* The persist directory stays the pool's: shared, so that attaching to it is possible. */
+	if (rc == LATZ_OK && store->persist.lockfd >= 0 && lzi_ofd_try(store->persist.lockfd, 0, 0) == LATZ_OK) {
+		opened->persist_lock = store->persist.lockfd + 1;
+		store->persist.lockfd = -1;
+	}
+	close_parts(store);
+	store->control.base = NULL; /* the maker's */
+	lzi_store_free(store);
+	return rc;
+}
+
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                     struct lzi_store **ret_store)
+{
+	static const struct lzi_fill warm = { lzi_persist_create, NULL, 0 };
+	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	struct lzi_store *store = store_new(dir, name, options);
+	int alone = 0, rc;
+
+	if (fill == NULL && options->persist_dir != NULL)
+		fill = &warm;
+
+	if (store == NULL)
+		return lzi_error(LATZ_NOMEM, "attachment");
+	rc = lzi_dir_open(dir, may_create(name, options), 0700, &store->dirfd);
 	if (rc == LATZ_OK)
 		rc = lock_dir(store->dirfd);
 	if (rc == LATZ_OK)
-		rc = open_or_create(store->dirfd, name, options, &opened, &alone);
+		rc = open_or_create(store->dirfd, name, options, fill, &opened, &alone);
 	if (rc == LATZ_OK && (opened.control.header->flags & LATZ_KEEP) == 0 && (options->flags & LATZ_NO_GUARD) == 0)
 		lzi_guard_ensure(store->dirfd, dir);
 	if (store->dirfd >= 0)
@@ -357,6 +461,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
 	store->poolfd = opened.poolfd;
 	rc = join(store, &opened, alone);
+	lzi_file_close(opened.persist_lock - 1);
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */

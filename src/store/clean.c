@@ -148,6 +148,11 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 	}
 	if (!lzi_extent_holds(store, extent, &tail) || lzi_load_relaxed(&meta->indexed) < tail)
 		return LATZ_BUSY;
+	/* What the log has not got yet stays where it will be looked for. */
+	if (lzi_load_relaxed(&store->control.shared->durable) != LZI_DURABLE_OFF &&
+	    lzi_load_acquire(&store->control.shared->log.broken) == 0 &&
+	    (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT < tail)
+		return LATZ_BUSY;
 	cleaning->kept = 0;
 	cleaning->end = (const uint8_t *)lzi_heap_at(&store->heap, extent * LZI_EXTENT, tail) + tail;
 	rc = lzi_extent_walk(store, extent, 0, tail, clean_record, cleaning);

@@ -9,14 +9,17 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/point.h"
 #include "store/lifetime.h"
+#include "store/log.h"
 
 int lzi_control_init_mutexes(const struct lzi_control *control)
 {
 	struct lzi_shared *shared = control->shared;
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
-		                              &shared->maint, &shared->index, &shared->janitor };
+		                              &shared->maint, &shared->index, &shared->janitor,
+		                              &shared->log.mutex, &shared->log.scribe };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -109,9 +112,10 @@ static int make_files(struct lzi_opened *opened, const latz_options *options)
 	return rc;
 }
 
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened)
+static int create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                  struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 } };
+	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	unsigned mode = options->mode == 0 ? 0600 : options->mode;
 	char temporary[32];
 	uint64_t tag = 0;
@@ -126,6 +130,10 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
 		rc = make_files(&opened, options);
+	if (rc == LATZ_OK && fill != NULL)
+		rc = lzi_pool_fill(name, options, fill, &opened);
+	if (rc == LATZ_OK && fill != NULL && fill->replace)
+		rc = lzi_pool_destroy_at(dirfd, name);
 	if (rc == LATZ_OK) {
 		LZI_POINT("create.before_rename");
 		rc = lzi_dir_rename(dirfd, temporary, name);
@@ -138,4 +146,17 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 	}
 	*ret_opened = opened;
 	return LATZ_OK;
+}
+
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                    struct lzi_opened *ret_opened)
+{
+	int rc = create(dirfd, name, options, fill, ret_opened);
+
+	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||
+	    (options->flags & LATZ_START_EMPTY) == 0)
+		return rc;
+	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
+	rc = lzi_persist_set_aside(options->persist_dir, name);
+	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened) : rc;
 }

@@ -52,6 +52,7 @@ struct watch {
 };
 
 struct guard {
+	const char *dir;
 	int dirfd, lockfd;
 	pthread_mutex_t mutex;
 	struct watch *first; /* under mutex */
@@ -72,13 +73,32 @@ static void forget(struct watch *watch)
 	pthread_mutex_unlock(&guard->mutex);
 }
 
+/* A durable pool's last user was killed: what is not on the disk yet is brought there by attaching and leaving. 1 if
+ * it was one. */
+static int see_off(struct watch *watch)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+	struct lzi_store *store;
+
+	if (lzi_load_acquire(&watch->opened.control.shared->durable) == LZI_DURABLE_OFF)
+		return 0;
+	lzi_ofd_unlock(watch->opened.control.fd, LZI_LOCK_LIFE);
+	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
+	if (lzi_thread_init() == LATZ_OK &&
+	    lzi_store_attach(watch->guard->dir, watch->name, &options, NULL, &store) == LATZ_OK)
+		lzi_store_detach(store);
+	else
+		lzi_log(LATZ_LOG_WARNING, "%s stays in memory: %s", watch->name, lzi_error_text());
+	return 1;
+}
+
 static void *wait_for_end(void *arg)
 {
 	struct watch *watch = arg;
 	struct lzi_opened *opened = &watch->opened;
 
 	if (lzi_ofd_wait(opened->control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK &&
-	    lzi_file_same(opened->poolfd, "pool", opened->control.fd))
+	    lzi_file_same(opened->poolfd, "pool", opened->control.fd) && !see_off(watch))
 		lzi_pool_remove(watch->guard->dirfd, watch->name, opened->poolfd, &opened->control);
 	forget(watch);
 	return NULL;
@@ -170,6 +190,7 @@ int lzi_guard_begin(const char *dir, struct guard **ret_guard)
 		return LATZ_NOMEM;
 	pthread_mutex_init(&guard->mutex, NULL);
 	guard->lockfd = guard->wakefd = -1;
+	guard->dir = dir;
 	rc = lzi_dir_open(dir, 0, 0, &guard->dirfd);
 	if (rc == LATZ_OK) {
 		rc = lzi_file_open(guard->dirfd, GUARD_FILE, 1, &guard->lockfd);

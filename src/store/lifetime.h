@@ -11,6 +11,14 @@
 struct lzi_opened {
 	int poolfd;
 	struct lzi_control control;
+	int persist_lock; /* + 1: keeps the persist directory the pool's until it is joined; 0: none */
+};
+
+/* What a new pool begins with: called when it is complete but for its name. */
+struct lzi_fill {
+	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
+	void *arg;
+	int replace; /* a pool that has the name goes when the new one is whole */
 };
 
 static inline unsigned lzi_dir_mode(unsigned mode)
@@ -18,8 +26,14 @@ static inline unsigned lzi_dir_mode(unsigned mode)
 	return mode | (mode & 0444) >> 2 | 0700;
 }
 
-/* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. */
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_opened *ret_opened);
+/* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. fill may be NULL. */
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                    struct lzi_opened *ret_opened);
+/* Runs fill on a pool that has no name yet, as if it were attached. attach.c. */
+int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+                  struct lzi_opened *opened);
+/* Nobody is attached to it, but it is not to go: kept, or its log wants it. */
+int lzi_pool_stays(const struct lzi_control *control);
 /* Opens an existing pool, its life byte locked shared, or exclusively if *ret_alone; removes it instead if nobody is
  * attached and it is not kept, or it is of another boot. *ret_alone: nobody else was attached. LATZ_NOTFOUND,
  * LATZ_BUSY: being removed, try again. */
@@ -29,5 +43,9 @@ int lzi_control_init_mutexes(const struct lzi_control *control);
 void lzi_opened_close(struct lzi_opened *opened);
 /* Reads a pool's header without attaching. */
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
+
+/* lzi_store_open() of a pool that is made with fill's help. registry.c. */
+int lzi_store_open_filled(const char *name, const latz_options *options, const struct lzi_fill *fill,
+                          struct lzi_store **ret_store);
 
 #endif

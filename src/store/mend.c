@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
-#include "store/store_int.h"
+#include "store/log.h"
 
 /* The slot in a chain that names a record. */
 static uint64_t *slot_of(struct lzi_store *store, struct lzi_bucket *bucket, uint64_t unit)
@@ -55,18 +55,29 @@ static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct 
 	lzi_append_done(store, actor->record_new, record);
 }
 
+/* The log's note of a delete that happened. */
+static void mend_note(struct lzi_store *store, const struct lzi_actor *actor)
+{
+	struct lzi_record *note = actor->record_new == 0 ? NULL : lzi_record_at(store, actor->record_new);
+
+	if (note != NULL && note->type == LZI_NOTE_DELETE && !is_booked(store, actor->record_new, note))
+		lzi_note_book(store, actor->record_new, note);
+}
+
 static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = slot_of(store, bucket, actor->record_old);
 	struct lzi_record *old;
 
 	if (slot == NULL) { /* cleared: it was dead before that */
+		mend_note(store, actor);
 		lzi_store_relaxed(&actor->keys, actor->keys_after);
 		return;
 	}
 	old = lzi_record_at(store, actor->record_old);
 	if (old == NULL || lzi_load_relaxed(&old->died) == 0)
 		return; /* it never happened */
+	mend_note(store, actor);
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
 	if (lzi_record_needed(store, old))
 		lzi_store_relaxed(&store->control.shared->zombies, 1u);

@@ -12,7 +12,7 @@
 
 /* Fills the draft with a copy of what `head` says stands at `from`. */
 static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, const struct lzi_record *from,
-                        int64_t expiry)
+                        int cleaning, int64_t expiry)
 {
 	uint64_t old_size = lzi_record_head(head->flags & LZI_RECORD_EXT), new_size = lzi_record_head(draft->ext);
 	struct lzi_record *copy = draft->record;
@@ -20,6 +20,8 @@ static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, 
 	memcpy(copy, head, LZI_RECORD_HEAD);
 	copy->died = 0;
 	copy->flags = (head->flags & (uint8_t)~LZI_RECORD_INSERT) | (draft->ext ? LZI_RECORD_EXT : 0);
+	if (cleaning) /* which leaves alone what is not in the log yet */
+		copy->flags |= LZI_RECORD_COPY;
 	if (draft->ext) {
 		memset((uint8_t *)copy + LZI_RECORD_HEAD, 0, new_size - LZI_RECORD_HEAD);
 		if (head->flags & LZI_RECORD_EXT)
@@ -55,7 +57,7 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 		return LATZ_NOTFOUND;
 	}
-	copy_record(draft, &head, record, expiry);
+	copy_record(draft, &head, record, !add_ext, expiry);
 	copy = draft->record;
 	crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, head.flags,
 	                                                    lzi_record_key(copy), lzi_record_value(copy));
@@ -66,7 +68,7 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 		               : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
 		                           (unsigned long long)offset);
 	}
-	if (copy->flags != (head.flags & (uint8_t)~LZI_RECORD_INSERT)) /* the EXT flag is in the checksum */
+	if ((copy->flags ^ head.flags) & LZI_RECORD_EXT) /* the EXT flag is in the checksum */
 		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type,
 		                                                          copy->flags, lzi_record_key(copy),
 		                                                          lzi_record_value(copy));

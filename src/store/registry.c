@@ -54,7 +54,8 @@ static struct lzi_store *find_attached(const char *dir, const char *name)
 	return store;
 }
 
-int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)
+int lzi_store_open_filled(const char *name, const latz_options *options, const struct lzi_fill *fill,
+                          struct lzi_store **ret_store)
 {
 	char dir[PATH_SIZE];
 	struct lzi_store *store;
@@ -66,13 +67,17 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 		return rc;
 	lzi_registry_lock();
 	store = find_attached(dir, name);
+	if (store != NULL && fill != NULL && fill->replace)
+		store = NULL;
 	if (store != NULL && options->flags & LATZ_EXCLUSIVE) {
 		rc = lzi_error(LATZ_EXISTS, "pool %s exists", name);
+	} else if (store != NULL && store->held) {
+		store->held = 0; /* what a restore held is this handle's now */
 	} else if (store != NULL) {
 		lzi_fetch_add(&store->refs, 1u);
 	} else {
 		do {
-			rc = lzi_store_attach(dir, name, options, &store);
+			rc = lzi_store_attach(dir, name, options, fill, &store);
 		} while (rc == LATZ_BUSY);
 		if (rc == LATZ_OK) {
 			store->next = lzi_registry_first;
@@ -83,6 +88,11 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 	if (rc == LATZ_OK)
 		*ret_store = store;
 	return rc;
+}
+
+int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)
+{
+	return lzi_store_open_filled(name, options, NULL, ret_store);
 }
 
 void lzi_store_close(struct lzi_store *store)
@@ -172,7 +182,7 @@ int lzi_pool_sweep(int dirfd, const char *name)
 	if (rc == LATZ_OK) {
 		/* Kept, or in use: and if its last user left while we had it open, it is for us to take away. */
 		lzi_ofd_unlock(opened.control.fd, LZI_LOCK_LIFE);
-		if ((opened.control.header->flags & LATZ_KEEP) == 0 &&
+		if (!lzi_pool_stays(&opened.control) &&
 		    lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
 			lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 			rc = LATZ_BUSY;
@@ -204,6 +214,21 @@ int lzi_store_destroy(const char *name, const char *dir)
 	}
 	lzi_file_close(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "destroy %s in %s", name, path);
+}
+
+int lzi_pool_destroy_at(int dirfd, const char *name)
+{
+	struct lzi_opened opened;
+	int rc = lzi_pool_peek(dirfd, name, &opened);
+
+	if (rc == LATZ_OK) {
+		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+		lzi_opened_close(&opened);
+	} else if (rc == LATZ_CORRUPT || rc == LATZ_VERSION) {
+		/* What can't be opened can still be destroyed, if it is a pool's directory at all. */
+		rc = lzi_destroy_damaged(dirfd, name, rc);
+	}
+	return rc == LATZ_NOTFOUND || rc == LATZ_BUSY ? LATZ_OK : rc;
 }
 
 int lzi_destroy_damaged(int dirfd, const char *name, int why)

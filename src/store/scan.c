@@ -475,3 +475,13 @@ void lzi_scan_close(struct lzi_scan *scan)
 	free(scan->high);
 	free(scan);
 }
+
+uint64_t lzi_scan_seq(const struct lzi_scan *scan)
+{
+	return scan->seq;
+}
+
+int64_t lzi_scan_now_ms(const struct lzi_scan *scan)
+{
+	return scan->now_ms;
+}

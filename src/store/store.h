@@ -56,7 +56,8 @@ enum lzi_write_kind {
 struct lzi_write {
 	enum lzi_write_kind kind;
 	latz_slice key, value;
-	unsigned flags; /* LATZ_IF_... */
+	unsigned flags; /* LATZ_IF_..., LATZ_DURABLE */
+	int later;      /* 1: not the last of a batch: durability is waited for later */
 	uint8_t type;
 	int64_t ttl_ms; /* > 0, or -1: never */
 	uint64_t if_version;
@@ -81,6 +82,17 @@ struct lzi_scan;
 int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value);
 void lzi_scan_close(struct lzi_scan *scan);
+/* The point in time: as a version, and by the clock that deadlines count on. */
+uint64_t lzi_scan_seq(const struct lzi_scan *scan);
+int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
+
+/* ---- Durability (log.c, persist.c, snapshot.c) ---------------------------------------------------------------------- */
+
+int lzi_store_sync(struct lzi_call *call);
+int lzi_store_persist(struct lzi_call *call, const latz_options *options);
+int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options);
+int lzi_store_restore(const char *path, const char *name, const latz_options *options,
+                      const latz_snapshot_options *snapshot_options);
 
 /* ---- The rest (maintain.c, verify.c, stats.c) -----------------------------------------------------------------------
  */

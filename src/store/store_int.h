@@ -18,6 +18,7 @@
 #include "index/index.h"
 #include "store/store.h"
 #include "table/table.h"
+#include "wal/wal.h"
 
 /* One attachment of this process to a pool; handles share it. */
 struct lzi_store {
@@ -26,6 +27,7 @@ struct lzi_store {
 	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
 	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
 	unsigned threads;    /* thread slots not yet given back; under `mutex` */
+	int held;            /* 1: by latz_restore(), for the next who opens it; under the registry's mutex */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
 	struct lzi_control control;
@@ -53,7 +55,16 @@ struct lzi_store {
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
-	struct lzi_store *next;                          /* registry */
+	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
+	struct {
+		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
+		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
+		struct lzi_wal wal;
+	} persist;
+	pthread_t scribe;
+	int scribe_runs, scribe_stops; /* the second under `mutex` */
+	pthread_cond_t scribe_wake;
+	struct lzi_store *next; /* registry */
 };
 
 /* A thread's slot in one store. */
@@ -92,7 +103,9 @@ static inline void lzi_call_end(const struct lzi_call *call)
 
 /* ---- attach.c ---- */
 
-int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_store **ret_store);
+struct lzi_fill;
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
+                     struct lzi_store **ret_store);
 void lzi_store_detach(struct lzi_store *store);
 void lzi_store_free(struct lzi_store *store);
 int lzi_store_reattach(struct lzi_store **store);
@@ -110,6 +123,8 @@ void lzi_store_check_files(struct lzi_store *store);
 
 /* Tears a pool down: the caller holds the life byte exclusively. */
 void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
+/* Takes a pool away whether or not somebody is attached; none being there is no error. */
+int lzi_pool_destroy_at(int dirfd, const char *name);
 int lzi_destroy_damaged(int dirfd, const char *name, int why);
 /* Everything in a runtime directory that nobody uses. */
 int lzi_dir_sweep(int dirfd, unsigned *ret_removed);
@@ -251,6 +266,9 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
  * `death`. delta: to the number of keys. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
                  struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death);
+
+/* After keys were created: adds buckets if it is time. */
+void lzi_write_grow_table(struct lzi_call *call);
 
 /* ---- move.c ---- */
 

@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
-#include "store/store_int.h"
+#include "store/log.h"
 
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
@@ -99,7 +99,8 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 			*ret_offset = extent * LZI_EXTENT + meta->tail;
 			return LATZ_OK;
 		}
-		lzi_store_relaxed(open, 0u);
+		lzi_heap_tell(heap, extent);
+		lzi_store_release(open, 0u);
 		LZI_POINT("extent.full");
 		lzi_heap_leave(heap, extent);
 		LZI_POINT("extent.left");
@@ -420,7 +421,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 }
 
 /* The table grows when there are more keys than it is meant for. */
-static LZI_NOINLINE void maybe_split(struct lzi_call *call)
+static LZI_NOINLINE void grow_table(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	int64_t keys = lzi_store_keys(store);
@@ -464,12 +465,19 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	}
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
-		maybe_split(call);
+		grow_table(call);
 	return LATZ_OK;
 }
 
-/* The bucket is locked: the record dies of `kind`, and its slot is cleared unless a scan may need it. */
-static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record)
+void lzi_write_grow_table(struct lzi_call *call)
+{
+	if (call->actor->debt >= SPLIT_EVERY)
+		grow_table(call);
+}
+
+/* The bucket is locked: the record dies, and its slot is cleared unless a scan may need it. note: for the log. */
+static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, const struct lzi_note *note,
+                         uint64_t *ret_seq)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
@@ -480,13 +488,18 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock
 	 * moves past us first. */
 	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	*ret_seq = seq;
+	if (note->record != NULL)
+		lzi_note_fill(note, seq, NULL);
 	actor->record_old = unit;
-	actor->record_new = 0;
+	actor->record_new = note->record == NULL ? 0 : note->unit;
 	actor->keys_after = actor->keys - 1;
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
 	LZI_POINT("delete.intent");
 	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
 	LZI_POINT("delete.dead");
+	if (note->record != NULL)
+		lzi_note_book(call->store, note->unit, note->record);
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
 	if (lzi_record_needed(call->store, record))
 		lzi_store_relaxed(&shared->zombies, 1u);
@@ -497,17 +510,33 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	return LATZ_OK;
 }
 
+/* A note for the log, if the pool has one. Without room for it a delete goes on all the same: needing no space is what
+ * deletes promise; it is written to the log directly then. */
+static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note)
+{
+	int rc;
+
+	ret_note->record = NULL;
+	if (lzi_likely(!lzi_is_durable(call->store)) || write->kind == LZI_WRITE_EXPIRE)
+		return LATZ_OK;
+	rc = lzi_note_draft(call, type, write->key, ret_note);
+	return rc == LATZ_NOSPC && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
+}
+
 static int erase(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
 	struct lzi_record *record;
 	struct lzi_bucket *bucket;
-	uint64_t *slot;
-	int expired, rc;
+	struct lzi_note note;
+	uint64_t *slot, seq = 0;
+	int expired = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
-	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	rc = draft_note(call, write, LZI_NOTE_DELETE, &note);
+	if (rc == LATZ_OK)
+		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
@@ -515,18 +544,17 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		rc = LATZ_NOTFOUND;
 	if (rc == LATZ_OK) {
 		expired = !is_present(record);
-		if (write->kind == LZI_WRITE_EXPIRE && !expired) {
-			rc = LATZ_MISMATCH;
-		} else {
-			rc = remove_record(call, slot, record);
-			if (rc == LATZ_OK) {
-				lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
-				rc = expired && write->kind != LZI_WRITE_EXPIRE ? LATZ_NOTFOUND : LATZ_OK;
-			}
-		}
+		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
+		                                                 : remove_record(call, slot, record, &note, &seq);
+		if (rc == LATZ_OK)
+			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 	}
 	lzi_table_unlock(call->actor, bucket);
-	return rc;
+	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
+		return rc;
+	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
+		rc = lzi_log_delete(store, write->key, seq);
+	return expired ? LATZ_NOTFOUND : rc;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
@@ -536,10 +564,13 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
 	struct lzi_record *record;
 	struct lzi_bucket *bucket;
+	struct lzi_note note;
 	uint64_t *slot;
 	int rc;
 
-	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	rc = draft_note(call, write, LZI_NOTE_TOUCH, &note);
+	if (rc == LATZ_OK)
+		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
@@ -550,9 +581,17 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 
 		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
 		if (record->flags & LZI_RECORD_EXT) {
+			struct lzi_note_touch touched = { expiry, 0 };
+
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
+			LZI_POINT("touch.stored");
 			lzi_expiry_note_again(store, *ret_unit, expiry);
+			if (note.record != NULL) {
+				touched.when_ns = lzi_clock_mono_ns();
+				lzi_note_fill(&note, record->seq, &touched);
+				lzi_note_book(store, note.unit, note.record);
+			}
 		} else if (expiry != 0) {
 			rc = lzi_record_validate(record,
 			                         lzi_record_span_of(record)); /* or the move would be tried for ever */
@@ -565,6 +604,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
+	struct lzi_store *store = call->store;
 	uint64_t unit = 0;
 	int rc;
 
@@ -578,13 +618,19 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 			if (rc == LATZ_BUSY) {
 				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
 				                     lzi_clock_mono_ms() + write->ttl_ms);
-				if (rc == LATZ_NOTFOUND)
-					rc = LATZ_BUSY; /* overwritten or moved meanwhile: look again */
+				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
+				 * once there is room for the deadline. */
+				if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(store)))
+					rc = LATZ_BUSY;
 			}
 		} while (rc == LATZ_BUSY);
 	} else {
 		rc = erase(call, write);
 	}
 	lzi_call_end(call);
+	if (lzi_unlikely(write->flags & LATZ_DURABLE ||
+	                 lzi_load_relaxed(&store->control.shared->durable) == LZI_DURABLE_ALWAYS) &&
+	    rc == LATZ_OK && !write->later && write->kind != LZI_WRITE_EXPIRE)
+		rc = lzi_log_wait(store);
 	return rc;
 }

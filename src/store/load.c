@@ -1,0 +1,152 @@
+/*
+ * Putting back what was: records with the seq they had. For a pool that is being made and that nobody else sees.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "store/log.h"
+
+/* What is loaded is not beyond the clock: so deletes and touches on the way find seqs in order. */
+static void move_clock(struct lzi_store *store, uint64_t seq)
+{
+	struct lzi_shared *shared = store->control.shared;
+
+	if (seq >= lzi_load_relaxed(&shared->clock))
+		lzi_store_release(&shared->clock, (seq / LZI_SEQ_STRIDE + 1) * LZI_SEQ_STRIDE);
+}
+
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max)
+{
+	move_clock(store, seq_max);
+	lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
+}
+
+static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
+{
+	struct lzi_record *record = draft->record;
+	uint8_t *to = (uint8_t *)record + lzi_record_head(draft->ext);
+
+	record->seq = loaded->seq;
+	record->died = 0;
+	record->value_size = (uint32_t)loaded->value.size;
+	record->key_size = (uint16_t)loaded->key.size;
+	record->type = loaded->type;
+	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
+	if (draft->ext) {
+		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
+		lzi_record_ext(record)->expiry = loaded->expiry;
+	}
+	memcpy(to, loaded->key.data, loaded->key.size);
+	to += loaded->key.size;
+	if (loaded->value.size <= LZI_CRC32C_COPY_MAX) {
+		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
+		                                                  record->flags),
+		                              loaded->key.data, loaded->key.size, to, loaded->value.data,
+		                              loaded->value.size);
+	} else {
+		memcpy(to, loaded->value.data, loaded->value.size);
+		record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
+		                             loaded->key.data, to);
+	}
+	record->crc ^= lzi_record_crc_seq(loaded->seq);
+}
+
+/* Under the bucket's lock. 1: there is something newer. */
+static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint64_t hash, struct lzi_bucket *bucket,
+                   struct lzi_draft *draft)
+{
+	struct lzi_record *old = NULL;
+	uint64_t *slot = NULL;
+	int inserted, rc = lzi_write_find(call->store, bucket, loaded->key, hash, &slot, &old);
+
+	if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+		return rc;
+	if (old != NULL && old->seq >= loaded->seq)
+		return 1;
+	if (slot == NULL) {
+		rc = lzi_table_room(&call->store->table, call->actor, call->index, bucket, &slot);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
+	if (inserted)
+		draft->record->flags |= LZI_RECORD_INSERT;
+	if (draft->ext)
+		lzi_expiry_note(call->store, lzi_unit_of(draft->offset), loaded->expiry);
+	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), draft->record, old, inserted,
+	            LZI_INTENT_WRITE, LZI_DEATH_SUPERSEDED);
+	call->actor->debt += (uint32_t)inserted;
+	return LATZ_OK;
+}
+
+int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
+{
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_bucket *bucket;
+	int rc;
+
+	lzi_read_prefetch_bucket(store, hash);
+	move_clock(store, loaded->seq);
+	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	lzi_call_begin(call);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (rc == LATZ_OK) {
+		fill(&draft, loaded);
+		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+		if (rc == LATZ_OK) {
+			rc = publish(call, loaded, hash, bucket, &draft);
+			lzi_table_unlock(call->actor, bucket);
+		}
+		if (rc != LATZ_OK)
+			lzi_append_abandon(store, draft.offset, draft.span);
+	}
+	lzi_write_grow_table(call);
+	lzi_call_end(call);
+	return rc == 1 ? LATZ_OK : rc;
+}
+
+/* The key's present seq; 0 if it is not there. */
+static uint64_t present_seq(struct lzi_call *call, latz_slice key)
+{
+	struct lzi_found found;
+	uint64_t seq = 0;
+
+	lzi_call_begin(call);
+	if (lzi_read_find(call->store, key, lzi_store_hash(call->store, key.data, key.size), &found) == LATZ_OK &&
+	    lzi_load_relaxed(&found.record->died) == 0)
+		seq = found.record->seq;
+	lzi_call_end(call);
+	return seq;
+}
+
+int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_DELETE, .key = key };
+	uint64_t present = present_seq(call, key);
+	int rc;
+
+	move_clock(call->store, seq);
+	if (present == 0 || present >= seq)
+		return LATZ_OK;
+	rc = lzi_store_write(call, &write);
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
+int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .ttl_ms = -1 };
+	int rc;
+
+	if (present_seq(call, key) != seq)
+		return LATZ_OK;
+	if (expiry != 0)
+		write.ttl_ms = expiry - lzi_clock_mono_ms();
+	if (expiry != 0 && write.ttl_ms <= 0)
+		return lzi_load_delete(call, key, seq + 1);
+	rc = lzi_store_write(call, &write);
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}

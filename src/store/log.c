@@ -1,0 +1,419 @@
+/*
+ * Flushing: what was appended to the heap since the last flush is collected and written to the log; whoever wants to be
+ * sure of it waits for a flush that began after its write. doc/durability.md has the order and what deaths leave.
+ */
+#include "config.h"
+
+#include "store/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+
+/* A value longer than this goes to the file from where it stands. */
+#define COPY_MAX (256u << 10)
+/* How long a writer waits for a disk on which somebody else's sync does not end. */
+#define WAIT_FACTOR 30u
+#define NAP_US 2000u
+/* Without syncs the log is written so often. */
+#define WRITE_EVERY_MS 1000
+
+/* An extent's part that is new. */
+struct part {
+	uint64_t extent, from, to;
+};
+
+struct flush {
+	struct lzi_store *store;
+	struct lzi_log_state *log;
+	struct part *parts;
+	size_t count, capacity;
+	uint8_t *buffer;
+	size_t used, entries;
+	uint64_t number;
+	int64_t to_wall_ms; /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
+};
+
+int lzi_log_check(const struct lzi_store *store)
+{
+	int broken = lzi_load_acquire(&store->control.shared->log.broken);
+
+	if (lzi_likely(broken == 0))
+		return LATZ_OK;
+	return lzi_error(broken, "the log of %s is broken since an earlier %s: nothing is durable; see latz_persist()",
+	                 store->name, latz_strerror(broken));
+}
+
+void lzi_log_break(struct lzi_store *store, int rc)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+
+	if (rc != LATZ_NOSPC && rc != LATZ_NOMEM)
+		rc = LATZ_IO;
+	if (log->broken == 0)
+		lzi_log(LATZ_LOG_ERROR, "%s: the log is broken, nothing is durable from now on: %s", store->name,
+		        lzi_error_text());
+	lzi_store_release(&log->broken, rc);
+	lzi_fetch_add(&log->bell, 1u);
+	lzi_futex_wake(&log->bell);
+}
+
+int lzi_log_lock(struct lzi_store *store, int wait)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	int rc = lzi_mutex_lock(&log->mutex, wait ? store->control.timeout_ms * WAIT_FACTOR : 0, "log");
+
+	if (rc < 0)
+		return rc;
+	if (rc == LZI_OWNER_DIED) /* it may have taken entries out of `left` and not come to write them */
+		lzi_store_relaxed(&log->sweep, 1u);
+	rc = lzi_is_durable(store) ? lzi_persist_join(store) : LATZ_OK;
+	if (rc != LATZ_OK)
+		lzi_mutex_unlock(&log->mutex);
+	return rc;
+}
+
+void lzi_log_unlock(struct lzi_store *store)
+{
+	lzi_mutex_unlock(&store->control.shared->log.mutex);
+}
+
+/* ---- Collecting ---- */
+
+static int add_part(struct flush *flush, uint64_t extent)
+{
+	struct lzi_store *store = flush->store;
+	uint64_t from, tail;
+
+	if (extent >= lzi_load_acquire(&store->heap.reach) && lzi_heap_view(&store->heap) != LATZ_OK)
+		return LATZ_CORRUPT;
+	if (extent >= lzi_load_acquire(&store->heap.reach) || !lzi_extent_holds(store, extent, &tail))
+		return LATZ_OK;
+	from = (uint64_t)lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->logged) * LZI_UNIT;
+	if (from >= tail)
+		return LATZ_OK;
+	if (flush->count == flush->capacity) {
+		size_t capacity = flush->capacity == 0 ? 64 : flush->capacity * 2;
+		struct part *parts = realloc(flush->parts, capacity * sizeof *parts);
+
+		if (parts == NULL)
+			return lzi_error(LATZ_NOMEM, "list of extents to be logged");
+		flush->parts = parts;
+		flush->capacity = capacity;
+	}
+	flush->parts[flush->count++] = (struct part){ extent, from, tail };
+	return LATZ_OK;
+}
+
+/* First the open extents, then those left since: an owner tells of one before it takes the next. */
+static int collect(struct flush *flush)
+{
+	struct lzi_store *store = flush->store;
+	struct lzi_log_state *log = flush->log;
+	uint32_t i, n = lzi_control_actors(&store->control);
+	uint64_t head, e, extents;
+	int rc = LATZ_OK;
+
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+		uint32_t open = lzi_load_acquire(&actor->extent), clean = lzi_load_acquire(&actor->clean_extent);
+
+		if (open != 0)
+			rc = add_part(flush, open - 1);
+		if (clean != 0 && rc == LATZ_OK)
+			rc = add_part(flush, clean - 1);
+	}
+	head = lzi_load_seq_cst(&log->left_head);
+	if (head - log->left_tail > LZI_LEFT_MAX)
+		lzi_store_relaxed(&log->sweep, 1u);
+	for (; log->left_tail != head && rc == LATZ_OK && !log->sweep; log->left_tail++) {
+		uint32_t left = lzi_exchange(&log->left[log->left_tail % LZI_LEFT_MAX], 0u);
+
+		if (left == 0)
+			lzi_store_relaxed(&log->sweep, 1u); /* who was about to put it there has not come to it */
+		else
+			rc = add_part(flush, left - 1);
+	}
+	if (!log->sweep || rc != LATZ_OK)
+		return rc;
+	log->left_tail = head;
+	flush->count = 0;
+	extents = lzi_load_acquire(&store->control.shared->extents);
+	for (e = 0; e < extents && rc == LATZ_OK; e++)
+		rc = add_part(flush, e);
+	return rc;
+}
+
+/* ---- Writing ---- */
+
+static int write_frame(struct flush *flush, const struct lzi_wal_part *parts, size_t count, size_t entries)
+{
+	struct lzi_frame_header header = { .count = (uint32_t)entries, .flush = flush->number };
+	size_t i;
+	int rc;
+
+	for (i = 0; i < count; i++) {
+		header.payload_crc = lzi_crc32c(header.payload_crc, parts[i].data, parts[i].size);
+		header.payload_size += parts[i].size;
+	}
+	rc = lzi_wal_append(&flush->store->persist.wal, lzi_log_position(flush->store), &header, parts, count);
+	LZI_POINT("flush.frame");
+	return rc;
+}
+
+static int empty_buffer(struct flush *flush)
+{
+	struct lzi_wal_part part = { flush->buffer, flush->used };
+	int rc = flush->used == 0 ? LATZ_OK : write_frame(flush, &part, 1, flush->entries);
+
+	flush->used = flush->entries = 0;
+	return rc;
+}
+
+static int put_entry(struct flush *flush, const struct lzi_log_entry *entry, const void *key, const void *value)
+{
+	static const uint8_t zeros[8];
+	uint64_t span = lzi_log_entry_span(entry->key_size, entry->value_size);
+	uint64_t size = sizeof *entry + entry->key_size + entry->value_size;
+	int rc = LATZ_OK;
+	uint8_t *to;
+
+	if (entry->value_size > COPY_MAX) {
+		struct lzi_wal_part parts[] = { { entry, sizeof *entry },
+			                        { key, entry->key_size },
+			                        { value, entry->value_size },
+			                        { zeros, span - size } };
+
+		rc = empty_buffer(flush);
+		return rc == LATZ_OK ? write_frame(flush, parts, 4, 1) : rc;
+	}
+	if (flush->used + span > LZI_FRAME_PAYLOAD)
+		rc = empty_buffer(flush);
+	if (rc != LATZ_OK)
+		return rc;
+	to = flush->buffer + flush->used;
+	memcpy(to, entry, sizeof *entry);
+	memcpy(to + sizeof *entry, key, entry->key_size);
+	if (entry->value_size > 0)
+		memcpy(to + sizeof *entry + entry->key_size, value, entry->value_size);
+	memset(to + size, 0, span - size);
+	flush->used += span;
+	flush->entries++;
+	return LATZ_OK;
+}
+
+static int64_t wall_deadline(const struct flush *flush, int64_t expiry)
+{
+	return expiry == 0 ? 0 : expiry + flush->to_wall_ms;
+}
+
+static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct flush *flush = arg;
+	struct lzi_log_entry entry = { record->value_size, record->key_size, LZI_LOG_SET, record->type, record->seq,
+		                       0 };
+	struct lzi_note_touch touch;
+	uint64_t value[2];
+
+	if (record->flags & LZI_RECORD_COPY)
+		return LATZ_OK;
+	if (lzi_record_validate(record, lzi_record_span_of(record)) != LATZ_OK) {
+		lzi_log(LATZ_LOG_WARNING, "%s: not logged: heap offset %llu: %s", flush->store->name,
+		        (unsigned long long)lzi_unit_offset(unit), lzi_error_text());
+		return LATZ_OK;
+	}
+	if (record->flags & LZI_RECORD_EXT)
+		entry.deadline_wall_ms = wall_deadline(flush, lzi_load_relaxed(&lzi_record_ext(record)->expiry));
+	if (record->type == LZI_NOTE_DELETE) {
+		entry.op = LZI_LOG_DELETE;
+		entry.type = 0;
+	} else if (record->type == LZI_NOTE_TOUCH) {
+		memcpy(&touch, lzi_record_value(record), sizeof touch);
+		entry.op = LZI_LOG_TOUCH;
+		entry.type = 0;
+		entry.value_size = 8;
+		entry.deadline_wall_ms = wall_deadline(flush, touch.expiry);
+		value[0] = touch.when_ns;
+		return put_entry(flush, &entry, lzi_record_key(record), value);
+	}
+	return put_entry(flush, &entry, lzi_record_key(record), lzi_record_value(record));
+}
+
+static int write_parts(struct flush *flush)
+{
+	struct lzi_store *store = flush->store;
+	size_t i;
+	int rc = LATZ_OK;
+
+	for (i = 0; i < flush->count && rc == LATZ_OK; i++)
+		rc = lzi_extent_walk(store, flush->parts[i].extent, flush->parts[i].from, flush->parts[i].to,
+		                     put_record, flush);
+	if (rc == LATZ_OK)
+		rc = empty_buffer(flush);
+	LZI_POINT("flush.written");
+	for (i = 0; i < flush->count && rc == LATZ_OK; i++) {
+		lzi_store_release(&lzi_heap_meta(&store->heap, flush->parts[i].extent)->logged,
+		                  (uint32_t)(flush->parts[i].to / LZI_UNIT));
+		LZI_POINT("flush.logged");
+	}
+	return rc;
+}
+
+static int flush_locked(struct flush *flush, int sync)
+{
+	struct lzi_store *store = flush->store;
+	struct lzi_log_state *log = flush->log;
+	int rc;
+
+	/* Pairs with lzi_log_wait(): who reads less than this has its writes collected now. */
+	flush->number = lzi_fetch_add(&log->started, 1ull) + 1;
+	lzi_fence_full();
+	LZI_POINT("flush.started");
+	rc = collect(flush);
+	if (rc == LATZ_OK && flush->count > 0) {
+		rc = write_parts(flush);
+		if (rc == LATZ_OK) {
+			lzi_store_relaxed(&log->sweep, 0u);
+			lzi_bump_relaxed(&log->flushes, 1ull);
+		}
+	}
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_store_release(&log->written, flush->number);
+	if (!sync)
+		return LATZ_OK;
+	if (lzi_log_position(store)->synced != lzi_log_position(store)->frame) {
+		rc = lzi_wal_sync(&store->persist.wal, lzi_log_position(store));
+		if (rc != LATZ_OK)
+			return rc;
+		lzi_bump_relaxed(&log->syncs, 1ull);
+	}
+	LZI_POINT("flush.synced");
+	lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms());
+	lzi_store_release(&log->synced, flush->number);
+	lzi_fetch_add(&log->bell, 1u);
+	lzi_futex_wake(&log->bell);
+	return LATZ_OK;
+}
+
+int lzi_log_flush(struct lzi_store *store, int sync)
+{
+	struct flush flush = { .store = store, .log = &store->control.shared->log };
+	int rc = lzi_log_check(store);
+
+	if (rc != LATZ_OK)
+		return rc;
+	flush.to_wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms();
+	flush.buffer = malloc(LZI_FRAME_PAYLOAD + COPY_MAX + LZI_KEY_MAX + 64);
+	rc = flush.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : flush_locked(&flush, sync);
+	free(flush.buffer);
+	free(flush.parts);
+	if (rc != LATZ_OK && rc != LATZ_NOMEM) {
+		lzi_store_relaxed(&store->control.shared->log.sweep, 1u);
+		lzi_log_break(store, rc);
+	}
+	return rc;
+}
+
+/* ---- Waiting ---- */
+
+int lzi_log_wait(struct lzi_store *store)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	uint64_t need, begun = lzi_clock_mono_ns();
+	uint32_t bell;
+	int rc;
+
+	lzi_fence_full(); /* our records before the number of flushes */
+	need = lzi_load_seq_cst(&log->started) + 1;
+	for (;;) {
+		bell = lzi_load_acquire(&log->bell);
+		if (lzi_load_acquire(&log->synced) >= need)
+			return LATZ_OK;
+		if (!lzi_is_durable(store))
+			return lzi_error(LATZ_UNSUPPORTED, "pool %s is not durable", store->name);
+		rc = lzi_log_check(store);
+		if (rc != LATZ_OK)
+			return rc;
+		rc = lzi_log_lock(store, 0);
+		if (rc == LATZ_OK) {
+			if (lzi_load_acquire(&log->synced) < need)
+				rc = lzi_log_flush(store, 1);
+			lzi_log_unlock(store);
+			if (rc != LATZ_OK)
+				return rc;
+			continue;
+		}
+		if (rc != LATZ_BUSY)
+			return rc;
+		if (lzi_store_dead(store))
+			return lzi_error(LATZ_DEAD, "pool %s was destroyed", store->name);
+		if ((lzi_clock_mono_ns() - begun) / 1000000 > (uint64_t)store->control.timeout_ms * WAIT_FACTOR)
+			return lzi_error(LATZ_TIMEOUT, "waited %u ms for the log, held by process %u",
+			                 store->control.timeout_ms * WAIT_FACTOR,
+			                 lzi_load_relaxed(&log->mutex.holder_pid));
+		lzi_futex_wait(&log->bell, bell, NAP_US);
+	}
+}
+
+int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+{
+	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
+	uint64_t span = lzi_log_entry_span(key.size, 0);
+	struct lzi_frame_header header = { .count = 1, .payload_size = span };
+	struct lzi_wal_part part = { NULL, span };
+	uint8_t *bytes = calloc(1, span);
+	int rc;
+
+	if (bytes == NULL)
+		return lzi_error(LATZ_NOMEM, "a delete's entry in the log");
+	memcpy(bytes, &entry, sizeof entry);
+	memcpy(bytes + sizeof entry, key.data, key.size);
+	part.data = bytes;
+	header.payload_crc = lzi_crc32c(0, bytes, span);
+	rc = lzi_log_lock(store, 1);
+	if (rc == LATZ_OK) {
+		header.flush = lzi_load_relaxed(&store->control.shared->log.started);
+		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
+			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
+			if (rc != LATZ_OK)
+				lzi_log_break(store, rc);
+		}
+		lzi_log_unlock(store);
+	}
+	free(bytes);
+	return LATZ_OK; /* it is deleted; whether that is durable is asked of lzi_log_wait() */
+}
+
+uint64_t lzi_log_lag(struct lzi_store *store)
+{
+	uint64_t n = lzi_load_acquire(&store->heap.reach), e, tail, lag = 0;
+
+	for (e = 0; e < n; e++) {
+		uint64_t logged = (uint64_t)lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->logged) * LZI_UNIT;
+
+		if (lzi_extent_holds(store, e, &tail) && tail > logged)
+			lag += tail - logged;
+	}
+	return lag;
+}
+
+void lzi_log_tick(struct lzi_store *store)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	int64_t now = lzi_clock_mono_ms(), since = now - lzi_load_relaxed(&log->synced_mono_ms);
+	int sync = log->sync != LATZ_SYNC_NONE, due;
+
+	if (!lzi_is_durable(store) || lzi_load_acquire(&log->broken) != 0)
+		return;
+	/* Half of it: the flush takes time as well, and so does coming here. */
+	due = sync ? since >= (int64_t)log->interval_ms / 2 : since >= WRITE_EVERY_MS;
+	if (!due || lzi_log_lock(store, 0) != LATZ_OK)
+		return;
+	if (lzi_is_durable(store) && lzi_log_flush(store, sync) == LATZ_OK)
+		lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms());
+	lzi_log_unlock(store);
+}

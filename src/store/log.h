@@ -1,0 +1,107 @@
+/*
+ * Private to store/: the log's side of a durable pool. log.c: flushing, waiting. note.c: notes. persist.c: directories,
+ * beginning, ending, checkpoints. replay.c: what the log says, back into a pool. doc/durability.md has the protocol.
+ */
+#ifndef LZI_STORE_LOG_H
+#define LZI_STORE_LOG_H
+
+#include "store/store_int.h"
+#include "wal/wal.h"
+
+/* ---- note.c ---- */
+
+struct lzi_note {
+	struct lzi_record *record; /* NULL: there was no room for one */
+	uint64_t unit;
+};
+
+/* Room and everything but seq; before the bucket's lock is taken. */
+int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct lzi_note *ret_note);
+/* The rest; under the lock. */
+void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch);
+/* Now the flusher finds it. Idempotent but for the account. */
+void lzi_note_book(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
+
+/* ---- log.c ---- */
+
+static inline int lzi_is_durable(const struct lzi_store *store)
+{
+	return lzi_load_relaxed(&store->control.shared->durable) != LZI_DURABLE_OFF;
+}
+
+/* Takes the log's mutex, with this process's directory and segment as the state says. wait: else LATZ_BUSY at once. */
+int lzi_log_lock(struct lzi_store *store, int wait);
+void lzi_log_unlock(struct lzi_store *store);
+/* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
+int lzi_log_flush(struct lzi_store *store, int sync);
+/* The calling thread's writes are on disk when it returns, or an error says that nothing is. */
+int lzi_log_wait(struct lzi_store *store);
+/* A delete for whose note there was no room. */
+int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
+/* What is due by the clock: flush or sync; cheap if nothing is. */
+void lzi_log_tick(struct lzi_store *store);
+/* The log is broken from now on; the mutex is held. */
+void lzi_log_break(struct lzi_store *store, int rc);
+/* LATZ_OK, or the error that tells that nothing is durable. */
+int lzi_log_check(const struct lzi_store *store);
+uint64_t lzi_log_lag(struct lzi_store *store);
+static inline struct lzi_wal_position *lzi_log_position(const struct lzi_store *store)
+{
+	return (struct lzi_wal_position *)(void *)store->control.shared->log.position;
+}
+_Static_assert(sizeof(struct lzi_wal_position) <= 40, "fits the state");
+
+/* ---- persist.c ---- */
+
+/* This process's part in a durable pool: the directory opened and locked. The log's mutex is held, or the store is not
+ * yet anybody else's. Does nothing if it is open already. */
+int lzi_persist_join(struct lzi_store *store);
+void lzi_persist_part(struct lzi_store *store);
+/* Makes the pool durable, with a first snapshot; options NULL: not durable any more. */
+int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
+int lzi_persist_end(struct lzi_store *store);
+/* A snapshot in the directory, and the log from then on only. */
+int lzi_checkpoint(struct lzi_call *call);
+/* The scribe: a thread that does lzi_log_tick() and checkpoints, in one process at a time. */
+int lzi_scribe_start(struct lzi_store *store);
+void lzi_scribe_stop(struct lzi_store *store);
+/* A round of the scribe's work, for latz_maintain(). */
+void lzi_scribe_work(struct lzi_call *call);
+/* The last user leaves: everything to disk, a snapshot if it is wanted. The life byte is held exclusively. */
+void lzi_persist_leave(struct lzi_store *store);
+
+struct lzi_snap_info;
+/* After a warm start: the log goes on in a segment of its own, behind `segment` and `frame`. id all zeros: a new log. */
+int lzi_persist_continue(struct lzi_store *store, const uint8_t id[16], uint64_t segment, uint64_t frame,
+                         const struct lzi_snap_info *info);
+/* A struct lzi_fill's: a pool that is being made gets what the persist directory holds, and its log. */
+int lzi_persist_create(struct lzi_store *store, const latz_options *options, void *arg);
+/* The same, but the pool holds what is to be persisted already, and the directory must be empty. */
+int lzi_persist_create_from(struct lzi_store *store, const latz_options *options);
+/* Opens options->persist_dir for a pool that is being made, and locks it for it alone. LATZ_BUSY: in use. */
+int lzi_persist_prepare(struct lzi_store *store, const latz_options *options);
+/* Whether a persist directory holds anything of a pool of that name. */
+int lzi_persist_holds(const char *dir, const char *name);
+/* Renames everything there to *.bad. */
+int lzi_persist_set_aside(const char *dir, const char *name);
+
+/* ---- replay.c, load.c ---- */
+
+/* What the persist directory holds, into a new pool that nobody else sees. options->persist_dir is set. */
+int lzi_warm_start(struct lzi_store *store, const latz_options *options);
+
+/* A record as it was, with its seq: kept if it is newer than what the pool has. expiry: CLOCK_MONOTONIC ms, 0 never. */
+struct lzi_loaded {
+	latz_slice key, value;
+	uint8_t type;
+	uint64_t seq;
+	int64_t expiry;
+};
+int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
+/* Forgets a key if its seq is below. */
+int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
+int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry);
+/* New writes come after everything that was loaded. */
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max);
+
+#endif

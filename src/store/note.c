@@ -1,0 +1,56 @@
+/*
+ * Notes: in a durable pool, what is changed in place leaves a record of its own for the log (doc/durability.md). A note
+ * stands in the heap among the records, but no slot names it: it is dead from the start.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/log.h"
+#include "store/store_int.h"
+
+int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct lzi_note *ret_note)
+{
+	struct lzi_draft draft = { NULL, 0, 0, 0 };
+	struct lzi_record *record;
+	uint32_t size = type == LZI_NOTE_TOUCH ? sizeof(struct lzi_note_touch) : 0;
+	int rc;
+
+	draft.span = lzi_record_span(key.size, size, 0);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (rc != LATZ_OK)
+		return rc;
+	record = draft.record;
+	record->value_size = size;
+	record->key_size = (uint16_t)key.size;
+	record->type = type;
+	record->flags = 0;
+	memcpy((uint8_t *)record + LZI_RECORD_HEAD, key.data, key.size);
+	ret_note->record = record;
+	ret_note->unit = lzi_unit_of(draft.offset);
+	return LATZ_OK;
+}
+
+void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch)
+{
+	struct lzi_record *record = note->record;
+	uint8_t *value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+
+	record->seq = seq;
+	record->died = lzi_death_make(seq, LZI_DEATH_MOVED);
+	if (touch != NULL)
+		memcpy(value, touch, sizeof *touch);
+	record->crc = lzi_record_crc_seq(seq) ^ lzi_record_crc(record->value_size, record->key_size, record->type,
+	                                                       record->flags, lzi_record_key(record), value);
+}
+
+void lzi_note_book(struct lzi_store *store, uint64_t unit, const struct lzi_record *record)
+{
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
+
+	lzi_append_done(store, unit, record);
+	LZI_POINT("note.booked");
+	lzi_fetch_add_relaxed(&meta->dead, lzi_record_span_of(record));
+}

@@ -1,0 +1,265 @@
+/*
+ * Warm start: what a persist directory holds, into a pool that nobody else sees yet. Writes nothing to the directory
+ * but a new segment at the end. doc/durability.md says why entries may come in the wrong order, and how far.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/log.h"
+#include "store/snapshot.h"
+
+/* What was told of a key by a delete or a touch, until records that come late can't come any more. */
+struct told {
+	lzi_hash128_t hash;
+	uint64_t seq, when_ns;
+	int64_t expiry;
+	int op; /* enum lzi_log_op; 0: unused */
+};
+
+struct told_set {
+	struct told *list;
+	size_t count, capacity; /* a power of two */
+};
+
+struct replay {
+	struct lzi_call *call;
+	uint64_t snapshot_seq, seq_max, flush, entries;
+	int64_t wall_ms, to_mono_ms; /* now; CLOCK_MONOTONIC minus CLOCK_REALTIME */
+	struct told_set now, before; /* of this flush, of the one before */
+};
+
+static struct told *look(const struct told_set *set, lzi_hash128_t hash)
+{
+	size_t i;
+
+	if (set->count == 0)
+		return NULL;
+	for (i = hash.low & (set->capacity - 1); set->list[i].op != 0; i = (i + 1) & (set->capacity - 1)) {
+		if (set->list[i].hash.low == hash.low && set->list[i].hash.high == hash.high)
+			return &set->list[i];
+	}
+	return NULL;
+}
+
+static struct told *place(struct told_set *set, lzi_hash128_t hash)
+{
+	size_t i = hash.low & (set->capacity - 1);
+
+	while (set->list[i].op != 0 && (set->list[i].hash.low != hash.low || set->list[i].hash.high != hash.high))
+		i = (i + 1) & (set->capacity - 1);
+	return &set->list[i];
+}
+
+static int tell(struct told_set *set, const struct told *told)
+{
+	struct told *at;
+
+	if (set->count * 2 >= set->capacity) {
+		struct told_set wider = { NULL, set->count, set->capacity == 0 ? 1024 : set->capacity * 2 };
+		size_t i;
+
+		wider.list = calloc(wider.capacity, sizeof *wider.list);
+		if (wider.list == NULL)
+			return lzi_error(LATZ_NOMEM, "deletes of the log");
+		for (i = 0; i < set->capacity; i++) {
+			if (set->list[i].op != 0)
+				*place(&wider, set->list[i].hash) = set->list[i];
+		}
+		free(set->list);
+		*set = wider;
+	}
+	at = place(set, told->hash);
+	if (at->op == 0)
+		set->count++;
+	else if (at->seq > told->seq || (at->seq == told->seq && at->when_ns > told->when_ns))
+		return LATZ_OK;
+	*at = *told;
+	return LATZ_OK;
+}
+
+static void next_flush(struct replay *replay, uint64_t flush)
+{
+	struct told_set old = replay->before;
+
+	if (flush == replay->flush)
+		return;
+	replay->flush = flush;
+	replay->before = replay->now;
+	if (old.count > 0)
+		memset(old.list, 0, old.capacity * sizeof *old.list);
+	old.count = 0;
+	replay->now = old;
+}
+
+/* The newest that was told of a key lately. */
+static const struct told *told_of(const struct replay *replay, lzi_hash128_t hash)
+{
+	const struct told *a = look(&replay->now, hash), *b = look(&replay->before, hash);
+
+	if (a == NULL || b == NULL)
+		return a == NULL ? b : a;
+	return a->seq > b->seq || (a->seq == b->seq && a->when_ns >= b->when_ns) ? a : b;
+}
+
+static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, latz_slice key, int64_t deadline_ms)
+{
+	struct lzi_loaded loaded = { key, { entry->value, entry->head->value_size }, entry->head->type,
+		                     entry->head->seq, 0 };
+	const struct told *told = NULL;
+
+	if (replay->now.count + replay->before.count > 0)
+		told = told_of(replay, lzi_hash128(0, key.data, key.size));
+	if (told != NULL && told->op == LZI_LOG_DELETE && told->seq >= entry->head->seq)
+		return LATZ_OK;
+	if (told != NULL && told->op == LZI_LOG_TOUCH && told->seq == entry->head->seq)
+		deadline_ms = told->expiry;
+	if (deadline_ms != 0 && deadline_ms <= replay->wall_ms) /* gone, but it did replace what was before */
+		return lzi_load_delete(replay->call, key, entry->head->seq);
+	loaded.expiry = deadline_ms == 0 ? 0 : deadline_ms + replay->to_mono_ms;
+	return lzi_load_put(replay->call, &loaded);
+}
+
+static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
+{
+	struct replay *replay = arg;
+	const struct lzi_log_entry *head = entry->head;
+	latz_slice key = { entry->key, head->key_size };
+	struct told told = { { 0, 0 }, head->seq, 0, head->deadline_wall_ms, head->op };
+	const struct told *newer;
+	int rc;
+
+	next_flush(replay, entry->flush);
+	if (head->seq > replay->seq_max)
+		replay->seq_max = head->seq;
+	/* Of what the snapshot has, only deadlines can have changed. */
+	if (head->seq <= replay->snapshot_seq && head->op != LZI_LOG_TOUCH)
+		return LATZ_OK;
+	replay->entries++;
+	if (head->op == LZI_LOG_SET)
+		return replay_set(replay, entry, key, head->deadline_wall_ms);
+	told.hash = lzi_hash128(0, key.data, key.size);
+	if (head->op == LZI_LOG_TOUCH)
+		memcpy(&told.when_ns, entry->value, sizeof told.when_ns);
+	newer = told_of(replay, told.hash);
+	if (newer != NULL && (newer->seq > told.seq || (newer->seq == told.seq && newer->when_ns > told.when_ns)))
+		return LATZ_OK;
+	rc = tell(&replay->now, &told);
+	if (rc != LATZ_OK)
+		return rc;
+	if (head->op == LZI_LOG_DELETE)
+		return lzi_load_delete(replay->call, key, head->seq);
+	return lzi_load_touch(replay->call, key, head->seq,
+	                      told.expiry == 0 ? 0 : told.expiry + replay->to_mono_ms);
+}
+
+static void begin(struct replay *replay, struct lzi_call *call)
+{
+	memset(replay, 0, sizeof *replay);
+	replay->call = call;
+	replay->wall_ms = lzi_clock_wall_ms();
+	replay->to_mono_ms = lzi_clock_mono_ms() - replay->wall_ms;
+}
+
+static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *ret_info)
+{
+	char name[64];
+	int rc = lzi_snapshot_newest(dirfd, name, sizeof name);
+
+	memset(ret_info, 0, sizeof *ret_info);
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	return lzi_snapshot_load(call, dirfd, name, NULL, ret_info);
+}
+
+/* What was read may still be in the system's cache only: before anything is written that builds on it, it is not. */
+static int sync_segments(int dirfd, uint64_t first, uint64_t last)
+{
+	char name[64];
+	int fd, rc = LATZ_OK;
+
+	for (; first <= last && rc == LATZ_OK; first++) {
+		snprintf(name, sizeof name, "wal-%016llx.log", (unsigned long long)first);
+		rc = lzi_disk_open(dirfd, name, 1, &fd);
+		if (rc == LATZ_OK) {
+			rc = lzi_disk_sync(fd, name);
+			lzi_file_close(fd);
+		}
+	}
+	return rc;
+}
+
+static int learn_id(int dirfd, uint64_t segment, uint8_t id[16])
+{
+	struct lzi_segment_header header;
+	char name[64];
+	uint64_t got = 0;
+	int fd, rc;
+
+	snprintf(name, sizeof name, "wal-%016llx.log", (unsigned long long)segment);
+	rc = lzi_disk_open(dirfd, name, 0, &fd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_disk_read_at(fd, name, &header, sizeof header, 0, &got);
+	lzi_file_close(fd);
+	if (rc == LATZ_OK && got == sizeof header && lzi_segment_header_validate(&header, NULL, segment) == LATZ_OK)
+		memcpy(id, header.log_id, 16);
+	return rc;
+}
+
+static int is_zero(const uint8_t id[16])
+{
+	static const uint8_t zero[16];
+
+	return memcmp(id, zero, 16) == 0;
+}
+
+int lzi_warm_start(struct lzi_store *store, const latz_options *options)
+{
+	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
+	struct lzi_snap_info info;
+	struct lzi_call call;
+	struct replay replay;
+	uint64_t first, last;
+	int rc = lzi_thread_find(store, &call);
+
+	(void)options;
+	if (rc != LATZ_OK)
+		return rc;
+	begin(&replay, &call);
+	rc = load_newest(&call, store->persist.dirfd, &info);
+	LZI_POINT("warm.snapshot");
+	if (rc == LATZ_OK)
+		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
+	if (rc != LATZ_OK)
+		return rc;
+	replay.snapshot_seq = replay.seq_max = info.seq;
+	if (is_zero(info.log_id) && last > 0)
+		rc = learn_id(store->persist.dirfd, first, info.log_id);
+	if (rc == LATZ_OK && info.seq == 0 && last > 0 && first != 1)
+		rc = lzi_error(LATZ_CORRUPT, "the log begins with segment %llu, and there is no snapshot before it",
+		               (unsigned long long)first);
+	read.log_id = is_zero(info.log_id) ? NULL : info.log_id;
+	read.from = info.first_segment != 0 ? info.first_segment : 1;
+	read.arg = &replay;
+	if (rc == LATZ_OK)
+		rc = lzi_wal_read(&read);
+	LZI_POINT("warm.replayed");
+	if (rc == LATZ_OK && last >= read.from)
+		rc = sync_segments(store->persist.dirfd, read.from, last);
+	free(replay.now.list);
+	free(replay.before.list);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_load_end(store, replay.seq_max);
+	if (read.torn_bytes > 0)
+		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
+		        (unsigned long long)read.torn_bytes);
+	return lzi_persist_continue(store, info.log_id, last > read.last_segment ? last : read.last_segment,
+	                            read.last_frame, &info);
+}

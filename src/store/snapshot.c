@@ -1,0 +1,239 @@
+/*
+ * Snapshots: a scan, which is one point in time while writers go on, through snap/; and back.
+ */
+#include "config.h"
+
+#include "store/snapshot.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/log.h"
+
+#define TICK_KEYS 2048u
+#define SUFFIX ".lzs"
+
+void lzi_snapshot_name(uint64_t seq, char *name, size_t size)
+{
+	snprintf(name, size, "snapshot-%016" PRIx64 SUFFIX, seq);
+}
+
+static int is_snapshot(const char *name, uint64_t *ret_seq)
+{
+	int end = 0;
+
+	return sscanf(name, "snapshot-%16" SCNx64 SUFFIX "%n", ret_seq, &end) == 1 && end > 0 && name[end] == '\0';
+}
+
+int lzi_snapshot_newest(int dirfd, char *name, size_t size)
+{
+	uint64_t seq, best = 0;
+	char **names;
+	size_t count, i;
+	int rc = lzi_dir_read(dirfd, &names, &count);
+
+	if (rc != LATZ_OK)
+		return rc;
+	for (i = 0; i < count; i++) {
+		if (is_snapshot(names[i], &seq) && seq > best) {
+			best = seq;
+			snprintf(name, size, "%s", names[i]);
+		}
+	}
+	lzi_dir_free(names, count);
+	return best > 0 ? LATZ_OK : LATZ_NOTFOUND;
+}
+
+int lzi_snapshot_remove_below(int dirfd, uint64_t seq)
+{
+	uint64_t other;
+	char **names;
+	size_t count, i;
+	int rc = lzi_dir_read(dirfd, &names, &count);
+
+	if (rc != LATZ_OK)
+		return rc;
+	for (i = 0; i < count && rc == LATZ_OK; i++) {
+		if ((is_snapshot(names[i], &other) && other < seq) || strcmp(names[i], "snapshot.tmp") == 0)
+			rc = lzi_disk_remove(dirfd, names[i]);
+		LZI_POINT("snapshot.removed");
+	}
+	lzi_dir_free(names, count);
+	return rc;
+}
+
+static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct lzi_snapshot_job *job, int64_t wall_ms,
+                     struct lzi_snap_writer *writer)
+{
+	latz_value value = LATZ_VALUE_INIT;
+	struct lzi_snap_entry entry;
+	uint64_t keys = 0, bytes = 0;
+	latz_slice key;
+	int rc;
+
+	while ((rc = lzi_scan_next(call, scan, &key, &value)) == LATZ_OK) {
+		entry.key = key.data;
+		entry.key_size = (uint32_t)key.size;
+		entry.value = value.data;
+		entry.value_size = (uint32_t)value.size;
+		entry.type = (uint8_t)value.type;
+		entry.seq = value.version;
+		entry.deadline_wall_ms = value.ttl_ms < 0 ? 0 : wall_ms + value.ttl_ms;
+		rc = lzi_snap_write(writer, &entry);
+		keys++;
+		bytes += key.size + value.size;
+		if (rc == LATZ_OK && job->tick != NULL && keys % TICK_KEYS == 0 && job->tick(keys, bytes, job->arg) != 0)
+			rc = lzi_error(LATZ_BUSY, "ended by the progress function");
+		LZI_POINT("snapshot.entry");
+		if (rc != LATZ_OK)
+			break;
+	}
+	latz_value_free(&value);
+	return rc == LATZ_DONE ? LATZ_OK : rc;
+}
+
+int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
+{
+	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
+	struct lzi_snap_writer *writer;
+	struct lzi_snap_info out;
+	struct lzi_scan *scan;
+	int rc = lzi_scan_open(call, &options, &scan);
+
+	if (rc != LATZ_OK)
+		return rc;
+	info->seq = lzi_scan_seq(scan);
+	info->wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms() + lzi_scan_now_ms(scan);
+	info->touched_ns = lzi_clock_mono_ns();
+	info->ttl_ms = call->store->control.header->ttl_ms;
+	rc = lzi_snap_writer_open(fd, info, job->level, job->threads, &writer);
+	if (rc == LATZ_OK) {
+		rc = write_all(call, scan, job, info->wall_ms, writer);
+		if (rc == LATZ_OK)
+			rc = lzi_snap_finish(writer, &out);
+		else
+			lzi_snap_abort(writer);
+	}
+	lzi_scan_close(scan);
+	if (rc == LATZ_OK) {
+		info->keys = out.keys;
+		info->bytes = out.bytes;
+		info->blocks = out.blocks;
+		info->file_bytes = out.file_bytes;
+	}
+	return rc;
+}
+
+int lzi_snapshot_to_file(struct lzi_call *call, int dirfd, const char *name, const struct lzi_snapshot_job *job,
+                         struct lzi_snap_info *info)
+{
+	char temporary[300], final[300];
+	int fd, rc;
+
+	/* A persist directory's is named after what it turns out to hold. */
+	snprintf(temporary, sizeof temporary, "%.290s.tmp", name == NULL ? "snapshot" : name);
+	rc = lzi_disk_remove(dirfd, temporary);
+	if (rc == LATZ_OK)
+		rc = lzi_disk_create(dirfd, temporary, &fd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_snapshot_write(call, fd, job, info);
+	LZI_POINT("snapshot.written");
+	if (rc == LATZ_OK)
+		rc = lzi_disk_sync_all(fd, temporary);
+	lzi_file_close(fd);
+	LZI_POINT("snapshot.synced");
+	if (name == NULL)
+		lzi_snapshot_name(info->seq, final, sizeof final);
+	else
+		snprintf(final, sizeof final, "%.290s", name);
+	if (rc == LATZ_OK)
+		rc = lzi_disk_rename(dirfd, temporary, final);
+	LZI_POINT("snapshot.renamed");
+	if (rc == LATZ_OK)
+		return lzi_disk_sync_dir(dirfd);
+	(void)!lzi_disk_remove(dirfd, temporary);
+	return rc;
+}
+
+/* ---- Loading ---- */
+
+struct loading {
+	struct lzi_call *call;
+	const latz_snapshot_options *options;
+	latz_snapshot_progress progress;
+	int64_t wall_ms, to_mono_ms;
+	uint64_t ticks;
+};
+
+static int load_entry(const struct lzi_snap_entry *entry, void *arg)
+{
+	struct loading *loading = arg;
+	struct lzi_loaded loaded = { { entry->key, entry->key_size },
+		                     { entry->value, entry->value_size },
+		                     entry->type,
+		                     entry->seq,
+		                     0 };
+	const latz_snapshot_options *options = loading->options;
+
+	loading->progress.keys++;
+	loading->progress.bytes += entry->key_size + entry->value_size;
+	if (options != NULL && options->progress != NULL && ++loading->ticks % TICK_KEYS == 0 &&
+	    options->progress(&loading->progress, options->arg) != 0)
+		return lzi_error(LATZ_BUSY, "ended by the progress function");
+	if (entry->deadline_wall_ms != 0) {
+		if (entry->deadline_wall_ms <= loading->wall_ms)
+			return LATZ_OK;
+		loaded.expiry = entry->deadline_wall_ms + loading->to_mono_ms;
+	}
+	return lzi_load_put(loading->call, &loaded);
+}
+
+static void tell_lost(const char *what, void *arg)
+{
+	const struct loading *loading = arg;
+
+	if (loading->options != NULL && loading->options->lost != NULL)
+		loading->options->lost(what, loading->options->arg);
+}
+
+int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const latz_snapshot_options *options,
+                         struct lzi_snap_info *ret_info)
+{
+	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
+	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .lost = tell_lost, .arg = &loading };
+	int rc;
+
+	loading.to_mono_ms = lzi_clock_mono_ms() - loading.wall_ms;
+	if (options != NULL) {
+		read.threads = options->threads;
+		read.salvage = (options->flags & LATZ_RESTORE_SALVAGE) != 0;
+	}
+	if (lzi_snap_peek(fd, name, ret_info) == LATZ_OK) {
+		loading.progress.keys_total = ret_info->keys;
+		loading.progress.bytes_total = ret_info->bytes;
+	}
+	rc = lzi_snap_read(&read);
+	*ret_info = read.info;
+	if (rc == LATZ_OK)
+		lzi_load_end(call->store, read.info.seq);
+	if (rc == LATZ_OK && options != NULL && options->progress != NULL)
+		(void)options->progress(&loading.progress, options->arg);
+	return rc;
+}
+
+int lzi_snapshot_load(struct lzi_call *call, int dirfd, const char *name, const latz_snapshot_options *options,
+                      struct lzi_snap_info *ret_info)
+{
+	int fd, rc = lzi_disk_open(dirfd, name, 0, &fd);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_snapshot_load_fd(call, fd, name, options, ret_info);
+	lzi_file_close(fd);
+	return rc;
+}
