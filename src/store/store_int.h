@@ -25,7 +25,7 @@ struct lzi_store {
 	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
 	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
 	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
-	unsigned threads;    /* thread slots not yet given back; under `mutex` */
+	unsigned threads;    /* thread slots not yet given back; under `list_mutex` */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
 	struct lzi_control control;
@@ -38,7 +38,8 @@ struct lzi_store {
 	char *dir;                       /* path of the runtime directory */
 	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
 	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
-	struct lzi_thread *first_thread; /* under `mutex` */
+	pthread_mutex_t list_mutex;      /* first_thread, threads: nothing is waited for under it */
+	struct lzi_thread *first_thread; /* taken out, and walked, under `mutex`; a new thread need not have that */
 	struct {
 		uint64_t extent; /* + 1; 0 free */
 		unsigned count;
