@@ -173,6 +173,10 @@ int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_
 		lzi_mutex_unlock(&actor->alive);
 		return 0;
 	}
+	/* The reaper need be in no call of its own: so it says in the dead one's name that it may hold pointers into
+	 * the heap, as lzi_call_begin() does. Ends with reset(). */
+	lzi_store_relaxed(&actor->op, lzi_load_relaxed(&actor->op) | 1);
+	lzi_compiler_barrier();
 	LZI_POINT("reap.begun");
 	rc = mend(actor, index, arg);
 	if (rc == LATZ_OK) {
