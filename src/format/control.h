@@ -101,7 +101,8 @@ struct lzi_shared {
 	uint64_t overflow_hint; /* 288: the overflow extent with room, +1; 0 none */
 	uint64_t extents_room;  /* 296: of them ROOM */
 	uint64_t heap_bytes;    /* 304: the heap file is at least so long; the last extent may be allocated in part */
-	uint8_t pad2[72];
+	uint32_t heap_repair;   /* 312: 1: a holder of `heap` died, and nobody could mend yet what it left */
+	uint8_t pad2[68];
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
 	uint32_t actors_ready;  /* 384: actor slots whose memory is allocated; holder of `slots` */
