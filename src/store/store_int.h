@@ -110,8 +110,9 @@ void lzi_store_check_files(struct lzi_store *store);
 
 /* ---- registry.c ---- */
 
-/* Tears a pool down: the caller holds the life byte exclusively. */
-void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
+/* Tears a pool down: the caller holds the life byte exclusively, or asks nobody. LATZ_OK also if the name is another
+ * pool's by now; LATZ_BUSY: another remover has it. */
+int lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
 int lzi_destroy_damaged(int dirfd, const char *name, int why);
 /* Everything in a runtime directory that nobody uses. */
 int lzi_dir_sweep(int dirfd, unsigned *ret_removed);
