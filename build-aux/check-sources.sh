@@ -59,6 +59,7 @@ tests_lists() {
 		echo "$(canonical "$test")_LDADD = \$(unit_ldadd)"
 	done
 	for test in $(found tests/proc/test_*.c | without_suffix); do
+		echo "$(canonical "$test")_CPPFLAGS = \$(unit_cppflags)"
 		echo "$(canonical "$test")_LDADD = \$(proc_ldadd)"
 	done
 }

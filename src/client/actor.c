@@ -13,6 +13,8 @@
 #include "os/os.h"
 
 #define PER_PAGE (LZI_PAGE / sizeof(struct lzi_actor))
+/* Slots behind the last one in use below which more are made ready. */
+#define SPARE 8u
 
 uint32_t lzi_control_actors(const struct lzi_control *control)
 {
@@ -58,38 +60,40 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->debt, 0u);
 }
 
-/* Adds the thread's counters to the pool's, once. Under `slots`. */
+/* Adds the thread's counters to the pool's, once; the caller holds `alive`. */
 static void fold(const struct lzi_control *control, struct lzi_actor *actor)
 {
 	struct lzi_shared *shared = control->shared;
 
-	lzi_store_relaxed(&shared->base_keys, shared->base_keys + actor->keys);
+	lzi_fetch_add_relaxed(&shared->base_keys, actor->keys);
 	lzi_store_relaxed(&actor->keys, (int64_t)0);
-	lzi_store_relaxed(&shared->base_gets, shared->base_gets + actor->gets);
+	lzi_fetch_add_relaxed(&shared->base_gets, actor->gets);
 	lzi_store_relaxed(&actor->gets, 0ull);
-	lzi_store_relaxed(&shared->base_hits, shared->base_hits + actor->hits);
+	lzi_fetch_add_relaxed(&shared->base_hits, actor->hits);
 	lzi_store_relaxed(&actor->hits, 0ull);
-	lzi_store_relaxed(&shared->base_sets, shared->base_sets + actor->sets);
+	lzi_fetch_add_relaxed(&shared->base_sets, actor->sets);
 	lzi_store_relaxed(&actor->sets, 0ull);
-	lzi_store_relaxed(&shared->base_deletes, shared->base_deletes + actor->deletes);
+	lzi_fetch_add_relaxed(&shared->base_deletes, actor->deletes);
 	lzi_store_relaxed(&actor->deletes, 0ull);
-	lzi_store_relaxed(&shared->base_expired, shared->base_expired + actor->expired);
+	lzi_fetch_add_relaxed(&shared->base_expired, actor->expired);
 	lzi_store_relaxed(&actor->expired, 0ull);
 }
 
+/* Without `slots`: who holds a slot's `alive` is alone with it, and who gets it by a state that says it is free looks
+ * again, since it may have been taken, and left by a death, meanwhile. */
 static int try_claim(const struct lzi_control *control, uint32_t client, uint32_t *ret_index)
 {
 	uint32_t i, n = lzi_control_actors(control);
 
 	for (i = 0; i < n; i++) {
 		struct lzi_actor *actor = lzi_control_actor(control, i);
-		int rc;
 
-		if (lzi_load_acquire(&actor->state) != 0)
+		if (lzi_load_acquire(&actor->state) != 0 || lzi_mutex_lock(&actor->alive, 0, "thread") < 0)
+			continue; /* in use, or being taken, or a reaper is just leaving it */
+		if (lzi_load_acquire(&actor->state) != 0) {
+			lzi_mutex_unlock(&actor->alive);
 			continue;
-		rc = lzi_mutex_lock(&actor->alive, 0, "thread");
-		if (rc < 0)
-			continue; /* a reaper is just leaving it */
+		}
 		LZI_POINT("actor.alive");
 		reset(actor);
 		actor->client = client;
@@ -101,51 +105,57 @@ static int try_claim(const struct lzi_control *control, uint32_t client, uint32_
 	return LATZ_NOTFOUND;
 }
 
+/* More slots than there were when there were `had`. */
+static int add_slots(const struct lzi_control *control, uint32_t had, unsigned timeout_ms)
+{
+	int rc = lzi_mutex_lock(&control->shared->slots, timeout_ms, "slots");
+
+	if (rc < 0)
+		return rc;
+	rc = lzi_control_actors(control) == had ? extend(control) : LATZ_OK;
+	lzi_mutex_unlock(&control->shared->slots);
+	return rc;
+}
+
 int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_actor_mend_fn mend, void *arg,
                     uint32_t *ret_index)
 {
-	int rc, tries;
+	uint32_t had;
+	int rc;
 
-	for (tries = 0; tries < 2; tries++) {
-		rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
-		if (rc < 0)
-			return rc;
+	for (;;) {
+		had = lzi_control_actors(control);
 		rc = try_claim(control, client, ret_index);
-		if (rc == LATZ_NOTFOUND) {
-			rc = extend(control);
-			if (rc == LATZ_OK)
-				rc = try_claim(control, client, ret_index);
-		}
-		lzi_mutex_unlock(&control->shared->slots);
+		if (rc == LATZ_OK)
+			break;
+		rc = add_slots(control, had, control->timeout_ms);
+		if (rc == LATZ_OK)
+			continue;
 		if (rc != LATZ_CLIENTS && rc != LATZ_NOSPC)
 			return rc;
 		/* No room: perhaps some are only dead. */
 		if (lzi_actor_reap_all(control, mend, arg) <= 0)
 			return rc;
 	}
-	return rc;
+	/* Some to spare, so that a new thread need not wait for `slots` when its holder is stopped. */
+	if (had - *ret_index <= SPARE && had + PER_PAGE <= control->header->actors_max)
+		(void)add_slots(control, had, 0);
+	return LATZ_OK;
 }
 
-static int leave(const struct lzi_control *control, struct lzi_actor *actor)
+static void leave(const struct lzi_control *control, struct lzi_actor *actor)
 {
-	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
-
-	if (rc < 0)
-		return rc;
 	fold(control, actor);
 	LZI_POINT("actor.folded");
 	reset(actor);
 	lzi_store_release(&actor->state, 0u);
-	lzi_mutex_unlock(&control->shared->slots);
-	return LATZ_OK;
 }
 
 void lzi_actor_release(const struct lzi_control *control, uint32_t index)
 {
 	struct lzi_actor *actor = lzi_control_actor(control, index);
 
-	/* Timing out leaves the slot marked as used with nobody holding it: lzi_actor_reap() takes that for a death. */
-	(void)leave(control, actor);
+	leave(control, actor);
 	lzi_mutex_unlock(&actor->alive);
 }
 
@@ -163,13 +173,16 @@ int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_
 		lzi_mutex_unlock(&actor->alive);
 		return 0;
 	}
+	/* The reaper need be in no call of its own: so it says in the dead one's name that it may hold pointers into
+	 * the heap, as lzi_call_begin() does. Ends with reset(). */
+	lzi_store_relaxed(&actor->op, lzi_load_relaxed(&actor->op) | 1);
+	lzi_compiler_barrier();
 	LZI_POINT("reap.begun");
 	rc = mend(actor, index, arg);
 	if (rc == LATZ_OK) {
 		LZI_POINT("reap.mended");
-		rc = leave(control, actor);
-		if (rc == LATZ_OK)
-			lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
+		leave(control, actor);
+		lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
 	}
 	lzi_mutex_unlock(&actor->alive);
 	return rc == LATZ_OK ? 1 : rc;

@@ -142,7 +142,8 @@ struct lzi_shared {
 	uint64_t overflow_hint; /* 288: the overflow extent with room, +1; 0 none */
 	uint64_t extents_room;  /* 296: of them ROOM */
 	uint64_t heap_bytes;    /* 304: the heap file is at least so long; the last extent may be allocated in part */
-	uint8_t pad2[72];
+	uint32_t heap_repair;   /* 312: 1: a holder of `heap` died, and nobody could mend yet what it left */
+	uint8_t pad2[68];
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
 	uint32_t actors_ready;  /* 384: actor slots whose memory is allocated; holder of `slots` */
@@ -160,13 +161,13 @@ struct lzi_shared {
 	uint64_t index_bytes;    /* 464: the index file was so long when it was last left; holder of `index` */
 	uint8_t pad3[40];
 
-	/* Sums over actors that are gone. Writer: reaper or leaving thread, under `slots`. */
+	/* Sums over actors that are gone. Writer: reaper or leaving thread, atomic add; a recount. */
 	int64_t base_keys; /* 512 */
 	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
 	uint8_t pad4[80];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
-	struct lzi_mutex slots;   /* 640: client and actor slots */
+	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */
 	struct lzi_mutex pins;    /* 704 */
 	struct lzi_mutex heap;    /* 768: extent states, growth, overflow buckets */
 	struct lzi_mutex split;   /* 832: table growth */
@@ -239,7 +240,7 @@ struct lzi_actor {
 	/* Line 1: counters. Plain; summed by readers. */
 	int64_t keys;                                /* 64: inserts minus deletes by this thread */
 	uint64_t gets, hits, sets, deletes, expired; /* 72 */
-	uint32_t state;                              /* 112: 0 free, 1 used; under `slots` */
+	uint32_t state;                              /* 112: 0 free, 1 used; under `alive` */
 	uint32_t client;                             /* 116: slot of its process */
 	uint32_t debt;                               /* 120: inserts since it last looked whether to split */
 	uint32_t pad1;

@@ -75,18 +75,23 @@ int lzi_heap_view(struct lzi_heap *heap)
 /* Ends with the heap mutex held and everything it guards mended. */
 int lzi_heap_lock(struct lzi_heap *heap)
 {
-	int rc = lzi_mutex_lock(&heap->shared->heap, heap->timeout_ms, "heap");
+	struct lzi_shared *shared = heap->shared;
+	int rc = lzi_mutex_lock(&shared->heap, heap->timeout_ms, "heap");
 
 	if (rc < 0)
 		return rc;
-	if (rc == LZI_OWNER_DIED || lzi_map_at(&heap->dir, 0, lzi_extents_size(heap->shared->extents)) == NULL) {
-		int died = rc == LZI_OWNER_DIED;
-
+	/* Noted, since the mutex tells it once, and we may not get to mending. */
+	if (rc == LZI_OWNER_DIED)
+		lzi_store_relaxed(&shared->heap_repair, 1u);
+	if (lzi_load_relaxed(&shared->heap_repair) != 0 ||
+	    lzi_map_at(&heap->dir, 0, lzi_extents_size(shared->extents)) == NULL) {
 		rc = lzi_heap_view(heap);
-		if (rc == LATZ_OK && died)
+		if (rc == LATZ_OK && lzi_load_relaxed(&shared->heap_repair) != 0) {
 			lzi_heap_repair(heap);
+			lzi_store_relaxed(&shared->heap_repair, 0u);
+		}
 		if (rc != LATZ_OK) {
-			lzi_mutex_unlock(&heap->shared->heap);
+			lzi_mutex_unlock(&shared->heap);
 			return rc;
 		}
 	}

@@ -70,7 +70,74 @@ static int check_size(const struct lzi_index *index, int fd)
 	return rc;
 }
 
-int lzi_index_check(const struct lzi_index *index)
+/* A meta page as LMDB writes it (0.9, 64 bits); there are two, and the one of the later transaction counts. */
+struct meta {
+	uint64_t number;
+	uint16_t pad, flags;
+	uint32_t bounds;
+	uint32_t magic, version;
+	uint64_t address, map_size;
+	struct {
+		uint32_t page_size; /* in the first of the two */
+		uint16_t flags, depth;
+		uint64_t branches, leaves, overflows, entries, root;
+	} tree[2]; /* free pages, keys */
+	uint64_t last_page, transaction;
+};
+_Static_assert(sizeof(struct meta) == 152, "layout");
+
+#define META_FLAG 0x08u
+#define META_MAGIC 0xbeefc0deu
+#define META_VERSION 1u
+#define PAGE_MAX 65536u
+#define DEPTH_MAX 32u
+
+static int meta_is_sound(const struct meta *meta, uint32_t page_size)
+{
+	return (meta->flags & META_FLAG) != 0 && meta->magic == META_MAGIC && meta->version == META_VERSION &&
+	       meta->tree[0].page_size == page_size;
+}
+
+/* Whether a tree begins with a page that the file has. */
+static int root_is_sound(uint64_t root, unsigned depth, uint64_t last_page, uint64_t pages)
+{
+	return root == UINT64_MAX ? depth == 0 : depth > 0 && depth <= DEPTH_MAX && root <= last_page && root < pages;
+}
+
+/* LMDB believes what the meta pages say. alone: nobody can be writing them just now. */
+static int check_meta(int fd, int alone)
+{
+	uint8_t bytes[LZI_PAGE + sizeof(struct meta)];
+	struct meta first, second;
+	const struct meta *last;
+	uint32_t page_size;
+	uint64_t size, pages;
+	int rc = lzi_file_size(fd, &size);
+
+	if (rc != LATZ_OK || size == 0) /* none yet */
+		return rc;
+	rc = lzi_file_read(fd, bytes, sizeof bytes);
+	if (rc != LATZ_OK)
+		return rc;
+	memcpy(&first, bytes, sizeof first);
+	memcpy(&second, bytes + LZI_PAGE, sizeof second);
+	page_size = first.tree[0].page_size;
+	if (page_size < LZI_PAGE || page_size > PAGE_MAX || (page_size & (page_size - 1)) != 0 ||
+	    !meta_is_sound(&first, page_size) || (page_size == LZI_PAGE && !meta_is_sound(&second, page_size)))
+		return lzi_error(LATZ_CORRUPT, "index: its first pages do not say that it is one");
+	if (!alone || page_size != LZI_PAGE)
+		return LATZ_OK;
+	last = second.transaction > first.transaction ? &second : &first;
+	pages = size / page_size;
+	if (last->tree[1].flags != 0 ||
+	    !root_is_sound(last->tree[0].root, last->tree[0].depth, last->last_page, pages) ||
+	    !root_is_sound(last->tree[1].root, last->tree[1].depth, last->last_page, pages))
+		return lzi_error(LATZ_CORRUPT, "index: its trees begin nowhere in the file of %llu bytes",
+		                 (unsigned long long)size);
+	return LATZ_OK;
+}
+
+static int check(const struct lzi_index *index, int alone)
 {
 	int dirfd, fd, rc = lzi_dir_open_at(index->dirfd, "index", &dirfd);
 
@@ -80,9 +147,16 @@ int lzi_index_check(const struct lzi_index *index)
 	lzi_file_close(dirfd);
 	if (rc == LATZ_OK) {
 		rc = check_size(index, fd);
+		if (rc == LATZ_OK)
+			rc = check_meta(fd, alone);
 		lzi_file_close(fd);
 	}
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
+int lzi_index_check(const struct lzi_index *index)
+{
+	return check(index, 0);
 }
 
 static int open_env(struct lzi_index *index, size_t map_size)
@@ -127,7 +201,7 @@ int lzi_index_lock(struct lzi_index *index)
 		return rc;
 	/* A writer that died is no matter: what it had not committed, LMDB does not see. */
 	if (index->env == NULL) {
-		rc = lzi_index_check(index);
+		rc = check(index, 1);
 		if (rc != LATZ_OK) {
 			lzi_mutex_unlock(&index->shared->index);
 			return rc;

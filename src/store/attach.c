@@ -235,6 +235,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_mutex_init(&store->hazard_mutex, NULL);
+	pthread_mutex_init(&store->list_mutex, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->wake, &attr);
@@ -248,6 +249,7 @@ void lzi_store_free(struct lzi_store *store)
 	lzi_control_unmap(&store->control);
 	pthread_mutex_destroy(&store->mutex);
 	pthread_mutex_destroy(&store->hazard_mutex);
+	pthread_mutex_destroy(&store->list_mutex);
 	pthread_cond_destroy(&store->wake);
 	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);

@@ -132,8 +132,11 @@ static int create(int dirfd, const char *name, const latz_options *options, cons
 		rc = make_files(&opened, options);
 	if (rc == LATZ_OK && fill != NULL)
 		rc = lzi_pool_fill(name, options, fill, &opened);
-	if (rc == LATZ_OK && fill != NULL && fill->replace)
+	if (rc == LATZ_OK && fill != NULL && fill->replace) {
 		rc = lzi_pool_destroy_at(dirfd, name);
+		if (rc == LATZ_NOTFOUND)
+			rc = LATZ_OK;
+	}
 	if (rc == LATZ_OK) {
 		LZI_POINT("create.before_rename");
 		rc = lzi_dir_rename(dirfd, temporary, name);

@@ -23,6 +23,7 @@
 #define GUARD_BYTE 0
 #define LINGER_MS 300
 #define RESCAN_MS 500
+#define POLL_MS 100
 
 void lzi_guard_ensure(int dirfd, const char *dir)
 {
@@ -201,8 +202,8 @@ int lzi_guard_begin(const char *dir, struct guard **ret_guard)
 		rc = lzi_ofd_try(guard->lockfd, GUARD_BYTE, 1);
 	if (rc == LATZ_OK && !lzi_file_same(guard->dirfd, GUARD_FILE, guard->lockfd))
 		rc = LATZ_BUSY; /* another guard's end was faster */
-	if (rc == LATZ_OK)
-		rc = lzi_dir_watch(guard->dirfd, dir, &guard->wakefd);
+	if (rc == LATZ_OK && lzi_dir_watch(guard->dirfd, dir, &guard->wakefd) != LATZ_OK)
+		guard->wakefd = -1; /* the user's watches are used up, perhaps: then we look often */
 	if (rc != LATZ_OK) {
 		free(guard);
 		return rc;
@@ -224,9 +225,9 @@ void lzi_guard_run(struct guard *guard)
 		if (n == 0 && idle_ms >= LINGER_MS && try_end(guard))
 			return;
 		/* A new pool wakes us at once; an unheard of event costs half a second. */
-		if (lzi_dir_wait(guard->wakefd, n == 0 ? 100 : RESCAN_MS))
+		if (lzi_dir_wait(guard->wakefd, n == 0 || guard->wakefd < 0 ? POLL_MS : RESCAN_MS))
 			idle_ms = 0;
 		else
-			idle_ms += 100;
+			idle_ms += POLL_MS;
 	}
 }

@@ -258,7 +258,7 @@ static int recount(struct lzi_call *call)
 	}
 	keys = lzi_store_keys(store);
 	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != (int64_t)all.live_records)
-		lzi_store_relaxed(&shared->base_keys, shared->base_keys + (int64_t)all.live_records - keys);
+		lzi_fetch_add_relaxed(&shared->base_keys, (int64_t)all.live_records - keys);
 	if (rc != LATZ_OK || missed || activity(call, &busy) != first)
 		lzi_store_relaxed(&shared->recount, 1u);
 	return rc;

@@ -12,6 +12,7 @@
 #include "store/lifetime.h"
 
 #define PATH_SIZE 4096
+#define REMOVER_MS 1000 /* that a remover may take over a rename */
 
 int lzi_name_valid(const char *name)
 {
@@ -148,30 +149,35 @@ int lzi_store_reattach(struct lzi_store **store)
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;
 }
 
-void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control)
+int lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control)
 {
 	char dead[32];
 	uint64_t tag = 0;
+	int rc;
 
 	if (lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_DEAD)
 		lzi_store_release(lzi_control_state(control), (uint32_t)LZI_STATE_DEAD);
 	LZI_POINT("remove.marked");
 	/* One remover at a time: else, between our look at the name and the rename, another could have taken this pool
 	 * away and a third made a new one, which the rename would then hit. */
-	if (lzi_ofd_try(control->fd, LZI_LOCK_REMOVE, 1) != LATZ_OK)
-		return;
+	rc = lzi_ofd_try(control->fd, LZI_LOCK_REMOVE, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("remove.locked");
 	if (!lzi_dir_same(dirfd, name, poolfd)) {
 		lzi_ofd_unlock(control->fd, LZI_LOCK_REMOVE);
-		return; /* the name is another pool's by now */
+		return LATZ_OK; /* the name is another pool's by now */
 	}
 	(void)!lzi_random(&tag, sizeof tag);
 	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
-	if (lzi_dir_rename(dirfd, name, dead) == LATZ_OK) {
+	rc = lzi_dir_rename(dirfd, name, dead);
+	if (rc == LATZ_OK) {
 		LZI_POINT("remove.renamed");
 		lzi_dir_remove(dirfd, dead);
 	}
 	lzi_ofd_unlock(control->fd, LZI_LOCK_REMOVE);
 	LZI_POINT("remove.done");
+	return rc;
 }
 
 int lzi_pool_sweep(int dirfd, const char *name)
@@ -184,7 +190,7 @@ int lzi_pool_sweep(int dirfd, const char *name)
 		lzi_ofd_unlock(opened.control.fd, LZI_LOCK_LIFE);
 		if (!lzi_pool_stays(&opened.control) &&
 		    lzi_ofd_try(opened.control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
-			lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+			(void)lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
 			rc = LATZ_BUSY;
 		}
 		lzi_opened_close(&opened);
@@ -192,43 +198,45 @@ int lzi_pool_sweep(int dirfd, const char *name)
 	return rc == LATZ_BUSY;
 }
 
+int lzi_pool_destroy_at(int dirfd, const char *name)
+{
+	struct lzi_opened opened;
+	int i, rc = lzi_pool_peek(dirfd, name, &opened);
+
+	if (rc == LATZ_BUSY)
+		return lzi_error(LATZ_NOTFOUND, "pool %s was just destroyed", name);
+	if (rc == LATZ_OK) {
+		/* Another remover has it for a moment, unless it was stopped. */
+		for (i = 0; i < REMOVER_MS; i++) {
+			rc = lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
+			if (rc != LATZ_BUSY || !lzi_dir_same(dirfd, name, opened.poolfd))
+				break;
+			lzi_sleep_us(1000);
+		}
+		if (rc == LATZ_BUSY)
+			rc = i < REMOVER_MS ? LATZ_OK : lzi_error(rc, "another process is taking the pool away");
+		lzi_opened_close(&opened);
+	} else if (rc == LATZ_CORRUPT || rc == LATZ_VERSION) {
+		/* What can't be opened can still be destroyed, if it is a pool's directory at all. */
+		rc = lzi_destroy_damaged(dirfd, name, rc);
+		if (rc == LATZ_BUSY)
+			rc = lzi_error(rc, "another process is taking the pool away");
+	}
+	return rc;
+}
+
 int lzi_store_destroy(const char *name, const char *dir)
 {
 	char path[PATH_SIZE];
-	struct lzi_opened opened;
 	int dirfd = -1, rc = resolve(dir, path);
 
 	if (rc == LATZ_OK)
 		rc = lzi_dir_open(path, 0, 0, &dirfd);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_pool_peek(dirfd, name, &opened);
-	if (rc == LATZ_BUSY)
-		rc = lzi_error(LATZ_NOTFOUND, "pool %s was just destroyed", name);
-	if (rc == LATZ_OK) {
-		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
-		lzi_opened_close(&opened);
-	} else if (rc == LATZ_CORRUPT || rc == LATZ_VERSION) {
-		/* What can't be opened can still be destroyed, if it is a pool's directory at all. */
-		rc = lzi_destroy_damaged(dirfd, name, rc);
-	}
+	rc = lzi_pool_destroy_at(dirfd, name);
 	lzi_file_close(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "destroy %s in %s", name, path);
-}
-
-int lzi_pool_destroy_at(int dirfd, const char *name)
-{
-	struct lzi_opened opened;
-	int rc = lzi_pool_peek(dirfd, name, &opened);
-
-	if (rc == LATZ_OK) {
-		lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);
-		lzi_opened_close(&opened);
-	} else if (rc == LATZ_CORRUPT || rc == LATZ_VERSION) {
-		/* What can't be opened can still be destroyed, if it is a pool's directory at all. */
-		rc = lzi_destroy_damaged(dirfd, name, rc);
-	}
-	return rc == LATZ_NOTFOUND || rc == LATZ_BUSY ? LATZ_OK : rc;
 }
 
 int lzi_destroy_damaged(int dirfd, const char *name, int why)

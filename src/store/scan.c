@@ -95,7 +95,9 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 	unsigned spins = 0;
 	int rc;
 
-	while (bucket != 0 && lzi_load_acquire(&actor->bucket) == bucket && lzi_load_acquire(&actor->op) == op) {
+	/* From even to odd is no end: it was cleaning, and is now being reaped. */
+	while (bucket != 0 && lzi_load_acquire(&actor->bucket) == bucket &&
+	       (lzi_load_acquire(&actor->op) | 1) == (op | 1)) {
 		if (++spins < 2000) {
 			lzi_pause();
 			continue;

@@ -26,7 +26,7 @@ struct lzi_store {
 	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
 	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
 	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
-	unsigned threads;    /* thread slots not yet given back; under `mutex` */
+	unsigned threads;    /* thread slots not yet given back; under `list_mutex` */
 	int held;            /* 1: by latz_restore(), for the next who opens it; under the registry's mutex */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
 	uint32_t client;
@@ -40,7 +40,8 @@ struct lzi_store {
 	char *dir;                       /* path of the runtime directory */
 	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
 	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
-	struct lzi_thread *first_thread; /* under `mutex` */
+	pthread_mutex_t list_mutex;      /* first_thread, threads: nothing is waited for under it */
+	struct lzi_thread *first_thread; /* taken out, and walked, under `mutex`; a new thread need not have that */
 	struct {
 		uint64_t extent; /* + 1; 0 free */
 		unsigned count;
@@ -121,9 +122,10 @@ void lzi_store_check_files(struct lzi_store *store);
 
 /* ---- registry.c ---- */
 
-/* Tears a pool down: the caller holds the life byte exclusively. */
-void lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
-/* Takes a pool away whether or not somebody is attached; none being there is no error. */
+/* Tears a pool down: the caller holds the life byte exclusively, or asks nobody. LATZ_OK also if the name is another
+ * pool's by now; LATZ_BUSY: another remover has it. */
+int lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_control *control);
+/* Takes a pool away whether or not somebody is attached. LATZ_NOTFOUND, LATZ_BUSY. */
 int lzi_pool_destroy_at(int dirfd, const char *name);
 int lzi_destroy_damaged(int dirfd, const char *name, int why);
 /* Everything in a runtime directory that nobody uses. */

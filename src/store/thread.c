@@ -57,10 +57,12 @@ static void give_back(struct lzi_thread *thread)
 	int last_one;
 
 	pthread_mutex_lock(&store->mutex);
+	pthread_mutex_lock(&store->list_mutex);
 	for (at = &store->first_thread; *at != NULL && *at != thread; at = &(*at)->next_of_store)
 		;
 	if (*at != NULL)
 		*at = thread->next_of_store;
+	pthread_mutex_unlock(&store->list_mutex);
 	if (store->open) {
 		if (actor->extent != 0)
 			lzi_heap_leave(&store->heap, actor->extent - 1);
@@ -68,7 +70,9 @@ static void give_back(struct lzi_thread *thread)
 			lzi_heap_leave(&store->heap, actor->clean_extent - 1);
 	}
 	lzi_actor_release(&store->control, thread->index);
+	pthread_mutex_lock(&store->list_mutex);
 	last_one = --store->threads == 0 && !store->open;
+	pthread_mutex_unlock(&store->list_mutex);
 	pthread_mutex_unlock(&store->mutex);
 	if (last.store_id == thread->store_id)
 		last.store_id = 0;
@@ -167,11 +171,11 @@ static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_
 		}
 		thread->next_of_thread = threads;
 		threads = thread;
-		pthread_mutex_lock(&store->mutex);
+		pthread_mutex_lock(&store->list_mutex);
 		thread->next_of_store = store->first_thread;
 		store->first_thread = thread;
 		store->threads++;
-		pthread_mutex_unlock(&store->mutex);
+		pthread_mutex_unlock(&store->list_mutex);
 	}
 	last.store_id = store->id;
 	last.index = thread->index;

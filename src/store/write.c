@@ -442,7 +442,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	uint64_t value_size = write->kind == LZI_WRITE_INCREMENT ? sizeof(int64_t) : write->value.size;
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
 	struct lzi_bucket *bucket;
-	int rc;
+	int cleaned = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	for (;;) {
@@ -459,9 +459,11 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
-		if (rc != LATZ_BUSY)
+		if (rc == LATZ_BUSY)
+			draft.ext = 1;
+		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
+		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
 			return rc == 1 ? LATZ_OK : rc;
-		draft.ext = 1;
 	}
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
