@@ -48,7 +48,7 @@ for part in $parts; do
 		if [ -n "$clang" ]; then
 			# shellcheck disable=SC2086
 			! stale format || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_format.c" "$@" -o "$work/format" -llmdb -lpthread
+				"$top/tests/fuzz/fuzz_format.c" "$@" -o "$work/format" -llmdb -lzstd -lpthread
 			mkdir -p "$work/corpus"
 			"$build/tests/fuzz/fuzz_format" --seeds "$work/corpus"
 			"$work/format" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus" \
@@ -58,7 +58,7 @@ for part in $parts; do
 		else
 			# shellcheck disable=SC2086
 			! stale format || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_format.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/format" -llmdb -lpthread
+				"$top/tests/fuzz/fuzz_format.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/format" -llmdb -lzstd -lpthread
 			"$work/format" --runs $((seconds * 3000)) || status=1
 		fi
 		;;
@@ -66,7 +66,7 @@ for part in $parts; do
 		# shellcheck disable=SC2086
 		! stale flip || ${clang:-gcc} $flags $includes -fsanitize=address "$top/tests/fuzz/flip.c" \
 			"$top/tests/bad/damage.c" "$top/tests/crash/harness.c" "$top/tests/crash/tree.c" "$top/tests/crash/ledger.c" "$@" \
-			-o "$work/flip" -llmdb -lpthread
+			-o "$work/flip" -llmdb -lzstd -lpthread
 		# The short form's seed is the commit's, so that it can be repeated.
 		seed=
 		[ -z "$short" ] || seed="--seed $(printf '%d' "0x$(git -C "$top" rev-parse --short=7 HEAD 2>/dev/null || echo 1)")"

@@ -1,0 +1,356 @@
+/*
+ * Writing a snapshot: the caller's thread packs entries into blocks and writes finished blocks in order; compressing and
+ * checksums are done beside it. The bytes depend on the entries and the level alone, not on threads or timing.
+ */
+#include "config.h"
+
+#include "snap/snap.h"
+
+#include <latzero/latzero.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zstd.h>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "format/snapshot.h"
+#include "snap/snap_int.h"
+#include "snap/work.h"
+
+/* Below, a frame's own bytes eat up what it saves. */
+#define COMPRESS_MIN 128u
+/* A piece from the middle of a block is tried first: if it does not shrink, most likely the block does not either, and
+ * trying it would cost more than writing it. */
+#define PROBE_MIN (64u << 10)
+#define PROBE_SIZE (8u << 10)
+
+struct job {
+	struct lzi_buffer raw, packed;
+	struct lzi_snap_block block;
+	int rc;
+};
+
+struct lzi_snap_writer {
+	int fd, rc; /* rc: the first failure, kept */
+	int level;
+	struct lzi_snap_header header;
+	struct lzi_snap_info info;
+	uint64_t written; /* jobs whose blocks have been written */
+	uint64_t offset;
+	XXH3_state_t *digest;
+	struct lzi_work work;
+	struct job job[LZI_WORK_DEPTH_MAX];
+	ZSTD_CCtx *zstd[LZI_WORK_THREADS_MAX + 1]; /* by thread */
+	struct job *open; /* being filled; NULL: none */
+	uint32_t key_size;
+	uint8_t key[LZI_KEY_MAX]; /* of the last entry; key_size 0: none yet */
+};
+
+/* ---- Beside the caller ------------------------------------------------------------------------------------------- */
+
+static int compress_block(ZSTD_CCtx *zstd, struct job *job)
+{
+	size_t size = job->raw.size, n;
+
+	if (size < COMPRESS_MIN || lzi_buffer_reserve(&job->packed, size) != LATZ_OK)
+		return 0;
+	if (size >= PROBE_MIN) {
+		n = ZSTD_compress2(zstd, job->packed.data, PROBE_SIZE, job->raw.data + size / 2, PROBE_SIZE);
+		if (ZSTD_isError(n) || n > PROBE_SIZE - PROBE_SIZE / 32)
+			return 0;
+	}
+	/* A sixteenth at least, or reading it raw is cheaper. Too little room is the error it stops with. */
+	n = ZSTD_compress2(zstd, job->packed.data, size - size / 16, job->raw.data, size);
+	if (ZSTD_isError(n))
+		return 0;
+	job->packed.size = n;
+	return 1;
+}
+
+static ZSTD_CCtx *context(struct lzi_snap_writer *writer, unsigned thread)
+{
+	ZSTD_CCtx *zstd = writer->zstd[thread];
+
+	if (zstd)
+		return zstd;
+	zstd = ZSTD_createCCtx();
+	if (zstd && (ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, writer->level)) ||
+	             ZSTD_isError(ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 1)))) {
+		ZSTD_freeCCtx(zstd);
+		zstd = NULL;
+	}
+	writer->zstd[thread] = zstd;
+	return zstd;
+}
+
+static void run(void *arg, unsigned slot, unsigned thread)
+{
+	struct lzi_snap_writer *writer = arg;
+	struct job *job = &writer->job[slot];
+	ZSTD_CCtx *zstd = context(writer, thread);
+	int packed;
+
+	/* Not written raw instead: the same entries are to give the same bytes. */
+	job->rc = zstd && lzi_buffer_reserve(&job->packed, job->raw.size) == LATZ_OK ? LATZ_OK : LATZ_NOMEM;
+	if (job->rc != LATZ_OK)
+		return;
+	packed = compress_block(zstd, job);
+	job->block.raw_size = job->raw.size;
+	job->block.codec = packed ? LZI_SNAP_ZSTD : LZI_SNAP_RAW;
+	job->block.stored_size = packed ? job->packed.size : job->raw.size;
+	job->block.payload_crc = lzi_crc32c(0, packed ? job->packed.data : job->raw.data, job->block.stored_size);
+}
+
+/* ---- The caller's thread ----------------------------------------------------------------------------------------- */
+
+static int put(struct lzi_snap_writer *writer, const void *data, size_t size)
+{
+	if (writer->rc != LATZ_OK)
+		return writer->rc;
+	XXH3_128bits_update(writer->digest, data, size);
+	writer->offset += size;
+	writer->rc = lzi_snap_io_write(writer->fd, data, size);
+	return writer->rc;
+}
+
+static int put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_block *block)
+{
+	uint8_t bytes[LZI_SNAP_BLOCK_SIZE];
+
+	block->tag = writer->header.tag;
+	block->number = writer->info.blocks++;
+	lzi_snap_block_make(block, bytes);
+	return put(writer, bytes, sizeof bytes);
+}
+
+/* Writes the oldest block, when it is ready. */
+static int write_one(struct lzi_snap_writer *writer)
+{
+	struct job *job = &writer->job[writer->written % writer->work.depth];
+
+	lzi_work_wait(&writer->work, writer->written++);
+	if (writer->rc != LATZ_OK)
+		return writer->rc;
+	if (job->rc != LATZ_OK) {
+		writer->rc = lzi_error(job->rc, "no memory to compress a block");
+		return writer->rc;
+	}
+	if (put_block_header(writer, &job->block) != LATZ_OK)
+		return writer->rc;
+	return put(writer, job->block.codec == LZI_SNAP_ZSTD ? job->packed.data : job->raw.data,
+	           job->block.stored_size);
+}
+
+/* Buffers of a block that was larger than most are not kept. */
+static void shrink(struct lzi_buffer *buffer)
+{
+	if (buffer->room > 2 * LZI_SNAP_RAW_MAX)
+		lzi_buffer_free(buffer);
+}
+
+static int close_block(struct lzi_snap_writer *writer)
+{
+	if (!writer->open)
+		return LATZ_OK;
+	writer->open = NULL;
+	lzi_work_submit(&writer->work);
+	return LATZ_OK;
+}
+
+/* An empty block to fill. */
+static int open_block(struct lzi_snap_writer *writer, size_t room)
+{
+	struct lzi_work *work = &writer->work;
+	struct job *job = &writer->job[work->submitted % work->depth];
+
+	if (work->submitted - writer->written == work->depth && write_one(writer) != LATZ_OK)
+		return writer->rc;
+	shrink(&job->raw);
+	shrink(&job->packed);
+	job->raw.size = 0;
+	job->block.count = 0;
+	writer->rc = lzi_buffer_reserve(&job->raw, room > LZI_SNAP_RAW_MAX ? room : LZI_SNAP_RAW_MAX);
+	if (writer->rc == LATZ_OK)
+		writer->open = job;
+	return writer->rc;
+}
+
+static int write_pending(struct lzi_snap_writer *writer)
+{
+	int rc = close_block(writer);
+
+	while (rc == LATZ_OK && writer->written < writer->work.submitted)
+		rc = write_one(writer);
+	return rc;
+}
+
+/* Too large to be held in memory twice: a raw block, from where the value lies. */
+static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry,
+                       const struct lzi_snap_entry_head *head)
+{
+	uint8_t bytes[LZI_SNAP_ENTRY_HEAD_MAX];
+	size_t size = lzi_snap_entry_make(head, bytes);
+	struct lzi_snap_block block = { .count = 1, .codec = LZI_SNAP_RAW };
+
+	if (write_pending(writer) != LATZ_OK)
+		return writer->rc;
+	block.raw_size = block.stored_size = size + entry->key_size + (uint64_t)entry->value_size;
+	block.payload_crc = lzi_crc32c(0, bytes, size);
+	block.payload_crc = lzi_crc32c(block.payload_crc, entry->key, entry->key_size);
+	block.payload_crc = lzi_crc32c(block.payload_crc, entry->value, entry->value_size);
+	put_block_header(writer, &block);
+	put(writer, bytes, size);
+	put(writer, entry->key, entry->key_size);
+	return put(writer, entry->value, entry->value_size);
+}
+
+static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
+{
+	uint8_t *at = job->raw.data + job->raw.size;
+
+	at += lzi_snap_entry_make(head, at);
+	memcpy(at, (const uint8_t *)entry->key + head->shared, head->rest);
+	at += head->rest;
+	if (entry->value_size > 0)
+		memcpy(at, entry->value, entry->value_size);
+	at += entry->value_size;
+	job->raw.size = (size_t)(at - job->raw.data);
+	job->block.count++;
+}
+
+static int check_order(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry, uint32_t *ret_shared)
+{
+	uint32_t both = entry->key_size < writer->key_size ? entry->key_size : writer->key_size;
+	uint32_t shared;
+
+	if (entry->key_size < 1 || entry->key_size > LZI_KEY_MAX)
+		return lzi_error(LATZ_INVALID, "a key of %u bytes", entry->key_size);
+	shared = lzi_snap_shared(entry->key, writer->key, both);
+	if (shared == both ? entry->key_size <= writer->key_size :
+	                     ((const uint8_t *)entry->key)[shared] < writer->key[shared])
+		return lzi_error(LATZ_INVALID, "keys of a snapshot must come in order");
+	*ret_shared = shared;
+	return LATZ_OK;
+}
+
+int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry)
+{
+	struct lzi_snap_entry_head head;
+	uint64_t most = LZI_SNAP_ENTRY_HEAD_MAX + (uint64_t)entry->key_size + entry->value_size;
+	uint32_t shared = 0;
+
+	if (writer->rc != LATZ_OK)
+		return lzi_error(writer->rc, "the snapshot has failed already");
+	writer->rc = check_order(writer, entry, &shared);
+	if (writer->rc != LATZ_OK)
+		return writer->rc;
+	if (writer->open && writer->open->raw.size + most > LZI_SNAP_RAW_MAX)
+		close_block(writer);
+	if (!writer->open)
+		shared = 0;
+	head.flags = entry->deadline_wall_ms != 0 ? LZI_SNAP_DEADLINE : 0;
+	head.type = entry->type;
+	head.shared = shared;
+	head.rest = entry->key_size - shared;
+	head.value_size = entry->value_size;
+	head.seq = entry->seq;
+	head.deadline = entry->deadline_wall_ms;
+	if (most > LZI_SNAP_ZSTD_MAX) {
+		if (write_large(writer, entry, &head) != LATZ_OK)
+			return writer->rc;
+	} else {
+		if (!writer->open && open_block(writer, most) != LATZ_OK)
+			return writer->rc;
+		append(writer->open, entry, &head);
+	}
+	memcpy(writer->key + shared, (const uint8_t *)entry->key + shared, head.rest);
+	writer->key_size = entry->key_size;
+	writer->info.keys++;
+	writer->info.bytes += entry->key_size + (uint64_t)entry->value_size;
+	return LATZ_OK;
+}
+
+int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, unsigned threads,
+                         struct lzi_snap_writer **ret_writer)
+{
+	struct lzi_snap_writer *writer = calloc(1, sizeof *writer);
+	uint8_t bytes[LZI_SNAP_HEADER_SIZE];
+	int rc;
+
+	if (!writer)
+		return lzi_error(LATZ_NOMEM, "a snapshot's writer");
+	writer->fd = fd;
+	writer->level = level == 0 ? LZI_SNAP_LEVEL_DEFAULT : level;
+	writer->info = *info;
+	writer->info.major = LZI_SNAP_MAJOR;
+	writer->info.minor = LZI_SNAP_MINOR;
+	writer->info.keys = writer->info.bytes = writer->info.blocks = 0;
+	writer->digest = XXH3_createState();
+	rc = writer->digest ? lzi_work_init(&writer->work, threads, run, writer) : lzi_error(LATZ_NOMEM, "a digest");
+	if (rc != LATZ_OK) {
+		XXH3_freeState(writer->digest);
+		free(writer);
+		return rc;
+	}
+	XXH3_128bits_reset(writer->digest);
+	memcpy(writer->header.log_id, info->log_id, sizeof writer->header.log_id);
+	writer->header.seq = info->seq;
+	writer->header.touched_ns = info->touched_ns;
+	writer->header.first_segment = info->first_segment;
+	writer->header.wall_ms = info->wall_ms;
+	writer->header.ttl_ms = info->ttl_ms;
+	lzi_snap_header_make(&writer->header, bytes);
+	rc = put(writer, bytes, sizeof bytes);
+	if (rc != LATZ_OK) {
+		lzi_snap_abort(writer);
+		return rc;
+	}
+	*ret_writer = writer;
+	return LATZ_OK;
+}
+
+int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_info)
+{
+	struct lzi_snap_footer footer;
+	uint8_t bytes[LZI_SNAP_FOOTER_SIZE];
+	XXH128_hash_t digest;
+	int rc = writer->rc;
+
+	if (rc != LATZ_OK)
+		lzi_error(rc, "the snapshot has failed already");
+	else
+		rc = write_pending(writer);
+	if (rc == LATZ_OK) {
+		digest = XXH3_128bits_digest(writer->digest);
+		footer.tag = writer->header.tag;
+		footer.keys = writer->info.keys;
+		footer.bytes = writer->info.bytes;
+		footer.blocks = writer->info.blocks;
+		footer.file_bytes = writer->info.file_bytes = writer->offset + LZI_SNAP_FOOTER_SIZE;
+		footer.digest_low = digest.low64;
+		footer.digest_high = digest.high64;
+		lzi_snap_footer_make(&footer, bytes);
+		rc = put(writer, bytes, sizeof bytes);
+	}
+	if (rc == LATZ_OK && ret_info)
+		*ret_info = writer->info;
+	lzi_snap_abort(writer);
+	return rc;
+}
+
+void lzi_snap_abort(struct lzi_snap_writer *writer)
+{
+	if (!writer)
+		return;
+	lzi_work_fini(&writer->work);
+	for (size_t i = 0; i < sizeof writer->job / sizeof *writer->job; i++) {
+		lzi_buffer_free(&writer->job[i].raw);
+		lzi_buffer_free(&writer->job[i].packed);
+	}
+	for (size_t i = 0; i < sizeof writer->zstd / sizeof *writer->zstd; i++)
+		ZSTD_freeCCtx(writer->zstd[i]);
+	XXH3_freeState(writer->digest);
+	free(writer);
+}
