@@ -62,8 +62,6 @@ static int check_set_options(const latz_set_options *options)
 		return lzi_error(LATZ_INVALID, "ttl_ms is negative");
 	if (options->flags & LATZ_KEEP_TTL && options->ttl_ms != 0)
 		return lzi_error(LATZ_INVALID, "LATZ_KEEP_TTL excludes a ttl_ms");
-	if (options->flags & LATZ_DURABLE)
-		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: persistence is not in this release");
 	return LATZ_OK;
 }
 
@@ -80,6 +78,7 @@ static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
 static void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
+	write->later = 0;
 	write->key = key;
 	write->value = value;
 	write->flags = options == NULL ? 0 : options->flags;
@@ -286,6 +285,7 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 
 		lzi_store_ahead(&call, items, n, i);
 		fill(&write, items[i].key, items[i].value, options);
+		write.later = i + 1 < n;
 		write.ttl_ms = ttl_of(&call, write.ttl_ms);
 		rc = lzi_store_write(&call, &write);
 		if (rc == LATZ_OK && options != NULL && options->version != NULL)

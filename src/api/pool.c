@@ -24,7 +24,7 @@ void latz_value_free(latz_value *value)
 	*value = (latz_value)LATZ_VALUE_INIT;
 }
 
-static int check_name(const char *name)
+int lzi_api_name(const char *name)
 {
 	if (name == NULL)
 		return lzi_error(LATZ_INVALID, "pool name is NULL");
@@ -54,18 +54,21 @@ static int check_supported(const latz_options *options)
 		return unsupported("compression");
 	if (options->password != NULL || options->encrypt != 0)
 		return unsupported("encryption");
-	if (options->persist_dir != NULL || options->sync != LATZ_SYNC_NONE || options->sync_interval_ms != 0 ||
-	    options->checkpoint_bytes != 0 || options->snapshot_on_close != 0)
-		return unsupported("persistence");
+	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
+		return lzi_error(LATZ_INVALID, "options.sync is %d", (int)options->sync);
+	if (options->persist_dir == NULL && (options->sync != LATZ_SYNC_NONE || options->sync_interval_ms != 0 ||
+	                                     options->checkpoint_bytes != 0 || options->snapshot_on_close != 0))
+		return lzi_error(LATZ_INVALID, "options of persistence without persist_dir");
 	return LATZ_OK;
 }
 
 /* Copies what the caller's struct has of the options; the rest is zero. */
-static int take_options(const latz_options *from, latz_options *to)
+int lzi_api_options(const latz_options *from, latz_options *to)
 {
 	static const latz_options defaults = LATZ_OPTIONS_INIT;
 	const unsigned known =
-		LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+		LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD |
+		LATZ_START_EMPTY;
 
 	memset(to, 0, sizeof *to);
 	if (from == NULL)
@@ -96,9 +99,9 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 
 	if (pool == NULL)
 		return lzi_api_error(LATZ_INVALID, "pool is NULL");
-	rc = check_name(name);
+	rc = lzi_api_name(name);
 	if (rc == LATZ_OK)
-		rc = take_options(options, &taken);
+		rc = lzi_api_options(options, &taken);
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	handle = calloc(1, sizeof *handle);
@@ -132,7 +135,7 @@ int latz_close(latz_pool *pool)
 int latz_destroy(const char *name, const latz_options *options)
 {
 	latz_options taken;
-	int rc = check_name(name);
+	int rc = lzi_api_name(name);
 
 	memset(&taken, 0, sizeof taken);
 	if (rc == LATZ_OK && options != NULL) {
@@ -197,14 +200,6 @@ int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
 	int rc = lzi_api_call(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc);
-}
-
-int latz_sync_now(latz_pool *pool)
-{
-	struct lzi_call call;
-	int rc = lzi_api_call(pool, &call);
-
-	return lzi_api_result(rc == LATZ_OK ? unsupported("persistence") : rc);
 }
 
 int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)

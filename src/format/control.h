@@ -113,12 +113,15 @@ struct lzi_log_state {
 	int32_t broken;             /* 280: 0, or the error after which nothing is durable any more */
 	uint32_t sweep;             /* 284: 1: `left` was too small, or is not to be trusted: look at every extent */
 	uint8_t log_id[16];         /* 288 */
-	uint32_t left[LZI_LEFT_MAX]; /* 304: extents (+1) that were left with something new; anyone; 0: not there yet */
-	char path[LZI_PERSIST_PATH_MAX]; /* 2352: of the persist directory; "" none */
+	int64_t healed_mono_ms;     /* 304: when a new beginning was last tried; holder of `scribe`, as is the next */
+	uint32_t healing;           /* 312: 1: a log is about to begin: cleaning keeps what it has not got */
+	uint32_t pad;
+	uint32_t left[LZI_LEFT_MAX]; /* 320: extents (+1) that were left with something new; anyone; 0: not there yet */
+	char path[LZI_PERSIST_PATH_MAX]; /* 2368: of the persist directory; "" none */
 };
 _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
-_Static_assert(offsetof(struct lzi_log_state, left) == 304, "layout");
-_Static_assert(sizeof(struct lzi_log_state) == 4400, "layout");
+_Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
+_Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
@@ -176,7 +179,7 @@ struct lzi_shared {
 	struct lzi_mutex janitor; /* 1024: held by the janitor as long as it is one */
 	uint8_t pad5[64];
 	struct lzi_log_state log; /* 1152 */
-	uint8_t pad6[2640];
+	uint8_t pad6[2624];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");

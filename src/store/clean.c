@@ -150,7 +150,8 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 		return LATZ_BUSY;
 	/* What the log has not got yet stays where it will be looked for. */
 	if (lzi_load_relaxed(&store->control.shared->durable) != LZI_DURABLE_OFF &&
-	    lzi_load_acquire(&store->control.shared->log.broken) == 0 &&
+	    (lzi_load_acquire(&store->control.shared->log.broken) == 0 ||
+	     lzi_load_acquire(&store->control.shared->log.healing) != 0) &&
 	    (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT < tail)
 		return LATZ_BUSY;
 	cleaning->kept = 0;

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
-#include "store/store_int.h"
+#include "store/log.h"
 
 #define TICK_BUSY_MS 10
 #define TICK_IDLE_MS 100
@@ -99,6 +99,8 @@ static void *run(void *arg)
 			tick = TICK_OTHER_MS;
 			continue;
 		}
+		if (lzi_is_durable(store))
+			(void)!lzi_scribe_start(store);
 		if (!seated && lzi_mutex_lock(seat, 0, "janitor") >= 0) {
 			LZI_POINT("janitor.seated");
 			seated = 1;

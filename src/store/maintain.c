@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
-#include "store/store_int.h"
+#include "store/log.h"
 
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
@@ -389,6 +389,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
 {
+	lzi_scribe_work(call);
 	return lzi_maintain(call, budget_us, 1, 1);
 }
 

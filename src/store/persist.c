@@ -237,7 +237,8 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 		rc = lzi_random(log->log_id, sizeof log->log_id);
 	if (rc != LATZ_OK)
 		return rc;
-	snprintf(log->path, sizeof log->path, "%s", path);
+	if (path != log->path)
+		snprintf(log->path, sizeof log->path, "%s", path);
 	memset(position, 0, sizeof *position);
 	position->frame = frame;
 	position->synced = frame;
@@ -261,7 +262,7 @@ int lzi_persist_continue(struct lzi_store *store, const uint8_t id[16], uint64_t
 	int rc;
 
 	mark_logged(store);
-	rc = begin_log(store, id, log->path, segment + 1, frame + 1);
+	rc = begin_log(store, id, log->path, segment + 1, frame);
 	log->snapshot_seq = info->seq;
 	log->snapshot_wall_ms = info->wall_ms;
 	LZI_POINT("warm.begun");
@@ -283,12 +284,13 @@ static void end_log(struct lzi_store *store)
 
 int lzi_persist_end(struct lzi_store *store)
 {
+	const struct lzi_log_state *log = &store->control.shared->log;
 	int rc = lzi_log_lock(store, 1);
 
 	if (rc != LATZ_OK)
 		return rc;
 	if (lzi_is_durable(store)) {
-		if (lzi_log_check(store) == LATZ_OK)
+		if (lzi_load_acquire(&log->broken) == 0)
 			rc = lzi_log_flush(store, 1);
 		end_log(store);
 	}
@@ -308,7 +310,58 @@ static int wait_for_writers(struct lzi_store *store)
 	return rc;
 }
 
-static int begin_here(struct lzi_store *store, const latz_options *options)
+/* A log that begins while the pool is in use: a snapshot first, then the segment that goes on from it, so that the
+ * directory is whole, or holds nothing that counts, at every moment. Until both are there the log counts as broken:
+ * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. */
+static int start_over(struct lzi_call *call, uint64_t segment)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_log_state *log = &store->control.shared->log;
+	struct lzi_wal_position *position = lzi_log_position(store);
+	struct lzi_snapshot_job job = { .tick = NULL };
+	struct lzi_snap_info info = { .first_segment = segment };
+	int rc;
+
+	lzi_store_release(&log->healing, 1u);
+	rc = lzi_maint_lock(store, 1); /* a cleaning that has not seen it ends */
+	if (rc >= 0) {
+		lzi_maint_unlock(store);
+		rc = wait_for_writers(store);
+	}
+	if (rc == LATZ_OK)
+		mark_logged(store);
+	memcpy(info.log_id, log->log_id, sizeof info.log_id);
+	LZI_POINT("begin.marked");
+	if (rc == LATZ_OK)
+		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
+	LZI_POINT("begin.snapshot");
+	if (rc == LATZ_OK && (rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log")) >= 0) {
+		uint64_t frame = position->frame + 1;
+
+		lzi_wal_close(&store->persist.wal);
+		memset(position, 0, sizeof *position);
+		position->frame = position->synced = frame;
+		log->sweep = 1;
+		rc = lzi_wal_begin(&store->persist.wal, position, segment);
+		if (rc == LATZ_OK) {
+			log->snapshot_seq = info.seq;
+			log->snapshot_wall_ms = info.wall_ms;
+			log->synced_mono_ms = lzi_clock_mono_ms();
+			lzi_store_release(&log->broken, 0);
+		} else {
+			position->segment = segment;
+		}
+		lzi_log_unlock(store);
+	}
+	LZI_POINT("begin.segment");
+	lzi_store_release(&log->healing, 0u);
+	if (rc == LATZ_OK)
+		rc = lzi_snapshot_remove_below(store->persist.dirfd, info.seq);
+	return rc == LATZ_OK ? lzi_wal_remove_below(store->persist.dirfd, segment) : rc;
+}
+
+/* The directory, opened and locked; the state says that the log is about to begin. */
+static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
@@ -323,45 +376,50 @@ static int begin_here(struct lzi_store *store, const latz_options *options)
 		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already; open it, or take those files away", path);
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
-	if (rc != LATZ_OK)
-		return rc;
-	take_settings(log, options);
-	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
-	rc = wait_for_writers(store);
-	mark_logged(store);
-	if (rc == LATZ_OK) /* not 1: that would mean that nothing came before */
-		rc = begin_log(store, log->log_id, path, last + 2, lzi_log_position(store)->frame + 1);
+	if (rc == LATZ_OK && !again)
+		rc = lzi_random(log->log_id, sizeof log->log_id);
 	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
 		rc = lzi_error(LATZ_IO, "lock of %s", path);
-	if (rc != LATZ_OK)
-		end_log(store);
-	return rc;
+	if (rc != LATZ_OK) {
+		lzi_persist_part(store);
+		return rc;
+	}
+	take_settings(log, options);
+	snprintf(log->path, sizeof log->path, "%s", path);
+	*ret_segment = (last > lzi_log_position(store)->segment ? last : lzi_log_position(store)->segment) + 1;
+	lzi_store_release(&log->broken, LATZ_IO);
+	log->generation++;
+	adopt(store);
+	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
+	return LATZ_OK;
 }
 
 int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	uint64_t segment;
+	int rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
 
 	if (rc < 0)
 		return rc;
-	if (lzi_is_durable(store) && log->broken == 0) {
-		rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
+	rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	if (rc >= 0) {
+		if (lzi_is_durable(store) && log->broken == 0)
+			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
+		else
+			rc = begin_here(store, options, &segment);
 		lzi_log_unlock(store);
-		return rc;
 	}
-	rc = begin_here(store, options);
-	lzi_log_unlock(store);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = lzi_checkpoint(call);
-	if (rc != LATZ_OK) {
-		(void)!lzi_persist_end(store);
-		return rc;
+	if (rc == LATZ_OK) {
+		rc = start_over(call, segment);
+		if (rc == LATZ_OK)
+			raise_flag(store);
+		else
+			(void)!lzi_persist_end(store);
 	}
-	raise_flag(store);
-	return LATZ_OK;
+	lzi_mutex_unlock(&log->scribe);
+	return rc;
 }
 
 /* A pool that is being made: everything in place, seen by nobody yet. */
@@ -405,7 +463,7 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 	if (rc != LATZ_OK)
 		return rc;
 	take_settings(log, options);
-	rc = lzi_persist_continue(store, info.log_id, 0, 0, &info);
+	rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
 	if (rc == LATZ_OK)
 		raise_flag(store);
 	return rc;
@@ -450,50 +508,34 @@ int lzi_checkpoint(struct lzi_call *call)
 	if (rc == LATZ_OK)
 		rc = lzi_snapshot_remove_below(store->persist.dirfd, info.seq);
 	if (rc == LATZ_OK)
-		rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
-	LZI_POINT("checkpoint.removed");
+		rc = lzi_log_lock(store, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
+	position->bytes -= bytes < position->bytes ? bytes : position->bytes;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
-	if (lzi_log_lock(store, 1) == LATZ_OK) {
-		position->bytes -= bytes < position->bytes ? bytes : position->bytes;
-		lzi_log_unlock(store);
-	}
-	return LATZ_OK;
+	lzi_log_unlock(store);
+	LZI_POINT("checkpoint.removed");
+	return rc;
 }
 
-/* A disk that was full may have room again: a new beginning, in files of its own. */
+/* A disk that was full may have room again: a new beginning, in files of its own. After anything else only a person
+ * says that the disk is to be trusted again (latz_persist()). */
 static void heal(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	int64_t now = lzi_clock_mono_ms();
-	int rc;
 
-	if (log->broken != LATZ_NOSPC || now - log->synced_mono_ms < HEAL_EVERY_MS)
+	if (log->broken != LATZ_NOSPC || now - log->healed_mono_ms < HEAL_EVERY_MS)
 		return;
-	log->synced_mono_ms = now;
-	if (lzi_mutex_lock(&log->mutex, 0, "log") < 0)
+	log->healed_mono_ms = now;
+	if (lzi_log_lock(store, 0) != LATZ_OK)
 		return;
-	rc = lzi_persist_join(store);
-	if (rc == LATZ_OK) {
-		mark_logged(store);
-		lzi_wal_close(&store->persist.wal);
-		rc = lzi_wal_begin(&store->persist.wal, lzi_log_position(store), lzi_log_position(store)->segment + 1);
-	}
-	/* Still broken until there is a snapshot: checkpoints flush, so for its time the log counts as whole. */
-	if (rc == LATZ_OK)
-		lzi_store_release(&log->broken, 0);
 	lzi_log_unlock(store);
-	if (rc != LATZ_OK)
-		return;
-	rc = lzi_checkpoint(call);
-	if (rc != LATZ_OK) {
-		lzi_store_release(&log->broken, LATZ_NOSPC);
-		return;
-	}
-	lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
+	if (start_over(call, lzi_log_position(store)->segment + 1) == LATZ_OK)
+		lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
 }
 
 void lzi_scribe_work(struct lzi_call *call)

@@ -4,7 +4,6 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -180,11 +179,11 @@ static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *r
 /* What was read may still be in the system's cache only: before anything is written that builds on it, it is not. */
 static int sync_segments(int dirfd, uint64_t first, uint64_t last)
 {
-	char name[64];
+	char name[LZI_WAL_NAME];
 	int fd, rc = LATZ_OK;
 
 	for (; first <= last && rc == LATZ_OK; first++) {
-		snprintf(name, sizeof name, "wal-%016llx.log", (unsigned long long)first);
+		lzi_wal_name(name, first);
 		rc = lzi_disk_open(dirfd, name, 1, &fd);
 		if (rc == LATZ_OK) {
 			rc = lzi_disk_sync(fd, name);
@@ -192,31 +191,6 @@ static int sync_segments(int dirfd, uint64_t first, uint64_t last)
 		}
 	}
 	return rc;
-}
-
-static int learn_id(int dirfd, uint64_t segment, uint8_t id[16])
-{
-	struct lzi_segment_header header;
-	char name[64];
-	uint64_t got = 0;
-	int fd, rc;
-
-	snprintf(name, sizeof name, "wal-%016llx.log", (unsigned long long)segment);
-	rc = lzi_disk_open(dirfd, name, 0, &fd);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = lzi_disk_read_at(fd, name, &header, sizeof header, 0, &got);
-	lzi_file_close(fd);
-	if (rc == LATZ_OK && got == sizeof header && lzi_segment_header_validate(&header, NULL, segment) == LATZ_OK)
-		memcpy(id, header.log_id, 16);
-	return rc;
-}
-
-static int is_zero(const uint8_t id[16])
-{
-	static const uint8_t zero[16];
-
-	return memcmp(id, zero, 16) == 0;
 }
 
 int lzi_warm_start(struct lzi_store *store, const latz_options *options)
@@ -239,15 +213,15 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (rc != LATZ_OK)
 		return rc;
 	replay.snapshot_seq = replay.seq_max = info.seq;
-	if (is_zero(info.log_id) && last > 0)
-		rc = learn_id(store->persist.dirfd, first, info.log_id);
-	if (rc == LATZ_OK && info.seq == 0 && last > 0 && first != 1)
-		rc = lzi_error(LATZ_CORRUPT, "the log begins with segment %llu, and there is no snapshot before it",
-		               (unsigned long long)first);
-	read.log_id = is_zero(info.log_id) ? NULL : info.log_id;
+	if (info.seq == 0 && last > 0 && first != 1)
+		return lzi_error(LATZ_CORRUPT, "the log begins with segment %llu, and there is no snapshot before it",
+		                 (unsigned long long)first);
+	read.log_id = info.seq == 0 ? NULL : info.log_id;
 	read.from = info.first_segment != 0 ? info.first_segment : 1;
 	read.arg = &replay;
-	if (rc == LATZ_OK)
+	read.next_frame = 1;
+	/* A snapshot may be there without a segment after it: its maker died in between. */
+	if (last >= read.from)
 		rc = lzi_wal_read(&read);
 	LZI_POINT("warm.replayed");
 	if (rc == LATZ_OK && last >= read.from)
@@ -260,6 +234,11 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
-	return lzi_persist_continue(store, info.log_id, last > read.last_segment ? last : read.last_segment,
-	                            read.last_frame, &info);
+	if (info.seq == 0 && last > 0)
+		memcpy(info.log_id, read.found_id, sizeof info.log_id);
+	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
+	/* What was replayed now would be again, until a checkpoint. */
+	if (rc == LATZ_OK && last >= read.from)
+		lzi_log_position(store)->bytes = (last - read.from + 1) * LZI_SEGMENT_BYTES;
+	return rc;
 }

@@ -610,6 +610,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	uint64_t unit = 0;
 	int rc;
 
+	if (lzi_unlikely(write->flags & LATZ_DURABLE) && !lzi_is_durable(store))
+		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: pool %s has no log", store->name);
 	/* A write is a call of its own, so that a scan waiting for it sees it end. */
 	lzi_call_begin(call);
 	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
