@@ -7,6 +7,9 @@
 
 #include "store/store_int.h"
 
+/* LATZ_BUSY for good: a pool elsewhere uses the persist directory. Within opening, LATZ_BUSY means to try again. */
+#define LZI_IN_USE (-2000)
+
 /* A pool's directory and mapped control file, with a lock on the life byte. */
 struct lzi_opened {
 	int poolfd;

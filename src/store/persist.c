@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/lifetime.h"
 #include "store/log.h"
 #include "store/snapshot.h"
 
@@ -102,7 +103,7 @@ static int lock_alone(int fd, const char *path)
 		}
 		lzi_sleep_us(ATTEMPT_US);
 	}
-	return lzi_error(LATZ_BUSY, "%s is in use by a pool of another runtime directory, or being restored", path);
+	return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory, or being restored", path);
 }
 
 int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
@@ -409,6 +410,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
 		else
 			rc = begin_here(store, options, &segment);
+		rc = rc == LZI_IN_USE ? LATZ_BUSY : rc;
 		lzi_log_unlock(store);
 	}
 	if (rc == LATZ_OK) {

@@ -88,7 +88,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, const s
 	lzi_registry_unlock();
 	if (rc == LATZ_OK)
 		*ret_store = store;
-	return rc;
+	return rc == LZI_IN_USE ? LATZ_BUSY : rc;
 }
 
 int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)

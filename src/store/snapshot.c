@@ -86,7 +86,8 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 		rc = lzi_snap_write(writer, &entry);
 		keys++;
 		bytes += key.size + value.size;
-		if (rc == LATZ_OK && job->tick != NULL && keys % TICK_KEYS == 0 && job->tick(keys, bytes, job->arg) != 0)
+		if (rc == LATZ_OK && job->tick != NULL && keys % TICK_KEYS == 0 &&
+		    job->tick(keys, bytes, job->arg) != 0)
 			rc = lzi_error(LATZ_BUSY, "ended by the progress function");
 		LZI_POINT("snapshot.entry");
 		if (rc != LATZ_OK)
