@@ -17,6 +17,7 @@
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */
 #define LZI_FRAME_MAGIC 0x4d465a4cu /* "LZFM" */
 #define LZI_FRAME_PAYLOAD (1u << 20) /* a frame is closed when it holds so much; one entry may be longer */
+#define LZI_FRAME_MAX (1ull << 46)  /* no frame's payload is longer: sums of sizes and offsets don't overflow */
 #define LZI_SEGMENT_BYTES (16ull << 20) /* a frame that is longer gets a segment of its size */
 
 /* First block of a segment; the rest of the block is 0. */
@@ -53,7 +54,7 @@ _Static_assert(sizeof(struct lzi_frame_header) == 64, "layout");
 enum lzi_log_op {
 	LZI_LOG_SET = 1,
 	LZI_LOG_DELETE = 2, /* no value */
-	LZI_LOG_TOUCH = 3   /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): of two for one seq the later holds */
+	LZI_LOG_TOUCH = 3   /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): the later of two holds */
 	                    /* 4..15: kept for transactions: entries that count only when their group is whole */
 };
 
@@ -67,6 +68,12 @@ struct lzi_log_entry {
 	int64_t deadline_wall_ms; /* 16: CLOCK_REALTIME, 0 never */
 };
 _Static_assert(sizeof(struct lzi_log_entry) == 24, "layout");
+
+/* Bytes of a frame in its file. */
+static inline uint64_t lzi_frame_span(uint64_t payload_size)
+{
+	return (sizeof(struct lzi_frame_header) + payload_size + LZI_LOG_BLOCK - 1) & ~(uint64_t)(LZI_LOG_BLOCK - 1);
+}
 
 static inline uint64_t lzi_log_entry_span(uint64_t key_size, uint64_t value_size)
 {

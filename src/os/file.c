@@ -74,7 +74,7 @@ int lzi_file_size(int fd, uint64_t *ret_size)
 
 int lzi_file_read(int fd, void *data, size_t size)
 {
-	ssize_t n = pread(fd, data, size, 0);
+	ssize_t n = lzi_os.pread(fd, data, size, 0);
 
 	if (n < 0)
 		return lzi_error_sys(errno, "read");
@@ -83,7 +83,7 @@ int lzi_file_read(int fd, void *data, size_t size)
 
 int lzi_file_write(int fd, const void *data, size_t size)
 {
-	ssize_t n = pwrite(fd, data, size, 0);
+	ssize_t n = lzi_os.pwrite(fd, data, size, 0);
 
 	if (n < 0)
 		return lzi_error_sys(errno, "write");
@@ -92,8 +92,9 @@ int lzi_file_write(int fd, const void *data, size_t size)
 
 int lzi_file_resize(int fd, uint64_t size)
 {
-	return ftruncate(fd, (off_t)size) == 0 ? LATZ_OK
-	                                       : lzi_error_sys(errno, "resize to %llu bytes", (unsigned long long)size);
+	return lzi_os.ftruncate(fd, (off_t)size) == 0
+	               ? LATZ_OK
+	               : lzi_error_sys(errno, "resize to %llu bytes", (unsigned long long)size);
 }
 
 uint64_t lzi_file_blocks(int fd)
@@ -216,19 +217,21 @@ int lzi_dir_rename(int dirfd, const char *old, const char *name)
 	return lzi_error_sys(errno, "rename %s to %s", old, name);
 }
 
-/* Calls fn(dirfd, name, is_dir) for each entry. */
-static void each_entry(int fd, void (*fn)(int dirfd, const char *name, int is_dir, void *arg), void *arg)
+/* Calls fn(dirfd, name, is_dir) for each entry. Non-zero, with errno, if not all could be read. */
+static int each_entry(int fd, void (*fn)(int dirfd, const char *name, int is_dir, void *arg), void *arg)
 {
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = lzi_os.openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), err;
 	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *entry;
 
 	if (dir == NULL) {
+		err = errno;
 		if (copy >= 0)
 			close(copy);
-		return;
+		errno = err;
+		return -1;
 	}
-	while ((entry = readdir(dir)) != NULL) {
+	while (errno = 0, (entry = readdir(dir)) != NULL) {
 		struct stat st;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -236,7 +239,10 @@ static void each_entry(int fd, void (*fn)(int dirfd, const char *name, int is_di
 		if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			fn(fd, entry->d_name, S_ISDIR(st.st_mode), arg);
 	}
+	err = errno;
 	closedir(dir);
+	errno = err;
+	return err == 0 ? 0 : -1;
 }
 
 static void remove_entry(int dirfd, const char *name, int is_dir, void *arg)
@@ -244,15 +250,16 @@ static void remove_entry(int dirfd, const char *name, int is_dir, void *arg)
 	int *depth = arg;
 
 	if (is_dir && *depth > 0) {
-		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), below = *depth - 1;
+		int fd = lzi_os.openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+		int below = *depth - 1;
 
 		if (fd >= 0) {
 			each_entry(fd, remove_entry, &below);
 			close(fd);
 		}
-		unlinkat(dirfd, name, AT_REMOVEDIR);
+		lzi_os.unlinkat(dirfd, name, AT_REMOVEDIR);
 	} else {
-		unlinkat(dirfd, name, is_dir ? AT_REMOVEDIR : 0);
+		lzi_os.unlinkat(dirfd, name, is_dir ? AT_REMOVEDIR : 0);
 	}
 }
 
@@ -277,7 +284,7 @@ static void add_blocks(int dirfd, const char *name, int is_dir, void *arg)
 		return;
 	sum->bytes += (uint64_t)st.st_blocks * 512;
 	if (is_dir && sum->depth > 0) {
-		int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		int fd = lzi_os.openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 
 		if (fd >= 0) {
 			sum->depth--;
@@ -335,7 +342,12 @@ int lzi_dir_read(int dirfd, char ***ret_names, size_t *ret_count)
 {
 	struct name_list list = { NULL, 0, 0, 0 };
 
-	each_entry(dirfd, add_name, &list);
+	if (each_entry(dirfd, add_name, &list) != 0) {
+		int err = errno;
+
+		lzi_dir_free(list.names, list.count);
+		return lzi_error_sys(err, "list a directory");
+	}
 	if (list.failed) {
 		lzi_dir_free(list.names, list.count);
 		return lzi_error(LATZ_NOMEM, "list a directory");

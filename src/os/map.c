@@ -30,6 +30,15 @@ struct lzi_os lzi_os = {
 	.madvise = madvise,
 	.renameat = renameat,
 	.mkdirat = mkdirat,
+	.pread = pread,
+	.pwrite = pwrite,
+	.pwritev = pwritev,
+	.read = read,
+	.write = write,
+	.fdatasync = fdatasync,
+	.fsync = fsync,
+	.ftruncate = ftruncate,
+	.unlinkat = unlinkat,
 };
 
 /* Address space for a view, aligned so that the kernel can back it with huge pages. Freed by mapping over it. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "base/atomic.h"
 
@@ -24,6 +25,16 @@ struct lzi_os {
 	int (*madvise)(void *address, size_t size, int advice);
 	int (*renameat)(int olddir, const char *old, int newdir, const char *name);
 	int (*mkdirat)(int dirfd, const char *path, mode_t mode);
+	/* With those above, all that changes a persist directory or reads it: a test that records them knows it. */
+	ssize_t (*pread)(int fd, void *data, size_t size, off_t offset);
+	ssize_t (*pwrite)(int fd, const void *data, size_t size, off_t offset);
+	ssize_t (*pwritev)(int fd, const struct iovec *parts, int count, off_t offset);
+	ssize_t (*read)(int fd, void *data, size_t size);
+	ssize_t (*write)(int fd, const void *data, size_t size);
+	int (*fdatasync)(int fd);
+	int (*fsync)(int fd);
+	int (*ftruncate)(int fd, off_t size);
+	int (*unlinkat)(int dirfd, const char *path, int flags);
 };
 
 extern struct lzi_os lzi_os;
@@ -103,7 +114,7 @@ int lzi_dir_rename(int dirfd, const char *old, const char *name);
 void lzi_dir_remove(int dirfd, const char *name);
 /* Bytes of blocks of all files below dirfd/name (two levels). */
 uint64_t lzi_dir_blocks(int dirfd, const char *name);
-/* Names in a directory, sorted, without . and ..; free each and the array with lzi_dir_free(). */
+/* Names in a directory, sorted, without . and ..; free with lzi_dir_free(). LATZ_IO if it can't be read. */
 int lzi_dir_read(int dirfd, char ***ret_names, size_t *ret_count);
 void lzi_dir_free(char **names, size_t count);
 /* Whether dirfd/name is still the file, or the directory, behind fd. */
@@ -116,6 +127,40 @@ int lzi_dir_wait(int fd, int timeout_ms);
 /* Whether an open directory still has a name. */
 int lzi_dir_exists(int dirfd);
 void lzi_file_remove(int dirfd, const char *name);
+
+/* ---- Files on a disk --------------------------------------------------------------------------------------------- */
+
+/* For what must survive a power cut. All go on after EINTR and after reading or writing less than was asked for. `name`
+ * is for error texts. Errors: LATZ_NOSPC when the disk or the quota is full, else LATZ_IO, where nothing else is said;
+ * the detail names file and reason. */
+
+/* As lzi_file_open(): LATZ_NOTFOUND if it is not there, LATZ_CORRUPT if it is no regular file, LATZ_ACCESS. */
+int lzi_disk_open(int dirfd, const char *name, int writable, int *ret_fd);
+/* A new file, mode 0600. What has the name already is removed first. */
+int lzi_disk_create(int dirfd, const char *name, int *ret_fd);
+int lzi_disk_write_at(int fd, const char *name, const void *data, uint64_t size, uint64_t offset);
+/* The parts one after another; changes `parts`. */
+int lzi_disk_writev_at(int fd, const char *name, struct iovec *parts, size_t count, uint64_t offset);
+/* *ret_got is less than size only at the file's end. */
+int lzi_disk_read_at(int fd, const char *name, void *data, uint64_t size, uint64_t offset, uint64_t *ret_got);
+/* At the descriptor's own position: pipes too. */
+int lzi_disk_write(int fd, const char *name, const void *data, uint64_t size);
+int lzi_disk_read(int fd, const char *name, void *data, uint64_t size, uint64_t *ret_got);
+/* Data, and what is needed to read it back (fdatasync). After a failure nothing is known of what was written before,
+ * and calling it again proves nothing. */
+int lzi_disk_sync(int fd, const char *name);
+/* All of the file's metadata too (fsync). */
+int lzi_disk_sync_all(int fd, const char *name);
+/* Names that were made, changed or removed in the directory are on disk. */
+int lzi_disk_sync_dir(int dirfd);
+/* Within the directory, replacing what has the new name. LATZ_NOTFOUND if `old` is not there. */
+int lzi_disk_rename(int dirfd, const char *old, const char *name);
+/* LATZ_OK too if it is not there. */
+int lzi_disk_remove(int dirfd, const char *name);
+/* Sets the file's size. */
+int lzi_disk_truncate(int fd, const char *name, uint64_t size);
+/* Sets the file's size with blocks behind all of it; without, where the file system has no such call. */
+int lzi_disk_allocate(int fd, const char *name, uint64_t size);
 
 /* ---- Locks ------------------------------------------------------------------------------------------------------- */
 

@@ -51,5 +51,5 @@ int lzi_dir_exists(int dirfd)
 
 void lzi_file_remove(int dirfd, const char *name)
 {
-	unlinkat(dirfd, name, 0);
+	lzi_os.unlinkat(dirfd, name, 0);
 }

@@ -1,0 +1,95 @@
+/*
+ * The log's headers and entries: made, and looked at without trust.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <latzero/latzero.h>
+
+#include "base/crc32c.h"
+#include "base/error.h"
+#include "format/heap.h"
+#include "format/log.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes in the file");
+
+void lzi_segment_header_make(struct lzi_segment_header *header, const uint8_t log_id[16], uint64_t segment,
+                             uint64_t first_frame, int64_t wall_ms)
+{
+	memset(header, 0, sizeof *header);
+	memcpy(header->magic, LZI_LOG_MAGIC, sizeof header->magic);
+	header->major = LZI_LOG_MAJOR;
+	header->minor = LZI_LOG_MINOR;
+	header->header_size = LZI_LOG_BLOCK;
+	memcpy(header->log_id, log_id, sizeof header->log_id);
+	header->segment = segment;
+	header->first_frame = first_frame;
+	header->wall_ms = wall_ms;
+	header->checksum = lzi_crc32c(0, header, offsetof(struct lzi_segment_header, checksum));
+}
+
+int lzi_segment_header_validate(const struct lzi_segment_header *header, const uint8_t *log_id, uint64_t segment)
+{
+	if (memcmp(header->magic, LZI_LOG_MAGIC, sizeof header->magic) != 0)
+		return lzi_error(LATZ_CORRUPT, "not a segment of a log");
+	if (lzi_crc32c(0, header, offsetof(struct lzi_segment_header, checksum)) != header->checksum)
+		return lzi_error(LATZ_CORRUPT, "segment header's checksum does not match");
+	if (header->major != LZI_LOG_MAJOR)
+		return lzi_error(LATZ_VERSION, "log of format %u, this library reads %d", header->major,
+		                 LZI_LOG_MAJOR);
+	if (header->header_size != LZI_LOG_BLOCK)
+		return lzi_error(LATZ_CORRUPT, "segment header of %u bytes", header->header_size);
+	if (log_id != NULL && memcmp(header->log_id, log_id, sizeof header->log_id) != 0)
+		return lzi_error(LATZ_CORRUPT, "segment of another pool's log");
+	if (header->segment != segment)
+		return lzi_error(LATZ_CORRUPT, "segment %llu under the name of %llu",
+		                 (unsigned long long)header->segment, (unsigned long long)segment);
+	return LATZ_OK;
+}
+
+void lzi_frame_header_seal(struct lzi_frame_header *header)
+{
+	header->magic = LZI_FRAME_MAGIC;
+	header->reserved = 0;
+	header->checksum = lzi_crc32c(0, header, offsetof(struct lzi_frame_header, checksum));
+}
+
+int lzi_frame_header_valid(const struct lzi_frame_header *header, uint32_t log_tag, uint64_t segment)
+{
+	return header->magic == LZI_FRAME_MAGIC && header->segment == segment && header->log_tag == log_tag &&
+	       header->synced <= header->frame && header->payload_size <= LZI_FRAME_MAX &&
+	       lzi_crc32c(0, header, offsetof(struct lzi_frame_header, checksum)) == header->checksum;
+}
+
+int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint64_t *ret_next)
+{
+	const struct lzi_log_entry *entry = (const struct lzi_log_entry *)(payload + at);
+	uint64_t span;
+
+	if (at % 8 != 0 || at > size || size - at < sizeof *entry)
+		return lzi_error(LATZ_CORRUPT, "no room for a log entry");
+	span = lzi_log_entry_span(entry->key_size, entry->value_size);
+	if (entry->key_size < 1 || entry->key_size > LZI_KEY_MAX || span > size - at)
+		return lzi_error(LATZ_CORRUPT, "log entry of %u + %llu bytes does not fit", entry->key_size,
+		                 (unsigned long long)entry->value_size);
+	if (entry->type > LATZ_PICKLE && (entry->type < LATZ_USER || entry->type > LATZ_USER + 63))
+		return lzi_error(LATZ_CORRUPT, "log entry: unknown type %u", entry->type);
+	switch (entry->op) {
+	case LZI_LOG_SET:
+		break;
+	case LZI_LOG_DELETE:
+		if (entry->value_size != 0)
+			return lzi_error(LATZ_CORRUPT, "log entry: a delete with a value");
+		break;
+	case LZI_LOG_TOUCH:
+		if (entry->value_size != 8)
+			return lzi_error(LATZ_CORRUPT, "log entry: a touch with %u bytes", entry->value_size);
+		break;
+	default:
+		return lzi_error(LATZ_CORRUPT, "log entry: unknown operation %u", entry->op);
+	}
+	*ret_next = at + span;
+	return LATZ_OK;
+}
