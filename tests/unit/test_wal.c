@@ -271,6 +271,68 @@ static void nonsense_in_a_whole_frame(void **state)
 	}
 }
 
+/* What is done to the disk, in order: 1 a sync of segment 1, h of another file, d of the directory, r a rename. */
+static char steps[32];
+static ino_t first_inode;
+
+static void step(int fd)
+{
+	struct stat st;
+	size_t n = strlen(steps);
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(n + 1 < sizeof steps);
+	steps[n] = S_ISDIR(st.st_mode) ? 'd' : st.st_ino == first_inode ? '1' : 'h';
+}
+
+static int noted_fsync(int fd)
+{
+	step(fd);
+	return real_os.fsync(fd);
+}
+
+static int noted_fdatasync(int fd)
+{
+	step(fd);
+	return real_os.fdatasync(fd);
+}
+
+static int noted_renameat(int olddir, const char *old, int newdir, const char *name)
+{
+	strcat(steps, "r");
+	return real_os.renameat(olddir, old, newdir, name);
+}
+
+/* A segment's header says that all before it is on disk, so it is; also what was only read back after a restart. */
+static void order_of_syncs(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct stat st;
+
+		empty_dir();
+		begin_ok(1);
+		append_ok(2, 0);
+		assert_int_equal(fstatat(dirfd_, "wal-1.log", &st, 0), 0);
+		first_inode = st.st_ino;
+		if (i & 1)
+			assert_int_equal(lzi_wal_prepare(dirfd_), LATZ_OK);
+		if (i & 2) {
+			lzi_wal_close(&wal);
+			position = (struct lzi_wal_position){ .frame = 2 };
+		}
+		memset(steps, 0, sizeof steps);
+		lzi_os.fsync = noted_fsync;
+		lzi_os.fdatasync = noted_fdatasync;
+		lzi_os.renameat = noted_renameat;
+		begin_ok(2);
+		lzi_os = real_os;
+		/* The first rename takes the prepared one, or finds none. */
+		assert_string_equal(steps, "1rhrd");
+		assert_int_equal(position.synced, 2);
+	}
+}
+
 /* ---- Torn ends and damage ---------------------------------------------------------------------------------------- */
 
 #define SMALL_FRAMES 4
@@ -447,6 +509,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(entry_stops, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nonsense_in_a_whole_frame, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(order_of_syncs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_length, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_byte, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_block, set_up, tear_down),
