@@ -121,8 +121,7 @@ void lzi_dir_free(char **names, size_t count);
 int lzi_file_same(int dirfd, const char *name, int fd);
 #define lzi_dir_same lzi_file_same
 
-/* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. On -1 it
- * only waits. */
+/* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. */
 int lzi_dir_watch(int dirfd, const char *path, int *ret_fd);
 int lzi_dir_wait(int fd, int timeout_ms);
 /* Whether an open directory still has a name. */
