@@ -260,17 +260,16 @@ static int read_footer(struct reader *reader, size_t have)
 }
 
 /* Salvage looks at the payload's checksum at once: if it is wrong, perhaps bytes are missing in it, and the next header
- * lies in what was taken for payload. */
+ * begins in what was taken for payload. */
 static int payload_bad(struct reader *reader, struct job *job)
 {
-	size_t at = find_header(reader, job->stored.data, job->stored.size);
-	int rc = LATZ_OK;
+	int rc = lzi_snap_input_untake(&reader->input, job->stored.data, job->stored.size);
 
+	if (rc != LATZ_OK)
+		return rc;
 	corrupt(reader, job->offset, "block %llu: the payload's checksum does not match",
 	        (unsigned long long)job->block.number);
-	if (at < job->stored.size)
-		rc = lzi_snap_input_untake(&reader->input, job->stored.data + at, job->stored.size - at);
-	return rc != LATZ_OK ? rc : bad(reader, job->offset, 0);
+	return bad(reader, job->offset, 0);
 }
 
 static int read_block(struct reader *reader)
