@@ -90,8 +90,10 @@ void lzi_snap_header_make(struct lzi_snap_header *header, uint8_t bytes[LZI_SNAP
 int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_snap_header *ret_header);
 
 void lzi_snap_block_make(const struct lzi_snap_block *block, uint8_t bytes[LZI_SNAP_BLOCK_SIZE]);
-/* LATZ_OK or LATZ_CORRUPT, with detail. tag NULL: any. Sizes are within bounds afterwards; the number is not looked at. */
-int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_t *tag, struct lzi_snap_block *ret_block);
+/* LATZ_OK or LATZ_CORRUPT, with detail. tag NULL: any. Sizes are within bounds afterwards; the number is not looked at.
+ */
+int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_t *tag,
+                         struct lzi_snap_block *ret_block);
 
 void lzi_snap_footer_make(const struct lzi_snap_footer *footer, uint8_t bytes[LZI_SNAP_FOOTER_SIZE]);
 int lzi_snap_footer_parse(const uint8_t bytes[LZI_SNAP_FOOTER_SIZE], const uint32_t *tag,

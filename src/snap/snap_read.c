@@ -47,7 +47,7 @@ struct reader {
 	struct lzi_snap_header header;
 	struct lzi_work work;
 	struct job job[LZI_WORK_DEPTH_MAX];
-	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];              /* by thread */
+	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];                /* by thread */
 	struct lzi_snap_cursor *cursor[LZI_WORK_THREADS_MAX + 1]; /* to check with, by thread */
 
 	/* The end that reads ahead. */
@@ -299,9 +299,8 @@ static int read_block(struct reader *reader)
 	rc = lzi_snap_input_take(input, &job->stored, job->block.stored_size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (reader->read->salvage &&
-	    (job->stored.size < job->block.stored_size ||
-	     lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
+	if (reader->read->salvage && (job->stored.size < job->block.stored_size ||
+	                              lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
 		return payload_bad(reader, job);
 	if (job->stored.size < job->block.stored_size)
 		return corrupt(reader, input->offset, "it ends within block %llu",

@@ -39,12 +39,9 @@ struct bytes {
 	size_t size;
 };
 
-static const struct lzi_snap_info info_given = { .log_id = { 1, 2, 3 },
-	                                         .seq = 77,
-	                                         .touched_ns = 88,
-	                                         .first_segment = 9,
-	                                         .wall_ms = 1700000000000,
-	                                         .ttl_ms = -1 };
+static const struct lzi_snap_info info_given = {
+	.log_id = { 1, 2, 3 }, .seq = 77, .touched_ns = 88, .first_segment = 9, .wall_ms = 1700000000000, .ttl_ms = -1
+};
 
 static int memory_fd(const struct bytes *bytes)
 {
@@ -210,8 +207,13 @@ static int set_up(void **state)
 	(void)state;
 	for (size_t i = 0; i < SMALL; i++) {
 		snprintf(keys[i], sizeof keys[i], "key-%02zu", i);
-		small[i] = (struct item){ keys[i], zeros, 6, i < 3 ? 262100 : (uint32_t)(i * 3), (uint8_t)i,
-			                  64 * (i + 1), i % 2 ? 1700000000000 + (int64_t)i : 0 };
+		small[i] = (struct item){ keys[i],
+			                  zeros,
+			                  6,
+			                  i < 3 ? 262100 : (uint32_t)(i * 3),
+			                  (uint8_t)i,
+			                  64 * (i + 1),
+			                  i % 2 ? 1700000000000 + (int64_t)i : 0 };
 	}
 	small_bytes = make(&info_given, small, SMALL, 1, 1);
 	for (unsigned i = 0; i < 4; i++) {
@@ -260,7 +262,10 @@ static int item_order(const void *a, const void *b)
 /* Empty values, the longest keys, values of 1 and 10 MB, thousands of small ones; any level, any number of threads. */
 static void round_trip(void **state)
 {
-	enum { COUNT = 6000, POOL = 10 << 20 };
+	enum {
+		COUNT = 6000,
+		POOL = 10 << 20
+	};
 	static struct item items[COUNT];
 	static char keys[COUNT][24];
 	static char longest[3][32767];
@@ -275,8 +280,10 @@ static void round_trip(void **state)
 		int size = snprintf(keys[i], sizeof keys[i], "%llx:%zu", (unsigned long long)rnd(&seed) % 65536, i);
 		uint32_t value_size = (uint32_t)(i % 10 ? rnd(&seed) % 300 : 0);
 
-		items[i] = (struct item){ keys[i], pool + rnd(&seed) % 1000000, (uint32_t)size, value_size, (uint8_t)i,
-			                  rnd(&seed) << 20, i % 3 ? 0 : (int64_t)rnd(&seed) + 1 };
+		items[i] = (struct item){
+			keys[i],          pool + rnd(&seed) % 1000000,        (uint32_t)size, value_size, (uint8_t)i,
+			rnd(&seed) << 20, i % 3 ? 0 : (int64_t)rnd(&seed) + 1
+		};
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		memset(longest[i], 'L', sizeof longest[i]);
@@ -475,17 +482,26 @@ static void every_length(void **state)
 /* Whole blocks, each good, in other places. */
 static void other_orders(void **state)
 {
-#define HEADER { 0, LZI_SNAP_HEADER_SIZE }
-#define BLOCK(n) { block[n].at, block[n].size }
-#define FOOTER { small_bytes.size - LZI_SNAP_FOOTER_SIZE, LZI_SNAP_FOOTER_SIZE }
+#define HEADER \
+	{ \
+		0, LZI_SNAP_HEADER_SIZE \
+	}
+#define BLOCK(n) \
+	{ \
+		block[n].at, block[n].size \
+	}
+#define FOOTER \
+	{ \
+		small_bytes.size - LZI_SNAP_FOOTER_SIZE, LZI_SNAP_FOOTER_SIZE \
+	}
 	const size_t orders[][8][2] = {
 		{ HEADER, BLOCK(0), BLOCK(2), BLOCK(1), BLOCK(3), FOOTER }, /* swapped */
 		{ HEADER, BLOCK(1), BLOCK(0), BLOCK(2), BLOCK(3), FOOTER },
-		{ HEADER, BLOCK(0), BLOCK(2), BLOCK(3), FOOTER },                     /* missing */
-		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), FOOTER },                     /* the last one */
-		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER }, /* twice */
-		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER, { 0, 1 } }, /* a byte appended */
-		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER, HEADER },   /* a header */
+		{ HEADER, BLOCK(0), BLOCK(2), BLOCK(3), FOOTER },                      /* missing */
+		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), FOOTER },                      /* the last one */
+		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER },  /* twice */
+		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER, { 0, 1 } },  /* a byte appended */
+		{ HEADER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER, HEADER },    /* a header */
 		{ HEADER, BLOCK(0), { 5, 60 }, BLOCK(1), BLOCK(2), BLOCK(3), FOOTER }, /* bytes between */
 		{ HEADER, HEADER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER },
 		{ HEADER, FOOTER, BLOCK(0), BLOCK(1), BLOCK(2), BLOCK(3), FOOTER }
@@ -601,11 +617,9 @@ static void golden_good(void **state)
 		{ "long", value, 4, sizeof value, 0, 128, 0 },
 		{ "\xff", "\x2a\0\0\0\0\0\0", 2, 8, 2, 192, 0 },
 	};
-	struct lzi_snap_info info = { .seq = 0x1234,
-		                      .touched_ns = 5000000000,
-		                      .first_segment = 7,
-		                      .wall_ms = 1700000000123,
-		                      .ttl_ms = -1 };
+	struct lzi_snap_info info = {
+		.seq = 0x1234, .touched_ns = 5000000000, .first_segment = 7, .wall_ms = 1700000000123, .ttl_ms = -1
+	};
 	struct bytes want = golden("good-snapshot-1.0"), zstd = golden("good-snapshot-zstd"),
 		     empty = golden("good-snapshot-empty");
 	struct item one = { "k", value, 1, 150, 1, 0x1fffff, 0 };
@@ -667,10 +681,12 @@ static void golden_bad(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(round_trip),   cmocka_unit_test(order_is_the_callers), cmocka_unit_test(from_a_pipe),
-		cmocka_unit_test(errors_of_others), cmocka_unit_test(peek),             cmocka_unit_test(every_flip),
-		cmocka_unit_test(every_length), cmocka_unit_test(other_orders),         cmocka_unit_test(bytes_gone),
-		cmocka_unit_test(anothers_block), cmocka_unit_test(sizes_that_lie),     cmocka_unit_test(golden_good),
+		cmocka_unit_test(round_trip),     cmocka_unit_test(order_is_the_callers),
+		cmocka_unit_test(from_a_pipe),    cmocka_unit_test(errors_of_others),
+		cmocka_unit_test(peek),           cmocka_unit_test(every_flip),
+		cmocka_unit_test(every_length),   cmocka_unit_test(other_orders),
+		cmocka_unit_test(bytes_gone),     cmocka_unit_test(anothers_block),
+		cmocka_unit_test(sizes_that_lie), cmocka_unit_test(golden_good),
 		cmocka_unit_test(golden_bad),
 	};
 
