@@ -47,7 +47,7 @@ struct reader {
 	struct lzi_snap_header header;
 	struct lzi_work work;
 	struct job job[LZI_WORK_DEPTH_MAX];
-	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];              /* by thread */
+	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];                /* by thread */
 	struct lzi_snap_cursor *cursor[LZI_WORK_THREADS_MAX + 1]; /* to check with, by thread */
 
 	/* The end that reads ahead. */
@@ -260,17 +260,16 @@ static int read_footer(struct reader *reader, size_t have)
 }
 
 /* Salvage looks at the payload's checksum at once: if it is wrong, perhaps bytes are missing in it, and the next header
- * lies in what was taken for payload. */
+ * begins in what was taken for payload. */
 static int payload_bad(struct reader *reader, struct job *job)
 {
-	size_t at = find_header(reader, job->stored.data, job->stored.size);
-	int rc = LATZ_OK;
+	int rc = lzi_snap_input_untake(&reader->input, job->stored.data, job->stored.size);
 
+	if (rc != LATZ_OK)
+		return rc;
 	corrupt(reader, job->offset, "block %llu: the payload's checksum does not match",
 	        (unsigned long long)job->block.number);
-	if (at < job->stored.size)
-		rc = lzi_snap_input_untake(&reader->input, job->stored.data + at, job->stored.size - at);
-	return rc != LATZ_OK ? rc : bad(reader, job->offset, 0);
+	return bad(reader, job->offset, 0);
 }
 
 static int read_block(struct reader *reader)
@@ -300,9 +299,8 @@ static int read_block(struct reader *reader)
 	rc = lzi_snap_input_take(input, &job->stored, job->block.stored_size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (reader->read->salvage &&
-	    (job->stored.size < job->block.stored_size ||
-	     lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
+	if (reader->read->salvage && (job->stored.size < job->block.stored_size ||
+	                              lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
 		return payload_bad(reader, job);
 	if (job->stored.size < job->block.stored_size)
 		return corrupt(reader, input->offset, "it ends within block %llu",

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
-#   run.sh [--short] [format|log|flip]...
+#   run.sh [--short] [format|log|snap|flip]...
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 set -eu
@@ -15,11 +15,11 @@ for arg; do
 	case $arg in
 	--short) short=--short seconds=20 ;;
 	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | log | flip) parts="$parts $arg" ;;
+	format | log | snap | flip) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts='format log flip'
+[ -n "$parts" ] || parts="format log snap flip"
 mkdir -p "$work"
 
 clang=
@@ -44,14 +44,16 @@ status=0
 for part in $parts; do
 	echo "== fuzz $part, $seconds s"
 	case $part in
-	format | log)
+	format | log | snap)
 		if [ -n "$clang" ]; then
 			# shellcheck disable=SC2086
 			! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 				"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
 			mkdir -p "$work/corpus-$part"
+			kept=$top/tests/fuzz/corpus/$part
+			[ -d "$kept" ] || kept=
 			"$build/tests/fuzz/fuzz_$part" --seeds "$work/corpus-$part"
-			"$work/$part" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus-$part" \
+			"$work/$part" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus-$part" ${kept:+"$kept"} \
 				>"$work/$part.log" 2>&1 || status=1
 			grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/$part.log" || status=1
 			! grep -q -E 'ERROR|runtime error' "$work/$part.log" || status=1
