@@ -319,7 +319,7 @@ void lzi_clean_runs(struct lzi_call *call, uint64_t span)
 	size_t count, i, n = 0;
 
 	/* Looking costs with the size of the heap, so the more is written between two looks the larger the heap is. */
-	every = 1 + (uint32_t)(store->control.shared->extents / 64);
+	every = 1 + (uint32_t)(lzi_load_relaxed(&store->control.shared->extents) / 64);
 	before = lzi_fetch_add_relaxed(&store->in_runs, taken);
 	if ((before + taken) / every == before / every)
 		return;
