@@ -35,10 +35,10 @@ extern struct durable_config durable_config;
 
 /* What a store is opened for. */
 enum store_use {
-	STORE_SYNC,   /* every set is durable when it returns */
-	STORE_PLAIN,  /* no promise; values of VALUE_SIZE bytes */
-	STORE_LAZY,   /* what the system calls durable within an interval */
-	STORE_BULK,   /* to be filled and then snapshotted; no promise about sets */
+	STORE_SYNC,  /* every set is durable when it returns */
+	STORE_PLAIN, /* no promise; values of VALUE_SIZE bytes */
+	STORE_LAZY,  /* what the system calls durable within an interval */
+	STORE_BULK,  /* to be filled and then snapshotted; no promise about sets */
 };
 
 struct store_spec {
@@ -122,7 +122,7 @@ int durable_job(const char *job, int argc, char **argv, int *status);
 
 /* ---- Rows ---- */
 
-void row_always(unsigned round);   /* durable_sets.c */
+void row_always(unsigned round); /* durable_sets.c */
 void row_client(unsigned round);
 void rows_sets_open(void);
 void rows_sets_close(void);

@@ -9,7 +9,7 @@ enum {
 
 /* Both names must stay valid. */
 void result_add(const char *metric, const char *system, double value);
-double result_median(const char *metric, const char *system); /* NAN if there is none */
+double result_median(const char *metric, const char *system);                          /* NAN if there is none */
 double result_range(const char *metric, const char *system, double *min, double *max); /* the median; NAN if none */
 
 /* sense < 0: value must be at most target, > 0: at least. unit: printed after both. NAN: not run. */
