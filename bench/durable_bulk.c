@@ -16,17 +16,21 @@ struct bulk {
 
 /* The metrics' names for a value size. */
 struct names {
-	const char *fill, *snapshot, *bytes, *first, *all, *read;
+	const char *snapshot, *synced, *bytes, *first, *all, *read;
 };
 
-static const struct names names_100 = { "fill-100", "snapshot-100", "bytes-100", "first-100", "all-100", "read-100" };
-static const struct names names_1000 = { "fill-1000",  "snapshot-1000", "bytes-1000",
-	                                 "first-1000", "all-1000",      "read-1000" };
+static const struct names names_100 = {
+	"snapshot-100", "synced-100", "bytes-100", "first-100", "all-100", "read-100",
+};
+static const struct names names_1000 = {
+	"snapshot-1000", "synced-1000", "bytes-1000", "first-1000", "all-1000", "read-1000",
+};
 
 static void slice_snapshot(struct bulk *b, const struct names *names, int kept)
 {
 	durable_quiesce();
 	double seconds = b->system->snapshot(b->db);
+	uint64_t returned = bench_now_ns();
 	if (seconds < 0) {
 		report_not_run("snapshot", b->system->name, durable_reason());
 		report_not_run("restore", b->system->name, durable_reason());
@@ -34,7 +38,9 @@ static void slice_snapshot(struct bulk *b, const struct names *names, int kept)
 		return;
 	}
 	if (kept) {
+		durable_quiesce();
 		result_add(names->snapshot, b->system->name, seconds);
+		result_add(names->synced, b->system->name, seconds + durable_seconds(returned));
 		result_add(names->bytes, b->system->name, (double)b->system->snapshot_bytes(b->db) / 1e6);
 	}
 }

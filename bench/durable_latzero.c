@@ -200,7 +200,7 @@ static int db_restore(void *ptr, struct restore_times *times)
 const struct durable_system durable_latzero = {
 	.name = "latzero",
 	.what = "pools on tmpfs; sync=always; snapshot: the portable stream, default options; restore: latz_restore "
-	        "and "
+		"and "
 		"latz_open in a fresh process",
 	.open = db_open,
 	.close = db_close,

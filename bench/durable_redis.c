@@ -201,7 +201,7 @@ static int db_restore(void *ptr, struct restore_times *times)
 const struct durable_system durable_redis = {
 	.name = "redis",
 	.what = "unix socket, hiredis; appendonly with appendfsync always; SAVE with its compression (LZF), restore: a "
-	        "server "
+		"server "
 		"started on the dump, from its start to an answer",
 	.open = db_open,
 	.close = db_close,

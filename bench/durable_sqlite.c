@@ -86,7 +86,7 @@ static int db_load(void *ptr, uint64_t keys)
 const struct durable_system durable_sqlite = {
 	.name = "sqlite",
 	.what = "a table of BLOBs WITHOUT ROWID, journal_mode=WAL, synchronous=FULL, busy_timeout, prepared INSERT OR "
-	        "REPLACE",
+		"REPLACE",
 	.open = db_open,
 	.close = db_close,
 	.set = db_set,
