@@ -193,7 +193,7 @@ static void usage(int rc)
 	                "                           [--keys N] [--seconds S]\n"
 	                "  --quick   100k keys, 1 round, 1 s: does it work\n"
 	                "  --keys    in the stores that are snapshotted (1000000)\n"
-	                "  --seconds that clients set durably for, in each round (3)\n  rows:    ");
+	                "  --seconds of a slice of sets (3)\n  rows:    ");
 	for (int i = 0; row_names[i] != NULL; i++)
 		fprintf(stderr, " %s", row_names[i]);
 	fprintf(stderr, "\n  systems: ");

@@ -28,7 +28,7 @@ struct durable_config {
 	uint64_t keys;       /* of the big stores */
 	uint64_t sync_keys;  /* of the stores that set durably */
 	unsigned rounds;
-	double seconds; /* that clients set for */
+	double seconds; /* that clients set for in a slice */
 };
 
 extern struct durable_config durable_config;

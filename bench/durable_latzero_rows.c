@@ -10,66 +10,78 @@
 
 enum {
 	WHY_SIZE = 200,
-	SLICE = 250000, /* sets in a row */
-	SLICES = 8      /* a round, for each of the two pools: long enough for flushes to fall into them */
+	ATTACHES = 10 /* a round */
 };
 
 /* ---- interval ---- */
 
-struct pair {
+struct side {
 	const char *label;
-	void *db;
-	double ns, cpu_ns;
+	latz_pool *pool;
 };
 
-static void slice_sets(struct pair *p, uint64_t *seed)
+/* A slice lasts seconds, so that flushes of the interval fall into it; what is left over is flushed outside of it. */
+static void slice_sets(const struct side *side, uint64_t seed)
 {
-	uint8_t key[KEY_SIZE], value[VALUE_SIZE];
-	uint64_t cpu = bench_cpu_ns(), start = bench_now_ns();
-	for (int i = 0; i < SLICE; i++) {
-		uint64_t id = bench_random(seed) % durable_config.keys;
-		bench_key(id, key);
-		bench_value(id, *seed, value);
-		if (durable_latzero.set(p->db, key, value) != 0)
-			bench_fail("%s: set: %s", p->label, durable_reason());
-	}
-	p->ns += durable_seconds(start) * 1e9;
-	p->cpu_ns += (double)(bench_cpu_ns() - cpu);
+	uint8_t value[VALUE_SIZE];
+	uint64_t sets = 0, cpu = bench_cpu_ns(), start = bench_now_ns();
+	uint64_t until = start + (uint64_t)(durable_config.seconds * 1e9);
+	do {
+		for (int i = 0; i < 1000; i++) {
+			uint64_t id = bench_random(&seed) % durable_config.keys;
+			bench_value(id, seed, value);
+			int rc = lz_set(side->pool, id, value, VALUE_SIZE);
+			if (rc != LATZ_OK)
+				bench_fail("%s: latz_set: %s: %s", side->label, latz_strerror(rc), latz_error_detail());
+		}
+		sets += 1000;
+	} while (bench_now_ns() < until);
+	result_add("set", side->label, durable_seconds(start) * 1e9 / (double)sets);
+	result_add("set-cpu", side->label, (double)(bench_cpu_ns() - cpu) / (double)sets);
+	int rc = latz_sync_now(side->pool);
+	if (rc != LATZ_OK && rc != LATZ_UNSUPPORTED)
+		bench_fail("%s: latz_sync_now: %s: %s", side->label, latz_strerror(rc), latz_error_detail());
+}
+
+static int side_open(struct side *side, const char *name, enum store_use use)
+{
+	struct store_spec spec = { use, VALUE_SIZE, 1 };
+	char path[PATH_SIZE * 2];
+	latz_options options = lz_options(&spec, path);
+	bench_say("filling %s", side->label);
+	return lz_open(name, &options, &side->pool) != 0 || lz_load(side->pool, durable_config.keys, VALUE_SIZE) != 0;
+}
+
+static void side_check(const struct side *side)
+{
+	latz_value value = LATZ_VALUE_INIT;
+	for (uint64_t id = 0; id < durable_config.keys; id += 101)
+		if (lz_get_checked(side->pool, id, VALUE_SIZE, &value) != 0)
+			bench_fail("%s: %s", side->label, durable_reason());
+	latz_value_free(&value);
 }
 
 void rows_interval(void)
 {
-	struct pair pairs[2] = { { "latzero-plain", NULL, 0, 0 }, { "latzero-interval", NULL, 0, 0 } };
-	struct store_spec specs[2] = { { STORE_PLAIN, VALUE_SIZE, 1 }, { STORE_LAZY, VALUE_SIZE, 1 } };
-	uint64_t seed = 9000;
-	int ready = 1;
+	struct side sides[2] = { { "latzero-plain", NULL }, { "latzero-interval", NULL } };
 	if (!durable_wanted("interval") || !durable_asked("latzero"))
 		return;
-	for (int i = 0; i < 2 && ready; i++) {
-		bench_say("filling %s", pairs[i].label);
-		pairs[i].db = durable_latzero.open(&specs[i]);
-		ready = pairs[i].db != NULL && durable_latzero.load(pairs[i].db, durable_config.keys) == 0;
-		if (!ready)
-			report_not_run("interval", pairs[i].label, durable_reason());
-	}
-	bench_pin(bench_core_main());
-	for (unsigned round = 0; round < durable_config.rounds && ready; round++) {
-		bench_say("plain sets and sync=interval, round %u of %u", round + 1, durable_config.rounds);
-		pairs[0].ns = pairs[0].cpu_ns = pairs[1].ns = pairs[1].cpu_ns = 0;
-		for (unsigned i = 0; i < 2 * SLICES; i++)
-			slice_sets(&pairs[(i + round) % 2], &seed);
-		for (int i = 0; i < 2; i++) {
-			result_add("set", pairs[i].label, pairs[i].ns / SLICES / SLICE);
-			result_add("set-cpu", pairs[i].label, pairs[i].cpu_ns / SLICES / SLICE);
+	if (side_open(&sides[0], "plain", STORE_PLAIN) != 0 || side_open(&sides[1], "interval", STORE_LAZY) != 0)
+		report_not_run("interval", sides[sides[0].pool != NULL].label, durable_reason());
+	else {
+		bench_pin(bench_core_main());
+		for (unsigned round = 0; round < durable_config.rounds; round++) {
+			bench_say("plain sets and sync=interval, round %u of %u", round + 1, durable_config.rounds);
+			for (unsigned i = 0; i < 2; i++)
+				slice_sets(&sides[(i + round) % 2], 9000 + round);
 		}
+		bench_pin(-1);
+		side_check(&sides[0]);
+		side_check(&sides[1]);
 	}
-	bench_pin(-1);
 	for (int i = 0; i < 2; i++)
-		if (pairs[i].db != NULL) {
-			if (ready)
-				durable_check(&durable_latzero, pairs[i].db, durable_config.keys, 10000);
-			durable_latzero.close(pairs[i].db);
-		}
+		if (sides[i].pool != NULL)
+			latz_close(sides[i].pool);
 }
 
 /* ---- Children's answers ---- */
@@ -171,7 +183,7 @@ void row_attach_kept(void)
 		return;
 	bench_say("attaching to a kept pool");
 	/* the first takes longer: it fills the pool */
-	for (unsigned round = 0; round < 3 * durable_config.rounds && rc == 0; round++) {
+	for (unsigned round = 0; round < ATTACHES * durable_config.rounds && rc == 0; round++) {
 		double ms;
 		rc = job_killed("keep", name);
 		if (rc == 0)

@@ -133,12 +133,13 @@ static void print_bars(void)
 		bar(text, 1, 1, "x", times(metric, "lmdb"));
 	}
 	bar("p99 of sets during a snapshot against idle", -1, 2, "x", own("tail-ratio"));
-	for (int i = 0; i < 8; i++) {
-		const char *peer = i & 1 ? "memcached" : "redis", *what = i & 2 ? "all keys" : "first get";
-		const char *metric = i & 4 ? i & 2 ? "all-1000" : "first-1000" : i & 2 ? "all-100" : "first-100";
-		snprintf(text, sizeof(text), "restore of %s B to %s: times faster than %s", i & 4 ? "1000" : "100",
-		         what, peer);
-		bar(text, 1, 3, "x", times(metric, peer));
+	for (int i = 0; i < 16; i++) {
+		const char *form = i & 1 ? "latzero-image" : "latzero", *peer = i & 2 ? "memcached" : "redis";
+		const char *what = i & 4 ? "all keys" : "first get";
+		const char *metric = i & 8 ? i & 4 ? "all-1000" : "first-1000" : i & 4 ? "all-100" : "first-100";
+		snprintf(text, sizeof(text), "%s of %s B%s: restore times faster than %s", what, i & 8 ? "1000" : "100",
+		         i & 1 ? ", image" : "", peer);
+		bar(text, 1, 3, "x", result_median(metric, peer) / result_median(metric, form));
 	}
 	bar("image restore to the first get, 1000-byte values", -1, 50, "ms",
 	    result_median("first-1000", "latzero-image") * 1000);

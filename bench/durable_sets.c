@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 enum {
-	TURN = 25,  /* sets in a row */
-	TURNS = 16, /* a round */
+	TURN = 5,    /* sets in a row */
+	TURNS = 160, /* a round */
 	STORES = 16
 };
 
