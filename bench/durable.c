@@ -166,7 +166,9 @@ double durable_seconds(uint64_t since_ns)
 
 static void run_all(void)
 {
+#ifdef HAVE_LATZERO
 	rows_interval();
+#endif
 	if (durable_wanted("always") || durable_wanted("client")) {
 		rows_sets_open();
 		for (unsigned round = 0; round < durable_config.rounds; round++) {
@@ -182,9 +184,11 @@ static void run_all(void)
 		rows_bulk(100);
 		rows_bulk(1000);
 	}
+#ifdef HAVE_LATZERO
 	row_tail();
 	row_attach_kept();
 	row_replay();
+#endif
 }
 
 static void usage(int rc)

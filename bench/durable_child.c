@@ -126,7 +126,7 @@ static void *set_for_a_while(void *arg)
 	return NULL;
 }
 
-/* set SYSTEM THREADS SEED: sets durably for the time configured; writes its rate (sets/s), negative on failure. */
+/* set SYSTEM THREADS SEED SECONDS: sets durably; writes its rate (sets/s), negative on failure. */
 static int job_set(char **argv)
 {
 	struct setter setters[CLIENTS];
@@ -149,7 +149,7 @@ static int job_set(char **argv)
 		return 1;
 	uint64_t start = bench_now_ns();
 	for (int i = 0; i < n; i++) {
-		setters[i].until = start + (uint64_t)(durable_config.seconds * 1e9);
+		setters[i].until = start + (uint64_t)(atof(argv[3]) * 1e9);
 		if (pthread_create(&threads[i], NULL, set_for_a_while, &setters[i]) != 0)
 			return 1;
 	}
@@ -176,7 +176,7 @@ int child_main(int argc, char **argv)
 	durable_config.keys = strtoull(argv[4], NULL, 10);
 	durable_config.sync_keys = strtoull(argv[5], NULL, 10);
 	durable_config.seconds = atof(argv[6]);
-	if (strcmp(argv[7], "set") == 0 && argc == 11)
+	if (strcmp(argv[7], "set") == 0 && argc == 12)
 		return job_set(argv + 8);
 #ifdef HAVE_LATZERO
 	if (durable_job(argv[7], argc - 8, argv + 8, &status) == 0)

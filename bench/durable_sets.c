@@ -15,6 +15,7 @@
 enum {
 	TURN = 5,    /* sets in a row */
 	TURNS = 160, /* a round */
+	SLICES = 6,  /* of the clients' seconds a round */
 	STORES = 16
 };
 
@@ -67,21 +68,22 @@ void rows_sets_close(void)
 	store_count = 0;
 }
 
-/* Sets/s of the clients together, each a process, or all threads of one. */
+/* One slice: sets/s of the clients together, each a process, or all threads of one. */
 static double clients_rate(struct store *s, unsigned round)
 {
 	struct child clients[CLIENTS];
 	int n = s->system->one_process ? 1 : CLIENTS;
-	char threads[12], seed[24], byte;
+	char threads[12], seed[24], seconds[24], byte;
 	double sum = 0;
 	if (s->system->one_process && s->db != NULL) {
 		s->system->close(s->db);
 		s->db = NULL;
 	}
 	snprintf(threads, sizeof(threads), "%d", s->system->one_process ? CLIENTS : 1);
+	snprintf(seconds, sizeof(seconds), "%.3f", durable_config.seconds / SLICES);
 	for (int i = 0; i < n; i++) {
 		snprintf(seed, sizeof(seed), "%u", 1000 * (round + 1) + (unsigned)i);
-		const char *args[] = { s->system->name, threads, seed, NULL };
+		const char *args[] = { s->system->name, threads, seed, seconds, NULL };
 		clients[i] = child_start("set", args);
 	}
 	for (int i = 0; i < n; i++)
@@ -98,12 +100,21 @@ static double clients_rate(struct store *s, unsigned round)
 	return sum;
 }
 
+/* A disk's speed has phases of its own, so the time is cut into short turns, and systems are compared within each. */
 void row_always(unsigned round)
 {
-	for (unsigned i = 0; i < store_count; i++) {
-		struct store *s = &stores[(i + round) % store_count];
-		durable_quiesce();
-		result_add("always", s->system->name, clients_rate(s, round));
+	for (unsigned turn = 0; turn < SLICES; turn++) {
+		double rates[STORES], own = NAN;
+		for (unsigned i = 0; i < store_count; i++) {
+			unsigned at = (i + turn + round) % store_count;
+			durable_quiesce();
+			rates[at] = clients_rate(&stores[at], round * SLICES + turn);
+			result_add("always", stores[at].system->name, rates[at]);
+			if (strcmp(stores[at].system->name, "latzero") == 0)
+				own = rates[at];
+		}
+		for (unsigned i = 0; i < store_count && !isnan(own); i++)
+			result_add("always-times", stores[i].system->name, own / rates[i]);
 	}
 }
 
