@@ -279,6 +279,22 @@ void *cli_realloc(void *memory, size_t size);
 /* False once stdout can't be written any more (e.g. `| head`): stop producing. */
 bool cli_out_ok(void);
 
+/* ---- Snapshots: cli_snapshot.c ----------------------------------------------------------------------------------- */
+
+/* Progress of a snapshot or restore, with its bar; ends the work when a signal came. */
+struct cli_work {
+	struct cli_progress bar;
+	uint64_t begin_ns;
+};
+void cli_work_begin(struct cli_work *work, const char *what);
+/* A latz_progress_fn; arg: struct cli_work. */
+int cli_work_step(const latz_snapshot_progress *progress, void *arg);
+/* Ends the bar; seconds since the beginning. */
+double cli_work_end(struct cli_work *work);
+
+/* --level and --threads into the options; CLI_USAGE, with its line, if they can't be. */
+int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options *options);
+
 /* ---- Commands --------------------------------------------------------------------------------------------------- */
 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
