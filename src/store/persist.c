@@ -585,6 +585,16 @@ static int nap(struct lzi_store *store)
 	return stop;
 }
 
+/* Another process has ended the pool's durability: then its directory is anybody's. */
+static void let_go(struct lzi_store *store)
+{
+	if (lzi_log_lock(store, 0) != LATZ_OK)
+		return;
+	if (!lzi_is_durable(store))
+		lzi_persist_part(store);
+	lzi_log_unlock(store);
+}
+
 static void *run(void *arg)
 {
 	struct lzi_store *store = arg;
@@ -593,6 +603,8 @@ static void *run(void *arg)
 	while (!nap(store)) {
 		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
 			lzi_scribe_work(&call);
+		else if (!lzi_is_durable(store) && store->persist.lockfd >= 0)
+			let_go(store);
 	}
 	return NULL;
 }

@@ -119,7 +119,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
                       const latz_snapshot_options *snapshot_options)
 {
 	struct restoring restoring = { path, snapshot_options };
-	struct lzi_fill with = { fill, &restoring, (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0 };
+	struct lzi_fill with = { fill, &restoring, (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0, LATZ_OK };
 	latz_options taken = *options;
 	struct lzi_store *store;
 	int rc;
