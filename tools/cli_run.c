@@ -59,7 +59,8 @@ static void on_signal(int number)
 
 void cli_catch_signals(void)
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	/* The first one asks; a second one ends what does not come to it, such as a read from a pipe that stands still. */
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
 
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGINT, &action, NULL);

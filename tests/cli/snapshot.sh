@@ -113,6 +113,35 @@ l destroy held
 wait "$holder"
 is "the destruction of its pool does, with 3" 3 $?
 
+# A signal in the middle ends the work, and leaves nothing. (The rest of the stream comes only after it.)
+mkfifo "$scratch/stream"
+"$tool-restore" - x --keep <"$scratch/stream" >"$scratch/out" 2>"$scratch/err" &
+holder=$!
+helpers="$helpers $holder"
+exec 4>"$scratch/stream"
+head -c 300000 "$scratch/streamed" >&4
+sleep 0.3
+kill -TERM "$holder"
+sleep 0.1
+tail -c +300001 "$scratch/streamed" >&4 2>/dev/null
+exec 4>&-
+wait "$holder"
+is "a signal ends a restore" 3 $?
+like "which says so" 'ended by a signal' "$(cat "$scratch/err")"
+is "and makes no pool" p "$(l list | cut -f 1)"
+is "nor anything else" p "$(ls -A "$LATZERO_DIR" | grep -v '^\.guard')"
+"$tool-snapshot" p - >"$scratch/stream" 2>"$scratch/err" &
+holder=$!
+helpers="$helpers $holder"
+exec 4<"$scratch/stream"
+sleep 0.3
+kill -TERM "$holder"
+sleep 0.1
+cat <&4 >/dev/null
+exec 4<&-
+wait "$holder"
+is "a signal ends a snapshot" 3 $?
+
 # Damage. A byte in the middle; the end cut off; another file.
 size=$(wc -c <"$file")
 cp "$file" "$scratch/bad"
