@@ -1,6 +1,6 @@
 /*
- * A cache that comes back: a durable pool with its log in a directory of its own, closed, opened again from there, and a
- * snapshot as one file that can be carried to another machine.
+ * A cache that comes back: a durable pool with its log in a directory of its own, closed, opened again from there; and
+ * a snapshot as one file that can be carried to another machine.
  */
 #define _GNU_SOURCE 1
 #include <inttypes.h>
@@ -46,7 +46,8 @@ int main(void)
 	latz_pool *pool;
 
 	/* A service would name a directory that stays, on a disk: /var/lib/NAME. */
-	snprintf(directory, sizeof(directory), "%s/latzero-example-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	const char *parent = getenv("TMPDIR");
+	snprintf(directory, sizeof(directory), "%s/latzero-example-XXXXXX", parent != NULL ? parent : "/tmp");
 	if (mkdtemp(directory) == NULL)
 		return 1;
 	atexit(clean_up);
@@ -54,14 +55,14 @@ int main(void)
 
 	/* All a service says: where its data is kept. What is there is restored; the first time, that is nothing. */
 	options.persist_dir = directory;
-	options.sync = LATZ_SYNC_INTERVAL; /* a power cut loses at most the last second; the death of processes nothing */
+	options.sync = LATZ_SYNC_INTERVAL; /* a power cut loses the last second at most; killed processes nothing */
 	check(latz_open("durable", &options, &pool), "latz_open");
 	printf("begins with %" PRIu64 " keys\n", count_keys(pool));
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "key-%d", i);
 		check(latz_set(pool, latz_str(key), latz_str("value"), NULL), "latz_set");
 	}
-	/* This one must be on the disk when the call returns; latz_sync_now() does the same for all that came before. */
+	/* This one is on the disk when the call returns; latz_sync_now() does the same for all that came before. */
 	durable.flags = LATZ_DURABLE;
 	check(latz_set(pool, latz_str("order"), latz_str("paid"), &durable), "latz_set");
 	check(latz_close(pool), "latz_close");

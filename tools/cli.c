@@ -237,7 +237,7 @@ static const char *file_hint(int rc)
 {
 	switch (rc) {
 	case LATZ_NOTFOUND: return "check the path";
-	case LATZ_NOSPC: return "free some room there, or give another path; what was at that path before is still there";
+	case LATZ_NOSPC: return "free some room there, or give another path; what was there before still is";
 	case LATZ_ACCESS: return "check the owner and mode of the file and its directory";
 	case LATZ_CORRUPT: return "latzero-restore --salvage takes what is whole";
 	case LATZ_VERSION: return "use the release that made it";

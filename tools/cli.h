@@ -156,12 +156,12 @@ struct cli_persist {
 	{ "sync-interval", CLI_DURATION, &(persist).sync_interval_ms },   \
 	{ "checkpoint-bytes", CLI_SIZE, &(persist).checkpoint_bytes },    \
 	{ "snapshot-on-close", CLI_FLAG, &(persist).snapshot_on_close }
-#define CLI_PERSIST_HELP                                                                                              \
-	"  --sync MODE         when writes go to the disk: always (each waits for it), interval (the default: at most\n" \
-	"                      --sync-interval is lost in a power cut), none (only when asked). The death of processes\n" \
-	"                      loses nothing in any mode\n"                                                              \
-	"  --sync-interval 1s  1ms to 1h\n"                                                                             \
-	"  --checkpoint-bytes 256M  a log longer than that is replaced by a snapshot\n"                                 \
+#define CLI_PERSIST_HELP                                                                                       \
+	"  --sync MODE         when writes go to the disk: always (each waits for it), interval (the default: a\n"  \
+	"                      power cut loses at most --sync-interval), none (only when asked). The death of\n"    \
+	"                      processes loses nothing in any mode\n"                                               \
+	"  --sync-interval 1s  1ms to 1h\n"                                                                         \
+	"  --checkpoint-bytes 256M  a log longer than that is replaced by a snapshot\n"                             \
 	"  --snapshot-on-close the last user to leave writes a snapshot: the next start is faster\n"
 /* clang-format on */
 

@@ -33,8 +33,8 @@ int cli_persist_options(const struct cli_persist *persist, latz_options *options
 	if (persist->dir == NULL) {
 		if (persist->sync != NULL || persist->sync_interval_ms != 0 || persist->checkpoint_bytes != 0 ||
 		    persist->snapshot_on_close)
-			return cli_error(CLI_USAGE, "--sync, --sync-interval, --checkpoint-bytes and --snapshot-on-close go "
-			                            "with a directory: --persist DIR");
+			return cli_error(CLI_USAGE, "--sync, --sync-interval, --checkpoint-bytes and "
+			                            "--snapshot-on-close go with a directory: --persist DIR");
 		return CLI_OK;
 	}
 	if (*persist->dir == '\0')

@@ -59,7 +59,7 @@ static void on_signal(int number)
 
 void cli_catch_signals(void)
 {
-	/* The first one asks; a second one ends what does not come to it, such as a read from a pipe that stands still. */
+	/* The first one asks; a second one ends what does not come to it, such as a read from a pipe that is still. */
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
 
 	sigemptyset(&action.sa_mask);

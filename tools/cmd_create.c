@@ -185,7 +185,8 @@ const struct cli_command cmd_create = {
 	"  --no-guard          no guard process that removes the pool when its last user was killed\n"
 	"  --no-thread         no maintenance thread in this process\n"
 	"Durable pools:\n"
-	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in memory\n"
+	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in "
+	"memory\n"
 	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
 	"Options of features a release may not have (exit 3 then):\n"
 	"  --max-bytes 64M --max-entries N --policy none|lru|wtinylfu|s3fifo|sieve|arc|2q --idle-ttl 1h --compress-min "

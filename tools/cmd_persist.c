@@ -50,7 +50,8 @@ static int run_persist(const struct cli_command *command, int argc, char **argv)
 
 	int count = cli_parse(command, table, argc, argv, 1, 2);
 	if (off == (count == 2))
-		return cli_error(CLI_USAGE, "give a directory, or --off; usage: latzero persist POOL DIR, or POOL --off");
+		return cli_error(CLI_USAGE,
+		                 "give a directory, or --off; usage: latzero persist POOL DIR, or POOL --off");
 	if (count == 2)
 		persist.dir = argv[1];
 	cli_pool_options(&options, 0);

@@ -42,7 +42,8 @@ static int complete_options(const struct arguments *arguments, latz_options *opt
 	if ((arguments->mode & 0600) != 0600)
 		return cli_error(CLI_USAGE, "--mode %04o keeps the owner out; 0600 is usual", arguments->mode);
 	cli_pool_options(options, LATZ_CREATE);
-	options->flags |= (arguments->keep ? LATZ_KEEP | LATZ_NO_THREAD : 0) | (arguments->no_guard ? LATZ_NO_GUARD : 0);
+	options->flags |= arguments->keep ? LATZ_KEEP | LATZ_NO_THREAD : 0;
+	options->flags |= arguments->no_guard ? LATZ_NO_GUARD : 0;
 	options->mode = arguments->mode;
 	options->max_clients = (unsigned)arguments->max_clients;
 	options->ttl_ms = arguments->ttl_ms;
@@ -64,8 +65,8 @@ static int restore_failed(int rc, const char *file, const char *name, const stru
 		return cli_fail(rc, "restoring", name,
 		                arguments->persist.dir == NULL
 		                        ? "with --replace it is destroyed first"
-		                        : "with --replace a pool is destroyed first; the directory given with --persist must "
-		                          "hold nothing of that name");
+		                        : "with --replace a pool is destroyed first; the directory given with "
+		                          "--persist must hold nothing of that name");
 	case LATZ_CORRUPT:
 		return cli_fail_file(rc, "restoring", file,
 		                     arguments->salvage ? "nothing of it can be read" : NULL);
@@ -134,8 +135,10 @@ static int restore_pool(const struct arguments *arguments, const char *file, con
 	if (code == CLI_OK && !arguments->keep)
 		code = cli_stay(name, pool, !streamed); /* a stream's end is no wish to leave */
 	if (code == CLI_OK && restore.lost > 0)
-		code = cli_error(CLI_NO, "%s: not all of it could be restored to pool %s: the lines that begin with lost "
-		                         "tell what is missing", file, name);
+		code = cli_error(CLI_NO,
+		                 "%s: not all of it could be restored to pool %s: the lines that begin with lost tell "
+		                 "what is missing",
+		                 file, name);
 	return cli_close(name, pool, code);
 }
 

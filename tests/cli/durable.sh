@@ -80,6 +80,20 @@ exits "create --attach --persist" 0 create d --keep --attach --persist "$disk"
 l destroy d
 ok "destroying leaves the files on disk" test -e "$disk/d/lock"
 
+# Without syncs the death of all loses nothing, either: what the log lacks goes to it before the pool goes.
+ok "create --sync none" hold n --persist "$disk" --sync none
+load_some n 0
+whole=$(l scan n | cksum)
+ok "inspect: what the log lacks is told" test "$(field n log_lag_bytes)" -gt 10000
+kill -9 "$holder"
+wait "$holder" 2>/dev/null
+ok "killed" until_true 20 gone
+ok "it comes back" hold n --persist "$disk" --sync none
+is "with every value" "$whole" "$(l scan n | cksum)"
+is "and nothing is lacking" 0 "$(field n log_lag_bytes)"
+kill "$holder"
+wait "$holder"
+
 # A damaged snapshot: refused, as it is, or set aside.
 snapshot=$(ls "$disk"/d/snapshot-*.lzs)
 printf 'damaged' | dd of="$snapshot" bs=1 seek=$(($(wc -c <"$snapshot") / 2)) conv=notrunc 2>/dev/null

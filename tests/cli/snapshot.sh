@@ -130,7 +130,12 @@ is "a signal ends a restore" 3 $?
 like "which says so" 'ended by a signal' "$(cat "$scratch/err")"
 is "and makes no pool" p "$(l list | cut -f 1)"
 is "nor anything else" p "$(ls -A "$LATZERO_DIR" | grep -v '^\.guard')"
-"$tool-snapshot" p - >"$scratch/stream" 2>"$scratch/err" &
+# So many random bytes do not fit what is between it and us.
+l create wide --keep >/dev/null
+for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+	head -c 4000000 /dev/urandom | l set wide large$i
+done
+"$tool-snapshot" wide - >"$scratch/stream" 2>"$scratch/err" &
 holder=$!
 helpers="$helpers $holder"
 exec 4<"$scratch/stream"
@@ -141,6 +146,8 @@ cat <&4 >/dev/null
 exec 4<&-
 wait "$holder"
 is "a signal ends a snapshot" 3 $?
+like "which says so" 'ended by a signal' "$(cat "$scratch/err")"
+l destroy wide
 
 # Damage. A byte in the middle; the end cut off; another file.
 size=$(wc -c <"$file")
