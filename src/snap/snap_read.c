@@ -210,7 +210,7 @@ static void end(struct reader *reader, int rc)
 	reader->ended = 1;
 	reader->rc = rc;
 	if (rc != LATZ_OK)
-		snprintf(reader->detail, sizeof reader->detail, "%s", latz_error_detail());
+		snprintf(reader->detail, sizeof reader->detail, "%s", lzi_error_text());
 }
 
 /* Something is wrong at `from`, as the detail says: the end, or the search for what is whole after it. */
@@ -220,7 +220,7 @@ static int bad(struct reader *reader, uint64_t from, int past)
 
 	if (!reader->read->salvage)
 		return LATZ_CORRUPT;
-	snprintf(why, sizeof why, "%s", latz_error_detail());
+	snprintf(why, sizeof why, "%s", lzi_error_text());
 	return seek_header(reader, from, why, past);
 }
 
@@ -251,7 +251,7 @@ static int read_footer(struct reader *reader, size_t have)
 	if (rc == LATZ_CORRUPT && reader->read->salvage) {
 		char why[TEXT];
 
-		snprintf(why, sizeof why, "%s", latz_error_detail());
+		snprintf(why, sizeof why, "%s", lzi_error_text());
 		gap_add(&reader->ahead, input->offset, input->offset + have, why);
 		rc = LATZ_OK;
 	}
@@ -473,7 +473,7 @@ static int tell_block(struct reader *reader)
 			return LATZ_CORRUPT;
 		reader->lost = 1;
 		gap_add(&reader->gap, job->offset, job->offset + LZI_SNAP_BLOCK_SIZE + job->stored.size,
-		        latz_error_detail());
+		        lzi_error_text());
 		return LATZ_OK;
 	}
 	if (number != reader->expected) {

@@ -19,6 +19,7 @@
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
+#define TAKEN_MAX 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -141,10 +142,16 @@ static int may_create(const char *name, const latz_options *options)
 	       (options->persist_dir != NULL && lzi_persist_holds(options->persist_dir, name));
 }
 
-static int open_or_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+/* A warm start finds the directory taken: by who made the very pool a moment ago, or by a pool elsewhere. */
+static int is_taken(const struct lzi_fill *fill)
+{
+	return fill->failed == LATZ_BUSY && fill->fn == lzi_persist_create;
+}
+
+static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_opened *ret_opened, int *ret_alone)
 {
-	int attempt, rc = LATZ_BUSY;
+	int attempt, taken = 0, rc = LATZ_BUSY;
 
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
@@ -159,6 +166,8 @@ static int open_or_create(int dirfd, const char *name, const latz_options *optio
 		if (rc == LATZ_NOTFOUND && may_create(name, options)) {
 			*ret_alone = 0;
 			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened);
+			if (fill != NULL && fill->failed != LATZ_OK && !(is_taken(fill) && ++taken < TAKEN_MAX))
+				return rc;
 			if (rc == LATZ_EXISTS)
 				continue;
 		}
@@ -397,7 +406,7 @@ static int lock_dir(int dirfd)
 	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
 }
 
-int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened)
 {
 	struct lzi_store *store = store_new(".", name, options);
@@ -416,7 +425,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, const struct lz
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
-			rc = fill->fn(store, options, fill->arg);
+			fill->failed = rc = fill->fn(store, options, fill->arg);
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
 	}
@@ -432,16 +441,12 @@ int lzi_pool_fill(const char *name, const latz_options *options, const struct lz
 	return rc;
 }
 
-int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	static const struct lzi_fill warm = { lzi_persist_create, NULL, 0 };
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	struct lzi_store *store = store_new(dir, name, options);
 	int alone = 0, rc;
-
-	if (fill == NULL && options->persist_dir != NULL)
-		fill = &warm;
 
 	if (store == NULL)
 		return lzi_error(LATZ_NOMEM, "attachment");

@@ -112,7 +112,7 @@ static int make_files(struct lzi_opened *opened, const latz_options *options)
 	return rc;
 }
 
-static int create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+static int create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *ret_opened)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
@@ -151,7 +151,7 @@ static int create(int dirfd, const char *name, const latz_options *options, cons
 	return LATZ_OK;
 }
 
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened)
 {
 	int rc = create(dirfd, name, options, fill, ret_opened);

@@ -22,6 +22,7 @@ struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
 	int replace; /* a pool that has the name goes when the new one is whole */
+	int failed;  /* out: what fn returned last. It is final: not a race for the pool's name, to be tried again */
 };
 
 static inline unsigned lzi_dir_mode(unsigned mode)
@@ -30,10 +31,10 @@ static inline unsigned lzi_dir_mode(unsigned mode)
 }
 
 /* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. fill may be NULL. */
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened);
 /* Runs fill on a pool that has no name yet, as if it were attached. attach.c. */
-int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened);
 /* Nobody is attached to it, but it is not to go: kept, or its log wants it. */
 int lzi_pool_stays(const struct lzi_control *control);
@@ -48,7 +49,7 @@ void lzi_opened_close(struct lzi_opened *opened);
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
 
 /* lzi_store_open() of a pool that is made with fill's help. registry.c. */
-int lzi_store_open_filled(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_open_filled(const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_store **ret_store);
 
 #endif

@@ -243,6 +243,7 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 	memset(position, 0, sizeof *position);
 	position->frame = frame;
 	position->synced = frame;
+	log->synced_pages = 0;
 	log->sweep = 0;
 	log->left_tail = lzi_load_acquire(&log->left_head);
 	memset(log->left, 0, sizeof log->left);
@@ -342,6 +343,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 		lzi_wal_close(&store->persist.wal);
 		memset(position, 0, sizeof *position);
 		position->frame = position->synced = frame;
+		log->synced_pages = 0;
 		log->sweep = 1;
 		rc = lzi_wal_begin(&store->persist.wal, position, segment);
 		if (rc == LATZ_OK) {
@@ -515,6 +517,7 @@ int lzi_checkpoint(struct lzi_call *call)
 		return rc;
 	rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
 	position->bytes -= bytes < position->bytes ? bytes : position->bytes;
+	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
 	lzi_log_unlock(store);
@@ -584,6 +587,16 @@ static int nap(struct lzi_store *store)
 	return stop;
 }
 
+/* Another process has ended the pool's durability: then its directory is anybody's. */
+static void let_go(struct lzi_store *store)
+{
+	if (lzi_log_lock(store, 0) != LATZ_OK)
+		return;
+	if (!lzi_is_durable(store))
+		lzi_persist_part(store);
+	lzi_log_unlock(store);
+}
+
 static void *run(void *arg)
 {
 	struct lzi_store *store = arg;
@@ -592,6 +605,8 @@ static void *run(void *arg)
 	while (!nap(store)) {
 		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
 			lzi_scribe_work(&call);
+		else if (!lzi_is_durable(store) && store->persist.lockfd >= 0)
+			let_go(store);
 	}
 	return NULL;
 }

@@ -50,6 +50,8 @@ static int check_target(int dirfd, const char *name)
 
 	if (rc == LATZ_NOTFOUND)
 		return LATZ_OK;
+	if (rc == LATZ_CORRUPT)
+		return lzi_error(LATZ_EXISTS, "%s is there, and is no file", name);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_snap_peek(fd, name, &info);
@@ -98,7 +100,7 @@ static int load_path(struct lzi_call *call, const struct restoring *restoring)
 		return rc;
 	rc = lzi_snapshot_load(call, dirfd, name, restoring->options, &info);
 	lzi_file_close(dirfd);
-	return rc;
+	return rc == LATZ_NOTFOUND ? lzi_error(rc, "there is no file %s", restoring->path) : rc;
 }
 
 static int fill(struct lzi_store *store, const latz_options *options, void *arg)
@@ -117,7 +119,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
                       const latz_snapshot_options *snapshot_options)
 {
 	struct restoring restoring = { path, snapshot_options };
-	struct lzi_fill with = { fill, &restoring, (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0 };
+	struct lzi_fill with = { fill, &restoring, (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0, LATZ_OK };
 	latz_options taken = *options;
 	struct lzi_store *store;
 	int rc;
@@ -149,6 +151,8 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 		rc = lzi_disk_open(dirfd, name, 0, &read.fd);
 		lzi_file_close(dirfd);
 	}
+	if (rc == LATZ_NOTFOUND)
+		return lzi_error(rc, "there is no file %s", path);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = whole ? lzi_snap_read(&read) : lzi_snap_peek(read.fd, path, &read.info);

@@ -129,7 +129,7 @@ static int lose(struct reader *reader, int rc)
 	if (!reader->read->salvage || (rc != LATZ_CORRUPT && rc != LATZ_IO))
 		return rc;
 	if (reader->read->lost != NULL)
-		reader->read->lost(latz_error_detail(), reader->read->arg);
+		reader->read->lost(lzi_error_text(), reader->read->arg);
 	reader->damaged = 1;
 	return LATZ_OK;
 }

@@ -67,7 +67,7 @@ one_line "destroy of what is not there"
 exits "an option of a later release" 3 create x --keep --max-bytes 64M
 one_line "an option of a later release"
 like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--policy lru' '--encrypt' '--sync always' '--max-entries 5' '--idle-ttl 1h' '--compress-min 1K'; do
+for option in '--policy lru' '--encrypt' '--max-entries 5' '--idle-ttl 1h' '--compress-min 1K'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "refused: $option" 3 create x --keep $option
 done
