@@ -105,6 +105,29 @@ static int lock_alone(int fd, const char *path)
 	return lzi_error(LATZ_BUSY, "%s is in use by a pool of another runtime directory, or being restored", path);
 }
 
+/* The name of persist_dir itself, where it may be new, is on disk. One that was there before us may be below a
+ * directory that we must not read: then it is somebody else's work. */
+static int sync_name(const char *dir)
+{
+	char parent[LZI_PERSIST_PATH_MAX];
+	size_t size = strlen(dir);
+	int fd, rc;
+
+	while (size > 1 && dir[size - 1] == '/')
+		size--;
+	while (size > 0 && dir[size - 1] != '/')
+		size--;
+	snprintf(parent, sizeof parent, "%.*s", size == 0 ? 1 : (int)size, size == 0 ? "." : dir);
+	rc = lzi_disk_open_dir(parent, &fd);
+	if (rc == LATZ_ACCESS)
+		return LATZ_OK;
+	if (rc == LATZ_OK) {
+		rc = lzi_disk_sync_dir(fd);
+		lzi_file_close(fd);
+	}
+	return rc;
+}
+
 int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 {
 	char path[LZI_PERSIST_PATH_MAX];
@@ -114,6 +137,11 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 		rc = lzi_dir_open(options->persist_dir, 1, 0700, &parent);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
+	rc = sync_name(options->persist_dir);
+	if (rc != LATZ_OK) {
+		lzi_file_close(parent);
+		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
+	}
 	rc = lzi_dir_open(path, 1, 0700, &store->persist.dirfd);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_sync_dir(parent);
