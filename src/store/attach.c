@@ -19,6 +19,8 @@
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
+/* ... or keeps its persist directory locked, after having waited for that. */
+#define REFUSALS 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -144,7 +146,7 @@ static int may_create(const char *name, const latz_options *options)
 static int open_or_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
                           struct lzi_opened *ret_opened, int *ret_alone)
 {
-	int attempt, rc = LATZ_BUSY;
+	int attempt, raced, refused = 0, rc = LATZ_BUSY;
 
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
@@ -158,9 +160,12 @@ static int open_or_create(int dirfd, const char *name, const latz_options *optio
 		}
 		if (rc == LATZ_NOTFOUND && may_create(name, options)) {
 			*ret_alone = 0;
-			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened);
-			if (rc == LATZ_EXISTS)
+			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened, &raced);
+			if (raced)
 				continue;
+			/* Who has the persist directory is making this very pool, or has another one. */
+			if (rc != LATZ_BUSY || ++refused > REFUSALS)
+				return rc;
 		}
 		if (rc != LATZ_BUSY)
 			return rc == LATZ_NOTFOUND ? lzi_error(rc, "no pool %s", name) : rc;

@@ -383,20 +383,37 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	}
 	LZI_POINT("begin.segment");
 	lzi_store_release(&log->healing, 0u);
-	if (rc == LATZ_OK)
-		rc = lzi_snapshot_remove_below(store->persist.dirfd, info.seq);
-	return rc == LATZ_OK ? lzi_wal_remove_below(store->persist.dirfd, segment) : rc;
+	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
+	if (rc == LATZ_OK && (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) != LATZ_OK ||
+	                      lzi_wal_remove_below(store->persist.dirfd, segment) != LATZ_OK))
+		lzi_log(LATZ_LOG_WARNING, "%s: old files stay: %s", store->name, lzi_error_text());
+	return rc;
+}
+
+/* A beginning that failed leaves nothing, so that another can be tried. */
+static void remove_ours(int dirfd)
+{
+	char **names;
+	size_t count, i;
+
+	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
+		return;
+	for (i = 0; i < count; i++) {
+		if (is_ours(names[i]))
+			(void)!lzi_disk_remove(dirfd, names[i]);
+	}
+	lzi_dir_free(names, count);
 }
 
 /* The directory, opened and locked; the state says that the log is about to begin. */
-static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment)
+static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment, int *ret_again)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
 	uint64_t first = 0, last = 0;
 	int rc = make_path(options->persist_dir, store->name, path), again;
 
-	again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
+	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
@@ -427,7 +444,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	uint64_t segment;
-	int rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
+	int again = 0, rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
 
 	if (rc < 0)
 		return rc;
@@ -436,15 +453,18 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		if (lzi_is_durable(store) && log->broken == 0)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
 		else
-			rc = begin_here(store, options, &segment);
+			rc = begin_here(store, options, &segment, &again);
 		lzi_log_unlock(store);
 	}
 	if (rc == LATZ_OK) {
 		rc = start_over(call, segment);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
 			raise_flag(store);
-		else
+		} else {
+			if (!again)
+				remove_ours(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
+		}
 	}
 	lzi_mutex_unlock(&log->scribe);
 	return rc;
@@ -486,14 +506,17 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
 		rc = lzi_thread_find(store, &call);
-	if (rc == LATZ_OK)
-		rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
 	if (rc != LATZ_OK)
 		return rc;
-	take_settings(log, options);
-	rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
+	rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
+	if (rc == LATZ_OK) {
+		take_settings(log, options);
+		rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
+	}
 	if (rc == LATZ_OK)
 		raise_flag(store);
+	else
+		remove_ours(store->persist.dirfd);
 	return rc;
 }
 
