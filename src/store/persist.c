@@ -435,6 +435,7 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	lzi_store_release(&log->broken, LATZ_IO);
 	log->generation++;
 	adopt(store);
+	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
 	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
 	return LATZ_OK;
 }
@@ -589,6 +590,26 @@ static void heal(struct lzi_call *call)
 		lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
 }
 
+/* Who began the log died on the way: it is begun for them. The scribe's mutex is held. */
+static void finish_beginning(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	uint64_t first, last = 0, present;
+	int rc = lzi_log_lock(store, 1);
+
+	if (rc == LATZ_OK) {
+		present = lzi_log_position(store)->segment;
+		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
+		lzi_log_unlock(store);
+	}
+	if (rc == LATZ_OK)
+		rc = start_over(call, (last > present ? last : present) + 1);
+	if (rc == LATZ_OK)
+		raise_flag(store);
+	else
+		lzi_log(LATZ_LOG_WARNING, "%s: beginning the log: %s", store->name, lzi_error_text());
+}
+
 void lzi_scribe_work(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
@@ -598,7 +619,9 @@ void lzi_scribe_work(struct lzi_call *call)
 	if (!lzi_is_durable(store) || lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
 		return;
 	lzi_log_tick(store);
-	if (lzi_load_acquire(&log->broken) != 0)
+	if (lzi_load_acquire(&log->healing) != 0)
+		finish_beginning(call);
+	else if (lzi_load_acquire(&log->broken) != 0)
 		heal(call);
 	else if (store->persist.generation == log->generation)
 		(void)!lzi_wal_prepare(store->persist.dirfd);
@@ -682,6 +705,10 @@ void lzi_persist_leave(struct lzi_store *store)
 
 	if (!lzi_is_durable(store))
 		return;
+	if (lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+		finish_beginning(&call); /* nobody else is there */
+		lzi_thread_leave(store);
+	}
 	rc = lzi_log_lock(store, 1);
 	if (rc == LATZ_OK) {
 		rc = lzi_log_flush(store, 1);
