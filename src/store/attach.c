@@ -19,7 +19,8 @@
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
-#define TAKEN_MAX 3
+/* ... or keeps its persist directory locked, after having waited for that. */
+#define REFUSALS 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -142,16 +143,10 @@ static int may_create(const char *name, const latz_options *options)
 	       (options->persist_dir != NULL && lzi_persist_holds(options->persist_dir, name));
 }
 
-/* A warm start finds the directory taken: by who made the very pool a moment ago, or by a pool elsewhere. */
-static int is_taken(const struct lzi_fill *fill)
-{
-	return fill->failed == LATZ_BUSY && fill->fn == lzi_persist_create;
-}
-
 static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_opened *ret_opened, int *ret_alone)
 {
-	int attempt, taken = 0, rc = LATZ_BUSY;
+	int attempt, raced, refused = 0, rc = LATZ_BUSY;
 
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
@@ -165,11 +160,11 @@ static int open_or_create(int dirfd, const char *name, const latz_options *optio
 		}
 		if (rc == LATZ_NOTFOUND && may_create(name, options)) {
 			*ret_alone = 0;
-			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened);
-			if (fill != NULL && fill->failed != LATZ_OK && !(is_taken(fill) && ++taken < TAKEN_MAX))
-				return rc;
-			if (rc == LATZ_EXISTS)
+			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened, &raced);
+			/* Who has the persist directory is making this very pool, or has another one. */
+			if (raced || (rc == LZI_IN_USE && ++refused <= REFUSALS))
 				continue;
+			return rc;
 		}
 		if (rc != LATZ_BUSY)
 			return rc == LATZ_NOTFOUND ? lzi_error(rc, "no pool %s", name) : rc;

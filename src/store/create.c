@@ -113,7 +113,7 @@ static int make_files(struct lzi_opened *opened, const latz_options *options)
 }
 
 static int create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
-                  struct lzi_opened *ret_opened)
+                  struct lzi_opened *ret_opened, int *ret_raced)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	unsigned mode = options->mode == 0 ? 0600 : options->mode;
@@ -140,6 +140,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 	if (rc == LATZ_OK) {
 		LZI_POINT("create.before_rename");
 		rc = lzi_dir_rename(dirfd, temporary, name);
+		*ret_raced = rc == LATZ_EXISTS;
 		LZI_POINT("create.renamed");
 	}
 	if (rc != LATZ_OK) {
@@ -152,14 +153,17 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 }
 
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
-                    struct lzi_opened *ret_opened)
+                    struct lzi_opened *ret_opened, int *ret_raced)
 {
-	int rc = create(dirfd, name, options, fill, ret_opened);
+	int rc;
+
+	*ret_raced = 0;
+	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);
 
 	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||
 	    (options->flags & LATZ_START_EMPTY) == 0)
 		return rc;
 	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
 	rc = lzi_persist_set_aside(options->persist_dir, name);
-	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened) : rc;
+	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened, ret_raced) : rc;
 }

@@ -30,9 +30,10 @@ static inline unsigned lzi_dir_mode(unsigned mode)
 	return mode | (mode & 0444) >> 2 | 0700;
 }
 
-/* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. fill may be NULL. */
+/* Ends with the life byte locked shared. *ret_raced: LATZ_EXISTS means that the name is taken by now, and not that
+ * the filling says so. fill may be NULL. */
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
-                    struct lzi_opened *ret_opened);
+                    struct lzi_opened *ret_opened, int *ret_raced);
 /* Runs fill on a pool that has no name yet, as if it were attached. attach.c. */
 int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened);

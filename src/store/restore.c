@@ -56,7 +56,8 @@ static int check_target(int dirfd, const char *name)
 		return rc;
 	rc = lzi_snap_peek(fd, name, &info);
 	lzi_file_close(fd);
-	return rc == LATZ_OK ? rc : lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name);
+	/* What can't be read may well be one. */
+	return rc == LATZ_CORRUPT ? lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name) : rc;
 }
 
 int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
