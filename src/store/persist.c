@@ -458,7 +458,8 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
 		else
 			rc = begin_here(store, options, &segment, &again);
-		rc = rc == LZI_IN_USE ? LATZ_BUSY : rc;
+		if (rc == LZI_IN_USE)
+			rc = lzi_error(LATZ_BUSY, "%s", lzi_error_text());
 		lzi_log_unlock(store);
 	}
 	if (rc == LATZ_OK) {

@@ -92,7 +92,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	lzi_registry_unlock();
 	if (rc == LATZ_OK)
 		*ret_store = store;
-	return rc == LZI_IN_USE ? LATZ_BUSY : rc;
+	return rc == LZI_IN_USE ? lzi_error(LATZ_BUSY, "%s", lzi_error_text()) : rc;
 }
 
 int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)

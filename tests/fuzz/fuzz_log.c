@@ -17,6 +17,7 @@
 
 #include "fuzz.h"
 
+#include "base/error.h"
 #include "base/crc32c.h"
 #include "format/heap.h"
 #include "wal/wal.h"
@@ -127,7 +128,7 @@ static int read_once(struct seen *seen, int salvage)
 	rc = lzi_wal_read(&read);
 	if (rc != LATZ_OK && rc != LATZ_VERSION && (rc != LATZ_CORRUPT || salvage))
 		abort();
-	if (rc != LATZ_OK && *latz_error_detail() == '\0')
+	if (rc != LATZ_OK && *lzi_error_text() == '\0')
 		abort();
 	if (rc == LATZ_OK && read.frames > 0 && read.next_frame != read.last_frame + 1 && read.last_segment < 2)
 		abort();

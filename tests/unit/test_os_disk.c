@@ -17,6 +17,7 @@
 #include <cmocka.h>
 #include <latzero/latzero.h>
 
+#include "base/error.h"
 #include "os/os.h"
 
 static struct lzi_os real_os;
@@ -188,13 +189,13 @@ static void errors(void **state)
 	for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
 		error = cases[i].error;
 		assert_int_equal(lzi_disk_write_at(fd, "file a", "x", 1, 0), cases[i].rc);
-		assert_non_null(strstr(latz_error_detail(), "file a"));
+		assert_non_null(strstr(lzi_error_text(), "file a"));
 		if (error == 0)
 			continue;
-		assert_non_null(strstr(latz_error_detail(), strerror(error)));
+		assert_non_null(strstr(lzi_error_text(), strerror(error)));
 		assert_int_equal(lzi_disk_sync(fd, "file a"), cases[i].rc);
 		assert_int_equal(lzi_disk_sync_all(fd, "file a"), cases[i].rc);
-		assert_non_null(strstr(latz_error_detail(), "file a"));
+		assert_non_null(strstr(lzi_error_text(), "file a"));
 	}
 	lzi_os = real_os;
 	assert_int_equal(lzi_disk_write_at(fd, "a", "x", 1, 0), LATZ_OK);

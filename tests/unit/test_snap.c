@@ -21,6 +21,7 @@
 
 #include <latzero/latzero.h>
 
+#include "base/error.h"
 #include "format/snapshot.h"
 #include "snap/snap.h"
 
@@ -180,8 +181,8 @@ static void refused(const struct bytes *bytes, const struct item *items, size_t 
 	struct told told = { 0 };
 	int rc = read_bytes(bytes, items, count, 0, &told);
 
-	if (rc != LATZ_CORRUPT || strncmp(latz_error_detail(), "some.lzs: offset ", 17) != 0)
-		fail_msg("%s: %s (%s)", what, latz_strerror(rc), latz_error_detail());
+	if (rc != LATZ_CORRUPT || strncmp(lzi_error_text(), "some.lzs: offset ", 17) != 0)
+		fail_msg("%s: %s (%s)", what, latz_strerror(rc), lzi_error_text());
 }
 
 static uint64_t rnd(uint64_t *state)
@@ -425,7 +426,7 @@ static void peek(void **state)
 			continue;
 		fd = memory_fd(&part);
 		assert_int_equal(lzi_snap_peek(fd, "some.lzs", &info), LATZ_CORRUPT);
-		assert_non_null(strstr(latz_error_detail(), "some.lzs: offset "));
+		assert_non_null(strstr(lzi_error_text(), "some.lzs: offset "));
 		close(fd);
 	}
 }
@@ -449,7 +450,7 @@ static void every_flip(void **state)
 			if (read_bytes(&small_bytes, small, SMALL, 1, &told) != LATZ_OK || told.lost == 0 ||
 			    told.entries < 3 || (i < block[3].at && told.entries < SMALL - 1))
 				fail_msg("%s: %zu entries, %zu told lost: %s%s", what, told.entries, told.lost,
-				         told.text, latz_error_detail());
+				         told.text, lzi_error_text());
 			small_bytes.data[i] ^= masks[m];
 		}
 	}
@@ -475,7 +476,7 @@ static void every_length(void **state)
 			assert_int_equal(rc, LATZ_CORRUPT);
 		else if (rc != LATZ_OK || told.entries != whole || told.lost == 0)
 			fail_msg("%s: %zu entries of %zu, %zu told lost (%s)", what, told.entries, whole, told.lost,
-			         latz_error_detail());
+			         lzi_error_text());
 	}
 }
 
@@ -555,7 +556,7 @@ static void anothers_block(void **state)
 	assert_int_equal(bytes.size, small_bytes.size);
 	memcpy(bytes.data + block[1].at, small_bytes.data + block[1].at, block[1].size);
 	refused(&bytes, small, SMALL, "another's block");
-	assert_non_null(strstr(latz_error_detail(), "another snapshot"));
+	assert_non_null(strstr(lzi_error_text(), "another snapshot"));
 	assert_int_equal(read_bytes(&bytes, small, SMALL, 1, &told), LATZ_OK);
 	assert_int_equal(told.entries, SMALL - 1);
 	free(bytes.data);
@@ -643,7 +644,7 @@ static void golden_good(void **state)
 	assert_int_equal(told.entries, 5);
 	memset(value, 'v', 150);
 	if (read_bytes(&zstd, &one, 1, 0, &told) != LATZ_OK)
-		fail_msg("%s", latz_error_detail());
+		fail_msg("%s", lzi_error_text());
 	assert_int_equal(told.entries, 1);
 	assert_int_equal(read_bytes(&empty, &one, 0, 0, &told), LATZ_OK);
 	assert_int_equal(told.begun, 1);
@@ -665,8 +666,8 @@ static void golden_bad(void **state)
 		bytes = golden(names[i]);
 		/* No item may be told of: an entry at all would be wrong. */
 		refused(&bytes, NULL, 0, names[i]);
-		if (!strstr(latz_error_detail(), why[i]))
-			fail_msg("%s: %s", names[i], latz_error_detail());
+		if (!strstr(lzi_error_text(), why[i]))
+			fail_msg("%s: %s", names[i], lzi_error_text());
 		assert_int_equal(read_bytes(&bytes, NULL, 0, 1, &told), LATZ_OK);
 		assert_true(told.lost > 0);
 		free(bytes.data);

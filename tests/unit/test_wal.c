@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "base/error.h"
 #include "wal_log.h"
 
 static const uint8_t other_id[16] = "another log's id";
@@ -193,7 +194,7 @@ static void refused(void **state)
 	append_ok(2, 0);
 	sync_ok();
 	assert_int_equal(lzi_wal_read(&read), LATZ_CORRUPT);
-	assert_non_null(strstr(latz_error_detail(), "another pool"));
+	assert_non_null(strstr(lzi_error_text(), "another pool"));
 	read.log_id = NULL;
 	assert_int_equal(lzi_wal_read(&read), LATZ_OK);
 	assert_int_equal(read.entries, 6);
@@ -203,7 +204,7 @@ static void refused(void **state)
 	assert_int_equal(unlinkat(dirfd_, "wal-2.log", 0), 0);
 	seen = (struct seen){ .next = 1, .gaps = 1 };
 	assert_int_equal(read_log(&seen, &read, 1), LATZ_CORRUPT);
-	assert_non_null(strstr(latz_error_detail(), "wal-2.log"));
+	assert_non_null(strstr(lzi_error_text(), "wal-2.log"));
 	seen = (struct seen){ .next = 1, .gaps = 1 };
 	read.salvage = 1;
 	assert_int_equal(lzi_wal_read(&read), LATZ_OK);
@@ -267,7 +268,7 @@ static void nonsense_in_a_whole_frame(void **state)
 		begin_ok(1);
 		assert_int_equal(lzi_wal_append(&wal, &position, &header, &part, 1), LATZ_OK);
 		assert_int_equal(lzi_wal_read(&read), LATZ_CORRUPT);
-		assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset 4"));
+		assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset 4"));
 	}
 }
 
@@ -373,7 +374,7 @@ static void every_length(void **state)
 		rc = read_log(&seen, &read, 1);
 		if (length < sizeof(struct lzi_segment_header)) {
 			assert_int_equal(rc, LATZ_CORRUPT);
-			assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset "));
+			assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset "));
 			continue;
 		}
 		assert_int_equal(rc, LATZ_OK);
@@ -415,7 +416,7 @@ static void every_byte(void **state)
 		} else if (frame <= 2) {
 			assert_int_equal(rc, LATZ_CORRUPT);
 			snprintf(where, sizeof where, "wal-1.log: offset %llu", (unsigned long long)ends[frame - 1]);
-			assert_non_null(strstr(latz_error_detail(), where));
+			assert_non_null(strstr(lzi_error_text(), where));
 			assert_int_equal(seen.next, seqs[frame - 1]);
 			seen = (struct seen){ .next = 1, .gaps = 1 };
 			read.salvage = 1;
@@ -453,7 +454,7 @@ static void every_block(void **state)
 			frame++;
 		assert_int_equal(read_log(&seen, &read, 1), LATZ_CORRUPT);
 		assert_int_equal(seen.next, seqs[frame - 1]);
-		assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset "));
+		assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset "));
 		seen = (struct seen){ .next = 1, .gaps = 1 };
 		read.salvage = 1;
 		assert_int_equal(lzi_wal_read(&read), LATZ_OK);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 
+#include "base/error.h"
 #include "wal_log.h"
 
 static struct {
@@ -161,7 +162,7 @@ static void after_fault(unsigned op, int rc, const struct lzi_wal_position *befo
 
 	if (rc != LATZ_OK) {
 		assert_int_equal(rc, fault.err == ENOSPC ? LATZ_NOSPC : LATZ_IO);
-		assert_true(strstr(latz_error_detail(), "wal-") != NULL || strstr(latz_error_detail(), "directory"));
+		assert_true(strstr(lzi_error_text(), "wal-") != NULL || strstr(lzi_error_text(), "directory"));
 		assert_int_equal(position.frame, before->frame);
 		assert_true(position.synced == before->synced || position.synced == position.frame);
 		assert_true(position.segment == before->segment ? position.offset == before->offset
