@@ -77,6 +77,13 @@ static void open_bad_arguments(void **state)
 	assert_true(rc == LATZ_INVALID || rc == LATZ_TOOBIG);
 	assert_rc(LATZ_INVALID, latz_open(NULL, &f->options, &pool));
 	assert_rc(LATZ_INVALID, latz_open("p", &f->options, NULL));
+	/* What goes with a directory on a disk, without one. */
+	options.sync = LATZ_SYNC_ALWAYS;
+	assert_rc(LATZ_INVALID, latz_open("p", &options, &pool));
+	options = f->options;
+	options.snapshot_on_close = 1;
+	assert_rc(LATZ_INVALID, latz_open("p", &options, &pool));
+	options = f->options;
 	options.size = 0;
 	assert_rc(LATZ_INVALID, latz_open("p", &options, &pool));
 	options = f->options;

@@ -149,6 +149,29 @@ wait "$holder"
 exits "and one elsewhere from where it was before" 0 create e --keep --dir "$scratch/other" --persist "$disk"
 is "without that" "created e, kept, 1999 keys restored" "$out"
 
+# A log that can't be written: its directory is taken away, and the next segment can't be made there.
+ok "a durable pool" hold b --persist "$scratch/disk3" --sync interval --sync-interval 20ms
+rm -rf "$scratch/disk3"
+head -c 40000000 /dev/zero | l set b large
+is "who did not ask for durability is not told" 0 $?
+ok "inspect says that it is broken" until_true 20 eval 'field b log_broken | grep -q "^LATZ_"'
+is "and not durable" "no, the log is broken" "$(field b durable)"
+like "inspect --json too" '"log_broken":"LATZ_[A-Z]*",' "$(l inspect b --json)"
+like "list shows it" '^b	1	1	.*	broken	ok$' "$(l list)"
+is "top too" broken "$(l top b --once --interval 20ms | cut -f 12)"
+exits "it goes on in memory" 0 set b more v
+exits "persist begins a new log" 0 persist b "$scratch/disk4"
+is "it is durable again" yes "$(field b durable)"
+like "with a snapshot" '^[0-9]*$' "$(field b snapshot_age_ms)"
+kill -9 "$holder"
+wait "$holder" 2>/dev/null
+ok "killed" until_true 20 gone
+ok "it comes back" hold b --persist "$scratch/disk4"
+is "with everything" "b	1	2" "$(l list | cut -f 1-3)"
+is "as it was" "$(head -c 40000000 /dev/zero | cksum)" "$(l get b large | cksum)"
+kill "$holder"
+wait "$holder"
+
 # Restored into a durable pool.
 ok "a pool to be restored" l create s --keep
 load_some s 0
