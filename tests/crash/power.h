@@ -64,8 +64,12 @@ struct pw_work {
 	uint64_t *random;
 	int steps, late, durable, step;
 	uint32_t number;
+	int first, keys; /* its keys are these; 0: all, and it may do what concerns all */
 };
 int pw_work(struct pw_work *work);
+/* The same by several threads at once, each with keys of its own. */
+#define PW_THREADS 4
+int pw_work_together(struct pw_work *work);
 
 /* Compares the pool with what may be left; the first difference into text. found (may be NULL): which state each key
  * is in. 0 if all is well. */

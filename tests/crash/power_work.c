@@ -6,6 +6,7 @@
 
 #include "power.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,8 +171,8 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 			if (is_state(&value, rc == LATZ_OK, k, &list[i]))
 				older = i;
 		snprintf(text, size,
-		         "key %d: %s of %zu bytes, ttl %lld, is state %d; promised is %d (%s, number %u, %u bytes, life "
-		         "%d), begun %d",
+		         "key %d: %s of %zu bytes, ttl %lld, is state %d; promised is %d (%s, number %u, %u bytes, "
+		         "life %d), begun %d",
 		         k, rc == LATZ_OK ? "a value" : "nothing", rc == LATZ_OK ? value.size : 0,
 		         rc == LATZ_OK ? (long long)value.ttl_ms : 0, older, range->from[k],
 		         list[range->from[k]].kind == PW_ABSENT ? "absent" : "there", list[range->from[k]].number,
@@ -201,7 +202,12 @@ static int done(struct pw_work *work, const char *what, int rc, int key, int dur
 		hn_fail("step %d: %s: %s (%s)", work->step, what, hn_rc(rc), latz_error_detail());
 		return 1;
 	}
-	if (work->durable && (durable || work->setting.sync == LATZ_SYNC_ALWAYS))
+	if (!work->durable || (!durable && work->setting.sync != LATZ_SYNC_ALWAYS))
+		return 0;
+	/* Of others' keys we don't know what they have begun since. */
+	for (int k = work->first; key == PW_ALL && k < work->first + work->keys; k++)
+		rc_mark(PW_SAFE, k);
+	if (key != PW_ALL || work->keys == 0)
 		rc_mark(PW_SAFE, key);
 	return 0;
 }
@@ -226,7 +232,8 @@ static int step_set(struct pw_work *work, int key, int durable)
 
 static int step_mset(struct pw_work *work)
 {
-	int first = (int)any(work->random, PW_KEYS / 2), n = 2 + (int)any(work->random, 6), bad = 0, rc;
+	int first = work->first + (int)any(work->random, work->keys ? 3 : PW_KEYS / 2);
+	int n = 2 + (int)any(work->random, work->keys ? 3 : 6), bad = 0, rc;
 	uint8_t bytes[8][256];
 	latz_item items[8];
 	char buf[8][64];
@@ -277,6 +284,8 @@ static int step_increment(struct pw_work *work, int key)
 	int64_t by = state.sum;
 	char buf[64];
 
+	if (last(work, key)->kind == PW_BYTES)
+		return step_set(work, key, 0);
 	if (last(work, key)->kind == PW_INT) {
 		state.sum += last(work, key)->sum;
 		state.life = last(work, key)->life;
@@ -293,6 +302,9 @@ static int step_maintain(struct pw_work *work)
 	if (rc != LATZ_OK && rc != LATZ_BUSY)
 		return done(work, "maintain", rc, PW_ALL, 0);
 	rc = latz_stats(work->pool, &stats);
+	/* Another thread may be at it, and the flush be its. */
+	if (work->keys)
+		return 0;
 	if (rc != LATZ_OK || stats.log_broken)
 		return done(work, "stats after maintain", rc != LATZ_OK ? rc : stats.log_broken, PW_ALL, 0);
 	/* The interval's flush: what was there before it is safe. */
@@ -333,12 +345,13 @@ static int step_clear(struct pw_work *work)
 static int step(struct pw_work *work)
 {
 	unsigned lot = (unsigned)any(work->random, 1000);
-	int key = (int)any(work->random, PW_KEYS), counter = PW_KEYS - 1 - (int)any(work->random, 4);
+	int key = work->first + (int)any(work->random, work->keys ? (uint64_t)work->keys : PW_KEYS);
+	int counter = work->keys ? work->first + work->keys - 1 : PW_KEYS - 1 - (int)any(work->random, 4);
 
 	if (work->late && !work->durable && work->step > work->steps / 3)
 		return step_persist(work);
 	/* The last keys are counters. */
-	if (key >= PW_KEYS - 4)
+	if (work->keys ? key == counter : key >= PW_KEYS - 4)
 		return lot < 900 ? step_increment(work, key) : step_delete(work, key);
 	if (lot < 480)
 		return step_set(work, key, 0);
@@ -356,6 +369,8 @@ static int step(struct pw_work *work)
 		return step_maintain(work);
 	if (lot < 970)
 		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
+	if (work->keys)
+		return 0;
 	if (lot < 975)
 		return step_clear(work);
 	return work->durable && lot < 990 ? step_reopen(work) : 0;
@@ -368,6 +383,40 @@ int pw_work(struct pw_work *work)
 	for (; work->step < end && !bad; work->step++) {
 		rc_mark(PW_STEP, work->step);
 		bad = step(work);
+	}
+	return bad;
+}
+
+static void *work_thread(void *arg)
+{
+	struct pw_work *work = arg;
+
+	return pw_work(work) ? work : NULL;
+}
+
+int pw_work_together(struct pw_work *work)
+{
+	struct pw_work part[PW_THREADS];
+	uint64_t random[PW_THREADS];
+	pthread_t thread[PW_THREADS];
+	int bad = 0;
+
+	for (int i = 0; i < PW_THREADS; i++) {
+		part[i] = *work;
+		part[i].keys = PW_KEYS / PW_THREADS;
+		part[i].first = i * part[i].keys;
+		part[i].number = work->number + 100000u * (unsigned)(i + 1);
+		part[i].steps = work->steps / PW_THREADS;
+		random[i] = hn_random(work->random);
+		part[i].random = &random[i];
+		if (pthread_create(&thread[i], NULL, work_thread, &part[i]) != 0)
+			hn_die("no thread");
+	}
+	for (int i = 0; i < PW_THREADS; i++) {
+		void *result;
+
+		pthread_join(thread[i], &result);
+		bad |= result != NULL;
 	}
 	return bad;
 }
