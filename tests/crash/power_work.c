@@ -185,6 +185,20 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 
 /* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
+/* Several threads write the same keys, but each key one after the other, so that the order is known. */
+static void lock_keys(struct pw_work *work, int first, int count)
+{
+	for (int k = first; work->lock && k < first + count; k++)
+		pthread_mutex_lock(&work->lock[k]);
+}
+
+static int unlock_keys(struct pw_work *work, int first, int count, int result)
+{
+	for (int k = first; work->lock && k < first + count; k++)
+		pthread_mutex_unlock(&work->lock[k]);
+	return result;
+}
+
 static struct pw_state *last(struct pw_work *work, int key)
 {
 	return &work->history->list[key][work->history->count[key] - 1];
@@ -202,12 +216,7 @@ static int done(struct pw_work *work, const char *what, int rc, int key, int dur
 		hn_fail("step %d: %s: %s (%s)", work->step, what, hn_rc(rc), latz_error_detail());
 		return 1;
 	}
-	if (!work->durable || (!durable && work->setting.sync != LATZ_SYNC_ALWAYS))
-		return 0;
-	/* Of others' keys we don't know what they have begun since. */
-	for (int k = work->first; key == PW_ALL && k < work->first + work->keys; k++)
-		rc_mark(PW_SAFE, k);
-	if (key != PW_ALL || work->keys == 0)
+	if (work->durable && (durable || work->setting.sync == LATZ_SYNC_ALWAYS))
 		rc_mark(PW_SAFE, key);
 	return 0;
 }
@@ -232,12 +241,12 @@ static int step_set(struct pw_work *work, int key, int durable)
 
 static int step_mset(struct pw_work *work)
 {
-	int first = work->first + (int)any(work->random, work->keys ? 3 : PW_KEYS / 2);
-	int n = 2 + (int)any(work->random, work->keys ? 3 : 6), bad = 0, rc;
+	int first = (int)any(work->random, PW_KEYS / 2), n = 2 + (int)any(work->random, 6), bad = 0, rc;
 	uint8_t bytes[8][256];
 	latz_item items[8];
 	char buf[8][64];
 
+	lock_keys(work, first, n);
 	for (int i = 0; i < n; i++) {
 		struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, (uint32_t)any(work->random, 256), 0 };
 
@@ -249,7 +258,7 @@ static int step_mset(struct pw_work *work)
 	rc = latz_mset(work->pool, items, (size_t)n, NULL);
 	for (int i = 0; i < n; i++)
 		bad |= done(work, "mset", rc, first + i, 0);
-	return bad;
+	return unlock_keys(work, first, n, bad);
 }
 
 static int step_delete(struct pw_work *work, int key)
@@ -302,13 +311,11 @@ static int step_maintain(struct pw_work *work)
 	if (rc != LATZ_OK && rc != LATZ_BUSY)
 		return done(work, "maintain", rc, PW_ALL, 0);
 	rc = latz_stats(work->pool, &stats);
-	/* Another thread may be at it, and the flush be its. */
-	if (work->keys)
-		return 0;
 	if (rc != LATZ_OK || stats.log_broken)
 		return done(work, "stats after maintain", rc != LATZ_OK ? rc : stats.log_broken, PW_ALL, 0);
-	/* The interval's flush: what was there before it is safe. */
-	return done(work, "", LATZ_OK, PW_ALL, work->setting.sync == LATZ_SYNC_INTERVAL);
+	/* The interval's flush: what was there before it is safe; but another thread may be at it, and have begun
+	 * before. */
+	return done(work, "", LATZ_OK, PW_ALL, work->setting.sync == LATZ_SYNC_INTERVAL && !work->lock);
 }
 
 static int step_reopen(struct pw_work *work)
@@ -342,38 +349,52 @@ static int step_clear(struct pw_work *work)
 	return done(work, "clear", latz_clear(work->pool), PW_ALL, 0);
 }
 
+/* One key's step; it is locked. */
+static int step_key(struct pw_work *work, int key, unsigned lot)
+{
+	/* The last keys are counters. */
+	if (key >= PW_KEYS - 4)
+		return lot < 900 ? step_increment(work, key) : step_delete(work, key);
+	if (lot < 560)
+		return step_set(work, key, 0);
+	if (lot < 660)
+		return step_set(work, key, 1);
+	if (lot < 820)
+		return step_delete(work, key);
+	return lot < 910 ? step_touch(work, key) : step_increment(work, key);
+}
+
+/* What concerns all keys; they are locked. */
+static int step_all(struct pw_work *work, unsigned lot)
+{
+	if (lot < 60)
+		return step_maintain(work);
+	if (lot < 80)
+		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
+	if (lot < 85)
+		return step_clear(work);
+	return work->durable && !work->lock ? step_reopen(work) : 0;
+}
+
 static int step(struct pw_work *work)
 {
 	unsigned lot = (unsigned)any(work->random, 1000);
-	int key = work->first + (int)any(work->random, work->keys ? (uint64_t)work->keys : PW_KEYS);
-	int counter = work->keys ? work->first + work->keys - 1 : PW_KEYS - 1 - (int)any(work->random, 4);
+	int key = (int)any(work->random, PW_KEYS), rc;
 
 	if (work->late && !work->durable && work->step > work->steps / 3)
 		return step_persist(work);
-	/* The last keys are counters. */
-	if (work->keys ? key == counter : key >= PW_KEYS - 4)
-		return lot < 900 ? step_increment(work, key) : step_delete(work, key);
-	if (lot < 480)
-		return step_set(work, key, 0);
-	if (lot < 560)
-		return step_set(work, key, 1);
-	if (lot < 600)
+	if (lot < 100) {
+		lock_keys(work, 0, PW_KEYS);
+		return unlock_keys(work, 0, PW_KEYS, step_all(work, lot));
+	}
+	if (lot < 140)
 		return step_mset(work);
-	if (lot < 730)
-		return step_delete(work, key);
-	if (lot < 800)
-		return step_touch(work, key);
-	if (lot < 860)
-		return step_increment(work, counter);
-	if (lot < 950)
-		return step_maintain(work);
-	if (lot < 970)
-		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
-	if (work->keys)
-		return 0;
-	if (lot < 975)
-		return step_clear(work);
-	return work->durable && lot < 990 ? step_reopen(work) : 0;
+	if (lot < 170) { /* while others write, if there are any: it promises nothing */
+		rc = latz_maintain(work->pool, 0);
+		return rc == LATZ_OK || rc == LATZ_BUSY ? 0 : done(work, "maintain", rc, PW_ALL, 0);
+	}
+	lock_keys(work, key, 1);
+	return unlock_keys(work, key, 1, step_key(work, key, (unsigned)any(work->random, 1000)));
 }
 
 int pw_work(struct pw_work *work)
@@ -399,12 +420,14 @@ int pw_work_together(struct pw_work *work)
 	struct pw_work part[PW_THREADS];
 	uint64_t random[PW_THREADS];
 	pthread_t thread[PW_THREADS];
+	pthread_mutex_t lock[PW_KEYS];
 	int bad = 0;
 
+	for (int k = 0; k < PW_KEYS; k++)
+		pthread_mutex_init(&lock[k], NULL);
 	for (int i = 0; i < PW_THREADS; i++) {
 		part[i] = *work;
-		part[i].keys = PW_KEYS / PW_THREADS;
-		part[i].first = i * part[i].keys;
+		part[i].lock = lock;
 		part[i].number = work->number + 100000u * (unsigned)(i + 1);
 		part[i].steps = work->steps / PW_THREADS;
 		random[i] = hn_random(work->random);
