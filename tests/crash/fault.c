@@ -520,7 +520,7 @@ static int body(void)
 			continue;
 		printf("%-20s", op->name);
 		for (way = 0; way < WAYS; way++) {
-			unsigned long n = 0;
+			unsigned long n = is_short ? hn_seed % step : 0;
 
 			do {
 				try_once(op, n);
