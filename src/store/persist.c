@@ -42,8 +42,8 @@ static int open_lock(int dirfd, int *ret_fd)
 
 	if (rc == LATZ_NOTFOUND) {
 		rc = lzi_file_create(dirfd, LOCK_FILE, 0600, ret_fd);
-		if (rc == LATZ_EXISTS)
-			rc = lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd);
+		if (rc != LATZ_OK && lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd) == LATZ_OK)
+			rc = LATZ_OK; /* another was faster */
 	}
 	return rc;
 }

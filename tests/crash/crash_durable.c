@@ -184,7 +184,7 @@ static void one_round(uint64_t round, uint64_t *random)
 
 static int body(void)
 {
-	uint64_t random = hn_seed, start = hn_now_ns(), acked = 0;
+	uint64_t random = hn_seed, start = hn_now_ns(), acked = 0, round;
 
 	if (is_short)
 		rounds = 10;
@@ -197,7 +197,7 @@ static int body(void)
 		shared[i].ledger = hn_ledger_new(i + 1, (uint32_t)keys, 6000);
 	}
 	hn_subdir(run, sizeof run, "run");
-	for (uint64_t round = 0; round < rounds && !hn_failures(); round++) {
+	for (round = 0; round < rounds && !hn_failures(); round++) {
 		if (round % fresh_every == 0) {
 			hn_subdir(disk, sizeof disk, "disk");
 			for (unsigned i = 0; i < writers; i++)
@@ -207,9 +207,9 @@ static int body(void)
 	}
 	for (unsigned i = 0; i < writers; i++)
 		acked += shared[i].acked;
-	printf("durable: %llu rounds of %llu writers, %lu of them ended by the guard, %llu acknowledged writes, %.1f s; "
-	       "lost or torn: %s\n",
-	       (unsigned long long)rounds, (unsigned long long)writers, guarded, (unsigned long long)acked,
+	printf("durable: %llu rounds of %llu writers, %lu of them ended by the guard, %llu acknowledged writes, "
+	       "%.1f s; lost or torn: %s\n",
+	       (unsigned long long)round, (unsigned long long)writers, guarded, (unsigned long long)acked,
 	       hn_since_ms(start) / 1e3, hn_failures() ? "see above" : "0");
 	return hn_failures() ? 1 : 0;
 }
@@ -221,8 +221,8 @@ static unsigned watchdog(void)
 
 int main(int argc, char **argv)
 {
-	const struct hn_program program = { "crash_durable", "kills all writers of a durable pool and removes its files",
-		                            options, 0, watchdog, body };
+	const struct hn_program program = { "crash_durable", "kills all writers of a durable pool", options, 0,
+		                            watchdog, body };
 
 	return hn_main(&program, argc, argv);
 }

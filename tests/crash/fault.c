@@ -1,7 +1,7 @@
 /*
- * A disk that fails. Every operation that needs the disk is tried with the first, second, third ... call of the os table
- * below the persist directory failing, in several ways, until it gets through untouched. Afterwards: success or a named
- * error, what was durable before is on the disk still, the pool goes on in memory, after a failed sync of the log
+ * A disk that fails. Every operation that needs the disk is tried with the first, second, third ... call of the os
+ * table below the persist directory failing, in several ways, until it gets through untouched. Afterwards: success or a
+ * named error, what was durable before is on the disk still, the pool goes on in memory, after a failed sync of the log
  * nothing is claimed durable until somebody begins anew, and no descriptor is left.
  */
 #define _GNU_SOURCE
@@ -266,7 +266,8 @@ static int count_keys(struct try *t, latz_pool *pool, int first, int count, cons
 		rc = latz_get(pool, latz_str(key), &value);
 		if (rc == LATZ_NOTFOUND)
 			continue;
-		if (rc != LATZ_OK || value.size != 100 + (size_t)i * 11 % 600 || memcmp(value.data, want, value.size) != 0)
+		if (rc != LATZ_OK || value.size != 100 + (size_t)i * 11 % 600 ||
+		    memcmp(value.data, want, value.size) != 0)
 			hn_fail("%s: %s: %s is not what was written: %s", t->title, where, key, hn_rc(rc));
 		else
 			found++;
@@ -443,7 +444,7 @@ static void check_pool(struct try *t, const struct operation *op)
 	latz_options o = pool_options(t, 1);
 	int all = OLD_KEYS + (op->before != DURABLE || t->rc == LATZ_OK ? NEW_KEYS : 0), rc;
 
-	if (op == &operations[4])
+	if (op->run == do_snapshot)
 		all = OLD_KEYS;
 	if (!t->pool) { /* closed, or not opened: then a second try does it */
 		rc = op->before == FILE_ONLY ? do_restore(t) : latz_open("pool", &o, &t->pool);
@@ -482,8 +483,8 @@ static void try_once(const struct operation *op, unsigned long n)
 	t.rc = op->run(&t);
 	armed = 0;
 	if (fault.fired)
-		snprintf(t.title, sizeof t.title, "%s, %s at call %lu (%s): %s", op->name, way_names[way], n, fault.what,
-		         hn_rc(t.rc));
+		snprintf(t.title, sizeof t.title, "%s, %s at call %lu (%s): %s", op->name, way_names[way], n,
+		         fault.what, hn_rc(t.rc));
 	if (!is_named(t.rc) || (t.rc != LATZ_OK && !fault.fired))
 		hn_fail("%s: %s (%s)", t.title, hn_rc(t.rc), latz_error_detail());
 	if (way == WAY_SHORT && t.rc != LATZ_OK)
@@ -519,7 +520,7 @@ static int body(void)
 			continue;
 		printf("%-20s", op->name);
 		for (way = 0; way < WAYS; way++) {
-			unsigned long n = 0;
+			unsigned long n = is_short ? hn_seed % step : 0;
 
 			do {
 				try_once(op, n);

@@ -3,7 +3,8 @@
  * made, with the unsynced part kept, dropped, reordered by block, garbled; each is opened as after a restart, and what
  * is promised must be there. Some openings are recorded themselves, and cut again, and those once more.
  *
- * An image depends on the seed and its number alone: --seed S --worker W --only N makes it again.
+ * An image depends on the seed and its number: --seed S --worker W --only N makes it again, but for what threads did at
+ * the same time.
  */
 #define _GNU_SOURCE
 #include "config.h"
@@ -93,13 +94,14 @@ static void record_again(struct scene *scene, const struct rc_tree *image, const
 	struct pw_range begun = { { 0 }, { 0 } };
 	struct pw_setting setting = *scene->setting;
 	char persist[420];
-	struct pw_work work = { .setting = setting,   .run = run,        .persist = persist, .history = &history,
-		                .random = &worker->random, .durable = 1, .number = 1000000u * (unsigned)(scene->depth + 1) };
+	struct pw_work work = { .setting = setting, .run = run, .persist = persist, .history = &history,
+		                .random = &worker->random, .durable = 1 };
 	int found[PW_KEYS];
 	char text[600] = "";
 	latz_options o;
 	int rc;
 
+	work.number = 1000000u * (unsigned)(scene->depth + 1);
 	snprintf(persist, sizeof persist, "%s/persist", disk);
 	for (int k = 0; k < PW_KEYS; k++) {
 		for (int i = range->from[k]; i < range->to[k]; i++)
@@ -267,6 +269,7 @@ static void one_record(struct worker *worker)
 	char run[400], disk[400], persist[420];
 	struct pw_work work = { .setting = setting, .run = run, .persist = persist, .history = &history,
 		                .random = &worker->random };
+	int together = hn_random(&worker->random) % 4 == 0;
 	struct rc_record record;
 	latz_options o;
 	int rc, bad;
@@ -278,18 +281,21 @@ static void one_record(struct worker *worker)
 		pw_push(&history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, 0, 0, 0 });
 		range.to[k] = 1;
 	}
-	work.late = hn_random(&worker->random) % 6 == 0;
+	work.late = !together && hn_random(&worker->random) % 6 == 0;
 	work.durable = !work.late;
 	work.steps = 40 + (int)(hn_random(&worker->random) % 160);
 	worker->tally->records++;
 	snprintf(scene.title, sizeof scene.title, "of seed %llu, %s%s", (unsigned long long)hn_seed,
-	         pw_setting_text(&first), work.late ? ", made durable on the way" : "");
+	         pw_setting_text(&first),
+	         work.late  ? ", made durable on the way"
+	         : together ? ", several threads"
+	                    : "");
 	o = pw_options(&setting, run, work.late ? NULL : persist);
 	rc_begin(&record, disk, NULL);
 	rc = latz_open("pool", &o, &work.pool);
 	if (rc != LATZ_OK)
 		hn_fail("%s: open: %s (%s)", scene.title, hn_rc(rc), latz_error_detail());
-	bad = rc != LATZ_OK || pw_work(&work);
+	bad = rc != LATZ_OK || (together ? pw_work_together(&work) : pw_work(&work));
 	if (!bad && hn_random(&worker->random) % 2) {
 		rc = latz_close(work.pool);
 		work.pool = NULL;
@@ -324,8 +330,8 @@ static int run_worker(void *arg)
 
 static void report(const struct tally *sum, double ms)
 {
-	printf("power: %llu images of %llu records (%llu events, %llu syncs, %llu promises) in %.1f s; within recoveries "
-	       "%llu, within those %llu;",
+	printf("power: %llu images of %llu records (%llu events, %llu syncs, %llu promises) in %.1f s; within "
+	       "recoveries %llu, within those %llu;",
 	       (unsigned long long)sum->images, (unsigned long long)sum->records, (unsigned long long)sum->events,
 	       (unsigned long long)sum->syncs, (unsigned long long)sum->safe, ms / 1e3,
 	       (unsigned long long)sum->depth[1], (unsigned long long)sum->depth[2]);
@@ -385,8 +391,8 @@ static unsigned watchdog(void)
 
 int main(int argc, char **argv)
 {
-	const struct hn_program program = { "power", "cuts the power at every sync and at random, and looks what is left",
-		                            options, 0, watchdog, body };
+	const struct hn_program program = { "power", "cuts the power at every sync and at random moments", options, 0,
+		                            watchdog, body };
 
 	return hn_main(&program, argc, argv);
 }

@@ -6,6 +6,7 @@
 #define TESTS_CRASH_POWER_H
 
 #include <latzero/latzero.h>
+#include <pthread.h>
 
 #include "harness.h"
 #include "record.h"
@@ -64,8 +65,12 @@ struct pw_work {
 	uint64_t *random;
 	int steps, late, durable, step;
 	uint32_t number;
+	pthread_mutex_t *lock; /* of each key, where there are several threads; else NULL */
 };
 int pw_work(struct pw_work *work);
+/* The same by several threads at once. */
+#define PW_THREADS 4
+int pw_work_together(struct pw_work *work);
 
 /* Compares the pool with what may be left; the first difference into text. found (may be NULL): which state each key
  * is in. 0 if all is well. */

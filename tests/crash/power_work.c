@@ -6,16 +6,19 @@
 
 #include "power.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/api.h"
 #include "ledger.h"
-#include "wal/wal.h"
+#include "store/log.h"
 
 #define POOL "pool"
 #define HOUR_MS 3600000ll
 #define SIZE_MAX_VALUE 5000
+#define INTERVAL_MS 2000 /* more than a record takes: time passes when the test says so */
 
 static const int64_t lives_ms[PW_LIVES] = { -1, HOUR_MS, 24 * HOUR_MS, 3 };
 
@@ -55,7 +58,7 @@ latz_options pw_options(const struct pw_setting *setting, const char *run, const
 		return options;
 	options.persist_dir = persist;
 	options.sync = setting->sync;
-	options.sync_interval_ms = setting->sync == LATZ_SYNC_INTERVAL; /* every latz_maintain() is due */
+	options.sync_interval_ms = setting->sync == LATZ_SYNC_INTERVAL ? INTERVAL_MS : 0;
 	options.checkpoint_bytes = setting->checkpoint_bytes;
 	options.snapshot_on_close = setting->snapshot_on_close;
 	return options;
@@ -170,8 +173,8 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 			if (is_state(&value, rc == LATZ_OK, k, &list[i]))
 				older = i;
 		snprintf(text, size,
-		         "key %d: %s of %zu bytes, ttl %lld, is state %d; promised is %d (%s, number %u, %u bytes, life "
-		         "%d), begun %d",
+		         "key %d: %s of %zu bytes, ttl %lld, is state %d; promised is %d (%s, number %u, %u bytes, "
+		         "life %d), begun %d",
 		         k, rc == LATZ_OK ? "a value" : "nothing", rc == LATZ_OK ? value.size : 0,
 		         rc == LATZ_OK ? (long long)value.ttl_ms : 0, older, range->from[k],
 		         list[range->from[k]].kind == PW_ABSENT ? "absent" : "there", list[range->from[k]].number,
@@ -183,6 +186,20 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 }
 
 /* ---- Writing ---------------------------------------------------------------------------------------------------- */
+
+/* Several threads write the same keys, but each key one after the other, so that the order is known. */
+static void lock_keys(struct pw_work *work, int first, int count)
+{
+	for (int k = first; work->lock && k < first + count; k++)
+		pthread_mutex_lock(&work->lock[k]);
+}
+
+static int unlock_keys(struct pw_work *work, int first, int count, int result)
+{
+	for (int k = first; work->lock && k < first + count; k++)
+		pthread_mutex_unlock(&work->lock[k]);
+	return result;
+}
 
 static struct pw_state *last(struct pw_work *work, int key)
 {
@@ -231,6 +248,7 @@ static int step_mset(struct pw_work *work)
 	latz_item items[8];
 	char buf[8][64];
 
+	lock_keys(work, first, n);
 	for (int i = 0; i < n; i++) {
 		struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, (uint32_t)any(work->random, 256), 0 };
 
@@ -242,7 +260,7 @@ static int step_mset(struct pw_work *work)
 	rc = latz_mset(work->pool, items, (size_t)n, NULL);
 	for (int i = 0; i < n; i++)
 		bad |= done(work, "mset", rc, first + i, 0);
-	return bad;
+	return unlock_keys(work, first, n, bad);
 }
 
 static int step_delete(struct pw_work *work, int key)
@@ -277,6 +295,8 @@ static int step_increment(struct pw_work *work, int key)
 	int64_t by = state.sum;
 	char buf[64];
 
+	if (last(work, key)->kind == PW_BYTES)
+		return step_set(work, key, 0);
 	if (last(work, key)->kind == PW_INT) {
 		state.sum += last(work, key)->sum;
 		state.life = last(work, key)->life;
@@ -285,18 +305,30 @@ static int step_increment(struct pw_work *work, int key)
 	return done(work, "increment", latz_increment(work->pool, key_of(buf, key), by, NULL), key, 0);
 }
 
+/* The log's clock: the next maintenance finds a flush due, with a sync or without. */
+static void let_time_pass(struct pw_work *work)
+{
+	struct lzi_log_state *log = &work->pool->store->control.shared->log;
+
+	lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms() - 2 * INTERVAL_MS);
+}
+
 static int step_maintain(struct pw_work *work)
 {
 	latz_stats_t stats = { .size = sizeof stats };
-	int rc = latz_maintain(work->pool, 0);
+	int due = any(work->random, 3) != 0, rc;
 
+	if (due)
+		let_time_pass(work);
+	rc = latz_maintain(work->pool, 0);
 	if (rc != LATZ_OK && rc != LATZ_BUSY)
 		return done(work, "maintain", rc, PW_ALL, 0);
 	rc = latz_stats(work->pool, &stats);
 	if (rc != LATZ_OK || stats.log_broken)
 		return done(work, "stats after maintain", rc != LATZ_OK ? rc : stats.log_broken, PW_ALL, 0);
-	/* The interval's flush: what was there before it is safe. */
-	return done(work, "", LATZ_OK, PW_ALL, work->setting.sync == LATZ_SYNC_INTERVAL);
+	/* The interval's flush: what was there before it is safe; but another thread may be at it, and have begun
+	 * before. */
+	return done(work, "", LATZ_OK, PW_ALL, due && work->setting.sync == LATZ_SYNC_INTERVAL && !work->lock);
 }
 
 static int step_reopen(struct pw_work *work)
@@ -330,35 +362,54 @@ static int step_clear(struct pw_work *work)
 	return done(work, "clear", latz_clear(work->pool), PW_ALL, 0);
 }
 
-static int step(struct pw_work *work)
+/* One key's step; it is locked. */
+static int step_key(struct pw_work *work, int key, unsigned lot)
 {
-	unsigned lot = (unsigned)any(work->random, 1000);
-	int key = (int)any(work->random, PW_KEYS), counter = PW_KEYS - 1 - (int)any(work->random, 4);
-
-	if (work->late && !work->durable && work->step > work->steps / 3)
-		return step_persist(work);
 	/* The last keys are counters. */
 	if (key >= PW_KEYS - 4)
 		return lot < 900 ? step_increment(work, key) : step_delete(work, key);
-	if (lot < 480)
-		return step_set(work, key, 0);
 	if (lot < 560)
+		return step_set(work, key, 0);
+	if (lot < 660)
 		return step_set(work, key, 1);
-	if (lot < 600)
-		return step_mset(work);
-	if (lot < 730)
+	if (lot < 820)
 		return step_delete(work, key);
-	if (lot < 800)
-		return step_touch(work, key);
-	if (lot < 860)
-		return step_increment(work, counter);
-	if (lot < 950)
+	return lot < 910 ? step_touch(work, key) : step_increment(work, key);
+}
+
+/* What concerns all keys; they are locked. */
+static int step_all(struct pw_work *work, unsigned lot)
+{
+	if (lot < 60)
 		return step_maintain(work);
-	if (lot < 970)
+	if (lot < 80)
 		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
-	if (lot < 975)
+	if (lot < 85)
 		return step_clear(work);
-	return work->durable && lot < 990 ? step_reopen(work) : 0;
+	return work->durable && !work->lock ? step_reopen(work) : 0;
+}
+
+static int step(struct pw_work *work)
+{
+	unsigned lot = (unsigned)any(work->random, 1000);
+	int key = (int)any(work->random, PW_KEYS), rc;
+
+	if (work->late && !work->durable && work->step > work->steps / 3)
+		return step_persist(work);
+	if (lot < 100) {
+		lock_keys(work, 0, PW_KEYS);
+		return unlock_keys(work, 0, PW_KEYS, step_all(work, lot));
+	}
+	if (lot < 140)
+		return step_mset(work);
+	if (lot < 170) { /* while others write, if there are any: it promises nothing */
+		if (lot % 2)
+			let_time_pass(work);
+		rc = latz_maintain(work->pool, 0);
+		return rc == LATZ_OK || rc == LATZ_BUSY ? 0 : done(work, "maintain", rc, PW_ALL, 0);
+	}
+	lock_keys(work, key, 1);
+	return unlock_keys(work, key, 1, step_key(work, key, (unsigned)any(work->random, 1000)));
 }
 
 int pw_work(struct pw_work *work)
@@ -368,6 +419,42 @@ int pw_work(struct pw_work *work)
 	for (; work->step < end && !bad; work->step++) {
 		rc_mark(PW_STEP, work->step);
 		bad = step(work);
+	}
+	return bad;
+}
+
+static void *work_thread(void *arg)
+{
+	struct pw_work *work = arg;
+
+	return pw_work(work) ? work : NULL;
+}
+
+int pw_work_together(struct pw_work *work)
+{
+	struct pw_work part[PW_THREADS];
+	uint64_t random[PW_THREADS];
+	pthread_t thread[PW_THREADS];
+	pthread_mutex_t lock[PW_KEYS];
+	int bad = 0;
+
+	for (int k = 0; k < PW_KEYS; k++)
+		pthread_mutex_init(&lock[k], NULL);
+	for (int i = 0; i < PW_THREADS; i++) {
+		part[i] = *work;
+		part[i].lock = lock;
+		part[i].number = work->number + 100000u * (unsigned)(i + 1);
+		part[i].steps = work->steps / PW_THREADS;
+		random[i] = hn_random(work->random);
+		part[i].random = &random[i];
+		if (pthread_create(&thread[i], NULL, work_thread, &part[i]) != 0)
+			hn_die("no thread");
+	}
+	for (int i = 0; i < PW_THREADS; i++) {
+		void *result;
+
+		pthread_join(thread[i], &result);
+		bad |= result != NULL;
 	}
 	return bad;
 }
