@@ -45,10 +45,23 @@ static void open_it(struct durable *d)
 	assert_ok(latz_open("p", &d->options, &d->pool));
 }
 
+/* The guard may be the one that takes the files away, a moment later. */
+static void wait_until_gone(const char *dir)
+{
+	char path[4200];
+
+	snprintf(path, sizeof path, "%s/p", dir);
+	for (int i = 0; i < 5000 && access(path, F_OK) == 0; i++)
+		usleep(1000);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void close_it(struct durable *d)
 {
 	assert_ok(latz_close(d->pool));
 	d->pool = NULL;
+	if ((d->options.flags & LATZ_KEEP) == 0)
+		wait_until_gone(d->dir);
 }
 
 static void is_text(struct durable *d, const char *key, const char *text)
@@ -83,7 +96,6 @@ static void comes_back(void **state)
 	assert_ok(latz_increment(d->pool, key_of("sum"), 41, &sum));
 	assert_ok(latz_increment(d->pool, key_of("sum"), 1, &sum));
 	close_it(d);
-	assert_int_equal(tempdir_entries(d->dir) <= 1, 1); /* the guard's file, for a moment */
 
 	open_it(d);
 	assert_ok(latz_get(d->pool, key_of("json"), &value));
@@ -281,10 +293,9 @@ static void snapshot_and_restore(void **state)
 	plain.flags |= LATZ_KEEP;
 	assert_ok(latz_restore(path, "p", &plain, &how));
 	assert_rc(LATZ_DEAD, latz_exists(d->pool, key_of("k1")));
-	close_it(d);
+	assert_ok(latz_close(d->pool));
 	assert_ok(latz_open("p", &plain, &d->pool));
 	is_text(d, "k1", "k1");
-	close_it(d);
 	assert_ok(latz_destroy("p", &plain));
 }
 
