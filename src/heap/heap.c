@@ -309,6 +309,7 @@ static void clear_account(struct lzi_extent *meta)
 	lzi_store_relaxed(&meta->deletes, 0u);
 	lzi_store_relaxed(&meta->expiry_min, (int64_t)0);
 	lzi_store_relaxed(&meta->run, 0u);
+	lzi_store_release(&meta->logged, 0u); /* last: the flusher reads it first, then the tail */
 }
 
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)

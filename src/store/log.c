@@ -86,14 +86,22 @@ void lzi_log_unlock(struct lzi_store *store)
 static int add_part(struct flush *flush, uint64_t extent)
 {
 	struct lzi_store *store = flush->store;
-	uint64_t from, tail;
+	uint64_t from, tail = 0, word;
+	int holds;
 
 	if (extent >= lzi_load_acquire(&store->heap.reach) && lzi_heap_view(&store->heap) != LATZ_OK)
 		return LATZ_CORRUPT;
-	if (extent >= lzi_load_acquire(&store->heap.reach) || !lzi_extent_holds(store, extent, &tail))
+	if (extent >= lzi_load_acquire(&store->heap.reach))
 		return LATZ_OK;
-	from = (uint64_t)lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->logged) * LZI_UNIT;
-	if (from >= tail)
+	/* One that is logged to its tail may be freed and taken again while we look: then both are of the new use. One
+	 * that is not stays what it is until we have done with it. */
+	do {
+		word = lzi_load_acquire(lzi_heap_word(&store->heap, extent));
+		from = (uint64_t)lzi_load_acquire(&lzi_heap_meta(&store->heap, extent)->logged) * LZI_UNIT;
+		holds = lzi_extent_holds(store, extent, &tail);
+		lzi_fence_acquire();
+	} while (((lzi_load_relaxed(lzi_heap_word(&store->heap, extent)) ^ word) >> 8) != 0);
+	if (!holds || from >= tail)
 		return LATZ_OK;
 	if (flush->count == flush->capacity) {
 		size_t capacity = flush->capacity == 0 ? 64 : flush->capacity * 2;

@@ -297,8 +297,8 @@ static void foreign(void)
 				hn_fail("%s: was followed", what);
 		}
 	printf("foreign: %u replaced files, %u refused at open\n", tried, refused);
-	newer(8, 2, 2, LATZ_VERSION, "format 2.0");
-	newer(10, 7, 2, LATZ_OK, "format 1.7");
+	newer(8, 3, 2, LATZ_VERSION, "format 3.0");
+	newer(10, 7, 2, LATZ_OK, "format 2.7");
 	newer(16, 0x80, 4, LATZ_OK, "an unknown compatible feature");
 	newer(20, 0x80, 4, LATZ_VERSION, "an unknown incompatible feature");
 	newer(144, 0x04030201, 4, LATZ_VERSION, "another byte order");
