@@ -193,6 +193,7 @@ static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
 		return rc;
 	}
 	lzi_index_init(&store->index, store->control.shared, store->poolfd, store->control.header->mode, timeout_ms);
+	lzi_image_attach(store);
 	lzi_table_env_make(store, &store->table.env);
 	rc = lzi_index_check(&store->index);
 	if (rc == LATZ_OK)
@@ -236,6 +237,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_mutex_init(&store->list_mutex, NULL);
+	pthread_mutex_init(&store->image.mutex, NULL);
+	store->image.fd = store->image.note_fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->wake, &attr);
@@ -250,6 +253,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->mutex);
 	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_mutex_destroy(&store->list_mutex);
+	pthread_mutex_destroy(&store->image.mutex);
 	pthread_cond_destroy(&store->wake);
 	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);
@@ -358,6 +362,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_index_close(&store->index);
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
+	lzi_image_part(store);
 	lzi_persist_part(store);
 }
 
@@ -435,7 +440,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, const struct lz
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	static const struct lzi_fill warm = { lzi_persist_create, NULL, 0 };
+	static const struct lzi_fill warm = { .fn = lzi_persist_create };
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	struct lzi_store *store = store_new(dir, name, options);
 	int alone = 0, rc;
