@@ -8,8 +8,8 @@
  *   heap       extent n at n * LZI_EXTENT; each as far as it has records, then nothing: a hole
  *   sums       struct lzi_image_sum, one for each chunk, in the order of the sections
  *
- * Each section but the heap begins at a multiple of LZI_PAGE and is cut into chunks of LZI_EXTENT, the last one shorter;
- * a chunk of the heap is an extent. Deadlines, here and in the records' extensions, are CLOCK_REALTIME ms. What is in
+ * Sections begin at multiples of LZI_PAGE and are cut into chunks of LZI_EXTENT, the last one shorter; a chunk of the
+ * heap is an extent. Deadlines, here and in the records' extensions, are CLOCK_REALTIME ms. What is in
  * an image is as the machine that made it has it: another byte order, page or extent size is LATZ_VERSION, and the
  * portable snapshot is for that. doc/format.md lists the same fields in the same order.
  */

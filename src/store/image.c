@@ -317,7 +317,9 @@ void lzi_image_bring_ahead(struct lzi_store *store, uint64_t deadline_ns, int *r
 		return;
 	/* Half of the time: who touches what is not there yet waits for us. */
 	now = lzi_clock_mono_ns();
-	rc = bring_some(store, deadline_ns == 0 ? 0 : deadline_ns > now ? now + (deadline_ns - now) / 2 : now, ret_more);
+	if (deadline_ns != 0)
+		deadline_ns = deadline_ns > now ? now + (deadline_ns - now) / 2 : now;
+	rc = bring_some(store, deadline_ns, ret_more);
 	if (rc != LATZ_OK && rc != LATZ_TIMEOUT) {
 		lzi_log(LATZ_LOG_WARNING, "%s: not brought in: %s", store->name, lzi_error_text());
 		store->image.failed = rc != LATZ_NOSPC;

@@ -15,8 +15,8 @@
 #include "base/point.h"
 #include "table/table.h"
 
-/* Whether the slot's key belongs to bucket `number` among n; unknown keys (a damaged record) stay where they are. While a
- * key can't be told for another reason there is no split: it would be looked for in the wrong bucket. */
+/* Whether the slot's key belongs to bucket `number` among n; unknown keys (a damaged record) stay where they are. While
+ * a key can't be told for another reason there is no split: it would be looked for in the wrong bucket. */
 static int belongs(const struct lzi_table *table, uint64_t slot, uint64_t number, uint64_t n, int *ret_belongs)
 {
 	uint64_t hash;

@@ -161,9 +161,10 @@ static void death_while_making(void **state)
 
 static void death_while_restoring(void **state)
 {
-	static const char *const points[] = { "create.header",   "image.table", "image.overflow", "image.extents",
-		                              "image.note",      "create.before_rename",          "create.renamed",
-		                              "attach.client" };
+	static const char *const points[] = {
+		"create.header", "image.table",          "image.overflow", "image.extents",
+		"image.note",    "create.before_rename", "create.renamed", "attach.client",
+	};
 	struct fixture *f = *state;
 	latz_pool *pool;
 
@@ -189,8 +190,8 @@ static void death_while_bringing_in(void **state)
 		const char *point;
 		unsigned count;
 	} deaths[] = {
-		{ "image.allocated", 1 },    { "image.fetched", 1 },     { "image.brought", 1 }, { "image.allocated", 2 },
-		{ "image.fetched", 3 },      { "image.brought", 3 },     { "image.index_copied", 1 },
+		{ "image.allocated", 1 }, { "image.fetched", 1 }, { "image.brought", 1 },      { "image.allocated", 2 },
+		{ "image.fetched", 3 },   { "image.brought", 3 }, { "image.index_copied", 1 },
 		{ "image.index_renamed", 1 },
 	};
 	struct fixture *f = *state;
