@@ -136,7 +136,8 @@ static int use(void *arg)
 static size_t choose(const struct bytes *image, struct rng *rng)
 {
 	const struct lzi_image_header *header = header_of(image);
-	uint64_t chunk, i;
+	uint64_t i;
+	uint32_t length;
 	int part;
 
 	switch (rng_below(rng, 8)) {
@@ -149,12 +150,12 @@ static size_t choose(const struct bytes *image, struct rng *rng)
 	default: part = LZI_IMAGE_HEAP; break;
 	}
 	i = rng_below(rng, header->part[part].chunks);
-	chunk = header->part[part].first + i;
-	if (sums_of(image)[chunk].length == 0)
+	length = sums_of(image)[header->part[part].first + i].length;
+	if (length == 0)
 		return 0;
-	return lzi_image_chunk_offset(header, part, i) +
-	       (rng_below(rng, 2) ? rng_below(rng, sums_of(image)[chunk].length)
-	                          : rng_below(rng, sums_of(image)[chunk].length < 600 ? sums_of(image)[chunk].length : 600));
+	if (length > 600 && rng_below(rng, 2)) /* where buckets, extents and the first records are */
+		length = 600;
+	return lzi_image_chunk_offset(header, part, i) + rng_below(rng, length);
 }
 
 static void hostile_image(void **state)
