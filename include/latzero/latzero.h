@@ -488,8 +488,8 @@ LATZ_API int latz_snapshot(latz_pool *pool, const char *path, const latz_snapsho
  * LATZ_EXISTS if the pool is there; LATZ_CORRUPT names file and offset.
  *
  * From an image it takes milliseconds: values stay in the image until they are touched, or until the janitor, in quiet
- * times, has brought all of them in (latz_maintain(pool, 0) does it at once). Until then the file must stay where it is,
- * as it is, and reads and writes may fail with LATZ_NOSPC, LATZ_IO (it is gone) and LATZ_CORRUPT (it is another, or
+ * times, has brought all of them in (latz_maintain(pool, 0) does it at once). Until then the file must stay where it
+ * is, as it is, and reads and writes may fail with LATZ_NOSPC, LATZ_IO (it is gone) and LATZ_CORRUPT (it is another, or
  * damaged). Nothing is ever written to it. LATZ_RESTORE_SALVAGE means nothing here: what is damaged is told by the keys
  * that are. With persist_dir everything is brought in at once. */
 LATZ_API int latz_restore(const char *path, const char *name, const latz_options *options,

@@ -106,6 +106,10 @@ static int dies_touching(void *arg)
 	char text[64];
 
 	lzi_point_arm(doing->point, doing->count, LZI_POINT_KILL);
+	if (strcmp(doing->point, "image.ahead") == 0) {
+		CHECK(unsetenv("LATZERO_NO_PREFETCH") == 0);
+		(void)!latz_maintain(pool, 0);
+	}
 	(void)!latz_get(pool, key_of("big"), &value);
 	for (unsigned i = 0; i < KEYS; i += 2)
 		(void)!latz_set(pool, number_key(i, text), slice("x", 1), NULL);
@@ -192,7 +196,7 @@ static void death_while_bringing_in(void **state)
 	} deaths[] = {
 		{ "image.allocated", 1 }, { "image.fetched", 1 }, { "image.brought", 1 },      { "image.allocated", 2 },
 		{ "image.fetched", 3 },   { "image.brought", 3 }, { "image.index_copied", 1 },
-		{ "image.index_renamed", 1 },
+		{ "image.index_renamed", 1 }, { "image.ahead", 1 }, { "image.ahead", 4 },
 	};
 	struct fixture *f = *state;
 	latz_value value = LATZ_VALUE_INIT;
