@@ -1,73 +1,10 @@
-/*
- * The benchmark's results: samples by metric and system, the tables, and the bars: what each figure has to be, and
- * whether it is. A figure that was not measured is "not run", never guessed.
- */
+/* The report of the main benchmark: its tables, and its bars: what each figure has to be. */
 #define _GNU_SOURCE
 #include "run.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-enum {
-	METRICS_MAX = 96
-};
-
-struct samples {
-	const char *metric, *system;
-	unsigned count;
-	double values[SAMPLES_MAX];
-};
-
-static struct samples table[METRICS_MAX * SYSTEMS_MAX];
-static unsigned table_count;
-
-static struct samples *samples_find(const char *metric, const char *system)
-{
-	for (unsigned i = 0; i < table_count; i++)
-		if (strcmp(table[i].metric, metric) == 0 && strcmp(table[i].system, system) == 0)
-			return &table[i];
-	return NULL;
-}
-
-void result_add(const char *metric, const char *system, double value)
-{
-	struct samples *s = samples_find(metric, system);
-	if (s == NULL) {
-		if (table_count == sizeof(table) / sizeof(table[0]))
-			bench_fail("too many metrics");
-		s = &table[table_count++];
-		s->metric = metric;
-		s->system = system;
-	}
-	if (s->count < SAMPLES_MAX)
-		s->values[s->count++] = value;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static double median_min_max(const char *metric, const char *system, double *min, double *max)
-{
-	struct samples *s = samples_find(metric, system);
-	if (s == NULL)
-		return NAN;
-	double sorted[SAMPLES_MAX];
-	memcpy(sorted, s->values, s->count * sizeof(sorted[0]));
-	qsort(sorted, s->count, sizeof(sorted[0]), by_value);
-	*min = sorted[0];
-	*max = sorted[s->count - 1];
-	return s->count % 2 ? sorted[s->count / 2] : (sorted[s->count / 2 - 1] + sorted[s->count / 2]) / 2;
-}
-
-double result_median(const char *metric, const char *system)
-{
-	double min, max;
-	return median_min_max(metric, system, &min, &max);
-}
 
 /* ---- Tables ---- */
 
@@ -120,7 +57,7 @@ static void print_table(const struct title *t)
 {
 	int any = 0;
 	for (int i = 0; bench_system_names[i] != NULL; i++) {
-		double min, max, median = median_min_max(t->metric, bench_system_names[i], &min, &max);
+		double min, max, median = result_range(t->metric, bench_system_names[i], &min, &max);
 		double own = result_median(t->metric, "latzero");
 		if (isnan(median) || !list_has(config.only, t->row))
 			continue;
@@ -152,22 +89,6 @@ static void print_tail(const char *title, const char *p50, const char *p99, cons
 }
 
 /* ---- Bars ---- */
-
-static unsigned bars_met, bars_missed, bars_not_run;
-
-/* sense < 0: value must be at most target, > 0: at least. unit: printed after both. */
-static void bar(const char *name, int sense, double target, const char *unit, double value)
-{
-	printf("  %-58s %s %7.2f%-3s ", name, sense < 0 ? "<=" : ">=", target, unit);
-	if (isnan(value)) {
-		printf("%10s     not run\n", "-");
-		bars_not_run++;
-		return;
-	}
-	int met = sense < 0 ? value <= target : value >= target;
-	printf("%10.*f%-3s  %s\n", unit[0] == 'x' ? 3 : 1, value, unit, met ? "met" : "MISSED");
-	*(met ? &bars_met : &bars_missed) += 1;
-}
 
 /* latzero's median of a metric against a system's. */
 static double against(const char *metric, const char *system)
@@ -265,7 +186,7 @@ static void print_bars(void)
 	bar("10M keys: overwrite at 2M, 5M, 10M against 1M, worst", -1, 2, "x", worst_step(big_set, "latzero"));
 	bar("10M keys: insert up to 2M, 5M, 10M against 1M, worst", -1, 2, "x", worst_step(big_insert, "latzero"));
 	print_beside();
-	printf("  %u met, %u missed, %u not run\n", bars_met, bars_missed, bars_not_run);
+	bars_print_counts();
 }
 
 static void print_big(const char *title, const char *const metrics[4])

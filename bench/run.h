@@ -3,11 +3,7 @@
 #define RUN_H
 
 #include "bench.h"
-
-enum {
-	SYSTEMS_MAX = 10,
-	SAMPLES_MAX = 64
-};
+#include "samples.h"
 
 struct subject {
 	const struct system *system;
@@ -32,10 +28,8 @@ extern unsigned subject_count;
 /* True if the comma-separated list names it; a NULL list names everything. */
 int list_has(const char *list, const char *name);
 
-/* ---- results.c: samples by metric and system, tables, bars ---- */
+/* ---- results.c: tables and bars ---- */
 
-void result_add(const char *metric, const char *system, double value);
-double result_median(const char *metric, const char *system); /* NAN if there is none */
 void report_print(void);
 
 /* ---- loops.c: the timed loops ---- */

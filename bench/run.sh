@@ -1,12 +1,22 @@
 #!/bin/sh
-# Builds and runs the benchmark against the library installed in build/root. See ./dev bench --help for its options.
-# All it writes while running is in one directory of /dev/shm, removed at the end; the report is also
-# build/bench/latest.txt.
+# Builds and runs the benchmark, or with "durable" as the first word the one of durability, against the library
+# installed in build/root. See ./dev bench [durable] --help for the options. All it writes while running is in one
+# directory of /dev/shm and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end;
+# the report is also build/bench/latest.txt, or durable.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
 out=$top/build/bench
 mkdir -p "$out"
+command="./dev bench"
+part=latzero-bench
+report=latest.txt
+if [ "${1-}" = durable ]; then
+	shift
+	command="./dev bench durable"
+	part=latzero-bench-durable
+	report=durable.txt
+fi
 
 # The installed library, wherever its prefix put it below build/root.
 cflags=""
@@ -19,9 +29,10 @@ if [ -n "$lib" ] && [ -n "$header" ]; then
 else
 	echo "bench: no library below build/root: latzero is not run" >&2
 fi
-make -s -j2 -C "$here" OUT="$out" LATZERO_CFLAGS="$cflags" LATZERO_LIBS="$libs"
+make -s -j2 -C "$here" OUT="$out" LATZERO_CFLAGS="$cflags" LATZERO_LIBS="$libs" "$out/$part"
 
 dir=
+disk=
 program=
 clean() {
 	if [ -n "$program" ]; then
@@ -29,10 +40,14 @@ clean() {
 		wait "$program" 2>/dev/null || true
 	fi
 	[ -z "$dir" ] || rm -rf "$dir"
+	[ -z "$disk" ] || rm -rf "$disk"
 }
 trap clean EXIT
 trap 'exit 130' INT TERM HUP
 dir=$(mktemp -d /dev/shm/latzero-bench.XXXXXX)
+if [ "$part" = latzero-bench-durable ]; then
+	disk=$(mktemp -d "${LATZERO_BENCH_DISK:-$out}/durable.XXXXXX")
+fi
 
 cache() {
 	cat "/sys/devices/system/cpu/cpu0/cache/index$1/size" 2>/dev/null || echo '?'
@@ -49,26 +64,28 @@ facts() {
 	echo "Machine"
 	echo "  cpu       $cpu, $(getconf _NPROCESSORS_ONLN) online, L2 $(cache 2), L3 $(cache 3)"
 	echo "  memory    $(awk '/^MemTotal/ { printf "%.1f GiB", $2 / 1048576 }' /proc/meminfo)"
+	[ -z "$disk" ] || echo "  disk      $(df --output=fstype,source "$disk" | tail -n 1)," \
+		"$(findmnt -n -o OPTIONS -T "$disk" 2>/dev/null || echo 'options unknown')"
 	echo "  kernel    $(uname -sr)"
 	echo "  load      $load_before before, $(cut -d' ' -f1 /proc/loadavg) after"
 	echo "  thp shmem $(content_of /sys/kernel/mm/transparent_hugepage/shmem_enabled unknown)"
 	echo "  governor  $(content_of $cpus/cpu0/cpufreq/scaling_governor 'none (no cpufreq)')"
 	echo "  compiler  $(gcc --version | head -n 1)"
 	echo "  peers     $(dpkg-query -W -f '${Package} ${Version}, ' liblmdb-dev libboost-dev libtkrzw-dev redis-server \
-		libhiredis-dev memcached libmemcached-dev 2>/dev/null | sed 's/, $//')"
-	echo "  command   ./dev bench${args:+ $args}"
+		libhiredis-dev memcached libmemcached-dev librocksdb-dev libsqlite3-dev 2>/dev/null | sed 's/, $//')"
+	echo "  command   $command${args:+ $args}"
 	echo "  when      $(date -u '+%Y-%m-%d %H:%M UTC')," \
 		"commit $(git -C "$top" rev-parse --short HEAD 2>/dev/null || echo unknown)"
 }
 
 load_before=$(cut -d' ' -f1 /proc/loadavg)
 args=$*
-"$out/latzero-bench" "$@" --dir "$dir" >"$out/report.new" &
+"$out/$part" "$@" --dir "$dir" ${disk:+--disk "$disk"} >"$out/report.new" &
 program=$!
 rc=0
 wait "$program" || rc=$?
 program=
 [ "$rc" -eq 0 ] && [ -s "$out/report.new" ] || exit "$rc"
 facts >>"$out/report.new"
-mv "$out/report.new" "$out/latest.txt"
-cat "$out/latest.txt"
+mv "$out/report.new" "$out/$report"
+cat "$out/$report"

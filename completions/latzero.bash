@@ -1,4 +1,4 @@
-# bash completion for latzero
+# bash completion for latzero, latzero-snapshot and latzero-restore
 
 # The value of --dir on the command line so far, so that pools are those of that directory.
 _latzero_pools() {
@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor'
+	local commands='create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -63,7 +63,8 @@ _latzero() {
 		;;
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --encrypt --persist --sync --sync-interval --checkpoint-bytes
-		--snapshot-on-close' ;;
+		--snapshot-on-close --start-empty' ;;
+	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;
 	get | del | exists | incr | append | ttl | inspect) options+=' --escaped' ;;
 	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;
@@ -78,7 +79,7 @@ _latzero() {
 	fi
 	case $command in
 	list | sweep | doctor | create) ;;
-	load)
+	load | persist)
 		if ((plain == 1)); then
 			mapfile -t COMPREPLY < <(compgen -f -- "$current")
 			return
@@ -92,4 +93,43 @@ _latzero() {
 	esac
 }
 
+# latzero-snapshot POOL FILE, latzero-restore FILE POOL.
+_latzero_file_and_pool() {
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} plain=0 i options pool=0
+	COMPREPLY=()
+	case $previous in
+	--dir | --persist) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
+	--verify | --info | --password-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+	--sync) mapfile -t COMPREPLY < <(compgen -W 'always interval none' -- "$current"); return ;;
+	--ttl | --sync-interval) mapfile -t COMPREPLY < <(compgen -W '250ms 5s 2m 1h 1d' -- "$current"); return ;;
+	--level | --threads | --mode | --max-clients | --checkpoint-bytes) return ;;
+	esac
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--dir | --password-file | --persist | --sync | --ttl | --sync-interval | --level | --threads | --mode | \
+			--max-clients | --checkpoint-bytes) ((i++)) ;;
+		-) ((plain++)) ;;
+		-*) ;;
+		*) ((plain++)) ;;
+		esac
+	done
+	options='--dir --password-file --json --help --version --threads'
+	if [[ ${COMP_WORDS[0]} == *snapshot ]]; then
+		options+=' --level --image --verify --info'
+		((plain == 0)) && pool=1
+	else
+		options+=' --keep --replace --salvage --mode --max-clients --ttl --no-guard --persist --sync --sync-interval
+			--checkpoint-bytes --snapshot-on-close'
+		((plain == 1)) && pool=1
+	fi
+	if [[ $current == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+	elif ((pool)); then
+		mapfile -t COMPREPLY < <(compgen -W "$(_latzero_pools)" -- "$current")
+	elif ((plain < 2)); then
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+	fi
+}
+
 complete -F _latzero latzero
+complete -o filenames -F _latzero_file_and_pool latzero-snapshot latzero-restore

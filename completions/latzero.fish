@@ -1,4 +1,4 @@
-# fish completion for latzero
+# fish completion for latzero, latzero-snapshot and latzero-restore
 
 function __latzero_pools
     set -l words (commandline -opc)
@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor
-set -l pooled inspect destroy clear verify get set del exists incr append ttl keys scan load dump top bench
+set -l commands create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor
+set -l pooled inspect persist destroy clear verify get set del exists incr append ttl keys scan load dump top bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -23,6 +23,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a create -d 
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a list -d 'The live pools'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Figures and clients of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d 'Make a running pool durable'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a sweep -d 'Remove what dead processes left'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a verify -d 'Check everything'
@@ -66,7 +67,7 @@ complete -c latzero -n '__fish_seen_subcommand_from bench' -l processes -x -d 'H
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l seconds -x -d 'How long'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l duration -x -d 'How long'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l distribution -x -a 'zipf uniform'
-for option in keep attach no-guard no-thread encrypt snapshot-on-close
+for option in keep attach no-guard no-thread encrypt snapshot-on-close start-empty
     complete -c latzero -n '__fish_seen_subcommand_from create' -l $option
 end
 for option in mode max-clients max-bytes max-entries idle-ttl compress-min compress-level sync-interval checkpoint-bytes
@@ -75,3 +76,31 @@ end
 complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none lru wtinylfu s3fifo sieve arc 2q'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
+complete -c latzero -n '__fish_seen_subcommand_from persist' -F
+complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
+complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'
+complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync-interval -x -d 'How often'
+complete -c latzero -n '__fish_seen_subcommand_from persist' -l checkpoint-bytes -x -d 'A longer log is replaced'
+complete -c latzero -n '__fish_seen_subcommand_from persist' -l snapshot-on-close -d 'By the last user'
+
+for program in latzero-snapshot latzero-restore
+    complete -c $program -l dir -r -F -d 'The runtime directory'
+    complete -c $program -l password-file -r -F -d 'Its first line is the password'
+    complete -c $program -l json -d 'JSON Lines'
+    complete -c $program -l help -d 'Options and an example'
+    complete -c $program -l version -d 'The version'
+    complete -c $program -l threads -x -d 'How many'
+    complete -c $program -a '(__latzero_pools)' -d 'Pool'
+end
+complete -c latzero-snapshot -l level -x -d 'Of compression'
+complete -c latzero-snapshot -l image -d 'A copy of the files'
+complete -c latzero-snapshot -l verify -r -F -d 'Check a file'
+complete -c latzero-snapshot -l info -r -F -d 'What is in a file'
+for option in keep replace salvage no-guard snapshot-on-close
+    complete -c latzero-restore -l $option
+end
+for option in mode max-clients ttl sync-interval checkpoint-bytes
+    complete -c latzero-restore -l $option -x
+end
+complete -c latzero-restore -l persist -r -F -d 'Directory on a disk'
+complete -c latzero-restore -l sync -x -a 'always interval none'

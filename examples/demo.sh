@@ -1,11 +1,13 @@
 #!/bin/sh
-# The tour: the machine's package database in a pool, four processes at it, one killed, and how the pool goes. Needs
-# latzero on PATH and latzero.pc on PKG_CONFIG_PATH, as ./dev demo sets them. Exits non-zero when a check fails.
+# The tour: the machine's package database in a pool, four processes at it, one killed, how the pool goes, and how it
+# comes back from disk. Needs latzero on PATH and latzero.pc on PKG_CONFIG_PATH, as ./dev demo sets them. Exits non-zero when a check fails.
 set -u
 here=$(cd "${0%/*}" && pwd)
 status_file=${DEMO_STATUS_FILE:-/var/lib/dpkg/status}
 failures=0
 holder=''
+second=''
+more=200000
 
 bold='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ] && [ "${TERM-dumb}" != dumb ]; then
@@ -43,8 +45,10 @@ export LATZERO_DIR
 
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
-	[ -z "$holder" ] || kill "$holder" 2>"$programs/messages"
-	for pool in packages ten orphan; do
+	for process in $holder $second; do
+		kill "$process" 2>"$programs/messages"
+	done
+	for pool in packages ten orphan copy; do
 		latzero destroy "$pool" 2>"$programs/messages"
 	done
 	rm -rf "$programs" "$LATZERO_DIR"
@@ -74,7 +78,7 @@ command -v latzero >"$programs/messages" || die "latzero is not on PATH; run ./d
 section "Programs against the library, found with pkg-config"
 flags=$(pkg-config --cflags --libs latzero) || die "pkg-config does not find latzero; run ./dev demo"
 library=$(pkg-config --variable=libdir latzero)
-for program in demo_load demo_four demo_attach demo_last; do
+for program in demo_load demo_four demo_attach demo_last demo_durable; do
 	# shellcheck disable=SC2086 # CC and flags hold several words
 	${CC:-cc} -std=c11 -O2 -Wall -Wextra -Werror -o "$programs/$program" "$here/$program.c" "$here/demo_packages.c" \
 		$flags -Wl,-rpath,"$library" -lpthread || die "$program.c does not compile"
@@ -142,6 +146,44 @@ check "files go when the last user is killed" "$programs/demo_last" orphan "$hol
 wait "$holder" 2>"$programs/messages"
 holder=''
 check "nothing is left to list" test -z "$(latzero list)"
+
+section "7. A pool made durable comes back when every process and its files are gone"
+hold packages
+check "every package reads back as written" "$programs/demo_load" packages "$status_file"
+check "more keys" "$programs/demo_durable" fill packages "$more"
+disk=$programs/disk
+began=$(date +%s%N)
+check "it becomes durable" latzero persist packages "$disk" --sync always >"$programs/messages"
+ended=$(date +%s%N)
+snapshot=$(ls "$disk"/packages/snapshot-*.lzs)
+echo "  latzero persist packages $disk --sync always: its snapshot of $(wc -c <"$snapshot") bytes is on disk after \
+$(((ended - began) / 1000000)) ms"
+late=0
+while [ $late -lt 20 ]; do
+	latzero set packages late/$late late/$late || check "writing on" false
+	late=$((late + 1))
+done
+echo "  $late keys written since are in the log alone, each on disk before the command returned"
+check "the snapshot to take along" latzero-snapshot packages "$programs/packages.lzs" >"$programs/written"
+sed "s|$programs/||; s|^|  latzero-snapshot |" "$programs/written"
+latzero create packages --attach <>"$programs/input" >"$programs/attached" &
+second=$!
+until [ -s "$programs/attached" ] || ! kill -0 "$second" 2>"$programs/messages"; do
+	sleep 0.02
+done
+kill -9 "$holder" "$second"
+rm -rf "${LATZERO_DIR:?}/packages"
+wait "$holder" "$second" 2>"$programs/messages"
+echo "  processes $holder and $second, all that were attached, got SIGKILL; $LATZERO_DIR/packages is removed"
+holder='' second=''
+check "nothing is left to list" test -z "$(latzero list)"
+check "warm start: every value is there" "$programs/demo_durable" warm packages "$disk" "$status_file" "$more" "$late"
+began=$(date +%s%N)
+check "the snapshot becomes a pool of another name" latzero-restore "$programs/packages.lzs" copy --keep >"$programs/restored"
+ended=$(date +%s%N)
+echo "  latzero-restore packages.lzs copy: $(sed 's/.*: //; s/,.*//' "$programs/restored") after $(((ended - began) / 1000000)) ms"
+check "it is sound" latzero verify copy >"$programs/messages"
+check "destroying it" latzero destroy copy
 
 echo
 if [ $failures -ne 0 ]; then

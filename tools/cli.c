@@ -18,16 +18,23 @@ enum {
 
 /* ---- Options ---------------------------------------------------------------------------------------------------- */
 
+/* A command's name is said behind latzero's; a program's own stands alone. */
+static const char *prefix(void)
+{
+	return cli.program != NULL ? "" : "latzero ";
+}
+
 void cli_help(const struct cli_command *command)
 {
-	printf("Usage: latzero %s%s%s\n%s.\n\n%s", command->name, *command->synopsis != '\0' ? " " : "",
+	printf("Usage: %s%s%s%s\n%s.\n\n%s", prefix(), command->name, *command->synopsis != '\0' ? " " : "",
 	       command->synopsis, command->summary, command->help);
-	printf("\nGlobal options: --dir D, --password-file F, --json. More: man latzero\n");
+	printf("\nGlobal options: --dir D, --password-file F, --json. More: man %s\n",
+	       cli.program != NULL ? cli.program : "latzero");
 }
 
 static _Noreturn void usage_error(const struct cli_command *command, const char *what, const char *which)
 {
-	cli_error(CLI_USAGE, "%s%s; usage: latzero %s%s%s (--help tells more)", what, which, command->name,
+	cli_error(CLI_USAGE, "%s%s; usage: %s%s%s%s (--help tells more)", what, which, prefix(), command->name,
 	          *command->synopsis != '\0' ? " " : "", command->synopsis);
 	exit(CLI_USAGE);
 }
@@ -44,6 +51,7 @@ static bool store_option(const struct cli_option *option, const char *text)
 	case CLI_FLAG: *(bool *)option->out = true; return true;
 	case CLI_TEXT: *(const char **)option->out = text; return true;
 	case CLI_COUNT: return cli_parse_count(text, option->out);
+	case CLI_INT: return cli_parse_int(text, option->out);
 	case CLI_SIZE: return cli_parse_size(text, option->out);
 	case CLI_DURATION: return cli_parse_duration(text, option->out);
 	case CLI_TTL: return cli_parse_ttl(text, option->out);
@@ -60,7 +68,8 @@ static bool store_option(const struct cli_option *option, const char *text)
 static const char *expected_form(enum cli_kind kind)
 {
 	switch (kind) {
-	case CLI_COUNT: return " needs a whole number";
+	case CLI_COUNT:
+	case CLI_INT: return " needs a whole number";
 	case CLI_SIZE: return " needs a size like 4096, 64K or 2G";
 	case CLI_DURATION: return " needs a duration like 250ms, 5s, 2m, 1h or 1d";
 	case CLI_TTL: return " needs a duration like 250ms, 5s, 2m, 1h, 1d, or never or default";
@@ -163,8 +172,11 @@ int cli_error(int code, const char *format, ...)
 			c[0] = c[1] = c[2] = '?';
 	}
 	fflush(stdout);
-	fprintf(stderr, "latzero%s%s: %s\n", cli.command != NULL ? " " : "", cli.command != NULL ? cli.command : "",
-	        text);
+	if (cli.program != NULL)
+		fprintf(stderr, "%s: %s\n", cli.program, text);
+	else
+		fprintf(stderr, "latzero%s%s: %s\n", cli.command != NULL ? " " : "",
+		        cli.command != NULL ? cli.command : "", text);
 	return code;
 }
 
@@ -203,21 +215,41 @@ static const char *usual_hint(int rc)
 	}
 }
 
-static int fail(int rc, const char *what, const char *pool, const char *key, const char *hint)
+/* of: "pool", or "file". */
+static int fail(int rc, const char *what, const char *of, const char *name, const char *key, const char *hint)
 {
 	const char *detail = latz_error_detail();
 	bool has_detail = detail != NULL && *detail != '\0';
 
 	if (hint == NULL)
 		hint = usual_hint(rc);
-	return cli_error(cli_exit_code(rc), "%s: pool %s%s: %s%s%s%s%s%s", what, pool, key, latz_strerror(rc),
+	return cli_error(cli_exit_code(rc), "%s: %s %s%s: %s%s%s%s%s%s", what, of, name, key, latz_strerror(rc),
 	                 has_detail ? " (" : "", has_detail ? detail : "", has_detail ? ")" : "",
 	                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
 }
 
 int cli_fail(int rc, const char *what, const char *pool, const char *hint)
 {
-	return fail(rc, what, pool, "", hint);
+	return fail(rc, what, "pool", pool, "", hint);
+}
+
+static const char *file_hint(int rc)
+{
+	switch (rc) {
+	case LATZ_NOTFOUND: return "check the path";
+	case LATZ_NOSPC: return "free some room there, or give another path; what was there before still is";
+	case LATZ_ACCESS: return "check the owner and mode of the file and its directory";
+	case LATZ_CORRUPT: return "latzero-restore --salvage takes what is whole";
+	case LATZ_VERSION: return "use the release that made it";
+	case LATZ_EXISTS: return "give another path, or remove that file first";
+	case LATZ_IO: return "check the path and the disk";
+	default: return usual_hint(rc);
+	}
+}
+
+int cli_fail_file(int rc, const char *what, const char *file, const char *hint)
+{
+	return fail(rc, what, "file", file, "", hint != NULL ? hint : file_hint(rc));
 }
 
 int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, const char *hint)
@@ -226,7 +258,7 @@ int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, con
 	size_t size = key.size < KEY_SHOWN ? key.size : KEY_SHOWN;
 
 	if (key.size == 0) /* what is wrong with it says the detail */
-		return fail(rc, what, pool, "", hint);
+		return fail(rc, what, "pool", pool, "", hint);
 	while (size < key.size && size > 0 && ((const unsigned char *)key.data)[size] >> 6 == 2)
 		size--; /* not in the middle of a character */
 	snprintf(shown, sizeof(shown), ", key %.*s%s", (int)size, (const char *)key.data, size < key.size ? "..." : "");
@@ -236,7 +268,7 @@ int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, con
 	} else if (hint == NULL && rc == LATZ_TYPE) {
 		hint = "latzero inspect with pool and key shows the type it has";
 	}
-	return fail(rc, what, pool, shown, hint);
+	return fail(rc, what, "pool", pool, shown, hint);
 }
 
 /* ---- Pools ------------------------------------------------------------------------------------------------------ */

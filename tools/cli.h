@@ -35,6 +35,7 @@ struct cli_command {
 
 /* The global options and what the terminal can do. */
 struct cli_state {
+	const char *program; /* a tool of its own, e.g. "latzero-snapshot"; NULL: latzero with its commands */
 	const char *command; /* name, for error lines */
 	const char *dir;     /* --dir, or NULL */
 	const char *password_file;
@@ -52,6 +53,7 @@ enum cli_kind {
 	CLI_FLAG,     /* bool */
 	CLI_TEXT,     /* const char * */
 	CLI_COUNT,    /* uint64_t */
+	CLI_INT,      /* int64_t */
 	CLI_SIZE,     /* uint64_t: bytes, 64M */
 	CLI_DURATION, /* int64_t milliseconds: 5s */
 	CLI_TTL,      /* int64_t milliseconds as the library takes them: also "never" (-1) and "default" (0) */
@@ -86,6 +88,9 @@ int cli_fail(int rc, const char *what, const char *pool, const char *hint);
 /* The same about a key of it. When the key is not there and hint is NULL, it tells how to list the keys. */
 int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, const char *hint);
 
+/* The same about a snapshot's file. */
+int cli_fail_file(int rc, const char *what, const char *file, const char *hint);
+
 /* The exit code for a result. */
 int cli_exit_code(int rc);
 
@@ -117,6 +122,52 @@ latz_slice cli_key(char *argument, bool escaped);
 
 /* Monotonic nanoseconds. */
 uint64_t cli_now_ns(void);
+
+/* ---- Beginning and end of a program: cli_run.c ------------------------------------------------------------------- */
+
+/* What the terminal can do; SIGPIPE is ignored. First of all. */
+void cli_begin(void);
+/* stdout's last words, and the password wiped. Returns the exit code. */
+int cli_finish(int code);
+/* Whether --version was asked for (then it is printed) in a program without commands. */
+bool cli_asks_version(int argc, char **argv);
+
+/* SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process. */
+void cli_catch_signals(void);
+bool cli_signalled(void);
+
+/* Waits, attached, for Enter or the end of stdin (if input), a signal, or the pool's end: only that is an error. */
+int cli_stay(const char *name, latz_pool *pool, bool input);
+
+/* ---- Durability: cli_persist.c ----------------------------------------------------------------------------------- */
+
+/* The options of durability, which create, persist and latzero-restore share. Start from CLI_PERSIST_INIT. */
+struct cli_persist {
+	const char *dir, *sync;
+	int64_t sync_interval_ms;
+	uint64_t checkpoint_bytes;
+	bool snapshot_on_close;
+};
+/* clang-format off */
+#define CLI_PERSIST_INIT { .sync = NULL }
+/* Their entries in a table of options; --persist itself is the command's own. */
+#define CLI_PERSIST_OPTIONS(persist)                                      \
+	{ "sync", CLI_TEXT, &(persist).sync },                            \
+	{ "sync-interval", CLI_DURATION, &(persist).sync_interval_ms },   \
+	{ "checkpoint-bytes", CLI_SIZE, &(persist).checkpoint_bytes },    \
+	{ "snapshot-on-close", CLI_FLAG, &(persist).snapshot_on_close }
+#define CLI_PERSIST_HELP                                                                                       \
+	"  --sync MODE         when writes go to the disk: always (each waits for it), interval (the default: a\n"  \
+	"                      power cut loses at most --sync-interval), none (only when asked). The death of\n"    \
+	"                      processes loses nothing in any mode\n"                                               \
+	"  --sync-interval 1s  1ms to 1h\n"                                                                         \
+	"  --checkpoint-bytes 256M  a log longer than that is replaced by a snapshot\n"                             \
+	"  --snapshot-on-close the last user to leave writes a snapshot: the next start is faster\n"
+/* clang-format on */
+
+/* Into the library's options. CLI_USAGE, with its line, if they do not fit. */
+int cli_persist_options(const struct cli_persist *persist, latz_options *options);
+const char *cli_sync_name(latz_sync sync);
 
 /* ---- Texts: cli_text.c ------------------------------------------------------------------------------------------ */
 
@@ -228,10 +279,26 @@ void *cli_realloc(void *memory, size_t size);
 /* False once stdout can't be written any more (e.g. `| head`): stop producing. */
 bool cli_out_ok(void);
 
+/* ---- Snapshots: cli_snapshot.c ----------------------------------------------------------------------------------- */
+
+/* Progress of a snapshot or restore, with its bar; ends the work when a signal came. */
+struct cli_work {
+	struct cli_progress bar;
+	uint64_t begin_ns;
+};
+void cli_work_begin(struct cli_work *work, const char *what);
+/* A latz_progress_fn; arg: struct cli_work. */
+int cli_work_step(const latz_snapshot_progress *progress, void *arg);
+/* Ends the bar; seconds since the beginning. */
+double cli_work_end(struct cli_work *work);
+
+/* --level and --threads into the options; CLI_USAGE, with its line, if they can't be. */
+int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options *options);
+
 /* ---- Commands --------------------------------------------------------------------------------------------------- */
 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
 	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
-	cmd_top, cmd_bench, cmd_doctor;
+	cmd_top, cmd_bench, cmd_doctor, cmd_persist;
 
 #endif

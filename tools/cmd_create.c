@@ -3,31 +3,16 @@
  */
 #include "cli.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-enum {
-	LOOK_MS = 250 /* between looks whether the pool is still there */
-};
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 struct create_arguments {
 	latz_options options;
-	const char *policy, *sync;
-	int64_t ttl_ms, idle_ttl_ms, sync_interval_ms;
+	struct cli_persist persist;
+	const char *policy;
+	int64_t ttl_ms, idle_ttl_ms;
 	uint64_t max_clients, compress_min, compress_level;
-	bool keep, attach, encrypt, snapshot_on_close, no_guard, no_thread;
+	bool keep, attach, encrypt, no_guard, no_thread, start_empty;
 };
 
 static int parse_policy(const char *text, latz_policy *policy)
@@ -43,19 +28,6 @@ static int parse_policy(const char *text, latz_policy *policy)
 	return cli_error(CLI_USAGE, "--policy %s: there are none, lru, wtinylfu, s3fifo, sieve, arc and 2q", text);
 }
 
-static int parse_sync(const char *text, latz_sync *sync)
-{
-	static const char *const names[] = { "none", "interval", "always" };
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*sync = (latz_sync)i;
-			return CLI_OK;
-		}
-	}
-	return cli_error(CLI_USAGE, "--sync %s: there are always, interval and none", text);
-}
-
 /* The parsed arguments as the library's options; those of features a release lacks come back from latz_open. */
 static int complete_options(struct create_arguments *arguments)
 {
@@ -64,8 +36,10 @@ static int complete_options(struct create_arguments *arguments)
 
 	if (arguments->policy != NULL && (code = parse_policy(arguments->policy, &options->policy)) != CLI_OK)
 		return code;
-	if (arguments->sync != NULL && (code = parse_sync(arguments->sync, &options->sync)) != CLI_OK)
+	if ((code = cli_persist_options(&arguments->persist, options)) != CLI_OK)
 		return code;
+	if (arguments->start_empty && options->persist_dir == NULL)
+		return cli_error(CLI_USAGE, "--start-empty goes with --persist DIR");
 	if (arguments->max_clients < 1 || arguments->max_clients > 4096)
 		return cli_error(CLI_USAGE, "--max-clients: 1 to 4096");
 	if ((options->mode & 0600) != 0600) /* also 0, which would mean the default */
@@ -73,60 +47,15 @@ static int complete_options(struct create_arguments *arguments)
 	options->max_clients = (unsigned)arguments->max_clients;
 	options->ttl_ms = arguments->ttl_ms;
 	options->idle_ttl_ms = arguments->idle_ttl_ms;
-	options->sync_interval_ms = (unsigned)arguments->sync_interval_ms;
 	options->compress_min = (size_t)arguments->compress_min;
 	options->compress_level = (int)arguments->compress_level;
 	options->encrypt = arguments->encrypt;
-	options->snapshot_on_close = arguments->snapshot_on_close;
 	options->dir = cli.dir;
 	options->password = cli_password();
 	options->flags = LATZ_CREATE | LATZ_EXCLUSIVE | (arguments->keep ? LATZ_KEEP : 0) |
-	                 (arguments->no_guard ? LATZ_NO_GUARD : 0) |
+	                 (arguments->no_guard ? LATZ_NO_GUARD : 0) | (arguments->start_empty ? LATZ_START_EMPTY : 0) |
 	                 (arguments->no_thread || arguments->keep ? LATZ_NO_THREAD : 0);
 	return CLI_OK;
-}
-
-static int stop_listing(const latz_client_info *info, void *arg)
-{
-	(void)info;
-	(void)arg;
-	return 1;
-}
-
-/* Waits for Enter, the end of stdin, a signal, or the pool's end: only that is an error. */
-static int wait_for_end(const char *name, latz_pool *pool)
-{
-	const struct timespec look = { .tv_nsec = LOOK_MS * 1000000L };
-	struct sigaction action = { .sa_handler = on_signal };
-	sigset_t blocked, before;
-	int code = CLI_OK;
-	char byte;
-
-	sigemptyset(&action.sa_mask);
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigaddset(&blocked, SIGHUP);
-	/* Blocked but inside ppoll, so that a signal between the test and the wait is not lost. */
-	pthread_sigmask(SIG_BLOCK, &blocked, &before);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	while (!stopped && code == CLI_OK) {
-		struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
-		int ready = ppoll(&input, 1, &look, &before);
-		if (ready < 0 && errno != EINTR)
-			break;
-		if (ready == 0 && latz_clients(pool, stop_listing, NULL) == LATZ_DEAD)
-			code = cli_error(CLI_FAIL, "pool %s: was destroyed meanwhile; create it again", name);
-		if (ready <= 0)
-			continue;
-		ssize_t size = read(STDIN_FILENO, &byte, 1);
-		if (size == 0 || (size == 1 && byte == '\n') || (size < 0 && errno != EINTR))
-			break;
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return code;
 }
 
 struct kept_search {
@@ -143,17 +72,42 @@ static int find_kept(const latz_pool_info *info, void *arg)
 	return 0;
 }
 
-static int report_created(const char *name, bool created, bool keep)
+/* What a durable pool begins with: keys of an earlier run. */
+static uint64_t restored_keys(latz_pool *pool, const latz_options *options)
 {
+	latz_stats_t stats = { .size = sizeof(stats) };
+
+	return options->persist_dir != NULL && latz_stats(pool, &stats) == LATZ_OK ? stats.keys : 0;
+}
+
+static const char *create_hint(int rc, const latz_options *options)
+{
+	if (rc == LATZ_EXISTS)
+		return "with --attach the pool that is there will do";
+	if (rc == LATZ_CORRUPT && options->persist_dir != NULL)
+		return "nothing was changed; --start-empty sets those files aside as *.bad and starts empty";
+	if (rc == LATZ_IO && options->persist_dir != NULL)
+		return "check the directory given with --persist and its disk";
+	return NULL;
+}
+
+static int report_created(const char *name, bool created, bool keep, uint64_t restored)
+{
+	char text[CLI_TEXT_MAX];
+
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_text("pool", name);
 		cli_json_bool("created", created);
 		cli_json_bool("keep", keep);
+		cli_json_u64("restored", restored);
 		cli_json_end('}');
 	} else {
-		printf("%s%s%s %s%s\n", cli_green(), created ? "created" : "attached to", cli_plain(), name,
+		printf("%s%s%s %s%s", cli_green(), created ? "created" : "attached to", cli_plain(), name,
 		       keep ? ", kept" : "");
+		if (restored > 0)
+			printf(", %s key%s restored", cli_show_count(restored, text), restored == 1 ? "" : "s");
+		putchar('\n');
 		if (!keep && isatty(STDIN_FILENO) == 1 && cli.tty)
 			printf("It stays until its last user leaves. Enter ends this one.\n");
 	}
@@ -183,11 +137,9 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 		{ "compress-min", CLI_SIZE, &arguments.compress_min },
 		{ "compress-level", CLI_COUNT, &arguments.compress_level },
 		{ "encrypt", CLI_FLAG, &arguments.encrypt },
-		{ "persist", CLI_TEXT, &options->persist_dir },
-		{ "sync", CLI_TEXT, &arguments.sync },
-		{ "sync-interval", CLI_DURATION, &arguments.sync_interval_ms },
-		{ "checkpoint-bytes", CLI_SIZE, &options->checkpoint_bytes },
-		{ "snapshot-on-close", CLI_FLAG, &arguments.snapshot_on_close },
+		{ "persist", CLI_TEXT, &arguments.persist.dir },
+		{ "start-empty", CLI_FLAG, &arguments.start_empty },
+		CLI_PERSIST_OPTIONS(arguments.persist),
 		{ NULL, CLI_FLAG, NULL },
 	};
 	cli_parse(command, table, argc, argv, 1, 1);
@@ -212,10 +164,9 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 			                  name));
 	}
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "creating", name,
-		                rc == LATZ_EXISTS ? "with --attach the pool that is there will do" : NULL);
-	report_created(name, created, arguments.keep);
-	return cli_close(name, pool, arguments.keep ? CLI_OK : wait_for_end(name, pool));
+		return cli_fail(rc, "creating", name, create_hint(rc, options));
+	report_created(name, created, arguments.keep, created ? restored_keys(pool, options) : 0);
+	return cli_close(name, pool, arguments.keep ? CLI_OK : cli_stay(name, pool, true));
 }
 
 const struct cli_command cmd_create = {
@@ -233,13 +184,17 @@ const struct cli_command cmd_create = {
 	"  --ttl 5s            time to live of keys that are written without one\n"
 	"  --no-guard          no guard process that removes the pool when its last user was killed\n"
 	"  --no-thread         no maintenance thread in this process\n"
+	"Durable pools:\n"
+	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in "
+	"memory\n"
+	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
 	"Options of features a release may not have (exit 3 then):\n"
 	"  --max-bytes 64M --max-entries N --policy none|lru|wtinylfu|s3fifo|sieve|arc|2q --idle-ttl 1h --compress-min "
 	"1K\n"
-	"  --compress-level N --encrypt --persist DIR --sync always|interval|none --sync-interval 100ms\n"
-	"  --checkpoint-bytes 64M --snapshot-on-close\n\n"
+	"  --compress-level N --encrypt\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --ttl 10m\n"
-	"  latzero create scratch          # until Enter\n",
+	"  latzero create scratch          # until Enter\n"
+	"  latzero create sessions --persist /var/lib/app --sync interval\n",
 	run_create,
 };

@@ -47,6 +47,58 @@ static void field_age(const char *name, int64_t ms)
 	cli_field(name, "%s", cli_show_age(ms, text));
 }
 
+/* The error's name without its text. */
+static const char *broken_name(int rc, char buffer[CLI_TEXT_MAX])
+{
+	const char *text = latz_strerror(rc);
+
+	snprintf(buffer, CLI_TEXT_MAX, "%.*s", (int)strcspn(text, ":"), text);
+	return buffer;
+}
+
+static void log_json(const latz_stats_t *stats)
+{
+	char text[CLI_TEXT_MAX];
+
+	cli_json_bool("durable", stats->durable != 0);
+	if (!stats->durable)
+		return;
+	cli_json_text("sync", cli_sync_name(stats->sync));
+	if (stats->log_broken != 0)
+		cli_json_text("log_broken", broken_name(stats->log_broken, text));
+	else
+		cli_json_null("log_broken");
+	cli_json_u64("log_lag_bytes", stats->log_lag_bytes);
+	cli_json_i64("log_lag_ms", stats->log_lag_ms);
+	cli_json_u64("log_bytes", stats->log_bytes);
+	cli_json_u64("log_flushes", stats->log_flushes);
+	cli_json_u64("log_syncs", stats->log_syncs);
+	cli_json_u64("snapshot_seq", stats->snapshot_seq);
+	cli_json_i64("snapshot_age_ms", stats->snapshot_age_ms);
+}
+
+static void print_log(const latz_stats_t *stats)
+{
+	if (!stats->durable) {
+		cli_field("durable", "no");
+		return;
+	}
+	cli_field("durable", "%s", stats->log_broken == 0 ? "yes" : "no, the log is broken");
+	cli_field("sync", "%s", cli_sync_name(stats->sync));
+	if (stats->log_broken != 0)
+		cli_field("log_broken", "%s%s%s; latzero persist begins a new log", cli_red(),
+		          latz_strerror(stats->log_broken), cli_plain());
+	field_size("log_lag_bytes", stats->log_lag_bytes);
+	field_age(cli.tty ? "log_lag" : "log_lag_ms", stats->log_lag_ms);
+	field_size("log_bytes", stats->log_bytes);
+	field_count("log_flushes", stats->log_flushes);
+	field_count("log_syncs", stats->log_syncs);
+	if (stats->snapshot_age_ms < 0)
+		cli_field("snapshot", "none");
+	else
+		field_age(cli.tty ? "snapshot_age" : "snapshot_age_ms", stats->snapshot_age_ms);
+}
+
 static int client_json(const latz_client_info *info, void *arg)
 {
 	(void)arg;
@@ -94,6 +146,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	cli_json_u64("threads", stats->threads);
 	cli_json_u64("pins", stats->pins);
 	cli_json_u64("views", stats->views);
+	log_json(stats);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -167,6 +220,7 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	field_count("scans", stats->pins);
 	field_count("views", stats->views);
 	field_count("threads", stats->threads);
+	print_log(stats);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 }

@@ -20,15 +20,24 @@ static void list_json(const latz_pool_info *info)
 	cli_json_u64("bytes", info->bytes);
 	cli_json_i64("age_ms", info->age_ms);
 	cli_json_bool("keep", (info->flags & LATZ_KEEP) != 0);
+	cli_json_bool("durable", info->durable != 0);
+	cli_json_bool("log_broken", info->log_broken != 0);
 	cli_json_text("status", latz_strerror(info->status));
 	cli_json_end('}');
+}
+
+static const char *flags_text(const latz_pool_info *info, char buffer[CLI_TEXT_MAX])
+{
+	const char *log = !info->durable ? "" : info->log_broken == 0 ? ",durable" : ",broken";
+
+	snprintf(buffer, CLI_TEXT_MAX, "%s%s", (info->flags & LATZ_KEEP) != 0 ? ",keep" : "", log);
+	return *buffer == '\0' ? "-" : buffer + 1;
 }
 
 static int list_pool(const latz_pool_info *info, void *arg)
 {
 	struct list_state *state = arg;
 	char text[CLI_TEXT_MAX];
-	const char *flags = (info->flags & LATZ_KEEP) != 0 ? "keep" : "-";
 
 	if (info->status != LATZ_OK)
 		state->unreadable = true;
@@ -41,7 +50,7 @@ static int list_pool(const latz_pool_info *info, void *arg)
 	cli_table_cell(state->table, "%s", cli_show_count(info->keys, text));
 	cli_table_cell(state->table, "%s", cli_show_size(info->bytes, text));
 	cli_table_cell(state->table, "%s", cli_show_age(info->age_ms, text));
-	cli_table_cell(state->table, "%s", flags);
+	cli_table_cell(state->table, "%s", flags_text(info, text));
 	cli_table_cell(state->table, "%s", info->status == LATZ_OK ? "ok" : latz_strerror(info->status));
 	return 0;
 }
@@ -64,7 +73,9 @@ const struct cli_command cmd_list = {
 	"Lists the live pools: name, clients, keys, bytes, age, flags",
 	"Piped, the fields have a tab between them, bytes and age are plain numbers (bytes, milliseconds). A pool that "
 	"can't be\n"
-	"read is listed with the reason as its status. Ephemeral pools without a user are removed on the way.\n\n"
+	"read is listed with the reason as its status. Flags: keep, durable, broken (durable, but its log can't be "
+	"written).\n"
+	"Ephemeral pools without a user are removed on the way.\n\n"
 	"Example:\n"
 	"  latzero list --json | jq -r .name\n",
 	run_list,

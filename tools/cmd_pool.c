@@ -50,7 +50,7 @@ const struct cli_command cmd_destroy = {
 	"destroy",
 	"POOL...",
 	"Removes pools, whether or not they are in use",
-	"Whoever is attached gets LATZ_DEAD from then on.\n\n"
+	"Whoever is attached gets LATZ_DEAD from then on. What a durable pool has on disk stays there.\n\n"
 	"Example:\n"
 	"  latzero destroy cache\n",
 	run_destroy,

@@ -155,6 +155,11 @@ static struct figures compute(const struct sample *before, const struct sample *
 	return figures;
 }
 
+static const char *log_text(const latz_stats_t *stats)
+{
+	return !stats->durable ? "-" : stats->log_broken != 0 ? "broken" : cli_sync_name(stats->sync);
+}
+
 static void print_json(const struct sample *sample, const struct figures *figures)
 {
 	cli_json_begin(NULL, '{');
@@ -170,6 +175,11 @@ static void print_json(const struct sample *sample, const struct figures *figure
 	cli_json_u64("file_bytes", sample->stats.file_bytes);
 	cli_json_u64("index_lag_bytes", sample->stats.index_lag_bytes);
 	cli_json_u64("probe_ns", sample->probe_ns);
+	cli_json_bool("durable", sample->stats.durable != 0);
+	cli_json_text("sync", log_text(&sample->stats));
+	cli_json_u64("log_lag_bytes", sample->stats.log_lag_bytes);
+	cli_json_i64("log_lag_ms", sample->stats.log_lag_ms);
+	cli_json_u64("log_bytes", sample->stats.log_bytes);
 	cli_json_end('}');
 }
 
@@ -191,12 +201,15 @@ static void print_row(struct cli_table *table, const struct sample *sample, cons
 		cli_table_cell(table, "%s", cli_show_size(sizes[i], text));
 	}
 	cli_table_cell(table, "%s", cli_show_ns(sample->probe_ns, text));
+	cli_table_cell(table, "%s", log_text(&sample->stats));
+	cli_table_cell(table, "%s", cli_show_size(sample->stats.log_lag_bytes, text));
 }
 
 static void print_samples(const struct samples *before, const struct samples *now, bool clear)
 {
 	static const char *const columns[] = { "POOL",    ">CLIENTS",   ">KEYS", ">GETS/S", ">HIT%",   ">SETS/S",
-		                               ">DELS/S", ">EXPIRED/S", ">LIVE", ">FILES",  ">LOOKUP", NULL };
+		                               ">DELS/S", ">EXPIRED/S", ">LIVE", ">FILES",  ">LOOKUP", "SYNC",   ">LAG",
+		                               NULL };
 	struct cli_table *table = cli_table_open(columns);
 	char text[64] = "";
 
@@ -292,8 +305,11 @@ const struct cli_command cmd_top = {
 	"Shows operations per second, hits, memory and clients, live",
 	"All pools of the runtime directory, or POOL alone, each second. Piped it prints one sample: pool, clients, "
 	"keys, gets/s,\n"
-	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, tabs between.\n"
-	"LOOKUP is how long a get of an absent key takes from here.\n\n"
+	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, sync mode, bytes "
+	"not synced\n"
+	"yet, tabs between. LOOKUP is how long a get of an absent key takes from here. SYNC is - for a pool that is "
+	"not durable,\n"
+	"and broken for one whose log can't be written.\n\n"
 	"Options:\n"
 	"  --once            one sample\n"
 	"  --count N         N samples\n"

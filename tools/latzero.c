@@ -3,17 +3,14 @@
  */
 #include "cli.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct cli_command *const commands[] = {
 	&cmd_create, &cmd_list, &cmd_inspect, &cmd_destroy, &cmd_clear, &cmd_sweep,  &cmd_verify,
 	&cmd_get,    &cmd_set,  &cmd_del,     &cmd_exists,  &cmd_incr,  &cmd_append, &cmd_ttl,
 	&cmd_keys,   &cmd_scan, &cmd_load,    &cmd_dump,    &cmd_top,   &cmd_bench,  &cmd_doctor,
+	&cmd_persist,
 };
 
 static void print_overview(FILE *file)
@@ -72,29 +69,12 @@ static int parse_globals(int argc, char **argv)
 	return -1;
 }
 
-/* stdout's last words: a full disk must not look like success; a reader that has left is no error. */
-static int finish_output(int code)
-{
-	errno = 0;
-	bool failed = fflush(stdout) != 0 || ferror(stdout);
-
-	if (failed && errno != EPIPE && errno != 0 && code == CLI_OK)
-		return cli_error(CLI_FAIL, "writing the output: %s", strerror(errno));
-	return code;
-}
-
 int main(int argc, char **argv)
 {
-	const char *no_colour = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
-
-	signal(SIGPIPE, SIG_IGN); /* so that `| head` ends a command in order, detached from its pool */
-	cli.tty = isatty(STDOUT_FILENO) == 1;
-	cli.colour = cli.tty && (no_colour == NULL || *no_colour == '\0') && term != NULL && strcmp(term, "dumb") != 0;
-
+	cli_begin();
 	int code = parse_globals(argc, argv);
 	if (code >= 0)
-		return finish_output(code);
+		return cli_finish(code);
 	if (optind >= argc) {
 		print_overview(stderr);
 		return CLI_USAGE;
@@ -108,15 +88,10 @@ int main(int argc, char **argv)
 				cli_help(command);
 			else
 				print_overview(stdout);
-			return finish_output(CLI_OK);
+			return cli_finish(CLI_OK);
 		}
 		return cli_error(CLI_USAGE, "unknown command '%s'; latzero --help lists them", name);
 	}
 	cli.command = command->name;
-	code = finish_output(command->run(command, argc - optind - 1, argv + optind + 1));
-	if (cli.password != NULL) {
-		explicit_bzero(cli.password, strlen(cli.password));
-		free(cli.password);
-	}
-	return code;
+	return cli_finish(command->run(command, argc - optind - 1, argv + optind + 1));
 }

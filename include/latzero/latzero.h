@@ -234,6 +234,8 @@ typedef struct latz_pool_info {
 	uint64_t bytes;   /* occupied by the pool's files (st_blocks) */
 	int64_t age_ms;   /* since creation */
 	int status;       /* LATZ_OK, or why this pool can't be read (then the counts are 0) */
+	int durable;      /* 1: it has a log */
+	int log_broken;   /* 0, or why nothing is durable any more */
 } latz_pool_info;
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */

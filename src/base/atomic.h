@@ -45,6 +45,18 @@
 #define lzi_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 #define lzi_fence_full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
+/* Around reads of what may be changing, and that are looked at only once it is sure that it was not: the sanitizer for
+ * threads shall not see them. Atomic accesses in between order as ever. Each place says why it is one. */
+#if defined(__SANITIZE_THREAD__)
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+#define lzi_racy_reads_begin() AnnotateIgnoreReadsBegin(__FILE__, __LINE__)
+#define lzi_racy_reads_end() AnnotateIgnoreReadsEnd(__FILE__, __LINE__)
+#else
+#define lzi_racy_reads_begin() (void)0
+#define lzi_racy_reads_end() (void)0
+#endif
+
 /* After lzi_cas_acquire(): makes it a full barrier, which on x86 it is anyway. */
 #if defined(__x86_64__) || defined(__i386__)
 #define lzi_fence_after_cas() lzi_compiler_barrier()

@@ -115,7 +115,7 @@ struct lzi_log_state {
 	uint8_t log_id[16];         /* 288 */
 	int64_t healed_mono_ms;     /* 304: when a new beginning was last tried; holder of `scribe`, as is the next */
 	uint32_t healing;           /* 312: 1: a log is about to begin: cleaning keeps what it has not got */
-	uint32_t pad;
+	uint32_t synced_pages;      /* 316: `bytes` of the position at the last sync, in pages of 4096 */
 	uint32_t left[LZI_LEFT_MAX]; /* 320: extents (+1) that were left with something new; anyone; 0: not there yet */
 	char path[LZI_PERSIST_PATH_MAX]; /* 2368: of the persist directory; "" none */
 };

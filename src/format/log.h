@@ -54,7 +54,7 @@ _Static_assert(sizeof(struct lzi_frame_header) == 64, "layout");
 enum lzi_log_op {
 	LZI_LOG_SET = 1,
 	LZI_LOG_DELETE = 2, /* no value */
-	LZI_LOG_TOUCH = 3   /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): of two for a seq the later holds */
+	LZI_LOG_TOUCH = 3   /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): the later of two holds */
 	                    /* 4..15: kept for transactions: entries that count only when their group is whole */
 };
 

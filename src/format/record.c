@@ -5,6 +5,7 @@
 
 #include <latzero/latzero.h>
 
+#include "base/atomic.h"
 #include "base/error.h"
 #include "format/heap.h"
 
@@ -17,7 +18,7 @@ int lzi_record_validate(const struct lzi_record *record, uint64_t room)
 	if (lzi_record_span_of(record) > room)
 		return lzi_error(LATZ_CORRUPT, "record of %u + %u bytes reaches past its extent", record->key_size,
 		                 record->value_size);
-	if (!lzi_death_valid(record->died))
+	if (!lzi_death_valid(lzi_load_relaxed(&record->died)))
 		return lzi_error(LATZ_CORRUPT, "record's death mark is damaged");
 	if ((lzi_record_crc(record->value_size, record->key_size, record->type, record->flags, lzi_record_key(record),
 	                    lzi_record_value(record)) ^

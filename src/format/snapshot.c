@@ -103,7 +103,8 @@ static int block_bad(const char *what)
 	return lzi_error(LATZ_CORRUPT, "block header: %s", what);
 }
 
-int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_t *tag, struct lzi_snap_block *ret_block)
+int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_t *tag,
+                         struct lzi_snap_block *ret_block)
 {
 	struct lzi_snap_block block;
 

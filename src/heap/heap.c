@@ -352,13 +352,19 @@ static uint64_t find_run(struct lzi_heap *heap, uint64_t count, int spare_free)
 	return n;
 }
 
-/* Everything but `huge`, which is of the pages, not of what is on them. */
+/* Everything but `huge`, which is of the pages, not of what is on them, and which who has `maint` may be storing. Field
+ * by field, since others scan the accounts meanwhile: they may see some fields old and some new, but no half of one. */
 static void clear_account(struct lzi_extent *meta)
 {
-	uint64_t huge = meta->huge;
-
-	memset(meta, 0, sizeof *meta);
-	meta->huge = huge;
+	lzi_store_relaxed(&meta->tail, 0ull);
+	lzi_store_relaxed(&meta->dead, 0ull);
+	lzi_store_relaxed(&meta->indexed, 0ull);
+	lzi_store_relaxed(&meta->owner, 0u);
+	lzi_store_relaxed(&meta->inserts, 0u);
+	lzi_store_relaxed(&meta->inserts_seen, 0u);
+	lzi_store_relaxed(&meta->deletes, 0u);
+	lzi_store_relaxed(&meta->expiry_min, (int64_t)0);
+	lzi_store_relaxed(&meta->run, 0u);
 }
 
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)
@@ -390,8 +396,8 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		meta = lzi_heap_meta(heap, e + i);
 		clear_account(meta);
 		if (i == 0) {
-			meta->run = (uint32_t)count;
-			meta->owner = actor + 1;
+			lzi_store_relaxed(&meta->run, (uint32_t)count);
+			lzi_store_relaxed(&meta->owner, actor + 1);
 		}
 		lzi_heap_set_state(heap, e + i, i == 0 ? LZI_EXTENT_RUN : LZI_EXTENT_BODY, 0);
 		LZI_POINT("run.marked");

@@ -71,6 +71,7 @@ int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
 	if (address == MAP_FAILED)
 		return lzi_error_sys(errno, "map %llu bytes", (unsigned long long)size);
 	map->prot = prot;
+	map->fd = fd;
 	map->count = 1;
 	map->view[0].address = address;
 	map->view[0].size = size;
@@ -93,6 +94,9 @@ int lzi_map_grow(struct lzi_map *map, uint64_t size)
 	target = reserve(wider);
 	if (target != MAP_FAILED) {
 		address = lzi_os.mremap(map->base, 0, wider, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+		if (address == MAP_FAILED && errno == EINVAL)
+			address = lzi_os.mmap(target, wider, map->prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, map->fd,
+			                      0);
 		if (address == MAP_FAILED)
 			munmap(target, wider);
 	}

@@ -45,11 +45,13 @@ extern struct lzi_os lzi_os;
 #define LZI_HUGE (2ull << 20) /* bytes of a huge page; views are aligned to it */
 
 /* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the
- * old view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
+ * old view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits.
+ * valgrind has no such mremap: there the file is mapped again. */
 struct lzi_map {
 	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
 	uint64_t size; /* bytes of address space in it; may reach past the end of the file */
 	int prot;
+	int fd; /* the file, open as long as the map is */
 	unsigned count;
 	struct {
 		void *address;
@@ -57,6 +59,7 @@ struct lzi_map {
 	} view[LZI_MAP_VIEWS];
 };
 
+/* fd stays the caller's, who closes it after the map. */
 int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable);
 /* Makes the map at least `size` bytes. The caller holds the process's own lock for the map. */
 int lzi_map_grow(struct lzi_map *map, uint64_t size);
@@ -121,8 +124,7 @@ void lzi_dir_free(char **names, size_t count);
 int lzi_file_same(int dirfd, const char *name, int fd);
 #define lzi_dir_same lzi_file_same
 
-/* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. On -1 it
- * only waits. */
+/* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. */
 int lzi_dir_watch(int dirfd, const char *path, int *ret_fd);
 int lzi_dir_wait(int fd, int timeout_ms);
 /* Whether an open directory still has a name. */

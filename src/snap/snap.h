@@ -16,7 +16,7 @@ struct lzi_snap_info {
 	uint64_t touched_ns;    /* CLOCK_MONOTONIC ns of that time, for touches in the log */
 	uint64_t first_segment; /* of the log that continues it; 0: none */
 	int64_t wall_ms;
-	int64_t ttl_ms;         /* the pool's default for keys; -1 none */
+	int64_t ttl_ms; /* the pool's default for keys; -1 none */
 	/* From the footer. */
 	uint64_t keys, bytes, blocks, file_bytes;
 };
@@ -32,10 +32,13 @@ struct lzi_snap_entry {
 /* ---- Writing ---- */
 
 struct lzi_snap_writer;
-/* To fd (a file, a pipe), from its present position. Writes the header. level, threads: as latz_snapshot_options. */
+/* To fd (a file, a pipe), from its present position. Writes the header. level, threads: as latz_snapshot_options; 0 the
+ * library's choice: -1, which costs no more than copying, and a thread for each processor, at most 4. The caller's
+ * thread writes, and compresses too when the others don't keep up. */
 int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, unsigned threads,
                          struct lzi_snap_writer **ret_writer);
-/* Keys must come in byte order, each once: LATZ_INVALID. Copies what it is given. */
+/* Keys must come in byte order, each once: LATZ_INVALID. Copies what it is given, but for entries of over 4 MiB, which
+ * it writes at once. After a failure every call fails, the last with that code. */
 int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry);
 /* Last block, footer. Does not sync. Frees the writer, on failure too. ret_info may be NULL. */
 int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_info);
@@ -49,16 +52,17 @@ struct lzi_snap_read {
 	int fd;           /* read from its present position; need not be a file */
 	const char *name; /* for error texts */
 	unsigned threads;
-	int salvage;              /* go on after a bad block, telling `lost` */
-	lzi_snap_entry_fn entry;  /* in order; called by one thread. May be NULL: only check */
+	int salvage;             /* go on after what is bad, telling `lost`; LATZ_OK if there was anything to read.
+	                            With a bad header `begin` gets an info of zeros, ttl_ms -1 */
+	lzi_snap_entry_fn entry; /* in order; called by one thread. May be NULL: only check */
 	int (*begin)(const struct lzi_snap_info *info, void *arg); /* after the header; may be NULL */
-	void (*lost)(const char *what, void *arg);
+	void (*lost)(const char *what, void *arg);                 /* one line; may be NULL */
 	void *arg;
-	struct lzi_snap_info info; /* out */
+	struct lzi_snap_info info; /* out; keys, bytes, blocks, file_bytes: what was told of and read */
 };
 /* Everything is checked: each block before its entries are told of, the footer's counts and the digest of the whole at
- * the end (so the caller must not make public what it has built before this returns LATZ_OK). LATZ_CORRUPT with name and
- * offset, LATZ_VERSION; bytes after the footer are LATZ_CORRUPT too. */
+ * the end (so the caller must not make public what it has built before this returns LATZ_OK). LATZ_CORRUPT with name
+ * and offset, LATZ_VERSION; bytes after the footer are LATZ_CORRUPT too. */
 int lzi_snap_read(struct lzi_snap_read *read);
 /* Header and footer of a regular file, without what is between. */
 int lzi_snap_peek(int fd, const char *name, struct lzi_snap_info *ret_info);

@@ -56,8 +56,8 @@ int lzi_snap_peek(int fd, const char *name, struct lzi_snap_info *ret_info)
 	rc = lzi_snap_io_read_at(fd, bytes, LZI_SNAP_FOOTER_SIZE, at, &n);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s", name);
-	rc = n < LZI_SNAP_FOOTER_SIZE ? lzi_error(LATZ_CORRUPT, "it ends within the footer") :
-	                                lzi_snap_footer_parse(bytes, &header.tag, &footer);
+	rc = n < LZI_SNAP_FOOTER_SIZE ? lzi_error(LATZ_CORRUPT, "it ends within the footer")
+	                              : lzi_snap_footer_parse(bytes, &header.tag, &footer);
 	if (rc == LATZ_OK && footer.file_bytes != size)
 		rc = lzi_error(LATZ_CORRUPT, "the footer says %llu bytes, there are %llu",
 		               (unsigned long long)footer.file_bytes, (unsigned long long)size);

@@ -112,8 +112,10 @@ int lzi_snap_input_untake(struct lzi_snap_input *input, const void *data, size_t
 
 	if (rc != LATZ_OK)
 		return rc;
-	memmove(window->data + size, window->data + input->at, have);
-	memcpy(window->data, data, size);
+	if (have > 0)
+		memmove(window->data + size, window->data + input->at, have);
+	if (size > 0)
+		memcpy(window->data, data, size);
 	input->at = 0;
 	window->size = have + size;
 	input->offset -= size;

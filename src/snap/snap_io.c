@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <latzero/latzero.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "os/os.h"
 #include "snap/snap_int.h"
 
 int lzi_buffer_reserve(struct lzi_buffer *buffer, size_t room)
@@ -40,7 +40,7 @@ int lzi_snap_io_write(int fd, const void *data, size_t size)
 	const uint8_t *from = data;
 
 	while (size > 0) {
-		ssize_t n = write(fd, from, size < IO_MAX ? size : IO_MAX);
+		ssize_t n = lzi_os.write(fd, from, size < IO_MAX ? size : IO_MAX);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -58,7 +58,7 @@ int lzi_snap_io_read(int fd, void *data, size_t size, size_t *ret_size)
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = read(fd, to + done, size - done < IO_MAX ? size - done : IO_MAX);
+		ssize_t n = lzi_os.read(fd, to + done, size - done < IO_MAX ? size - done : IO_MAX);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -78,7 +78,7 @@ int lzi_snap_io_read_at(int fd, void *data, size_t size, uint64_t offset, size_t
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = pread(fd, to + done, size - done, (off_t)(offset + done));
+		ssize_t n = lzi_os.pread(fd, to + done, size - done, (off_t)(offset + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -47,7 +47,7 @@ struct reader {
 	struct lzi_snap_header header;
 	struct lzi_work work;
 	struct job job[LZI_WORK_DEPTH_MAX];
-	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];              /* by thread */
+	ZSTD_DCtx *zstd[LZI_WORK_THREADS_MAX + 1];                /* by thread */
 	struct lzi_snap_cursor *cursor[LZI_WORK_THREADS_MAX + 1]; /* to check with, by thread */
 
 	/* The end that reads ahead. */
@@ -210,7 +210,7 @@ static void end(struct reader *reader, int rc)
 	reader->ended = 1;
 	reader->rc = rc;
 	if (rc != LATZ_OK)
-		snprintf(reader->detail, sizeof reader->detail, "%s", latz_error_detail());
+		snprintf(reader->detail, sizeof reader->detail, "%s", lzi_error_text());
 }
 
 /* Something is wrong at `from`, as the detail says: the end, or the search for what is whole after it. */
@@ -220,7 +220,7 @@ static int bad(struct reader *reader, uint64_t from, int past)
 
 	if (!reader->read->salvage)
 		return LATZ_CORRUPT;
-	snprintf(why, sizeof why, "%s", latz_error_detail());
+	snprintf(why, sizeof why, "%s", lzi_error_text());
 	return seek_header(reader, from, why, past);
 }
 
@@ -251,7 +251,7 @@ static int read_footer(struct reader *reader, size_t have)
 	if (rc == LATZ_CORRUPT && reader->read->salvage) {
 		char why[TEXT];
 
-		snprintf(why, sizeof why, "%s", latz_error_detail());
+		snprintf(why, sizeof why, "%s", lzi_error_text());
 		gap_add(&reader->ahead, input->offset, input->offset + have, why);
 		rc = LATZ_OK;
 	}
@@ -260,17 +260,16 @@ static int read_footer(struct reader *reader, size_t have)
 }
 
 /* Salvage looks at the payload's checksum at once: if it is wrong, perhaps bytes are missing in it, and the next header
- * lies in what was taken for payload. */
+ * begins in what was taken for payload. */
 static int payload_bad(struct reader *reader, struct job *job)
 {
-	size_t at = find_header(reader, job->stored.data, job->stored.size);
-	int rc = LATZ_OK;
+	int rc = lzi_snap_input_untake(&reader->input, job->stored.data, job->stored.size);
 
+	if (rc != LATZ_OK)
+		return rc;
 	corrupt(reader, job->offset, "block %llu: the payload's checksum does not match",
 	        (unsigned long long)job->block.number);
-	if (at < job->stored.size)
-		rc = lzi_snap_input_untake(&reader->input, job->stored.data + at, job->stored.size - at);
-	return rc != LATZ_OK ? rc : bad(reader, job->offset, 0);
+	return bad(reader, job->offset, 0);
 }
 
 static int read_block(struct reader *reader)
@@ -300,9 +299,8 @@ static int read_block(struct reader *reader)
 	rc = lzi_snap_input_take(input, &job->stored, job->block.stored_size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (reader->read->salvage &&
-	    (job->stored.size < job->block.stored_size ||
-	     lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
+	if (reader->read->salvage && (job->stored.size < job->block.stored_size ||
+	                              lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc))
 		return payload_bad(reader, job);
 	if (job->stored.size < job->block.stored_size)
 		return corrupt(reader, input->offset, "it ends within block %llu",
@@ -475,7 +473,7 @@ static int tell_block(struct reader *reader)
 			return LATZ_CORRUPT;
 		reader->lost = 1;
 		gap_add(&reader->gap, job->offset, job->offset + LZI_SNAP_BLOCK_SIZE + job->stored.size,
-		        latz_error_detail());
+		        lzi_error_text());
 		return LATZ_OK;
 	}
 	if (number != reader->expected) {

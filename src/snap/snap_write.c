@@ -1,6 +1,6 @@
 /*
- * Writing a snapshot: the caller's thread packs entries into blocks and writes finished blocks in order; compressing and
- * checksums are done beside it. The bytes depend on the entries and the level alone, not on threads or timing.
+ * Writing a snapshot: the caller's thread packs entries into blocks and writes finished blocks in order; compressing
+ * and checksums are done beside it. The bytes depend on the entries and the level alone, not on threads or timing.
  */
 #include "config.h"
 
@@ -43,7 +43,7 @@ struct lzi_snap_writer {
 	struct lzi_work work;
 	struct job job[LZI_WORK_DEPTH_MAX];
 	ZSTD_CCtx *zstd[LZI_WORK_THREADS_MAX + 1]; /* by thread */
-	struct job *open; /* being filled; NULL: none */
+	struct job *open;                          /* being filled; NULL: none */
 	uint32_t key_size;
 	uint8_t key[LZI_KEY_MAX]; /* of the last entry; key_size 0: none yet */
 };
@@ -228,8 +228,8 @@ static int check_order(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	if (entry->key_size < 1 || entry->key_size > LZI_KEY_MAX)
 		return lzi_error(LATZ_INVALID, "a key of %u bytes", entry->key_size);
 	shared = lzi_snap_shared(entry->key, writer->key, both);
-	if (shared == both ? entry->key_size <= writer->key_size :
-	                     ((const uint8_t *)entry->key)[shared] < writer->key[shared])
+	if (shared == both ? entry->key_size <= writer->key_size
+	                   : ((const uint8_t *)entry->key)[shared] < writer->key[shared])
 		return lzi_error(LATZ_INVALID, "keys of a snapshot must come in order");
 	*ret_shared = shared;
 	return LATZ_OK;

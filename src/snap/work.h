@@ -17,8 +17,8 @@ struct lzi_work {
 	void (*run)(void *arg, unsigned slot, unsigned thread);
 	void *arg;
 	unsigned depth, threads;
-	unsigned created; /* threads there are; only the caller writes it */
-	unsigned started; /* of them have a number */
+	unsigned created;   /* threads there are; only the caller writes it */
+	unsigned started;   /* of them have a number */
 	uint64_t submitted; /* jobs handed in; only the caller writes it */
 	uint64_t taken;     /* by a thread or the caller, in order */
 	int stop;

@@ -19,6 +19,8 @@
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
+/* ... or keeps its persist directory locked, after having waited for that. */
+#define REFUSALS 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -141,10 +143,10 @@ static int may_create(const char *name, const latz_options *options)
 	       (options->persist_dir != NULL && lzi_persist_holds(options->persist_dir, name));
 }
 
-static int open_or_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
+static int open_or_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_opened *ret_opened, int *ret_alone)
 {
-	int attempt, rc = LATZ_BUSY;
+	int attempt, raced, refused = 0, rc = LATZ_BUSY;
 
 	for (attempt = 0; attempt < ATTEMPTS; attempt++) {
 		rc = lzi_pool_open(dirfd, name, ret_opened, ret_alone);
@@ -158,9 +160,11 @@ static int open_or_create(int dirfd, const char *name, const latz_options *optio
 		}
 		if (rc == LATZ_NOTFOUND && may_create(name, options)) {
 			*ret_alone = 0;
-			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened);
-			if (rc == LATZ_EXISTS)
+			rc = lzi_pool_create(dirfd, name, options, fill, ret_opened, &raced);
+			/* Who has the persist directory is making this very pool, or has another one. */
+			if (raced || (rc == LZI_IN_USE && ++refused <= REFUSALS))
 				continue;
+			return rc;
 		}
 		if (rc != LATZ_BUSY)
 			return rc == LATZ_NOTFOUND ? lzi_error(rc, "no pool %s", name) : rc;
@@ -343,6 +347,10 @@ static void part(struct lzi_store *store)
 
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
+	else if (lzi_client_count(&store->control, store->client) <= 1)
+		/* The last one, by all appearances: the guard, who may be faster with the life byte, then finds it done,
+		 * and who closes knows that everything is on disk. */
+		(void)leave_durable(store);
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
@@ -402,7 +410,7 @@ static int lock_dir(int dirfd)
 	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
 }
 
-int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened)
 {
 	struct lzi_store *store = store_new(".", name, options);
@@ -421,7 +429,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, const struct lz
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
-			rc = fill->fn(store, options, fill->arg);
+			fill->failed = rc = fill->fn(store, options, fill->arg);
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
 	}
@@ -437,16 +445,12 @@ int lzi_pool_fill(const char *name, const latz_options *options, const struct lz
 	return rc;
 }
 
-int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	static const struct lzi_fill warm = { .fn = lzi_persist_create };
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	struct lzi_store *store = store_new(dir, name, options);
 	int alone = 0, rc;
-
-	if (fill == NULL && options->persist_dir != NULL)
-		fill = &warm;
 
 	if (store == NULL)
 		return lzi_error(LATZ_NOMEM, "attachment");

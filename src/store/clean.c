@@ -256,7 +256,7 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 			rc = LATZ_OK;
 		else if (rc != LATZ_OK)
 			break;
-		if (n == GROUP || (n > 0 && call->store->control.shared->extents_free <= 1)) {
+		if (n == GROUP || (n > 0 && lzi_load_relaxed(&call->store->control.shared->extents_free) <= 1)) {
 			rc = finish(&cleaning, done, n);
 			n = 0;
 		}
@@ -274,12 +274,13 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 void lzi_clean_inline(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
+	const struct lzi_shared *shared = store->control.shared;
 	uint64_t used, dead;
 	int more;
 
 	/* Looking costs with the size of the heap, so it is done the more seldom the larger the heap is. */
-	if (store->control.shared->extents_free > 1 ||
-	    lzi_fetch_add_relaxed(&store->refills, 1u) % (1 + store->control.shared->extents / 64) != 0)
+	if (lzi_load_relaxed(&shared->extents_free) > 1 ||
+	    lzi_fetch_add_relaxed(&store->refills, 1u) % (1 + lzi_load_relaxed(&shared->extents) / 64) != 0)
 		return;
 	lzi_heap_account(store, &used, &dead);
 	if (used < 16 * (uint64_t)LZI_EXTENT || dead * 100 < used * INLINE_DEAD_PERCENT)
@@ -326,7 +327,7 @@ void lzi_clean_runs(struct lzi_call *call, uint64_t span)
 	size_t count, i, n = 0;
 
 	/* Looking costs with the size of the heap, so the more is written between two looks the larger the heap is. */
-	every = 1 + (uint32_t)(store->control.shared->extents / 64);
+	every = 1 + (uint32_t)(lzi_load_relaxed(&store->control.shared->extents) / 64);
 	before = lzi_fetch_add_relaxed(&store->in_runs, taken);
 	if ((before + taken) / every == before / every)
 		return;
@@ -346,6 +347,14 @@ void lzi_clean_runs(struct lzi_call *call, uint64_t span)
 	lzi_maint_unlock(store);
 }
 
+/* Extents that an appender can take without growing the heap. */
+static uint64_t with_room(const struct lzi_store *store)
+{
+	const struct lzi_shared *shared = store->control.shared;
+
+	return lzi_load_relaxed(&shared->extents_free) + lzi_load_relaxed(&shared->extents_room);
+}
+
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 {
 	struct lzi_store *store = call->store;
@@ -357,7 +366,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	rc = lzi_maint_lock(store, 1);
 	if (rc != LATZ_OK)
 		return rc;
-	before = store->control.shared->extents_free + store->control.shared->extents_room;
+	before = with_room(store);
 	blocks = lzi_file_blocks(store->heap.fd);
 	rc = lzi_catchup(store);
 	if (rc == LATZ_NOSPC) {
@@ -372,9 +381,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	if (rc == LATZ_OK)
 		(void)!lzi_give_back(call, 1, &more); /* blocks of extents that are empty, but not FREE */
 	lzi_maint_unlock(store);
-	return lzi_file_blocks(store->heap.fd) < blocks ||
-	                       store->control.shared->extents_free + store->control.shared->extents_room > before
-	               ? LATZ_OK
-	       : rc != LATZ_OK ? rc
-	                       : LATZ_NOSPC;
+	return lzi_file_blocks(store->heap.fd) < blocks || with_room(store) > before ? LATZ_OK
+	       : rc != LATZ_OK                                                       ? rc
+	                                                                             : LATZ_NOSPC;
 }

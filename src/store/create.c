@@ -116,8 +116,8 @@ static int make_files(struct lzi_opened *opened, const latz_options *options, co
 	return rc;
 }
 
-static int create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
-                  struct lzi_opened *ret_opened)
+static int create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
+                  struct lzi_opened *ret_opened, int *ret_raced)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	unsigned mode = options->mode == 0 ? 0600 : options->mode;
@@ -134,6 +134,8 @@ static int create(int dirfd, const char *name, const latz_options *options, cons
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
 		rc = make_files(&opened, options, fill);
+	if (rc != LATZ_OK && fill != NULL && fill->files != NULL)
+		fill->failed = rc;
 	if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
 		rc = lzi_pool_fill(name, options, fill, &opened);
 	if (rc == LATZ_OK && fill != NULL && fill->replace) {
@@ -144,6 +146,7 @@ static int create(int dirfd, const char *name, const latz_options *options, cons
 	if (rc == LATZ_OK) {
 		LZI_POINT("create.before_rename");
 		rc = lzi_dir_rename(dirfd, temporary, name);
+		*ret_raced = rc == LATZ_EXISTS;
 		LZI_POINT("create.renamed");
 	}
 	if (rc != LATZ_OK) {
@@ -155,20 +158,23 @@ static int create(int dirfd, const char *name, const latz_options *options, cons
 	return LATZ_OK;
 }
 
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
-                    struct lzi_opened *ret_opened)
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
+                    struct lzi_opened *ret_opened, int *ret_raced)
 {
-	int rc = create(dirfd, name, options, fill, ret_opened);
+	int rc;
+
+	*ret_raced = 0;
+	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);
 
 	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||
 	    (options->flags & LATZ_START_EMPTY) == 0)
 		return rc;
 	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
 	rc = lzi_persist_set_aside(options->persist_dir, name);
-	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened) : rc;
+	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened, ret_raced) : rc;
 }
 
-int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, const struct lzi_fill *fill)
+int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
 	int rc;

@@ -70,8 +70,9 @@ static int load_all(struct making *making, struct lzi_call *call)
 	lzi_scan_close(scan);
 	if (rc != LATZ_DONE)
 		return rc;
-	if (making->job->tick != NULL)
-		(void)making->job->tick(making->header.keys, making->header.bytes, making->job->arg);
+	if (making->job->tick != NULL &&
+	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
+		return lzi_error(LATZ_BUSY, "ended by the progress function");
 	lzi_load_end(call->store, making->header.seq);
 	return LATZ_OK;
 }

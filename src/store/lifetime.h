@@ -7,6 +7,9 @@
 
 #include "store/store_int.h"
 
+/* LATZ_BUSY for good: a pool elsewhere uses the persist directory. Within opening, LATZ_BUSY means to try again. */
+#define LZI_IN_USE (-2000)
+
 /* A pool's directory and mapped control file, with a lock on the life byte. */
 struct lzi_opened {
 	int poolfd;
@@ -19,6 +22,7 @@ struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
 	int replace; /* a pool that has the name goes when the new one is whole */
+	int failed;  /* out: what fn, or files, returned last. It is final: not a race for the pool's name, to be tried again */
 	/* NULL, or makes the files but for the control file, which is mapped, and the counts in it; `fn` may be NULL
 	 * then. With it, the hash seed. */
 	int (*files)(struct lzi_opened *opened, const latz_options *options, void *arg);
@@ -30,13 +34,14 @@ static inline unsigned lzi_dir_mode(unsigned mode)
 	return mode | (mode & 0444) >> 2 | 0700;
 }
 
-/* Ends with the life byte locked shared. LATZ_EXISTS: the name is taken by now. fill may be NULL. */
-int lzi_pool_create(int dirfd, const char *name, const latz_options *options, const struct lzi_fill *fill,
-                    struct lzi_opened *ret_opened);
+/* Ends with the life byte locked shared. *ret_raced: LATZ_EXISTS means that the name is taken by now, and not that
+ * the filling says so. fill may be NULL. */
+int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
+                    struct lzi_opened *ret_opened, int *ret_raced);
 /* A pool that never gets a name: made as dirfd/temporary, filled, removed. What had the name is removed first. */
-int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, const struct lzi_fill *fill);
+int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill);
 /* Runs fill on a pool that has no name yet, as if it were attached. attach.c. */
-int lzi_pool_fill(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened);
 /* Nobody is attached to it, but it is not to go: kept, or its log wants it. */
 int lzi_pool_stays(const struct lzi_control *control);
@@ -51,7 +56,7 @@ void lzi_opened_close(struct lzi_opened *opened);
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
 
 /* lzi_store_open() of a pool that is made with fill's help. registry.c. */
-int lzi_store_open_filled(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_open_filled(const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_store **ret_store);
 
 #endif

@@ -291,6 +291,7 @@ static int flush_locked(struct flush *flush, int sync)
 			return rc;
 		lzi_bump_relaxed(&log->syncs, 1ull);
 	}
+	lzi_store_relaxed(&log->synced_pages, (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE));
 	LZI_POINT("flush.synced");
 	lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms());
 	lzi_store_release(&log->synced, flush->number);

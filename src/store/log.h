@@ -71,7 +71,7 @@ void lzi_scribe_work(struct lzi_call *call);
 void lzi_persist_leave(struct lzi_store *store);
 
 struct lzi_snap_info;
-/* After a warm start: the log goes on behind `segment`, in a segment of its own, with `frame`. id all zeros: a new log. */
+/* After a warm start: the log goes on behind `segment`, in one of its own, with `frame`. id all zeros: a new log. */
 int lzi_persist_continue(struct lzi_store *store, const uint8_t id[16], uint64_t segment, uint64_t frame,
                          const struct lzi_snap_info *info);
 /* A struct lzi_fill's: a pool that is being made gets what the persist directory holds, and its log. */

@@ -339,10 +339,11 @@ int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
 	size_t count;
 	int rc;
 
-	in_use = shared->extents - shared->extents_free - shared->extents_hole;
+	in_use = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) -
+	         lzi_load_relaxed(&shared->extents_hole);
 	keep = KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
 	/* When all is quiet extents that have blocks only in part are looked for too. */
-	if ((!idle && shared->extents_free <= keep) || !all_reachable(store))
+	if ((!idle && lzi_load_relaxed(&shared->extents_free) <= keep) || !all_reachable(store))
 		return LATZ_OK;
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)

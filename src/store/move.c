@@ -44,7 +44,9 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	int rc;
 
 	memset(&head, 0, sizeof head);
+	lzi_racy_reads_begin(); /* as below */
 	memcpy(&head, record, LZI_RECORD_HEAD);
+	lzi_racy_reads_end();
 	if (lzi_record_span_of(&head) > room || head.key_size == 0)
 		return LATZ_NOTFOUND;
 	draft->ext = draft->ext || head.flags & LZI_RECORD_EXT;
@@ -57,7 +59,9 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 		return LATZ_NOTFOUND;
 	}
+	lzi_racy_reads_begin(); /* its checksum tells whether the copy is of one record */
 	copy_record(draft, &head, record, !add_ext, expiry);
+	lzi_racy_reads_end();
 	copy = draft->record;
 	crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, head.flags,
 	                                                    lzi_record_key(copy), lzi_record_value(copy));

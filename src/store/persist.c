@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/lifetime.h"
 #include "store/log.h"
 #include "store/snapshot.h"
 
@@ -41,8 +42,8 @@ static int open_lock(int dirfd, int *ret_fd)
 
 	if (rc == LATZ_NOTFOUND) {
 		rc = lzi_file_create(dirfd, LOCK_FILE, 0600, ret_fd);
-		if (rc == LATZ_EXISTS)
-			rc = lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd);
+		if (rc != LATZ_OK && lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd) == LATZ_OK)
+			rc = LATZ_OK; /* another was faster */
 	}
 	return rc;
 }
@@ -102,7 +103,30 @@ static int lock_alone(int fd, const char *path)
 		}
 		lzi_sleep_us(ATTEMPT_US);
 	}
-	return lzi_error(LATZ_BUSY, "%s is in use by a pool of another runtime directory, or being restored", path);
+	return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory, or being restored", path);
+}
+
+/* The name of persist_dir itself, where it may be new, is on disk. One that was there before us may be below a
+ * directory that we must not read: then it is somebody else's work. */
+static int sync_name(const char *dir)
+{
+	char parent[LZI_PERSIST_PATH_MAX];
+	size_t size = strlen(dir);
+	int fd, rc;
+
+	while (size > 1 && dir[size - 1] == '/')
+		size--;
+	while (size > 0 && dir[size - 1] != '/')
+		size--;
+	snprintf(parent, sizeof parent, "%.*s", size == 0 ? 1 : (int)size, size == 0 ? "." : dir);
+	rc = lzi_disk_open_dir(parent, &fd);
+	if (rc == LATZ_ACCESS)
+		return LATZ_OK;
+	if (rc == LATZ_OK) {
+		rc = lzi_disk_sync_dir(fd);
+		lzi_file_close(fd);
+	}
+	return rc;
 }
 
 int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
@@ -114,6 +138,11 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 		rc = lzi_dir_open(options->persist_dir, 1, 0700, &parent);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
+	rc = sync_name(options->persist_dir);
+	if (rc != LATZ_OK) {
+		lzi_file_close(parent);
+		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
+	}
 	rc = lzi_dir_open(path, 1, 0700, &store->persist.dirfd);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_sync_dir(parent);
@@ -242,6 +271,7 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 	memset(position, 0, sizeof *position);
 	position->frame = frame;
 	position->synced = frame;
+	log->synced_pages = 0;
 	log->sweep = 0;
 	log->left_tail = lzi_load_acquire(&log->left_head);
 	memset(log->left, 0, sizeof log->left);
@@ -341,6 +371,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 		lzi_wal_close(&store->persist.wal);
 		memset(position, 0, sizeof *position);
 		position->frame = position->synced = frame;
+		log->synced_pages = 0;
 		log->sweep = 1;
 		rc = lzi_wal_begin(&store->persist.wal, position, segment);
 		if (rc == LATZ_OK) {
@@ -355,20 +386,37 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	}
 	LZI_POINT("begin.segment");
 	lzi_store_release(&log->healing, 0u);
-	if (rc == LATZ_OK)
-		rc = lzi_snapshot_remove_below(store->persist.dirfd, info.seq);
-	return rc == LATZ_OK ? lzi_wal_remove_below(store->persist.dirfd, segment) : rc;
+	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
+	if (rc == LATZ_OK && (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) != LATZ_OK ||
+	                      lzi_wal_remove_below(store->persist.dirfd, segment) != LATZ_OK))
+		lzi_log(LATZ_LOG_WARNING, "%s: old files stay: %s", store->name, lzi_error_text());
+	return rc;
+}
+
+/* A beginning that failed leaves nothing, so that another can be tried. */
+static void remove_ours(int dirfd)
+{
+	char **names;
+	size_t count, i;
+
+	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
+		return;
+	for (i = 0; i < count; i++) {
+		if (is_ours(names[i]))
+			(void)!lzi_disk_remove(dirfd, names[i]);
+	}
+	lzi_dir_free(names, count);
 }
 
 /* The directory, opened and locked; the state says that the log is about to begin. */
-static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment)
+static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment, int *ret_again)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
 	uint64_t first = 0, last = 0;
 	int rc = make_path(options->persist_dir, store->name, path), again;
 
-	again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
+	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
@@ -390,6 +438,7 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	lzi_store_release(&log->broken, LATZ_IO);
 	log->generation++;
 	adopt(store);
+	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
 	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
 	return LATZ_OK;
 }
@@ -399,7 +448,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	uint64_t segment;
-	int rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
+	int again = 0, rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
 
 	if (rc < 0)
 		return rc;
@@ -408,15 +457,20 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		if (lzi_is_durable(store) && log->broken == 0)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
 		else
-			rc = begin_here(store, options, &segment);
+			rc = begin_here(store, options, &segment, &again);
+		if (rc == LZI_IN_USE)
+			rc = lzi_error(LATZ_BUSY, "%s", lzi_error_text());
 		lzi_log_unlock(store);
 	}
 	if (rc == LATZ_OK) {
 		rc = start_over(call, segment);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
 			raise_flag(store);
-		else
+		} else {
+			if (!again)
+				remove_ours(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
+		}
 	}
 	lzi_mutex_unlock(&log->scribe);
 	return rc;
@@ -458,14 +512,17 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
 		rc = lzi_thread_find(store, &call);
-	if (rc == LATZ_OK)
-		rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
 	if (rc != LATZ_OK)
 		return rc;
-	take_settings(log, options);
-	rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
+	rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
+	if (rc == LATZ_OK) {
+		take_settings(log, options);
+		rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
+	}
 	if (rc == LATZ_OK)
 		raise_flag(store);
+	else
+		remove_ours(store->persist.dirfd);
 	return rc;
 }
 
@@ -513,6 +570,7 @@ int lzi_checkpoint(struct lzi_call *call)
 		return rc;
 	rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
 	position->bytes -= bytes < position->bytes ? bytes : position->bytes;
+	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
 	lzi_log_unlock(store);
@@ -538,6 +596,26 @@ static void heal(struct lzi_call *call)
 		lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
 }
 
+/* Who began the log died on the way: it is begun for them. The scribe's mutex is held. */
+static void finish_beginning(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	uint64_t first, last = 0, present;
+	int rc = lzi_log_lock(store, 1);
+
+	if (rc == LATZ_OK) {
+		present = lzi_log_position(store)->segment;
+		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
+		lzi_log_unlock(store);
+	}
+	if (rc == LATZ_OK)
+		rc = start_over(call, (last > present ? last : present) + 1);
+	if (rc == LATZ_OK)
+		raise_flag(store);
+	else
+		lzi_log(LATZ_LOG_WARNING, "%s: beginning the log: %s", store->name, lzi_error_text());
+}
+
 void lzi_scribe_work(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
@@ -547,7 +625,9 @@ void lzi_scribe_work(struct lzi_call *call)
 	if (!lzi_is_durable(store) || lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
 		return;
 	lzi_log_tick(store);
-	if (lzi_load_acquire(&log->broken) != 0)
+	if (lzi_load_acquire(&log->healing) != 0)
+		finish_beginning(call);
+	else if (lzi_load_acquire(&log->broken) != 0)
 		heal(call);
 	else if (store->persist.generation == log->generation)
 		(void)!lzi_wal_prepare(store->persist.dirfd);
@@ -582,6 +662,16 @@ static int nap(struct lzi_store *store)
 	return stop;
 }
 
+/* Another process has ended the pool's durability: then its directory is anybody's. */
+static void let_go(struct lzi_store *store)
+{
+	if (lzi_log_lock(store, 0) != LATZ_OK)
+		return;
+	if (!lzi_is_durable(store))
+		lzi_persist_part(store);
+	lzi_log_unlock(store);
+}
+
 static void *run(void *arg)
 {
 	struct lzi_store *store = arg;
@@ -590,6 +680,8 @@ static void *run(void *arg)
 	while (!nap(store)) {
 		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
 			lzi_scribe_work(&call);
+		else if (!lzi_is_durable(store) && store->persist.lockfd >= 0)
+			let_go(store);
 	}
 	return NULL;
 }
@@ -631,6 +723,10 @@ void lzi_persist_leave(struct lzi_store *store)
 
 	if (!lzi_is_durable(store))
 		return;
+	if (lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+		finish_beginning(&call); /* nobody else is there */
+		lzi_thread_leave(store);
+	}
 	rc = lzi_log_lock(store, 1);
 	if (rc == LATZ_OK) {
 		rc = lzi_log_flush(store, 1);

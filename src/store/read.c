@@ -51,7 +51,9 @@ static LZI_NOINLINE int check_other(struct lzi_store *store, const struct lzi_fo
 		}
 		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
 	}
+	lzi_racy_reads_begin(); /* what it finds counts only if the record is still the same */
 	rc = lzi_record_validate(record, found->room);
+	lzi_racy_reads_end();
 	if (rc == LATZ_OK || !lzi_found_valid(found))
 		return LATZ_OK;
 	return lzi_error_prefix(rc, "record at heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
@@ -105,11 +107,15 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 {
 	const struct lzi_record *record = found->record;
 	uint64_t head;
+	size_t size;
 
 	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
 		return 0; /* there may not even be memory */
+	lzi_racy_reads_begin(); /* whatever the answer, the generation is looked at after it */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
-	return record->key_size == key.size && lzi_likely(found->room >= head + key.size) &&
+	size = record->key_size;
+	lzi_racy_reads_end();
+	return size == key.size && lzi_likely(found->room >= head + key.size) &&
 	       lzi_same_bytes((const uint8_t *)record + head, key.data, key.size);
 }
 
@@ -240,10 +246,15 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
                                    uint8_t flags)
 {
 	const void *from = (const uint8_t *)found->record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
+	uint32_t sum;
 
-	if (lzi_likely(size <= LZI_CRC32C_COPY_MAX))
-		return lzi_crc32c_copy(lzi_record_crc_head(size, (uint16_t)key.size, type, flags), key.data, key.size,
-		                       to, from, size);
+	if (lzi_likely(size <= LZI_CRC32C_COPY_MAX)) {
+		lzi_racy_reads_begin(); /* as copy_bytes() */
+		sum = lzi_crc32c_copy(lzi_record_crc_head(size, (uint16_t)key.size, type, flags), key.data, key.size,
+		                      to, from, size);
+		lzi_racy_reads_end();
+		return sum;
+	}
 	copy_bytes(to, from, size);
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
@@ -252,11 +263,18 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *value)
 {
 	const struct lzi_record *record = found->record;
-	uint32_t size = record->value_size, crc = record->crc, sum;
-	uint8_t type = record->type, flags = record->flags;
-	uint64_t seq = record->seq;
+	uint32_t size, crc, sum;
+	uint8_t type, flags;
+	uint64_t seq;
 	int rc;
 
+	lzi_racy_reads_begin(); /* thrown away if the generation has changed by the time the copy is made */
+	size = record->value_size;
+	crc = record->crc;
+	type = record->type;
+	flags = record->flags;
+	seq = record->seq;
+	lzi_racy_reads_end();
 	if (lzi_unlikely(lzi_record_head(flags & LZI_RECORD_EXT) + key.size + size > found->room))
 		return lzi_found_valid(found)
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
@@ -279,7 +297,7 @@ LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *v
 }
 
 /* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. */
-LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
 {
 	uint64_t died = lzi_load_relaxed(&found->record->died);
 
@@ -303,6 +321,16 @@ LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t 
 	return LATZ_OK;
 }
 
+LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+{
+	int rc;
+
+	lzi_racy_reads_begin(); /* LATZ_OK is followed by a look at the generation, the others come after one */
+	rc = present_racy(found, ret_now, ret_expiry);
+	lzi_racy_reads_end();
+	return rc;
+}
+
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
 {
 	struct lzi_found found;
@@ -316,7 +344,9 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 	if (rc != LATZ_OK)
 		return rc;
 	if (lzi_unlikely(value == NULL || unless != 0)) {
+		lzi_racy_reads_begin(); /* looked at after the generation */
 		seq = found.record->seq;
+		lzi_racy_reads_end();
 		if (!lzi_found_valid(&found))
 			return LATZ_BUSY;
 		if (value == NULL)
@@ -518,6 +548,7 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 			rc = present(&found, &now, &expiry);
 		if (rc != LATZ_OK)
 			continue;
+		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
 		out.value_size = found.record->value_size;
 		out.record_bytes = lzi_record_span_of(found.record);
 		out.address = lzi_unit_offset(found.unit);
@@ -525,6 +556,7 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 		out.hash = hash;
 		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
 		out.type = (latz_type)found.record->type;
+		lzi_racy_reads_end();
 		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
 	} while (rc == LATZ_BUSY);
 	lzi_call_end(call);
@@ -537,7 +569,7 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 
 /* Follows the chain of versions to the newest at or below seq. A pinned seq keeps what it needs from being reused, so
  * beyond the slot's own record no generation need be checked: the first one is, by the caller. */
-static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t seq, int64_t now_ms)
+static int version_at_racy(struct lzi_store *store, struct lzi_found *found, uint64_t seq, int64_t now_ms)
 {
 	uint64_t died, prev, oldest;
 	unsigned hops;
@@ -569,6 +601,16 @@ static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t
 	return LATZ_OK;
 }
 
+static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t seq, int64_t now_ms)
+{
+	int rc;
+
+	lzi_racy_reads_begin(); /* of the first record: its generation is looked at before anything is made of it */
+	rc = version_at_racy(store, found, seq, now_ms);
+	lzi_racy_reads_end();
+	return rc;
+}
+
 int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
                 latz_value *value)
 {
@@ -585,10 +627,14 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t
 		}
 		if (rc != LATZ_OK || value == NULL)
 			continue;
+		lzi_racy_reads_begin(); /* either way the generation is looked at below */
 		expiry = record_expiry(found.record);
+		lzi_racy_reads_end();
 		if (keys_only) {
+			lzi_racy_reads_begin(); /* the same */
 			value->type = (latz_type)found.record->type;
 			value->version = found.record->seq;
+			lzi_racy_reads_end();
 			value->size = 0;
 			rc = lzi_value_reserve(value, 0);
 			if (rc == LATZ_OK)
@@ -606,10 +652,14 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t
 /* Copies the key of a slot's record if it is the entry's. LATZ_BUSY: look again; LATZ_NOTFOUND: it is another. */
 static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, latz_value *key)
 {
-	uint16_t size = found->room < LZI_RECORD_HEAD ? 0 : found->record->key_size;
-	uint64_t head = size == 0 ? 0 : lzi_record_head(found->record->flags & LZI_RECORD_EXT);
+	uint16_t size;
+	uint64_t head;
 	int rc;
 
+	lzi_racy_reads_begin(); /* as key_is() */
+	size = found->room < LZI_RECORD_HEAD ? 0 : found->record->key_size;
+	head = size == 0 ? 0 : lzi_record_head(found->record->flags & LZI_RECORD_EXT);
+	lzi_racy_reads_end();
 	if (size == 0 && lzi_extent_word_state(found->word) == LZI_EXTENT_IMAGE) {
 		rc = lzi_heap_bring(&store->heap, lzi_unit_offset(found->unit) >> LZI_EXTENT_SHIFT);
 		return rc == LATZ_OK ? LATZ_BUSY : rc;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/lifetime.h"
+#include "store/log.h"
 
 #define PATH_SIZE 4096
 #define REMOVER_MS 1000 /* that a remover may take over a rename */
@@ -55,9 +56,10 @@ static struct lzi_store *find_attached(const char *dir, const char *name)
 	return store;
 }
 
-int lzi_store_open_filled(const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_open_filled(const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_store **ret_store)
 {
+	struct lzi_fill warm = { .fn = lzi_persist_create };
 	char dir[PATH_SIZE];
 	struct lzi_store *store;
 	int rc = lzi_thread_init();
@@ -66,6 +68,8 @@ int lzi_store_open_filled(const char *name, const latz_options *options, const s
 		rc = resolve(options->dir, dir);
 	if (rc != LATZ_OK)
 		return rc;
+	if (fill == NULL && options->persist_dir != NULL)
+		fill = &warm;
 	lzi_registry_lock();
 	store = find_attached(dir, name);
 	if (store != NULL && fill != NULL && fill->replace)
@@ -79,7 +83,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, const s
 	} else {
 		do {
 			rc = lzi_store_attach(dir, name, options, fill, &store);
-		} while (rc == LATZ_BUSY);
+		} while (rc == LATZ_BUSY && (fill == NULL || fill->failed == LATZ_OK));
 		if (rc == LATZ_OK) {
 			store->next = lzi_registry_first;
 			lzi_registry_first = store;
@@ -88,7 +92,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, const s
 	lzi_registry_unlock();
 	if (rc == LATZ_OK)
 		*ret_store = store;
-	return rc;
+	return rc == LZI_IN_USE ? lzi_error(LATZ_BUSY, "%s", lzi_error_text()) : rc;
 }
 
 int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store)
@@ -353,6 +357,9 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 			keys += lzi_load_relaxed(&lzi_control_actor(&opened.control, (uint32_t)i)->keys);
 		info.keys = keys > 0 ? (uint64_t)keys : 0;
 		info.age_ms = lzi_clock_mono_ms() - opened.control.header->created_mono_ms;
+		info.durable = lzi_load_relaxed(&opened.control.shared->durable) != LZI_DURABLE_OFF;
+		if (info.durable)
+			info.log_broken = lzi_load_relaxed(&opened.control.shared->log.broken);
 		lzi_opened_close(&opened);
 	}
 	return fn(&info, arg);

@@ -238,7 +238,9 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 		memcpy(info.log_id, read.found_id, sizeof info.log_id);
 	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
 	/* What was replayed now would be again, until a checkpoint. */
-	if (rc == LATZ_OK && last >= read.from)
-		lzi_log_position(store)->bytes = (last - read.from + 1) * LZI_SEGMENT_BYTES;
+	if (rc == LATZ_OK && last >= read.from) {
+		lzi_log_position(store)->bytes = (last - read.from + 1) * lzi_wal_segment_bytes;
+		store->control.shared->log.synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
+	}
 	return rc;
 }

@@ -51,11 +51,14 @@ static int check_target(int dirfd, const char *name)
 
 	if (rc == LATZ_NOTFOUND)
 		return LATZ_OK;
+	if (rc == LATZ_CORRUPT)
+		return lzi_error(LATZ_EXISTS, "%s is there, and is no file", name);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_image_is(fd) ? LATZ_OK : lzi_snap_peek(fd, name, &info);
 	lzi_file_close(fd);
-	return rc == LATZ_OK ? rc : lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name);
+	/* What can't be read may well be one. */
+	return rc == LATZ_CORRUPT ? lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name) : rc;
 }
 
 int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
@@ -103,7 +106,7 @@ static int load_path(struct lzi_call *call, const struct restoring *restoring)
 		return rc;
 	rc = lzi_snapshot_load(call, dirfd, name, restoring->options, &info);
 	lzi_file_close(dirfd);
-	return rc;
+	return rc == LATZ_NOTFOUND ? lzi_error(rc, "there is no file %s", restoring->path) : rc;
 }
 
 static int fill(struct lzi_store *store, const latz_options *options, void *arg)
@@ -251,6 +254,8 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 	latz_snapshot_info out;
 	int rc = strcmp(path, "-") == 0 ? LATZ_OK : open_path(path, &read.fd);
 
+	if (rc == LATZ_NOTFOUND)
+		return lzi_error(rc, "there is no file %s", path);
 	memset(&out, 0, sizeof out);
 	if (rc != LATZ_OK)
 		return rc;

@@ -14,7 +14,9 @@
 #include "base/point.h"
 #include "store/log.h"
 
+/* Progress is told after so many keys, or so many bytes of them: large values take their time, too. */
 #define TICK_KEYS 2048u
+#define TICK_BYTES (4u << 20)
 #define SUFFIX ".lzs"
 
 void lzi_snapshot_name(uint64_t seq, char *name, size_t size)
@@ -71,7 +73,7 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 {
 	latz_value value = LATZ_VALUE_INIT;
 	struct lzi_snap_entry entry;
-	uint64_t keys = 0, bytes = 0;
+	uint64_t keys = 0, bytes = 0, told_keys = 0, told_bytes = 0;
 	latz_slice key;
 	int rc;
 
@@ -86,8 +88,13 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 		rc = lzi_snap_write(writer, &entry);
 		keys++;
 		bytes += key.size + value.size;
-		if (rc == LATZ_OK && job->tick != NULL && keys % TICK_KEYS == 0 && job->tick(keys, bytes, job->arg) != 0)
-			rc = lzi_error(LATZ_BUSY, "ended by the progress function");
+		if (rc == LATZ_OK && job->tick != NULL &&
+		    (keys - told_keys >= TICK_KEYS || bytes - told_bytes >= TICK_BYTES)) {
+			told_keys = keys;
+			told_bytes = bytes;
+			if (job->tick(keys, bytes, job->arg) != 0)
+				rc = lzi_error(LATZ_BUSY, "ended by the progress function");
+		}
 		LZI_POINT("snapshot.entry");
 		if (rc != LATZ_OK)
 			break;
@@ -167,7 +174,7 @@ struct loading {
 	const latz_snapshot_options *options;
 	latz_snapshot_progress progress;
 	int64_t wall_ms, to_mono_ms;
-	uint64_t ticks;
+	uint64_t told_keys, told_bytes;
 };
 
 static int load_entry(const struct lzi_snap_entry *entry, void *arg)
@@ -182,9 +189,14 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 
 	loading->progress.keys++;
 	loading->progress.bytes += entry->key_size + entry->value_size;
-	if (options != NULL && options->progress != NULL && ++loading->ticks % TICK_KEYS == 0 &&
-	    options->progress(&loading->progress, options->arg) != 0)
-		return lzi_error(LATZ_BUSY, "ended by the progress function");
+	if (options != NULL && options->progress != NULL &&
+	    (loading->progress.keys - loading->told_keys >= TICK_KEYS ||
+	     loading->progress.bytes - loading->told_bytes >= TICK_BYTES)) {
+		loading->told_keys = loading->progress.keys;
+		loading->told_bytes = loading->progress.bytes;
+		if (options->progress(&loading->progress, options->arg) != 0)
+			return lzi_error(LATZ_BUSY, "ended by the progress function");
+	}
 	if (entry->deadline_wall_ms != 0) {
 		if (entry->deadline_wall_ms <= loading->wall_ms)
 			return LATZ_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/log.h"
 #include "store/store_int.h"
 
 int64_t lzi_store_ttl(const struct lzi_store *store)
@@ -57,6 +58,35 @@ static void latencies(const struct lzi_histogram *histogram, uint64_t out[4])
 	out[3] = lzi_histogram_max(histogram);
 }
 
+static void add_log(struct lzi_store *store, latz_stats_t *stats)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	const struct lzi_wal_position *position = lzi_log_position(store);
+	uint64_t unsynced;
+
+	stats->snapshot_age_ms = -1;
+	if (!lzi_is_durable(store))
+		return;
+	stats->durable = 1;
+	stats->log_broken = lzi_load_acquire(&log->broken);
+	stats->sync = (latz_sync)lzi_load_relaxed(&log->sync);
+	stats->log_bytes = lzi_load_relaxed(&position->bytes);
+	stats->log_flushes = lzi_load_relaxed(&log->flushes);
+	stats->log_syncs = lzi_load_relaxed(&log->syncs);
+	stats->snapshot_seq = lzi_load_relaxed(&log->snapshot_seq);
+	if (stats->snapshot_seq != 0) {
+		stats->snapshot_age_ms = lzi_clock_wall_ms() - lzi_load_relaxed(&log->snapshot_wall_ms);
+		if (stats->snapshot_age_ms < 0) /* the clock was set back */
+			stats->snapshot_age_ms = 0;
+	}
+	(void)lzi_heap_view(&store->heap);
+	unsynced = (uint64_t)lzi_load_relaxed(&log->synced_pages) * LZI_PAGE;
+	unsynced = stats->log_bytes > unsynced ? stats->log_bytes - unsynced : 0;
+	stats->log_lag_bytes = lzi_log_lag(store) + unsynced;
+	if (stats->log_lag_bytes > 0)
+		stats->log_lag_ms = lzi_clock_mono_ms() - lzi_load_relaxed(&log->synced_mono_ms);
+}
+
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 {
 	struct lzi_store *store = call->store;
@@ -86,6 +116,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.age_ms = lzi_clock_mono_ms() - store->control.header->created_mono_ms;
 	add_actors(store, &out);
 	add_slots(store, &out);
+	add_log(store, &out);
 	latencies(store->latency_get, out.latency_get_ns);
 	latencies(store->latency_set, out.latency_set_ns);
 	memcpy(stats, &out, out.size);

@@ -115,7 +115,7 @@ static inline void lzi_call_end(const struct lzi_call *call)
 /* ---- attach.c ---- */
 
 struct lzi_fill;
-int lzi_store_attach(const char *dir, const char *name, const latz_options *options, const struct lzi_fill *fill,
+int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store);
 void lzi_store_detach(struct lzi_store *store);
 void lzi_store_free(struct lzi_store *store);

@@ -174,7 +174,8 @@ static int extend(struct lzi_table *table, uint64_t number)
 		if (rc != LATZ_OK)
 			return rc;
 		LZI_POINT("split.allocated");
-		shared->table_bytes += more;
+		/* Pairs with lzi_table_view(), which looks at the file's size after it. */
+		lzi_store_release(&shared->table_bytes, shared->table_bytes + more);
 	}
 	if (lzi_table_bucket(table, number) != NULL)
 		return LATZ_OK;

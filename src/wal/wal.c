@@ -26,6 +26,8 @@
 
 static const uint8_t no_bytes[LZI_LOG_BLOCK];
 
+uint64_t lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
+
 void lzi_wal_name(char name[LZI_WAL_NAME], uint64_t segment)
 {
 	snprintf(name, LZI_WAL_NAME, "wal-%llu.log", (unsigned long long)segment);
@@ -117,7 +119,7 @@ int lzi_wal_prepare(int dirfd)
 	rc = lzi_disk_create(dirfd, PREPARED_TMP, &fd);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = fill(fd, PREPARED_TMP, 0, LZI_SEGMENT_BYTES);
+	rc = fill(fd, PREPARED_TMP, 0, lzi_wal_segment_bytes);
 	lzi_file_close(fd);
 	LZI_POINT("wal.prepared");
 	if (rc == LATZ_OK)
@@ -133,7 +135,7 @@ static int take_prepared(int dirfd, const char *tmp, uint64_t need, int *ret_fd,
 {
 	int fd, rc;
 
-	if (need > LZI_SEGMENT_BYTES)
+	if (need > lzi_wal_segment_bytes)
 		return LATZ_NOTFOUND;
 	/* Under its old name, a new one might be renamed over it while we write the header. */
 	rc = lzi_disk_rename(dirfd, PREPARED, tmp);
@@ -143,7 +145,7 @@ static int take_prepared(int dirfd, const char *tmp, uint64_t need, int *ret_fd,
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_file_size(fd, ret_size);
-	if (rc == LATZ_OK && *ret_size != LZI_SEGMENT_BYTES)
+	if (rc == LATZ_OK && *ret_size != lzi_wal_segment_bytes)
 		rc = LATZ_NOTFOUND;
 	if (rc != LATZ_OK) {
 		lzi_file_close(fd);
@@ -158,7 +160,7 @@ static int make_segment(int dirfd, const char *tmp, const struct lzi_segment_hea
                         uint64_t *ret_size)
 {
 	uint8_t block[LZI_LOG_BLOCK] = { 0 };
-	uint64_t size = LZI_SEGMENT_BYTES;
+	uint64_t size = lzi_wal_segment_bytes;
 	int fd, rc = take_prepared(dirfd, tmp, need, &fd, &size), taken = rc == LATZ_OK;
 
 	if (!taken) {
@@ -167,15 +169,15 @@ static int make_segment(int dirfd, const char *tmp, const struct lzi_segment_hea
 		rc = lzi_disk_create(dirfd, tmp, &fd);
 		if (rc != LATZ_OK)
 			return rc;
-		size = need > LZI_SEGMENT_BYTES ? need : LZI_SEGMENT_BYTES;
+		size = need > lzi_wal_segment_bytes ? need : lzi_wal_segment_bytes;
 	}
 	memcpy(block, header, sizeof *header);
 	/* One for a long frame is written once and synced once: zeros would only double the work. */
-	if (size > LZI_SEGMENT_BYTES)
+	if (size > lzi_wal_segment_bytes)
 		rc = lzi_disk_allocate(fd, tmp, size);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_write_at(fd, tmp, block, sizeof block, 0);
-	if (rc == LATZ_OK && (taken || size > LZI_SEGMENT_BYTES))
+	if (rc == LATZ_OK && (taken || size > lzi_wal_segment_bytes))
 		rc = lzi_disk_sync_all(fd, tmp);
 	else if (rc == LATZ_OK)
 		rc = fill(fd, tmp, sizeof block, size);
@@ -350,7 +352,7 @@ static int recycle(int dirfd, const char *name)
 		return LATZ_EXISTS;
 	}
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
-	    (uint64_t)st.st_size != LZI_SEGMENT_BYTES)
+	    (uint64_t)st.st_size != lzi_wal_segment_bytes)
 		return LATZ_EXISTS;
 	rc = lzi_disk_rename(dirfd, name, PREPARED);
 	return rc;

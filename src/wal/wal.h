@@ -11,6 +11,9 @@
 #define LZI_WAL_NAME 40
 void lzi_wal_name(char name[LZI_WAL_NAME], uint64_t segment);
 
+/* LZI_SEGMENT_BYTES. Tests make it smaller, before there is a log: a multiple of LZI_LOG_BLOCK. */
+extern uint64_t lzi_wal_segment_bytes;
+
 /* Where the next frame goes. Lives in shared memory, under the `log` mutex; any process may be the next to append. */
 struct lzi_wal_position {
 	uint64_t segment; /* number of the segment being written; 0: none */

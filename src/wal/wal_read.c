@@ -43,7 +43,7 @@ struct reader {
  * headers and entries are aligned in memory. */
 static int look(struct reader *reader, uint64_t at, uint64_t want, const uint8_t **ret_bytes)
 {
-	uint64_t keep = 0, got, more;
+	uint64_t keep = 0, got, more, room = reader->size < WINDOW ? reader->size : WINDOW;
 	int rc;
 
 	*ret_bytes = NULL;
@@ -57,15 +57,15 @@ static int look(struct reader *reader, uint64_t at, uint64_t want, const uint8_t
 		}
 		reader->start = at;
 		reader->length = keep;
-		if (want > reader->capacity) {
-			uint64_t capacity = want > WINDOW ? want : WINDOW;
-			uint8_t *data = realloc(reader->data, capacity);
+		room = want > room ? want : room;
+		if (room > reader->capacity) {
+			uint8_t *data = realloc(reader->data, room);
 
 			if (data == NULL)
 				return lzi_error(LATZ_NOMEM, "%s: offset %llu: a frame of %llu bytes", reader->name,
 				                 (unsigned long long)at, (unsigned long long)want);
 			reader->data = data;
-			reader->capacity = capacity;
+			reader->capacity = room;
 		}
 		more = reader->capacity - keep;
 		if (more > reader->size - at - keep)
@@ -129,7 +129,7 @@ static int lose(struct reader *reader, int rc)
 	if (!reader->read->salvage || (rc != LATZ_CORRUPT && rc != LATZ_IO))
 		return rc;
 	if (reader->read->lost != NULL)
-		reader->read->lost(latz_error_detail(), reader->read->arg);
+		reader->read->lost(lzi_error_text(), reader->read->arg);
 	reader->damaged = 1;
 	return LATZ_OK;
 }
@@ -364,6 +364,7 @@ static int read_segment(struct reader *reader, uint64_t number, uint64_t next_nu
 
 	reader->segment = number;
 	reader->start = reader->length = 0;
+	reader->read->torn_bytes = 0;
 	lzi_wal_name(reader->name, number);
 	rc = open_segment(reader, number, &fd, &header);
 	if (rc == LATZ_OK)
@@ -419,7 +420,9 @@ int lzi_wal_read(struct lzi_wal_read *read)
 			rc = missing(&reader, wanted);
 		if (rc != LATZ_OK)
 			break;
-		rc = read_segment(&reader, numbers[i], i + 1 < count ? numbers[i + 1] : 0);
+		/* One that is missing is told of as that, not as damage at the end of the one before. */
+		rc = read_segment(&reader, numbers[i],
+		                  i + 1 < count && numbers[i + 1] == numbers[i] + 1 ? numbers[i + 1] : 0);
 		read->last_segment = numbers[i];
 		wanted = numbers[i] + 1;
 	}

@@ -192,10 +192,18 @@ static void image_of_nothing(void **state)
 	assert_ok(latz_close(pool));
 }
 
+static int end_it(const latz_snapshot_progress *progress, void *arg)
+{
+	(void)progress;
+	++*(unsigned *)arg;
+	return 1;
+}
+
 static void image_errors(void **state)
 {
 	struct fixture *f = *state;
 	latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+	unsigned ended = 0;
 	char other[320];
 
 	assert_ok(put(f->pool, "a", "b"));
@@ -211,6 +219,14 @@ static void image_errors(void **state)
 	assert_ok(latz_snapshot(f->pool, image_path, NULL));
 	assert_ok(image_of(f->pool, image_path)); /* and a snapshot */
 	assert_rc(LATZ_EXISTS, latz_restore(image_path, "t", &f->options, NULL));
+	options.progress = end_it;
+	options.arg = &ended;
+	assert_rc(LATZ_BUSY, latz_restore(image_path, "copy", &f->options, &options));
+	assert_int_equal(ended, 1);
+	options.flags = LATZ_SNAPSHOT_IMAGE;
+	assert_rc(LATZ_BUSY, latz_snapshot(f->pool, image_path, &options));
+	assert_ok(latz_snapshot_verify(image_path, NULL, NULL));
+	options.progress = NULL;
 	options.flags = LATZ_RESTORE_REPLACE;
 	assert_ok(latz_restore(image_path, "t", &f->options, &options));
 	assert_rc(LATZ_DEAD, put(f->pool, "a", "c"));

@@ -67,9 +67,9 @@ one_line "destroy of what is not there"
 exits "an option of a later release" 3 create x --keep --max-bytes 64M
 one_line "an option of a later release"
 like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--policy lru' '--persist /nowhere' '--encrypt' '--sync always' '--max-entries 5' '--idle-ttl 1h' '--compress-min 1K'; do
+for option in '--policy lru' '--encrypt' '--max-entries 5' '--idle-ttl 1h' '--compress-min 1K'; do
 	# shellcheck disable=SC2086 # an option and its value
-	exits "unsupported: $option" 3 create x --keep $option
+	exits "refused: $option" 3 create x --keep $option
 done
 printf 'secret\n' >"$scratch/password"
 exits "a password too" 3 --password-file "$scratch/password" create x --keep

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Death, stops, full disks, life, growth and bad input.
-#   run.sh [--short] [points|random|stop|life|pid1|full|grow|bad]... [-- OPTION...]
-# Without names: all of them. --short: a form of each that fits into ./dev check. Options after -- go to the programs
+# Death, stops, power cuts, failing and full disks, life, growth and bad input.
+#   run.sh [--short] [points|random|stop|power|fault|durable|life|pid1|full|grow|bad]... [-- OPTION...]
+# Without names: all of them. --short: a form of each that fits into ./dev check. Options after a name or -- go to the programs
 # (each has --help). Runs what $LATZERO_BUILD (default build/main) holds; `make check-programs` builds it.
 set -eu
 top=$(cd "${0%/*}/../.." && pwd)
 build=${LATZERO_BUILD:-$top/build/main}
 LATZERO_GUARD=$build/latzero-guard
 export LATZERO_GUARD
-all='points random stop life pid1 full grow bad'
+all='points random stop power fault durable life pid1 full grow bad'
 short=
 parts=
 
@@ -16,8 +16,9 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--short) short=--short ;;
 	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	points | random | stop | life | pid1 | full | grow | bad) parts="$parts $1" ;;
+	points | random | stop | power | fault | durable | life | pid1 | full | grow | bad) parts="$parts $1" ;;
 	--) shift; break ;;
+	--*) [ -n "$parts" ] || { echo "run.sh: what is $1? (see --help)" >&2; exit 2; }; break ;;
 	*) echo "run.sh: what is $1? (see --help)" >&2; exit 2 ;;
 	esac
 	shift
@@ -34,7 +35,8 @@ for part in $parts; do
 	echo "== $part"
 	case $part in
 	points | stop) program="crash/crash_$part --src $top/src" ;;
-	random) program=crash/crash_random ;;
+	random | durable) program=crash/crash_$part ;;
+	power | fault) program=crash/$part ;;
 	pid1) program=crash/crash_pid1 ;;
 	*) program=$part/$part ;;
 	esac

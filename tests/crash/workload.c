@@ -20,7 +20,7 @@
 #include "base/point.h"
 #include "format/control.h"
 
-const char *const wl_scene_names[WL_SCENES] = { "join", "janitor", "heir", "keeper", "alone" };
+const char *const wl_scene_names[WL_SCENES] = { "join", "janitor", "heir", "keeper", "alone", "durable" };
 
 /* ---- Names of points -------------------------------------------------------------------------------------------- */
 
@@ -499,6 +499,7 @@ int wl_victim_run(void *arg)
 	case WL_JOIN_THREAD: victim_join(&w, 0); break;
 	case WL_HEIR: victim_heir(&w); break;
 	case WL_ALONE_KEEP: victim_alone(&w, LATZ_KEEP); break;
+	case WL_DURABLE: w.bad = wl_durable_run(v); break;
 	default: victim_alone(&w, 0); break;
 	}
 	v->passed = 1;

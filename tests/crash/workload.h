@@ -14,6 +14,7 @@ enum wl_scene {
 	WL_HEIR,        /* others died in the middle of things just before, and the victim cleans up after them */
 	WL_ALONE_KEEP,  /* creates a kept pool, works, destroys other pools, sweeps */
 	WL_ALONE,       /* creates, works in, leaves and destroys ephemeral pools */
+	WL_DURABLE,     /* alone in a pool with a log; leaves it and comes back */
 	WL_SCENES
 };
 extern const char *const wl_scene_names[WL_SCENES];
@@ -24,6 +25,12 @@ struct wl_names {
 };
 /* Every LZI_POINT("...") in the sources below src, sorted. */
 void wl_names_scan(struct wl_names *names, const char *src);
+
+enum wl_stage {
+	WL_EPHEMERAL,  /* dies with its user */
+	WL_BEGINNING,  /* its log is being begun */
+	WL_DURABLE_NOW /* what is acknowledged is on the disk */
+};
 
 struct wl_victim {
 	const char *dir;
@@ -38,6 +45,7 @@ struct wl_victim {
 	_Atomic uint64_t counter_acked; /* increments that returned */
 	_Atomic uint64_t tail_acked;    /* appends that returned */
 	_Atomic uint64_t passed;        /* 1: the victim came to the end of its work */
+	_Atomic int stage;              /* WL_DURABLE: enum wl_stage */
 };
 
 #define WL_COUNTER "victim/counter"
@@ -48,6 +56,12 @@ struct wl_victim {
 int wl_victim_run(void *arg);
 /* After its death: keys, counter and tail against what was acknowledged. */
 int wl_victim_check(struct wl_victim *victim, latz_pool *pool, const char *when);
+
+/* workload_durable.c: the scene WL_DURABLE; where its disk is; what the disk alone says after its death. */
+int wl_durable_run(struct wl_victim *victim);
+void wl_durable_disk(const char *dir, char *out, size_t size);
+latz_options wl_durable_options(const char *dir, const char *disk);
+int wl_durable_check(struct wl_victim *victim, const char *when);
 
 struct wl_bystander {
 	const char *dir;

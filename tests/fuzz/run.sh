@@ -1,7 +1,7 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
-#   run.sh [--short] [format|flip]...
-# Without names: both. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
+#   run.sh [--short] [format|log|snap|flip]...
+# Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 set -eu
 top=$(cd "${0%/*}/../.." && pwd)
@@ -15,11 +15,11 @@ for arg; do
 	case $arg in
 	--short) short=--short seconds=20 ;;
 	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | flip) parts="$parts $arg" ;;
+	format | log | snap | flip) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts='format flip'
+[ -n "$parts" ] || parts="format log snap flip"
 mkdir -p "$work"
 
 clang=
@@ -44,22 +44,24 @@ status=0
 for part in $parts; do
 	echo "== fuzz $part, $seconds s"
 	case $part in
-	format)
+	format | log | snap)
 		if [ -n "$clang" ]; then
 			# shellcheck disable=SC2086
-			! stale format || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_format.c" "$@" -o "$work/format" -llmdb -lzstd -lpthread
-			mkdir -p "$work/corpus"
-			"$build/tests/fuzz/fuzz_format" --seeds "$work/corpus"
-			"$work/format" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus" \
-				>"$work/format.log" 2>&1 || status=1
-			grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/format.log" || status=1
-			! grep -q -E 'ERROR|runtime error' "$work/format.log" || status=1
+			! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+				"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+			mkdir -p "$work/corpus-$part"
+			kept=$top/tests/fuzz/corpus/$part
+			[ -d "$kept" ] || kept=
+			"$build/tests/fuzz/fuzz_$part" --seeds "$work/corpus-$part"
+			"$work/$part" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus-$part" ${kept:+"$kept"} \
+				>"$work/$part.log" 2>&1 || status=1
+			grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/$part.log" || status=1
+			! grep -q -E 'ERROR|runtime error' "$work/$part.log" || status=1
 		else
 			# shellcheck disable=SC2086
-			! stale format || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_format.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/format" -llmdb -lzstd -lpthread
-			"$work/format" --runs $((seconds * 3000)) || status=1
+			! stale "$part" || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+				"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+			"$work/$part" --runs $((seconds * 3000)) || status=1
 		fi
 		;;
 	flip)

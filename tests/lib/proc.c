@@ -34,6 +34,7 @@ void proc_start(struct proc *proc, proc_fn fn, void *arg, bool held)
 	fflush(stderr);
 	if (held)
 		CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	fork_prepare();
 	proc->pid = fork();
 	CHECK(proc->pid >= 0);
 	if (proc->pid == 0) {

@@ -15,6 +15,10 @@ struct proc {
 	int go;    /* write end: the child starts when proc_go() is called; -1 if it started at once */
 };
 
+/* Before the first fork of a program; proc_start() does it. Under a sanitizer, makes forks among threads work (fork.c).
+ */
+void fork_prepare(void);
+
 /* Starts a child that runs fn(arg). held: it waits for proc_go(). */
 void proc_start(struct proc *proc, proc_fn fn, void *arg, bool held);
 void proc_go(struct proc *proc);

@@ -1,223 +1,13 @@
 /*
  * wal/: what is appended is read back, across segments; torn ends are cut, damage is told of by file and offset, and
- * nothing wrong is ever handed out; each call to the disk may fail.
+ * nothing wrong is ever handed out.
  */
 #include "config.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "base/error.h"
+#include "wal_log.h"
 
-#include <cmocka.h>
-#include <latzero/latzero.h>
-
-#include "base/crc32c.h"
-#include "os/os.h"
-#include "wal/wal.h"
-
-static const uint8_t id[16] = "the log's own id", other_id[16] = "another log's id";
-static char dir_path[] = "/tmp/test_wal-XXXXXX", dir[sizeof dir_path];
-static int dirfd_ = -1;
-static struct lzi_wal wal;
-static struct lzi_wal_position position;
-static uint64_t next_seq;
-static struct lzi_os real_os;
-
-/* ---- Fixture ----------------------------------------------------------------------------------------------------- */
-
-static void empty_dir(void)
-{
-	char **names;
-	size_t count, i;
-
-	lzi_wal_close(&wal);
-	assert_int_equal(lzi_dir_read(dirfd_, &names, &count), LATZ_OK);
-	for (i = 0; i < count; i++)
-		unlinkat(dirfd_, names[i], 0);
-	lzi_dir_free(names, count);
-	memset(&position, 0, sizeof position);
-	position.frame = 1;
-	next_seq = 1;
-	lzi_wal_init(&wal, dirfd_, id);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	real_os = lzi_os;
-	strcpy(dir, dir_path);
-	if (mkdtemp(dir) == NULL)
-		return -1;
-	dirfd_ = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	lzi_wal_init(&wal, dirfd_, id);
-	empty_dir();
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	lzi_os = real_os;
-	empty_dir();
-	close(dirfd_);
-	return rmdir(dir);
-}
-
-/* Entry `seq`: key and value follow from it, so that whoever reads it can tell. */
-static uint32_t value_size_of(uint64_t seq)
-{
-	return (uint32_t)(seq * 37 % 200);
-}
-
-static uint64_t entry_make(uint8_t *to, uint64_t seq, uint32_t value_size)
-{
-	struct lzi_log_entry entry = { .op = LZI_LOG_SET, .seq = seq, .deadline_wall_ms = (int64_t)(seq * 3) };
-	uint64_t span;
-	char key[32];
-
-	entry.key_size = (uint16_t)snprintf(key, sizeof key, "key-%llu", (unsigned long long)seq);
-	entry.value_size = value_size;
-	span = lzi_log_entry_span(entry.key_size, value_size);
-	memset(to, 0, span);
-	memcpy(to, &entry, sizeof entry);
-	memcpy(to + sizeof entry, key, entry.key_size);
-	memset(to + sizeof entry + entry.key_size, (int)(seq % 251), value_size);
-	return span;
-}
-
-/* One frame of `count` entries; value_size 0: as value_size_of() says. The payload goes in as two parts. */
-static int append(unsigned count, uint32_t value_size)
-{
-	struct lzi_frame_header header = { .count = count, .flush = position.frame };
-	uint8_t *payload = malloc((uint64_t)count * (300 + (uint64_t)value_size) + 8);
-	struct lzi_wal_part parts[3];
-	uint64_t size = 0;
-	int rc;
-
-	for (unsigned i = 0; i < count; i++)
-		size += entry_make(payload + size, next_seq + i,
-		                   value_size != 0 ? value_size : value_size_of(next_seq + i));
-	header.payload_size = size;
-	header.payload_crc = lzi_crc32c(0, payload, size);
-	parts[0] = (struct lzi_wal_part){ payload, size / 3 };
-	parts[1] = (struct lzi_wal_part){ NULL, 0 };
-	parts[2] = (struct lzi_wal_part){ payload + size / 3, size - size / 3 };
-	rc = lzi_wal_append(&wal, &position, &header, parts, 3);
-	free(payload);
-	if (rc == LATZ_OK)
-		next_seq += count;
-	return rc;
-}
-
-static void append_ok(unsigned count, uint32_t value_size)
-{
-	assert_int_equal(append(count, value_size), LATZ_OK);
-}
-
-static void sync_ok(void)
-{
-	assert_int_equal(lzi_wal_sync(&wal, &position), LATZ_OK);
-	assert_int_equal(position.synced, position.frame);
-}
-
-static void begin_ok(uint64_t segment)
-{
-	assert_int_equal(lzi_wal_begin(&wal, &position, segment), LATZ_OK);
-}
-
-struct seen {
-	uint64_t next; /* seq that comes next */
-	uint64_t count, lost;
-	int gaps; /* allowed, forward */
-	uint32_t value_size;
-	char text[4096];
-};
-
-static int check_entry(const struct lzi_wal_entry *entry, void *arg)
-{
-	struct seen *seen = arg;
-	char key[32];
-	int n = snprintf(key, sizeof key, "key-%llu", (unsigned long long)entry->head->seq);
-
-	assert_true(seen->gaps ? entry->head->seq >= seen->next : entry->head->seq == seen->next);
-	assert_int_equal(entry->head->key_size, n);
-	assert_memory_equal(entry->key, key, (size_t)n);
-	assert_int_equal(entry->head->deadline_wall_ms, entry->head->seq * 3);
-	assert_int_equal(entry->head->value_size,
-	                 seen->value_size != 0 ? seen->value_size : value_size_of(entry->head->seq));
-	for (uint32_t i = 0; i < entry->head->value_size; i++) {
-		if (entry->value[i] != entry->head->seq % 251)
-			fail_msg("wrong data in entry %llu", (unsigned long long)entry->head->seq);
-	}
-	assert_int_equal(entry->frame, entry->flush);
-	seen->next = entry->head->seq + 1;
-	seen->count++;
-	return 0;
-}
-
-static void note_lost(const char *what, void *arg)
-{
-	struct seen *seen = arg;
-
-	seen->lost++;
-	snprintf(seen->text + strlen(seen->text), sizeof seen->text - strlen(seen->text), "%s\n", what);
-}
-
-static int read_log(struct seen *seen, struct lzi_wal_read *read, uint64_t from)
-{
-	memset(read, 0, sizeof *read);
-	read->dirfd = dirfd_;
-	read->log_id = id;
-	read->from = from;
-	read->entry = check_entry;
-	read->lost = note_lost;
-	read->arg = seen;
-	return lzi_wal_read(read);
-}
-
-/* All that was appended is there. */
-static void read_all(uint64_t from, uint64_t frames)
-{
-	struct seen seen = { .next = 1 };
-	struct lzi_wal_read read;
-
-	assert_int_equal(read_log(&seen, &read, from), LATZ_OK);
-	assert_int_equal(seen.next, next_seq);
-	assert_int_equal(read.entries, next_seq - 1);
-	assert_int_equal(read.frames, frames);
-	assert_int_equal(read.next_frame, position.frame);
-	assert_int_equal(read.torn_bytes, 0);
-}
-
-static int open_segment(uint64_t segment)
-{
-	char name[LZI_WAL_NAME];
-	int fd;
-
-	lzi_wal_name(name, segment);
-	fd = openat(dirfd_, name, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void flip(uint64_t segment, uint64_t at, uint8_t bits)
-{
-	int fd = open_segment(segment);
-	uint8_t byte;
-
-	assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
-	byte ^= bits;
-	assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
-	close(fd);
-}
+static const uint8_t other_id[16] = "another log's id";
 
 /* ---- Writing and reading ----------------------------------------------------------------------------------------- */
 
@@ -404,7 +194,7 @@ static void refused(void **state)
 	append_ok(2, 0);
 	sync_ok();
 	assert_int_equal(lzi_wal_read(&read), LATZ_CORRUPT);
-	assert_non_null(strstr(latz_error_detail(), "another pool"));
+	assert_non_null(strstr(lzi_error_text(), "another pool"));
 	read.log_id = NULL;
 	assert_int_equal(lzi_wal_read(&read), LATZ_OK);
 	assert_int_equal(read.entries, 6);
@@ -414,7 +204,7 @@ static void refused(void **state)
 	assert_int_equal(unlinkat(dirfd_, "wal-2.log", 0), 0);
 	seen = (struct seen){ .next = 1, .gaps = 1 };
 	assert_int_equal(read_log(&seen, &read, 1), LATZ_CORRUPT);
-	assert_non_null(strstr(latz_error_detail(), "wal-2.log"));
+	assert_non_null(strstr(lzi_error_text(), "wal-2.log"));
 	seen = (struct seen){ .next = 1, .gaps = 1 };
 	read.salvage = 1;
 	assert_int_equal(lzi_wal_read(&read), LATZ_OK);
@@ -478,7 +268,69 @@ static void nonsense_in_a_whole_frame(void **state)
 		begin_ok(1);
 		assert_int_equal(lzi_wal_append(&wal, &position, &header, &part, 1), LATZ_OK);
 		assert_int_equal(lzi_wal_read(&read), LATZ_CORRUPT);
-		assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset 4"));
+		assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset 4"));
+	}
+}
+
+/* What is done to the disk, in order: 1 a sync of segment 1, h of another file, d of the directory, r a rename. */
+static char steps[32];
+static ino_t first_inode;
+
+static void step(int fd)
+{
+	struct stat st;
+	size_t n = strlen(steps);
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(n + 1 < sizeof steps);
+	steps[n] = S_ISDIR(st.st_mode) ? 'd' : st.st_ino == first_inode ? '1' : 'h';
+}
+
+static int noted_fsync(int fd)
+{
+	step(fd);
+	return real_os.fsync(fd);
+}
+
+static int noted_fdatasync(int fd)
+{
+	step(fd);
+	return real_os.fdatasync(fd);
+}
+
+static int noted_renameat(int olddir, const char *old, int newdir, const char *name)
+{
+	strcat(steps, "r");
+	return real_os.renameat(olddir, old, newdir, name);
+}
+
+/* A segment's header says that all before it is on disk, so it is; also what was only read back after a restart. */
+static void order_of_syncs(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct stat st;
+
+		empty_dir();
+		begin_ok(1);
+		append_ok(2, 0);
+		assert_int_equal(fstatat(dirfd_, "wal-1.log", &st, 0), 0);
+		first_inode = st.st_ino;
+		if (i & 1)
+			assert_int_equal(lzi_wal_prepare(dirfd_), LATZ_OK);
+		if (i & 2) {
+			lzi_wal_close(&wal);
+			position = (struct lzi_wal_position){ .frame = 2 };
+		}
+		memset(steps, 0, sizeof steps);
+		lzi_os.fsync = noted_fsync;
+		lzi_os.fdatasync = noted_fdatasync;
+		lzi_os.renameat = noted_renameat;
+		begin_ok(2);
+		lzi_os = real_os;
+		/* The first rename takes the prepared one, or finds none. */
+		assert_string_equal(steps, "1rhrd");
+		assert_int_equal(position.synced, 2);
 	}
 }
 
@@ -522,7 +374,7 @@ static void every_length(void **state)
 		rc = read_log(&seen, &read, 1);
 		if (length < sizeof(struct lzi_segment_header)) {
 			assert_int_equal(rc, LATZ_CORRUPT);
-			assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset "));
+			assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset "));
 			continue;
 		}
 		assert_int_equal(rc, LATZ_OK);
@@ -564,7 +416,7 @@ static void every_byte(void **state)
 		} else if (frame <= 2) {
 			assert_int_equal(rc, LATZ_CORRUPT);
 			snprintf(where, sizeof where, "wal-1.log: offset %llu", (unsigned long long)ends[frame - 1]);
-			assert_non_null(strstr(latz_error_detail(), where));
+			assert_non_null(strstr(lzi_error_text(), where));
 			assert_int_equal(seen.next, seqs[frame - 1]);
 			seen = (struct seen){ .next = 1, .gaps = 1 };
 			read.salvage = 1;
@@ -602,7 +454,7 @@ static void every_block(void **state)
 			frame++;
 		assert_int_equal(read_log(&seen, &read, 1), LATZ_CORRUPT);
 		assert_int_equal(seen.next, seqs[frame - 1]);
-		assert_non_null(strstr(latz_error_detail(), "wal-1.log: offset "));
+		assert_non_null(strstr(lzi_error_text(), "wal-1.log: offset "));
 		seen = (struct seen){ .next = 1, .gaps = 1 };
 		read.salvage = 1;
 		assert_int_equal(lzi_wal_read(&read), LATZ_OK);
@@ -645,223 +497,6 @@ static void value_like_a_frame(void **state)
 	free(payload);
 }
 
-/* ---- Faults ------------------------------------------------------------------------------------------------------ */
-
-static struct {
-	int countdown; /* calls that go well; then one fails */
-	int err;       /* 0: writes and reads move one byte less */
-	int failed;
-} fault;
-
-static int fails(void)
-{
-	if (fault.countdown-- != 0)
-		return 0;
-	fault.failed = 1;
-	errno = fault.err;
-	return fault.err != 0;
-}
-
-/* Whether the call at hand is the one to come short. */
-static int comes_short(void)
-{
-	return fault.failed && fault.err == 0 && fault.countdown == -1;
-}
-
-static int bad_openat(int fd, const char *path, int flags, mode_t mode)
-{
-	return fails() ? -1 : real_os.openat(fd, path, flags, mode);
-}
-
-static int bad_fallocate(int fd, int mode, off_t offset, off_t length)
-{
-	return fails() ? -1 : real_os.fallocate(fd, mode, offset, length);
-}
-
-static int bad_renameat(int olddir, const char *old, int newdir, const char *name)
-{
-	return fails() ? -1 : real_os.renameat(olddir, old, newdir, name);
-}
-
-static ssize_t bad_pread(int fd, void *data, size_t size, off_t offset)
-{
-	return fails() ? -1 : real_os.pread(fd, data, comes_short() && size > 1 ? size - 1 : size, offset);
-}
-
-static ssize_t bad_pwrite(int fd, const void *data, size_t size, off_t offset)
-{
-	return fails() ? -1 : real_os.pwrite(fd, data, comes_short() && size > 1 ? size - 1 : size, offset);
-}
-
-static ssize_t bad_pwritev(int fd, const struct iovec *parts, int count, off_t offset)
-{
-	if (fails())
-		return -1;
-	/* Within the first, or without the last. */
-	if (comes_short() && parts[0].iov_len > 1)
-		return real_os.pwrite(fd, parts[0].iov_base, parts[0].iov_len - 1, offset);
-	return real_os.pwritev(fd, parts, comes_short() && count > 1 ? count - 1 : count, offset);
-}
-
-static int bad_fdatasync(int fd)
-{
-	return fails() ? -1 : real_os.fdatasync(fd);
-}
-
-static int bad_fsync(int fd)
-{
-	return fails() ? -1 : real_os.fsync(fd);
-}
-
-static int bad_ftruncate(int fd, off_t size)
-{
-	return fails() ? -1 : real_os.ftruncate(fd, size);
-}
-
-static int bad_unlinkat(int fd, const char *path, int flags)
-{
-	return fails() ? -1 : real_os.unlinkat(fd, path, flags);
-}
-
-static int descriptors(void)
-{
-	DIR *open_files = opendir("/proc/self/fd");
-	int count = 0;
-
-	while (readdir(open_files) != NULL)
-		count++;
-	closedir(open_files);
-	return count;
-}
-
-/* The operations, each from the same beginning: segment 1 with a few frames, in the last one no room. */
-static int do_begin(void)
-{
-	return lzi_wal_begin(&wal, &position, position.segment + 1);
-}
-
-static int do_append(void)
-{
-	return append(3, 0);
-}
-
-static int do_roll(void)
-{
-	return append(1, LZI_SEGMENT_BYTES - 4 * LZI_LOG_BLOCK);
-}
-
-static int do_long(void)
-{
-	return append(1, LZI_SEGMENT_BYTES + 1);
-}
-
-static int do_sync(void)
-{
-	return lzi_wal_sync(&wal, &position);
-}
-
-static int do_prepare(void)
-{
-	return lzi_wal_prepare(dirfd_);
-}
-
-static int do_remove(void)
-{
-	return lzi_wal_remove_below(dirfd_, position.segment);
-}
-
-static int do_read(void)
-{
-	struct seen seen = { .next = 1, .gaps = 1 };
-	struct lzi_wal_read read;
-	int rc = read_log(&seen, &read, 1);
-
-	if (rc == LATZ_OK)
-		assert_int_equal(seen.count, 6);
-	return rc;
-}
-
-static const struct {
-	const char *name;
-	int (*run)(void);
-	int prepared;
-} operations[] = {
-	{ "begin", do_begin, 0 },     { "begin, prepared", do_begin, 1 }, { "append", do_append, 0 },
-	{ "roll", do_roll, 0 },       { "roll, prepared", do_roll, 1 },   { "long frame", do_long, 0 },
-	{ "sync", do_sync, 0 },       { "prepare", do_prepare, 0 },       { "remove", do_remove, 0 },
-	{ "read", do_read, 0 },
-};
-
-/* After whatever failed: the frames before are there, and trying again succeeds. */
-static void after_fault(unsigned op, int rc, const struct lzi_wal_position *before)
-{
-	struct seen seen = { .next = 4, .gaps = 1 };
-	struct lzi_wal_read read;
-
-	if (rc != LATZ_OK) {
-		assert_int_equal(rc, fault.err == ENOSPC ? LATZ_NOSPC : LATZ_IO);
-		assert_true(strstr(latz_error_detail(), "wal-") != NULL || strstr(latz_error_detail(), "directory"));
-		assert_int_equal(position.frame, before->frame);
-		assert_true(position.synced == before->synced || position.synced == position.frame);
-		assert_true(position.segment == before->segment ? position.offset == before->offset
-		                                                : position.offset == LZI_LOG_BLOCK);
-		assert_int_equal(operations[op].run(), LATZ_OK);
-	}
-	seen.value_size = 0;
-	read = (struct lzi_wal_read){ .dirfd = dirfd_, .log_id = id, .from = 1 };
-	if (operations[op].run == do_remove)
-		read.from = position.segment;
-	assert_int_equal(lzi_wal_read(&read), LATZ_OK);
-	assert_int_equal(read.next_frame, position.frame);
-}
-
-static void every_call_fails(void **state)
-{
-	static const int errors[] = { EIO, ENOSPC, 0 };
-
-	(void)state;
-	for (unsigned op = 0; op < sizeof operations / sizeof *operations; op++) {
-		for (unsigned e = 0; e < 3; e++) {
-			for (int nth = 0;; nth++) {
-				struct lzi_wal_position before;
-				int rc, fds, failed;
-
-				empty_dir();
-				begin_ok(1);
-				append_ok(2, 0);
-				sync_ok();
-				append_ok(1, 0);
-				begin_ok(2);
-				append_ok(2, 0);
-				append_ok(1, 0);
-				assert_false(operations[op].prepared && lzi_wal_prepare(dirfd_) != LATZ_OK);
-				before = position;
-				fds = descriptors();
-				lzi_os = (struct lzi_os){ bad_openat, bad_fallocate, real_os.mmap, real_os.mremap,
-					                  real_os.madvise, bad_renameat, real_os.mkdirat, bad_pread,
-					                  bad_pwrite, bad_pwritev, real_os.read, real_os.write,
-					                  bad_fdatasync, bad_fsync, bad_ftruncate, bad_unlinkat };
-				fault.countdown = nth;
-				fault.err = errors[e];
-				fault.failed = 0;
-				rc = operations[op].run();
-				lzi_os = real_os;
-				failed = fault.failed;
-				if (failed && errors[e] == 0)
-					assert_int_equal(rc, LATZ_OK);
-				assert_int_equal(descriptors(), fds);
-				after_fault(op, rc, &before);
-				assert_int_equal(descriptors(), fds);
-				if (!failed) {
-					assert_int_equal(rc, LATZ_OK);
-					break;
-				}
-				assert_true(nth < 1000);
-			}
-		}
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -875,11 +510,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(entry_stops, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nonsense_in_a_whole_frame, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(order_of_syncs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_length, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_byte, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_block, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(value_like_a_frame, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(every_call_fails, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
