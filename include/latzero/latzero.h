@@ -487,7 +487,13 @@ LATZ_API int latz_snapshot(latz_pool *pool, const char *path, const latz_snapsho
  * another name and then renamed, so nobody sees a part of it. options as in latz_open(). Without LATZ_KEEP the pool
  * would be gone at once, so the calling process stays attached: until it exits, or, once it has opened the pool, until
  * it closes that. With options->persist_dir the pool becomes durable; that directory must hold nothing of this name.
- * LATZ_EXISTS if the pool is there; LATZ_CORRUPT names file and offset. */
+ * LATZ_EXISTS if the pool is there; LATZ_CORRUPT names file and offset.
+ *
+ * From an image it takes milliseconds: values stay in the image until they are touched, or until the janitor, in quiet
+ * times, has brought all of them in (latz_maintain(pool, 0) does it at once). Until then the file must stay where it
+ * is, as it is, and reads and writes may fail with LATZ_NOSPC, LATZ_IO (it is gone) and LATZ_CORRUPT (it is another, or
+ * damaged). Nothing is ever written to it. LATZ_RESTORE_SALVAGE means nothing here: what is damaged is told by the keys
+ * that are. With persist_dir everything is brought in at once. */
 LATZ_API int latz_restore(const char *path, const char *name, const latz_options *options,
                           const latz_snapshot_options *snapshot_options) LATZ_MUSTCHECK;
 

@@ -146,7 +146,10 @@ struct lzi_shared {
 	uint64_t extents_room;  /* 296: of them ROOM */
 	uint64_t heap_bytes;    /* 304: the heap file is at least so long; the last extent may be allocated in part */
 	uint32_t heap_repair;   /* 312: 1: a holder of `heap` died, and nobody could mend yet what it left */
-	uint8_t pad2[68];
+	uint32_t image_index;   /* 316: 1: the index is still in the image. Holder of `index` */
+	uint64_t image_left;    /* 320: extents, or heads of runs, that are IMAGE */
+	uint64_t image_beat;    /* 328: moves while the holder of `heap` reads from the image */
+	uint8_t pad2[48];
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
 	uint32_t actors_ready;  /* 384: actor slots whose memory is allocated; holder of `slots` */

@@ -16,7 +16,7 @@
 void lzi_heap_repair(struct lzi_heap *heap)
 {
 	struct lzi_shared *shared = heap->shared;
-	uint64_t n = shared->extents, free = 0, hole = 0, room = 0, covered = 0, e, i;
+	uint64_t n = shared->extents, free = 0, hole = 0, room = 0, image = 0, covered = 0, e, i;
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(heap, e);
@@ -29,6 +29,11 @@ void lzi_heap_repair(struct lzi_heap *heap)
 				break;
 			}
 			covered = e + meta->run;
+			break;
+		case LZI_EXTENT_IMAGE:
+			image++;
+			if (meta->run > 0)
+				covered = e + meta->run;
 			break;
 		case LZI_EXTENT_CLOSED:
 			if (meta->tail > 0)
@@ -63,6 +68,7 @@ void lzi_heap_repair(struct lzi_heap *heap)
 	lzi_store_relaxed(&shared->extents_free, free);
 	lzi_store_relaxed(&shared->extents_hole, hole);
 	lzi_store_relaxed(&shared->extents_room, room);
+	lzi_store_relaxed(&shared->image_left, image);
 }
 
 /* An overflow extent with a free bucket, made if there is none. */

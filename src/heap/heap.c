@@ -76,7 +76,7 @@ int lzi_heap_view(struct lzi_heap *heap)
 int lzi_heap_lock(struct lzi_heap *heap)
 {
 	struct lzi_shared *shared = heap->shared;
-	int rc = lzi_mutex_lock(&shared->heap, heap->timeout_ms, "heap");
+	int rc = lzi_mutex_lock_patient(&shared->heap, heap->timeout_ms, "heap", &shared->image_beat);
 
 	if (rc < 0)
 		return rc;
@@ -117,8 +117,15 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 {
 	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run, tail;
 
-	if (lzi_extent_word_state(word) != LZI_EXTENT_RUN)
+	if (lzi_extent_word_state(word) == LZI_EXTENT_IMAGE) {
+		if (lzi_heap_bring((struct lzi_heap *)(uintptr_t)heap, extent) != LATZ_OK)
+			return 0;
+		/* The generation is the same: the caller's word goes on being good. */
+		if (lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run) == 0)
+			return LZI_EXTENT - (offset & (LZI_EXTENT - 1));
+	} else if (lzi_extent_word_state(word) != LZI_EXTENT_RUN) {
 		return 0;
+	}
 	run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
 	if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
 		return 0;
@@ -204,6 +211,55 @@ static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 
 	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
 		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);
+	return rc;
+}
+
+/* Blocks first: without them the bytes could not even be stored. Who dies before the last store leaves an extent that is
+ * still IMAGE, and whose bytes nobody looks at. */
+static int bring_locked(struct lzi_heap *heap, uint64_t extent)
+{
+	struct lzi_extent *meta = lzi_heap_meta(heap, extent);
+	uint64_t bytes = meta->run > 0 ? (meta->tail + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1) : LZI_EXTENT;
+	uint8_t *to;
+	int rc;
+
+	if (heap->fetch == NULL || meta->tail > bytes || meta->tail == 0 ||
+	    bytes > (heap->shared->extents - extent) * LZI_EXTENT)
+		return lzi_error(LATZ_CORRUPT, "extent %llu is of an image, but not as one is",
+		                 (unsigned long long)extent);
+	rc = allocate(heap, extent, bytes);
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "bring in extent %llu", (unsigned long long)extent);
+	LZI_POINT("image.allocated");
+	to = lzi_heap_at(heap, extent * LZI_EXTENT, bytes);
+	if (to == NULL) {
+		rc = lzi_heap_view(heap);
+		to = lzi_heap_at(heap, extent * LZI_EXTENT, bytes);
+	}
+	if (rc == LATZ_OK && to == NULL)
+		rc = lzi_error(LATZ_CORRUPT, "extent %llu is past the heap", (unsigned long long)extent);
+	if (rc == LATZ_OK)
+		rc = heap->fetch(heap->fetch_arg, extent, to, meta->tail);
+	LZI_POINT("image.fetched");
+	if (rc != LATZ_OK) {
+		(void)!lzi_file_punch(heap->fd, extent * LZI_EXTENT, bytes);
+		return rc;
+	}
+	lzi_heap_set_state(heap, extent, meta->run > 0 ? LZI_EXTENT_RUN : LZI_EXTENT_CLOSED, 0);
+	LZI_POINT("image.brought");
+	lzi_bump_relaxed(&heap->shared->image_left, -1ull);
+	return LATZ_OK;
+}
+
+int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent)
+{
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (extent < heap->shared->extents && lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE)
+		rc = bring_locked(heap, extent);
+	lzi_heap_unlock(heap);
 	return rc;
 }
 

@@ -3,7 +3,8 @@
  *
  * An extent goes FREE/HOLE/PART/ROOM -> OPEN (an actor's) -> CLOSED -> FREE ..., or FREE.. -> RUN + BODY.. -> FREE, or
  * FREE.. -> OVERFLOW; FREE/PART -> PARKED -> HOLE when memory is given back. Every change of state is one store of the
- * extent's word, under the `heap` mutex (OPEN -> CLOSED/ROOM also by the owner alone); a holder that dies leaves every
+ * extent's word, under the `heap` mutex (OPEN -> CLOSED/ROOM also by the owner alone). In a pool restored from an image
+ * extents begin as IMAGE, and whoever first needs one brings it in: -> CLOSED or RUN. A holder that dies leaves every
  * word valid, and lzi_heap_repair() mends what a half-done sequence of stores left.
  */
 #ifndef LZI_HEAP_HEAP_H
@@ -26,6 +27,9 @@ struct lzi_heap {
 	uint64_t reach;        /* extents that both maps hold and that had blocks when they were widened; atomic */
 	pthread_mutex_t widen; /* this process's: guards map, dir and reach while they widen */
 	unsigned timeout_ms;
+	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: there is none */
+	int (*fetch)(void *arg, uint64_t extent, uint8_t *to, uint64_t size);
+	void *fetch_arg;
 };
 
 /* Takes over the descriptors. */
@@ -62,9 +66,14 @@ static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, ui
 	return lzi_map_at(&heap->map, offset, size);
 }
 
+/* Brings an extent, or the run it is the head of, in from the image. LATZ_OK too if it is not, or no longer, IMAGE.
+ * LATZ_NOSPC, LATZ_IO, LATZ_CORRUPT, LATZ_TIMEOUT: it is as it was. */
+int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent);
 uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word);
 
-/* Bytes from `offset` to the end of the extent or run that it is in; 0 if it is in none that holds records. */
+/* Bytes from `offset` to the end of the extent or run that it is in; 0 if it is in none that holds records. Brings it in
+ * if need be; failing that, 0, and it still is IMAGE: lzi_heap_bring() tells why. Nothing in an extent may be looked at
+ * before this says that it is there. */
 static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
 	_Static_assert(LZI_EXTENT_CLOSED == LZI_EXTENT_OPEN + 1 && LZI_EXTENT_ROOM == LZI_EXTENT_OPEN + 2, "a range");

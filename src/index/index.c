@@ -199,6 +199,15 @@ int lzi_index_lock(struct lzi_index *index)
 
 	if (rc < 0)
 		return rc;
+	if (lzi_load_relaxed(&index->shared->image_index) != 0) {
+		rc = index->fetch == NULL ? lzi_error(LATZ_CORRUPT, "index: still in an image") :
+		                            index->fetch(index->fetch_arg);
+		if (rc != LATZ_OK) {
+			lzi_mutex_unlock(&index->shared->index);
+			return rc;
+		}
+		lzi_store_release(&index->shared->image_index, 0u);
+	}
 	/* A writer that died is no matter: what it had not committed, LMDB does not see. */
 	if (index->env == NULL) {
 		rc = check(index, 1);

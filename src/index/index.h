@@ -27,6 +27,9 @@ struct lzi_index {
 	int dirfd;       /* the pool's directory; not ours */
 	unsigned mode;
 	unsigned timeout_ms;
+	/* Makes the file, of a pool restored from an image; under the mutex, before it is first used. May be NULL */
+	int (*fetch)(void *arg);
+	void *fetch_arg;
 };
 
 struct lzi_entry {

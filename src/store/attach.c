@@ -197,6 +197,7 @@ static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
 		return rc;
 	}
 	lzi_index_init(&store->index, store->control.shared, store->poolfd, store->control.header->mode, timeout_ms);
+	lzi_image_attach(store);
 	lzi_table_env_make(store, &store->table.env);
 	rc = lzi_index_check(&store->index);
 	if (rc == LATZ_OK)
@@ -240,6 +241,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_mutex_init(&store->list_mutex, NULL);
+	pthread_mutex_init(&store->image.mutex, NULL);
+	store->image.fd = store->image.note_fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->wake, &attr);
@@ -254,6 +257,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->mutex);
 	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_mutex_destroy(&store->list_mutex);
+	pthread_mutex_destroy(&store->image.mutex);
 	pthread_cond_destroy(&store->wake);
 	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);
@@ -366,6 +370,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_index_close(&store->index);
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
+	lzi_image_part(store);
 	lzi_persist_part(store);
 }
 

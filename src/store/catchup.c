@@ -287,6 +287,11 @@ static int batch(struct lzi_store *store, uint64_t *extent, struct walk *walk)
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, *extent);
 		uint64_t from = walk->all ? 0 : lzi_load_relaxed(&meta->indexed);
 
+		/* The image's index has what is in the image; without it, the records are needed. */
+		if (walk->all)
+			rc = lzi_image_bring(store, *extent);
+		if (rc != LATZ_OK)
+			break;
 		if (!lzi_extent_holds(store, *extent, &tail) || tail <= from)
 			continue;
 		if (!walk->all && lzi_load_relaxed(&meta->inserts) == meta->inserts_seen) {

@@ -209,6 +209,8 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 		uint64_t dead = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->dead);
 		enum lzi_extent_state state = lzi_heap_state(&store->heap, e);
 
+		if (state == LZI_EXTENT_IMAGE)
+			*ret_used += lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->tail);
 		if (!lzi_extent_holds(store, e, &tail))
 			continue;
 		*ret_used += tail;

@@ -35,7 +35,7 @@ static int init_shared(struct lzi_control *control)
 	return lzi_control_init_mutexes(control);
 }
 
-static int fill_header(struct lzi_header *header, const latz_options *options)
+static int fill_header(struct lzi_header *header, const latz_options *options, const struct lzi_fill *fill)
 {
 	int rc;
 
@@ -45,6 +45,8 @@ static int fill_header(struct lzi_header *header, const latz_options *options)
 		rc = lzi_random(&header->hash_seed, sizeof header->hash_seed);
 	if (rc != LATZ_OK)
 		return rc;
+	if (fill != NULL && fill->files != NULL)
+		header->hash_seed = fill->hash_seed;
 	lzi_boot_id(header->boot_id);
 	header->created_mono_ms = lzi_clock_mono_ms();
 	header->created_wall_ms = lzi_clock_wall_ms();
@@ -56,10 +58,10 @@ static int fill_header(struct lzi_header *header, const latz_options *options)
 }
 
 /* The control file: allocated up to the thread slots, which are allocated as they are used. */
-static int make_control(struct lzi_opened *opened, const latz_options *options)
+static int make_control(struct lzi_opened *opened, const latz_options *options, const struct lzi_fill *fill)
 {
 	struct lzi_header header;
-	int rc = fill_header(&header, options);
+	int rc = fill_header(&header, options, fill);
 
 	if (rc == LATZ_OK)
 		rc = lzi_file_create(opened->poolfd, "pool", header.mode, &opened->control.fd);
@@ -77,12 +79,14 @@ static int make_control(struct lzi_opened *opened, const latz_options *options)
 	return rc == LATZ_OK ? init_shared(&opened->control) : rc;
 }
 
-static int make_files(struct lzi_opened *opened, const latz_options *options)
+static int make_files(struct lzi_opened *opened, const latz_options *options, const struct lzi_fill *fill)
 {
 	unsigned mode = options->mode == 0 ? 0600 : options->mode, dir_mode = lzi_dir_mode(mode);
 	struct lzi_index index;
-	int fd = -1, rc = make_control(opened, options);
+	int fd = -1, rc = make_control(opened, options, fill);
 
+	if (rc == LATZ_OK && fill != NULL && fill->files != NULL)
+		return fill->files(opened, options, fill->arg);
 	if (rc == LATZ_OK)
 		rc = lzi_file_create(opened->poolfd, "table", mode, &fd);
 	if (rc == LATZ_OK) {
@@ -129,8 +133,10 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 	LZI_POINT("create.directory");
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
-		rc = make_files(&opened, options);
-	if (rc == LATZ_OK && fill != NULL)
+		rc = make_files(&opened, options, fill);
+	if (rc != LATZ_OK && fill != NULL && fill->files != NULL)
+		fill->failed = rc;
+	if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
 		rc = lzi_pool_fill(name, options, fill, &opened);
 	if (rc == LATZ_OK && fill != NULL && fill->replace) {
 		rc = lzi_pool_destroy_at(dirfd, name);
@@ -166,4 +172,24 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
 	rc = lzi_persist_set_aside(options->persist_dir, name);
 	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened, ret_raced) : rc;
+}
+
+int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill)
+{
+	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	int rc;
+
+	lzi_dir_remove(dirfd, temporary);
+	rc = lzi_dir_make(dirfd, temporary, 0700);
+	if (rc != LATZ_OK)
+		return rc == LATZ_EXISTS ? lzi_error(rc, "%s is there", temporary) : rc;
+	LZI_POINT("create.borrowed");
+	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
+	if (rc == LATZ_OK)
+		rc = make_files(&opened, options, NULL);
+	if (rc == LATZ_OK)
+		rc = lzi_pool_fill("image", options, fill, &opened);
+	lzi_opened_close(&opened);
+	lzi_dir_remove(dirfd, temporary);
+	return rc;
 }

@@ -22,7 +22,11 @@ struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
 	int replace; /* a pool that has the name goes when the new one is whole */
-	int failed;  /* out: what fn returned last. It is final: not a race for the pool's name, to be tried again */
+	int failed;  /* out: what fn, or files, returned last. It is final: not a race for the pool's name, to be tried again */
+	/* NULL, or makes the files but for the control file, which is mapped, and the counts in it; `fn` may be NULL
+	 * then. With it, the hash seed. */
+	int (*files)(struct lzi_opened *opened, const latz_options *options, void *arg);
+	uint64_t hash_seed;
 };
 
 static inline unsigned lzi_dir_mode(unsigned mode)
@@ -34,6 +38,8 @@ static inline unsigned lzi_dir_mode(unsigned mode)
  * the filling says so. fill may be NULL. */
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened, int *ret_raced);
+/* A pool that never gets a name: made as dirfd/temporary, filled, removed. What had the name is removed first. */
+int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill);
 /* Runs fill on a pool that has no name yet, as if it were attached. attach.c. */
 int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened);

@@ -75,6 +75,8 @@ void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret
 	if (lzi_heap_view(&store->heap) != LATZ_OK)
 		return;
 	for (e = 0; e < n; e++) {
+		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE) /* all of it alive */
+			*ret_used += lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->tail);
 		if (!lzi_extent_holds(store, e, &tail))
 			continue;
 		dead = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->dead);
@@ -123,7 +125,8 @@ int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		int64_t due = lzi_load_relaxed(&meta->expiry_min);
 
-		if (due == 0 || due > expiring.now_ms || !lzi_extent_holds(store, e, &tail))
+		if (due == 0 || due > expiring.now_ms || lzi_image_bring(store, e) != LATZ_OK ||
+		    !lzi_extent_holds(store, e, &tail))
 			continue;
 		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
 			*ret_more = 1;
@@ -152,7 +155,9 @@ static int purge_bucket(struct lzi_store *store, struct lzi_bucket *bucket)
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t word = lzi_load_relaxed(&bucket->slot[i]);
 			const struct lzi_record *record =
-				lzi_slot_unit(word) == 0 ? NULL : lzi_record_at(store, lzi_slot_unit(word));
+				lzi_slot_unit(word) == 0 || lzi_image_has(store, lzi_slot_unit(word))
+					? NULL
+					: lzi_record_at(store, lzi_slot_unit(word));
 
 			if (record == NULL || lzi_death_kind(lzi_load_relaxed(&record->died)) != LZI_DEATH_DELETED)
 				continue;
@@ -245,9 +250,14 @@ static int recount(struct lzi_call *call)
 	lzi_store_relaxed(&shared->recount, 0u);
 	first = activity(call, &busy);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		before = activity(call, &busy);
+		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE) {
+			/* Its records are alive, each a key; dying takes being brought in. */
+			all.live_records += lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->inserts);
+			continue;
+		}
 		if (!lzi_extent_holds(store, e, &tail))
 			continue;
-		before = activity(call, &busy);
 		count.dead = count.live_records = 0;
 		rc = lzi_extent_walk(store, e, 0, tail, count_record, &count);
 		if (!busy && activity(call, &busy) == before)
@@ -381,6 +391,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, idle, ret_more);
+	if (rc == LATZ_OK && idle)
+		lzi_image_bring_ahead(store, deadline_ns, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_use_huge_pages(store, ret_more);
 	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)

@@ -194,10 +194,18 @@ static int env_hash_of(void *arg, uint64_t unit, uint64_t *ret_hash)
 {
 	struct lzi_store *store = arg;
 	const struct lzi_record *record = lzi_record_at(store, unit);
+	uint64_t extent = lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT;
 
-	if (record == NULL)
-		return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
-		                 (unsigned long long)lzi_unit_offset(unit));
+	if (record == NULL) {
+		int rc = lzi_record_missing(store, unit);
+
+		/* What can't be brought in from an image is not damage of the pool: its key has a hash, though nobody
+		 * can tell it now. */
+		return extent < lzi_load_acquire(&store->heap.reach) &&
+		                       lzi_heap_state(&store->heap, extent) == LZI_EXTENT_IMAGE
+		               ? LATZ_IO
+		               : rc;
+	}
 	*ret_hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
 	return LATZ_OK;
 }

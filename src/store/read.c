@@ -33,7 +33,8 @@ static LZI_COLD int view_wider(struct lzi_store *store)
 }
 
 /* A record whose key is another one: the same tag by chance, or damage? LATZ_BUSY: neither, look again. */
-static LZI_NOINLINE int check_other(const struct lzi_found *found, const uint64_t *slot, uint64_t word)
+static LZI_NOINLINE int check_other(struct lzi_store *store, const struct lzi_found *found, const uint64_t *slot,
+                                    uint64_t word)
 {
 	const struct lzi_record *record = found->record;
 	int rc;
@@ -44,6 +45,10 @@ static LZI_NOINLINE int check_other(const struct lzi_found *found, const uint64_
 		lzi_fence_acquire();
 		if (lzi_load_acquire(slot) != word || lzi_load_relaxed(found->word_at) != found->word)
 			return LATZ_BUSY;
+		if (lzi_extent_word_state(found->word) == LZI_EXTENT_IMAGE) {
+			rc = lzi_heap_bring(&store->heap, lzi_unit_offset(found->unit) >> LZI_EXTENT_SHIFT);
+			return rc == LATZ_OK ? LATZ_BUSY : rc;
+		}
 		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
 	}
 	lzi_racy_reads_begin(); /* what it finds counts only if the record is still the same */
@@ -148,7 +153,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;
-			rc = check_other(found, slot, word);
+			rc = check_other(store, found, slot, word);
 			if (rc != LATZ_OK)
 				return rc;
 		}
@@ -655,6 +660,10 @@ static int entry_key(struct lzi_store *store, const struct lzi_found *found, con
 	size = found->room < LZI_RECORD_HEAD ? 0 : found->record->key_size;
 	head = size == 0 ? 0 : lzi_record_head(found->record->flags & LZI_RECORD_EXT);
 	lzi_racy_reads_end();
+	if (size == 0 && lzi_extent_word_state(found->word) == LZI_EXTENT_IMAGE) {
+		rc = lzi_heap_bring(&store->heap, lzi_unit_offset(found->unit) >> LZI_EXTENT_SHIFT);
+		return rc == LATZ_OK ? LATZ_BUSY : rc;
+	}
 	if (size == 0 || head + size > found->room)
 		return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	rc = lzi_value_reserve(key, size);

@@ -59,7 +59,7 @@ static struct lzi_store *find_attached(const char *dir, const char *name)
 int lzi_store_open_filled(const char *name, const latz_options *options, struct lzi_fill *fill,
                           struct lzi_store **ret_store)
 {
-	struct lzi_fill warm = { lzi_persist_create, NULL, 0, LATZ_OK };
+	struct lzi_fill warm = { .fn = lzi_persist_create };
 	char dir[PATH_SIZE];
 	struct lzi_store *store;
 	int rc = lzi_thread_init();

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/image.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/snapshot.h"
@@ -42,7 +43,7 @@ static int open_parent(const char *path, int *ret_dirfd, const char **ret_name)
 	return rc;
 }
 
-/* Only a snapshot is replaced. */
+/* Only a snapshot, or an image, is replaced. */
 static int check_target(int dirfd, const char *name)
 {
 	struct lzi_snap_info info;
@@ -54,7 +55,7 @@ static int check_target(int dirfd, const char *name)
 		return lzi_error(LATZ_EXISTS, "%s is there, and is no file", name);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_snap_peek(fd, name, &info);
+	rc = lzi_image_is(fd) ? LATZ_OK : lzi_snap_peek(fd, name, &info);
 	lzi_file_close(fd);
 	/* What can't be read may well be one. */
 	return rc == LATZ_CORRUPT ? lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name) : rc;
@@ -71,13 +72,17 @@ int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snaps
 	if (options->progress != NULL)
 		job.tick = tell;
 	memcpy(info.log_id, call->store->control.header->pool_id, sizeof info.log_id);
+	if (strcmp(path, "-") == 0 && options->flags & LATZ_SNAPSHOT_IMAGE)
+		return lzi_error(LATZ_INVALID, "an image is a file, and can't be written to a stream");
 	if (strcmp(path, "-") == 0)
 		return lzi_snapshot_write(call, 1, &job, &info);
 	rc = open_parent(path, &dirfd, &name);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = check_target(dirfd, name);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && options->flags & LATZ_SNAPSHOT_IMAGE)
+		rc = lzi_image_make(call, dirfd, name, &job);
+	else if (rc == LATZ_OK)
 		rc = lzi_snapshot_to_file(call, dirfd, name, &job, &info);
 	lzi_file_close(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "snapshot %s", path);
@@ -116,18 +121,88 @@ static int fill(struct lzi_store *store, const latz_options *options, void *arg)
 	return rc;
 }
 
+/* ---- From an image ---- */
+
+struct mapping {
+	struct lzi_image image;
+	const latz_snapshot_options *options;
+};
+
+static int map_files(struct lzi_opened *opened, const latz_options *options, void *arg)
+{
+	const struct mapping *mapping = arg;
+	const struct lzi_image_header *header = &mapping->image.header;
+	latz_snapshot_progress progress = { header->keys, header->bytes, header->keys, header->bytes };
+	int rc = lzi_image_files(&mapping->image, opened, options->mode == 0 ? 0600 : options->mode);
+
+	if (rc == LATZ_OK && mapping->options->progress != NULL &&
+	    mapping->options->progress(&progress, mapping->options->arg) != 0)
+		rc = lzi_error(LATZ_BUSY, "ended by the progress function");
+	return rc;
+}
+
+/* What a log begins with is a snapshot of everything: so all comes in now. */
+static int map_persist(struct lzi_store *store, const latz_options *options, void *arg)
+{
+	(void)arg;
+	return lzi_persist_create_from(store, options);
+}
+
+/* The file behind the path, opened. */
+static int open_path(const char *path, int *ret_fd)
+{
+	const char *name;
+	int dirfd, rc = open_parent(path, &dirfd, &name);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_disk_open(dirfd, name, 0, ret_fd);
+	lzi_file_close(dirfd);
+	return rc;
+}
+
+static int open_image(const char *path, struct mapping *mapping, int *ret_is)
+{
+	int fd, rc = open_path(path, &fd);
+
+	*ret_is = rc == LATZ_OK && lzi_image_is(fd);
+	if (*ret_is)
+		rc = lzi_image_open(&mapping->image, fd, path);
+	else if (rc == LATZ_OK)
+		lzi_file_close(fd);
+	if (rc != LATZ_OK && *ret_is)
+		lzi_file_close(fd);
+	return rc;
+}
+
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options)
 {
 	struct restoring restoring = { path, snapshot_options };
-	struct lzi_fill with = { fill, &restoring, (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0, LATZ_OK };
+	struct mapping mapping = { .options = snapshot_options };
+	struct lzi_fill with = { .fn = fill,
+		                 .arg = &restoring,
+		                 .replace = (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0 };
 	latz_options taken = *options;
 	struct lzi_store *store;
-	int rc;
+	int is_image = 0, rc = LATZ_OK;
 
 	taken.flags |= LATZ_CREATE | LATZ_EXCLUSIVE;
 	taken.flags &= ~(unsigned)LATZ_START_EMPTY;
-	rc = lzi_store_open_filled(name, &taken, &with, &store);
+	if (strcmp(path, "-") != 0)
+		rc = open_image(path, &mapping, &is_image);
+	if (is_image) {
+		with.fn = options->persist_dir != NULL ? map_persist : NULL;
+		with.arg = &mapping;
+		with.files = map_files;
+		with.hash_seed = mapping.image.header.hash_seed;
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_store_open_filled(name, &taken, &with, &store);
+	if (is_image && mapping.image.sums != NULL) {
+		lzi_image_close(&mapping.image);
+		lzi_file_close(mapping.image.fd);
+	}
 	if (rc != LATZ_OK)
 		return rc;
 	if (taken.flags & LATZ_KEEP) {
@@ -140,38 +215,60 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	return LATZ_OK;
 }
 
+static void snap_info(const struct lzi_snap_info *from, latz_snapshot_info *info)
+{
+	info->major = from->major;
+	info->minor = from->minor;
+	info->keys = from->keys;
+	info->bytes = from->bytes;
+	info->file_bytes = from->file_bytes;
+	info->seq = from->seq;
+	info->created_wall_ms = from->wall_ms;
+	memcpy(info->pool_id, from->log_id, sizeof info->pool_id);
+	info->blocks = from->blocks;
+	info->first_segment = from->first_segment;
+}
+
+static int look_at_image(int fd, const char *path, int whole, latz_snapshot_info *info)
+{
+	struct lzi_image image;
+	int rc;
+
+	if (!whole) {
+		rc = lzi_image_peek(fd, path, &image.header);
+	} else {
+		rc = lzi_image_open(&image, fd, path);
+		if (rc == LATZ_OK) {
+			rc = lzi_image_verify(&image);
+			lzi_image_close(&image);
+		}
+	}
+	if (rc == LATZ_OK)
+		lzi_image_info(&image.header, info);
+	return rc;
+}
+
 int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret_info)
 {
 	struct lzi_snap_read read = { .name = path };
 	latz_snapshot_info out;
-	const char *name;
-	int dirfd, rc;
+	int rc = strcmp(path, "-") == 0 ? LATZ_OK : open_path(path, &read.fd);
 
-	rc = strcmp(path, "-") == 0 ? LATZ_OK : open_parent(path, &dirfd, &name);
-	if (rc == LATZ_OK && strcmp(path, "-") != 0) {
-		rc = lzi_disk_open(dirfd, name, 0, &read.fd);
-		lzi_file_close(dirfd);
-	}
 	if (rc == LATZ_NOTFOUND)
 		return lzi_error(rc, "there is no file %s", path);
+	memset(&out, 0, sizeof out);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = whole ? lzi_snap_read(&read) : lzi_snap_peek(read.fd, path, &read.info);
-	if (read.fd != 0)
+	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
+		rc = look_at_image(read.fd, path, whole, &out);
+	} else {
+		rc = whole ? lzi_snap_read(&read) : lzi_snap_peek(read.fd, path, &read.info);
+		snap_info(&read.info, &out);
+	}
+	if (strcmp(path, "-") != 0)
 		lzi_file_close(read.fd);
 	if (rc != LATZ_OK || ret_info == NULL)
 		return rc;
-	memset(&out, 0, sizeof out);
-	out.major = read.info.major;
-	out.minor = read.info.minor;
-	out.keys = read.info.keys;
-	out.bytes = read.info.bytes;
-	out.file_bytes = read.info.file_bytes;
-	out.seq = read.info.seq;
-	out.created_wall_ms = read.info.wall_ms;
-	memcpy(out.pool_id, read.info.log_id, sizeof out.pool_id);
-	out.blocks = read.info.blocks;
-	out.first_segment = read.info.first_segment;
 	out.size = ret_info->size < sizeof out ? ret_info->size : sizeof out;
 	memcpy(ret_info, &out, out.size);
 	return LATZ_OK;

@@ -320,7 +320,8 @@ static int gather_heap(struct lzi_scan *scan)
 	int rc = lzi_heap_view(&store->heap);
 
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
-		if (lzi_extent_holds(store, e, &tail))
+		rc = lzi_image_bring(store, e);
+		if (rc == LATZ_OK && lzi_extent_holds(store, e, &tail))
 			rc = lzi_extent_walk(store, e, 0, tail, gather_record, scan);
 	}
 	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/histogram.h"
 #include "client/client.h"
+#include "format/image.h"
 #include "heap/heap.h"
 #include "index/index.h"
 #include "store/store.h"
@@ -62,6 +63,15 @@ struct lzi_store {
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
 		struct lzi_wal wal;
 	} persist;
+	/* The image that the pool was restored from. Guarded by its own mutex, for which nothing is waited under it but
+	 * the disk. */
+	struct {
+		pthread_mutex_t mutex;
+		int fd, note_fd; /* -1: not open */
+		int failed;      /* bringing in ahead came to nothing: not again; holder of `maint` */
+		uint64_t cursor; /* where it goes on; the same */
+		struct lzi_image_note *note;
+	} image;
 	pthread_t scribe;
 	int scribe_runs, scribe_stops; /* the second under `mutex` */
 	pthread_cond_t scribe_wake;
@@ -245,6 +255,8 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
                    uint64_t **ret_slot, struct lzi_record **ret_record);
 /* The record behind a unit, checked against its extent; NULL if it is not one. */
 struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit);
+/* Why lzi_record_at() found none. */
+int lzi_record_missing(struct lzi_store *store, uint64_t unit);
 /* Books a published record into its extent. Idempotent. */
 void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
 /* Room for a record: in the actor's extent *open, or a run. Nothing is booked before lzi_append_done(). */
@@ -282,6 +294,29 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 
 int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *store);
 void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env);
+
+/* ---- image.c ---- */
+
+/* Reading from the image, for heap and index. */
+void lzi_image_attach(struct lzi_store *store);
+void lzi_image_part(struct lzi_store *store);
+/* Bring in what is not there yet: an extent, if it is IMAGE (cheap if not); the rest, bit by bit. */
+static inline int lzi_image_bring(struct lzi_store *store, uint64_t extent)
+{
+	return lzi_likely(lzi_heap_state(&store->heap, extent) != LZI_EXTENT_IMAGE)
+	               ? LATZ_OK
+	               : lzi_heap_bring(&store->heap, extent);
+}
+/* Under `maint`. deadline_ns 0: all of it. */
+void lzi_image_bring_ahead(struct lzi_store *store, uint64_t deadline_ns, int *ret_more);
+/* Whether a record is still in the image. */
+static inline int lzi_image_has(const struct lzi_store *store, uint64_t unit)
+{
+	uint64_t extent = lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT;
+
+	return extent < lzi_load_acquire(&store->heap.reach) &&
+	       lzi_heap_state(&store->heap, extent) == LZI_EXTENT_IMAGE;
+}
 
 /* ---- maintain.c, catchup.c, clean.c, huge.c ---- */
 

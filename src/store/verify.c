@@ -71,13 +71,16 @@ static void check_heap(struct verify *verify)
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
-		enum lzi_extent_state state = lzi_heap_state(&store->heap, e);
+		enum lzi_extent_state state;
 
-		if (state > LZI_EXTENT_PARKED)
+		if (lzi_image_bring(store, e) != LATZ_OK)
+			report(verify, "extent %llu: %s", (unsigned long long)e, lzi_error_text());
+		state = lzi_heap_state(&store->heap, e);
+		if (state > LZI_EXTENT_IMAGE)
 			report(verify, "extent %llu: state %u", (unsigned long long)e, (unsigned)state);
 		if (state == LZI_EXTENT_BODY && e >= covered)
 			report(verify, "extent %llu: part of no run", (unsigned long long)e);
-		if (state == LZI_EXTENT_RUN)
+		if (state == LZI_EXTENT_RUN || (state == LZI_EXTENT_IMAGE && meta->run > 0))
 			covered = e + meta->run;
 		if (!lzi_extent_holds(store, e, &tail)) {
 			if (state == LZI_EXTENT_OPEN || state == LZI_EXTENT_CLOSED || state == LZI_EXTENT_ROOM ||

@@ -50,6 +50,19 @@ struct lzi_record *lzi_record_at(struct lzi_store *store, uint64_t unit)
 	return record_at(store, unit);
 }
 
+int lzi_record_missing(struct lzi_store *store, uint64_t unit)
+{
+	uint64_t offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
+	int rc;
+
+	if (extent < lzi_load_acquire(&store->heap.reach) && lzi_heap_state(&store->heap, extent) == LZI_EXTENT_IMAGE) {
+		rc = lzi_heap_bring(&store->heap, extent);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu", (unsigned long long)offset);
+}
+
 int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
                    uint64_t **ret_slot, struct lzi_record **ret_record)
 {
@@ -64,8 +77,7 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 				continue;
 			record = record_at(store, lzi_slot_unit(word));
 			if (lzi_unlikely(record == NULL))
-				return lzi_error(LATZ_CORRUPT, "slot points to no record, at heap offset %llu",
-				                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(word)));
+				return lzi_record_missing(store, lzi_slot_unit(word));
 			if (record->key_size == key.size &&
 			    lzi_same_bytes(lzi_record_key(record), key.data, key.size)) {
 				*ret_slot = slot;

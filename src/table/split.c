@@ -15,13 +15,15 @@
 #include "base/point.h"
 #include "table/table.h"
 
-/* Whether the slot's key belongs to bucket `number` among n; unknown keys (a damaged record) stay where they are. */
-static int belongs(const struct lzi_table *table, uint64_t slot, uint64_t number, uint64_t n)
+/* Whether the slot's key belongs to bucket `number` among n; unknown keys (a damaged record) stay where they are. While
+ * a key can't be told for another reason there is no split: it would be looked for in the wrong bucket. */
+static int belongs(const struct lzi_table *table, uint64_t slot, uint64_t number, uint64_t n, int *ret_belongs)
 {
 	uint64_t hash;
+	int rc = table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash);
 
-	return table->env.hash_of(table->env.arg, lzi_slot_unit(slot), &hash) == LATZ_OK &&
-	       lzi_bucket_of(hash, n) == number;
+	*ret_belongs = rc == LATZ_OK && lzi_bucket_of(hash, n) == number;
+	return rc == LATZ_CORRUPT ? LATZ_OK : rc;
 }
 
 /* After the split: clears the chain's slots that were copied. They are told by their mark, not by looking at their
@@ -132,13 +134,18 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 {
 	unsigned i, hops;
 	uint64_t *slot;
-	int rc;
+	int moves, rc;
 
 	for (hops = 0; from != NULL && hops < LZI_CHAIN_MAX; from = lzi_table_next(table, from), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t word = lzi_load_relaxed(&from->slot[i]);
 
-			if (word == 0 || !belongs(table, word, number, number + 1))
+			if (word == 0)
+				continue;
+			rc = belongs(table, word, number, number + 1, &moves);
+			if (rc != LATZ_OK)
+				return rc;
+			if (!moves)
 				continue;
 			rc = lzi_table_room(table, actor, index, to, &slot);
 			if (rc != LATZ_OK)

@@ -24,7 +24,8 @@ struct lzi_table_env {
 	/* As lzi_heap_overflow_take() and lzi_heap_overflow_free(). */
 	int (*overflow_take)(void *arg, uint32_t actor, uint64_t *note, uint64_t *ret_link);
 	int (*overflow_free)(void *arg, uint64_t link, uint32_t loose_of);
-	int (*hash_of)(void *arg, uint64_t unit, uint64_t *ret_hash); /* of the key of the record there */
+	/* Of the key of the record there. LATZ_CORRUPT: nobody will ever know; other errors: not now. */
+	int (*hash_of)(void *arg, uint64_t unit, uint64_t *ret_hash);
 	int (*owner_dead)(void *arg, uint32_t actor); /* 1: it was, and has been reaped; 0: it lives; negative: error */
 	uint32_t (*owner_pid)(void *arg, uint32_t actor);
 	void *arg;
