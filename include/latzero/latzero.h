@@ -460,7 +460,7 @@ typedef int (*latz_progress_fn)(const latz_snapshot_progress *progress, void *ar
 enum {
 	LATZ_SNAPSHOT_IMAGE = 1u << 0,  /* latz_snapshot: an image, which a restore only has to map */
 	LATZ_RESTORE_REPLACE = 1u << 1, /* latz_restore: a pool of that name is destroyed first */
-	LATZ_RESTORE_SALVAGE = 1u << 2  /* latz_restore: take what is whole; the progress function is told what is lost */
+	LATZ_RESTORE_SALVAGE = 1u << 2  /* latz_restore: take what is whole; `lost` is told of the rest */
 };
 
 typedef struct latz_snapshot_options {
@@ -470,7 +470,7 @@ typedef struct latz_snapshot_options {
 	unsigned threads; /* that compress or decompress; 0: chosen by the library */
 	latz_progress_fn progress; /* may be NULL */
 	void *arg;
-	latz_verify_fn lost; /* with LATZ_RESTORE_SALVAGE: called with a line for each thing that was lost. May be NULL */
+	latz_verify_fn lost; /* with LATZ_RESTORE_SALVAGE: called with a line for each loss. May be NULL */
 } latz_snapshot_options;
 
 /* clang-format off */

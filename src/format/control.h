@@ -96,7 +96,7 @@ struct lzi_log_state {
 	struct lzi_mutex mutex;
 	struct lzi_mutex scribe;  /* 64: held by the thread that syncs at intervals and makes checkpoints */
 	uint64_t position[5];     /* 128: struct lzi_wal_position */
-	uint64_t generation;      /* 168: grows when the log is begun, moved or ended: then directories are opened anew */
+	uint64_t generation;      /* 168: grows when the log is begun, moved or ended: directories are opened anew */
 	uint64_t started;         /* 176: flushes begun. Writers read it after their write */
 	uint64_t written, synced; /* 184: the last flush that is in the file; on the disk */
 	uint64_t left_head;       /* 200: entries ever put into `left`; anyone, atomic add */
@@ -134,7 +134,7 @@ struct lzi_shared {
 	uint64_t clock;   /* 128 */
 	uint64_t pin_min; /* 136: lowest seq an open scan reads at, UINT64_MAX if none */
 	uint64_t pin_max; /* 144: highest one, 0 if none */
-	uint32_t durable; /* 152: enum lzi_durable. Holder of `log`; who looks inside a call is waited for (persist.c) */
+	uint32_t durable; /* 152: enum lzi_durable. Holder of `log`, who waits for calls under way (persist.c) */
 	uint8_t pad1[100];
 
 	/* Read when an extent is taken. Writer: the holder of `heap`. Its death: recounted by the next holder. */

@@ -41,7 +41,7 @@ enum lzi_extent_state {
 	LZI_EXTENT_HOLE,     /* empty, blocks given back: allocate before use */
 	LZI_EXTENT_PART,     /* empty, blocks allocated in part: as HOLE for taking, as FREE for giving back */
 	LZI_EXTENT_PARKED,   /* empty, being given back: not to be taken */
-	LZI_EXTENT_IMAGE     /* records, or a run's head, that are still in the image the pool was restored from; there may
+	LZI_EXTENT_IMAGE     /* records, or a run's head, still in the image the pool was restored from; there may
 	                        be no blocks. Brought in, it is CLOSED or RUN, of the same generation */
 };
 

@@ -214,7 +214,7 @@ static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 	return rc;
 }
 
-/* Blocks first: without them the bytes could not even be stored. Who dies before the last store leaves an extent that is
+/* Blocks first: without them the bytes can't even be stored. Who dies before the last store leaves an extent that is
  * still IMAGE, and whose bytes nobody looks at. */
 static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 {

@@ -27,7 +27,7 @@ struct lzi_heap {
 	uint64_t reach;        /* extents that both maps hold and that had blocks when they were widened; atomic */
 	pthread_mutex_t widen; /* this process's: guards map, dir and reach while they widen */
 	unsigned timeout_ms;
-	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: there is none */
+	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: none */
 	int (*fetch)(void *arg, uint64_t extent, uint8_t *to, uint64_t size);
 	void *fetch_arg;
 };
@@ -71,7 +71,7 @@ static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, ui
 int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent);
 uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word);
 
-/* Bytes from `offset` to the end of the extent or run that it is in; 0 if it is in none that holds records. Brings it in
+/* Bytes from `offset` to the end of its extent or run; 0 if it is in none that holds records. Brings it in
  * if need be; failing that, 0, and it still is IMAGE: lzi_heap_bring() tells why. Nothing in an extent may be looked at
  * before this says that it is there. */
 static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)

@@ -348,7 +348,7 @@ static void part(struct lzi_store *store)
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
 	else if (lzi_client_count(&store->control, store->client) <= 1)
-		/* The last one, by all appearances: the guard, who may be faster with the life byte, then finds it done,
+		/* The last one, it seems: the guard, who may be faster with the life byte, then finds it done,
 		 * and who closes knows that everything is on disk. */
 		(void)leave_durable(store);
 	LZI_POINT("detach.released");

@@ -22,7 +22,7 @@ struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
 	int replace; /* a pool that has the name goes when the new one is whole */
-	int failed;  /* out: what fn, or files, returned last. It is final: not a race for the pool's name, to be tried again */
+	int failed;  /* out: what fn, or files, returned last. Final: not a race for the name, to be tried again */
 	/* NULL, or makes the files but for the control file, which is mapped, and the counts in it; `fn` may be NULL
 	 * then. With it, the hash seed. */
 	int (*files)(struct lzi_opened *opened, const latz_options *options, void *arg);

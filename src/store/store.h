@@ -86,7 +86,7 @@ void lzi_scan_close(struct lzi_scan *scan);
 uint64_t lzi_scan_seq(const struct lzi_scan *scan);
 int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
 
-/* ---- Durability (log.c, persist.c, restore.c) --------------------------------------------------------------------- */
+/* ---- Durability (log.c, persist.c, restore.c) -------------------------------------------------------------------- */
 
 int lzi_store_sync(struct lzi_call *call);
 int lzi_store_persist(struct lzi_call *call, const latz_options *options);
