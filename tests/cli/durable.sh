@@ -93,6 +93,7 @@ is "with every value" "$whole" "$(l scan n | cksum)"
 is "and nothing is lacking" 0 "$(field n log_lag_bytes)"
 kill "$holder"
 wait "$holder"
+ok "it goes" until_true 20 gone
 
 # A damaged snapshot: refused, as it is, or set aside.
 snapshot=$(ls "$disk"/d/snapshot-*.lzs)
@@ -146,6 +147,7 @@ ok "it comes back from there" hold e --persist "$scratch/disk2"
 is "with what was written meanwhile" v "$(l get e late)"
 kill "$holder"
 wait "$holder"
+ok "which goes" until_true 20 gone
 exits "and one elsewhere from where it was before" 0 create e --keep --dir "$scratch/other" --persist "$disk"
 is "without that" "created e, kept, 1999 keys restored" "$out"
 
@@ -171,6 +173,7 @@ is "with everything" "b	1	2" "$(l list | cut -f 1-3)"
 is "as it was" "$(head -c 40000000 /dev/zero | cksum)" "$(l get b large | cksum)"
 kill "$holder"
 wait "$holder"
+ok "it goes" until_true 20 gone
 
 # Restored into a durable pool.
 ok "a pool to be restored" l create s --keep
