@@ -1,5 +1,5 @@
 /*
- * latz_restore() and warm starts that must not be: each fails at once, with its own reason, and leaves nothing; and what
+ * latz_restore() and warm starts that must not be: each fails at once, with its reason, and leaves nothing; and what
  * is told of a log.
  */
 #include "lib/suite.h"
