@@ -30,7 +30,7 @@ struct making {
 /* ---- Loading ---- */
 
 /* Deadlines are stored as they will stand in the image: nobody expires anything in the private pool. */
-static int load_one(struct making *making, struct lzi_call *call, latz_slice key, const latz_value *value)
+static int load_one(struct making *making, struct lzi_load *load, latz_slice key, const latz_value *value)
 {
 	struct lzi_loaded loaded = { .key = key, .seq = value->version };
 
@@ -45,7 +45,7 @@ static int load_one(struct making *making, struct lzi_call *call, latz_slice key
 	if (making->job->tick != NULL && making->header.keys % TICK_KEYS == 0 &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
 		return lzi_error(LATZ_BUSY, "ended by the progress function");
-	return lzi_load_put(call, &loaded);
+	return lzi_load_add(load, &loaded);
 }
 
 static int load_all(struct making *making, struct lzi_call *call)
@@ -53,22 +53,29 @@ static int load_all(struct making *making, struct lzi_call *call)
 	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
 	latz_value value = LATZ_VALUE_INIT;
 	struct lzi_scan *scan;
+	struct lzi_load load;
 	latz_slice key;
 	int rc = lzi_scan_open(making->source, &options, &scan);
 
+	if (rc == LATZ_OK) {
+		rc = lzi_load_begin(&load, call, (uint64_t)lzi_store_keys(making->source->store));
+		if (rc != LATZ_OK)
+			lzi_scan_close(scan);
+	}
 	if (rc != LATZ_OK)
 		return rc;
 	making->header.seq = lzi_scan_seq(scan);
 	making->header.wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms() + lzi_scan_now_ms(scan);
 	while ((rc = lzi_scan_next(making->source, scan, &key, &value)) == LATZ_OK) {
-		rc = load_one(making, call, key, &value);
+		rc = load_one(making, &load, key, &value);
 		LZI_POINT("image.entry");
 		if (rc != LATZ_OK)
 			break;
 	}
 	latz_value_free(&value);
 	lzi_scan_close(scan);
-	if (rc != LATZ_DONE)
+	rc = rc == LATZ_DONE ? lzi_load_finish(&load) : rc;
+	if (rc != LATZ_OK)
 		return rc;
 	if (making->job->tick != NULL &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)

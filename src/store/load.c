@@ -109,6 +109,82 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 	return rc == 1 ? LATZ_OK : rc;
 }
 
+/* ---- Into an empty pool ---- */
+
+int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys)
+{
+	memset(load, 0, sizeof *load);
+	load->call = call;
+	return keys == 0 ? LATZ_OK : lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+}
+
+/* Gives the oldest record of the ring its slot. Nobody else is there, so no lock is taken. */
+static int give_slot(struct lzi_load *load)
+{
+	struct lzi_call *call = load->call;
+	struct lzi_store *store = call->store;
+	uint64_t hash = load->ring[load->at].hash, *slot;
+	uint64_t number = lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets));
+	struct lzi_bucket *bucket = lzi_table_bucket(&store->table, number);
+	int rc;
+
+	if (bucket == NULL)
+		return lzi_error(LATZ_CORRUPT, "bucket %llu is past the table", (unsigned long long)number);
+	rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_store_release(slot, lzi_slot_make(hash, load->ring[load->at].unit));
+	lzi_bump_relaxed(&call->actor->keys, 1);
+	call->actor->debt++;
+	load->at = (load->at + 1) % LZI_LOAD_AHEAD;
+	load->count--;
+	return LATZ_OK;
+}
+
+int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
+{
+	struct lzi_call *call = load->call;
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	uint64_t hash = lzi_store_hash(call->store, loaded->key.data, loaded->key.size), unit;
+	unsigned to;
+	int rc = LATZ_OK;
+
+	lzi_read_prefetch_bucket(call->store, hash);
+	move_clock(call->store, loaded->seq);
+	if (load->count == LZI_LOAD_AHEAD)
+		rc = give_slot(load);
+	/* Splits look up the hashes of records by their slots, so they come between, not within. */
+	if (call->actor->debt >= 16)
+		lzi_write_grow_table(call);
+	if (rc != LATZ_OK)
+		return rc;
+	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (rc != LATZ_OK)
+		return rc;
+	fill(&draft, loaded);
+	draft.record->flags |= LZI_RECORD_INSERT;
+	unit = lzi_unit_of(draft.offset);
+	if (draft.ext)
+		lzi_expiry_note(call->store, unit, loaded->expiry);
+	lzi_append_done(call->store, unit, draft.record);
+	to = (load->at + load->count++) % LZI_LOAD_AHEAD;
+	load->ring[to].hash = hash;
+	load->ring[to].unit = unit;
+	return LATZ_OK;
+}
+
+int lzi_load_finish(struct lzi_load *load)
+{
+	int rc = LATZ_OK;
+
+	while (load->count > 0 && rc == LATZ_OK)
+		rc = give_slot(load);
+	return rc;
+}
+
+/* ---- What the log says ---- */
+
 /* The key's present seq; 0 if it is not there. */
 static uint64_t present_seq(struct lzi_call *call, latz_slice key)
 {

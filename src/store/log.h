@@ -98,6 +98,22 @@ struct lzi_loaded {
 	int64_t expiry;
 };
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
+
+/* The same into a pool that was empty, of keys that are all different: first the record, its bucket asked for; and a
+ * few records later its slot, when the bucket has come. */
+#define LZI_LOAD_AHEAD 32u
+struct lzi_load {
+	struct lzi_call *call;
+	unsigned at, count; /* in the ring */
+	struct {
+		uint64_t hash, unit;
+	} ring[LZI_LOAD_AHEAD];
+};
+/* keys: how many there will be, 0 if that is not known. */
+int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys);
+int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded);
+/* The last slots. */
+int lzi_load_finish(struct lzi_load *load);
 /* Forgets a key if its seq is below. */
 int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
 int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry);

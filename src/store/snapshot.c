@@ -170,6 +170,7 @@ int lzi_snapshot_to_file(struct lzi_call *call, int dirfd, const char *name, con
 /* ---- Loading ---- */
 
 struct loading {
+	struct lzi_load load;
 	struct lzi_call *call;
 	const latz_snapshot_options *options;
 	latz_snapshot_progress progress;
@@ -202,7 +203,7 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 			return LATZ_OK;
 		loaded.expiry = entry->deadline_wall_ms + loading->to_mono_ms;
 	}
-	return lzi_load_put(loading->call, &loaded);
+	return lzi_load_add(&loading->load, &loaded);
 }
 
 static void tell_lost(const char *what, void *arg)
@@ -218,6 +219,7 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 {
 	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
 	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .lost = tell_lost, .arg = &loading };
+	uint64_t keys = 0;
 	int rc;
 
 	loading.to_mono_ms = lzi_clock_mono_ms() - loading.wall_ms;
@@ -228,9 +230,15 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 	if (lzi_snap_peek(fd, name, ret_info) == LATZ_OK) {
 		loading.progress.keys_total = ret_info->keys;
 		loading.progress.bytes_total = ret_info->bytes;
+		/* What the footer claims is not checked yet; but no key takes less than some bytes. */
+		keys = ret_info->keys < ret_info->file_bytes / 4 ? ret_info->keys : 0;
 	}
-	rc = lzi_snap_read(&read);
+	rc = lzi_load_begin(&loading.load, call, keys);
+	if (rc == LATZ_OK)
+		rc = lzi_snap_read(&read);
 	*ret_info = read.info;
+	if (rc == LATZ_OK)
+		rc = lzi_load_finish(&loading.load);
 	if (rc == LATZ_OK)
 		lzi_load_end(call->store, read.info.seq);
 	if (rc == LATZ_OK && options != NULL && options->progress != NULL)

@@ -281,6 +281,8 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
                  struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death);
 
+/* Keys a bucket should hold on average. */
+#define LZI_KEYS_PER_BUCKET 4
 /* After keys were created: adds buckets if it is time. */
 void lzi_write_grow_table(struct lzi_call *call);
 

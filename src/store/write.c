@@ -23,7 +23,7 @@
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
 #define SPLIT_MAX 64u
-#define KEYS_PER_BUCKET 4
+#define KEYS_PER_BUCKET LZI_KEYS_PER_BUCKET
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {

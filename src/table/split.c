@@ -220,6 +220,26 @@ static int split_locked(struct lzi_table *table, struct lzi_actor *actor, uint32
 	return rc;
 }
 
+int lzi_table_presize(struct lzi_table *table, uint64_t buckets)
+{
+	struct lzi_shared *shared = table->shared;
+	uint64_t bytes = (buckets * sizeof(struct lzi_bucket) + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
+	int rc;
+
+	if (buckets <= shared->buckets || bytes <= shared->table_bytes)
+		return LATZ_OK;
+	rc = lzi_file_allocate(table->fd, 0, bytes);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_store_release(&shared->table_bytes, bytes);
+	pthread_mutex_lock(&table->widen);
+	rc = lzi_map_grow(&table->map, bytes);
+	pthread_mutex_unlock(&table->widen);
+	if (rc == LATZ_OK)
+		lzi_store_release(&shared->buckets, buckets);
+	return rc;
+}
+
 int lzi_table_split(struct lzi_table *table, struct lzi_actor *actor, uint32_t index)
 {
 	int rc = lzi_mutex_lock(&table->shared->split, 0, "split");

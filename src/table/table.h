@@ -78,6 +78,9 @@ int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
  * no space. */
 int lzi_table_split(struct lzi_table *table, struct lzi_actor *actor, uint32_t index);
 
+/* For an empty table that nobody else sees: so many buckets at once. LATZ_NOSPC. */
+int lzi_table_presize(struct lzi_table *table, uint64_t buckets);
+
 /* For a reaper, with the dead actor's bucket still locked in its name: ends its split, frees its loose overflow bucket.
  */
 int lzi_table_mend(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket);
