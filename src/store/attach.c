@@ -478,7 +478,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)
-			return rc;
+			return LZI_ATTACH_AGAIN;
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);
 	}
 	*ret_store = store;

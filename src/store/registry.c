@@ -83,7 +83,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	} else {
 		do {
 			rc = lzi_store_attach(dir, name, options, fill, &store);
-		} while (rc == LATZ_BUSY && (fill == NULL || fill->failed == LATZ_OK));
+		} while (rc == LZI_ATTACH_AGAIN);
 		if (rc == LATZ_OK) {
 			store->next = lzi_registry_first;
 			lzi_registry_first = store;

@@ -115,6 +115,8 @@ static inline void lzi_call_end(const struct lzi_call *call)
 /* ---- attach.c ---- */
 
 struct lzi_fill;
+/* The pool was destroyed under our hands: to be tried again. LATZ_BUSY is final: the persist directory is in use. */
+#define LZI_ATTACH_AGAIN 1
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store);
 void lzi_store_detach(struct lzi_store *store);

@@ -16,8 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/api.h"
 #include "ledger.h"
 #include "os/os.h"
+#include "store/store_int.h"
 #include "wal/wal.h"
 
 #define FDS 4096
@@ -458,6 +460,11 @@ static void check_pool(struct try *t, const struct operation *op)
 	/* A restart is a new beginning. */
 	if (fault.log_sync && t->rc != LATZ_OK && op->before < CLOSED && latz_sync_now(t->pool) == LATZ_OK)
 		hn_fail("%s: durable again after a failed sync of the log", t->title);
+	if (t->pool->store->control.shared->log.broken == LATZ_NOSPC) {
+		t->pool->store->control.shared->log.healed_mono_ms -= 60000;
+		must(t, "maintain", do_checkpoint(t));
+		must(t, "sync when the disk has room again", latz_sync_now(t->pool));
+	}
 	rc = latz_sync_now(t->pool);
 	if (rc != LATZ_OK) { /* not durable, or not any more: a new beginning */
 		if (must(t, "persist without faults", latz_persist(t->pool, &o)))
@@ -506,6 +513,31 @@ static void try_once(const struct operation *op, unsigned long n)
 		hn_fail("%s: %d descriptors more than before", t.title, count_fds() - fds);
 }
 
+/* Two runtime directories and one persist directory: the second pool is refused, and soon. */
+static void try_in_use(void)
+{
+	struct try t = { .title = "in use" };
+	char other[300];
+	latz_options o;
+	latz_pool *pool;
+	uint64_t start;
+	int rc;
+
+	if (prepare(&t, &operations[0]))
+		return;
+	hn_subdir(other, sizeof other, "other");
+	o = pool_options(&t, 1);
+	o.dir = other;
+	start = hn_now_ns();
+	rc = latz_open("pool", &o, &pool);
+	if (rc != LATZ_BUSY)
+		hn_fail("a second pool with the same persist directory: %s (%s)", hn_rc(rc), latz_error_detail());
+	if (hn_since_ms(start) > 30000)
+		hn_fail("a second pool was refused after %.0f ms only", hn_since_ms(start));
+	must(&t, "sync afterwards", latz_sync_now(t.pool));
+	must(&t, "close", latz_close(t.pool));
+}
+
 static int body(void)
 {
 	unsigned long tries = 0, step = is_short ? 3 : 1;
@@ -534,6 +566,7 @@ static int body(void)
 		putchar('\n');
 		fflush(stdout);
 	}
+	try_in_use();
 	printf("fault: %lu tries, %d failures\n", tries, hn_failures());
 	return hn_failures() ? 1 : 0;
 }
