@@ -322,6 +322,11 @@ static void walk_point(const char *point, struct totals *totals)
 	enum wl_scene first = first_scene(point);
 	struct outcome out = { 0 };
 
+	/* Making images and restoring from them: tests/proc/test_image_deaths walks those, and fails if one is not
+	 * reached. */
+	if (strncmp(point, "image.", 6) == 0 || strcmp(point, "create.borrowed") == 0)
+		return;
+
 	for (int i = 0; i < WL_SCENES && !out.reached && !out.bad; i++) {
 		enum wl_scene scene = i == 0 ? first : (enum wl_scene)(i <= (int)first ? i - 1 : i);
 
