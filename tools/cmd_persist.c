@@ -70,7 +70,8 @@ static int run_persist(const struct cli_command *command, int argc, char **argv)
 	if (rc == LATZ_OK)
 		rc = latz_persist(pool, off ? NULL : &options);
 	if (rc != LATZ_OK)
-		code = cli_fail(rc, off ? "ending durability" : "making it durable", argv[0], persist_hint(rc, &before));
+		code = cli_fail(rc, off ? "ending durability" : "making it durable", argv[0],
+		                persist_hint(rc, &before));
 	else
 		code = report(argv[0], persist.dir, &options);
 	return cli_close(argv[0], pool, code);
@@ -82,7 +83,8 @@ const struct cli_command cmd_persist = {
 	"Makes a running pool durable, or ends that",
 	"A snapshot and a log in DIR/POOL: with them the pool comes back after all its users, or the machine, were "
 	"gone. Returns\n"
-	"when the first snapshot is on the disk. A log that broke (latzero inspect tells) begins anew that way, too, in "
+	"when the first snapshot is on the disk. A log that broke (latzero inspect tells) begins anew that way, too, "
+	"in "
 	"the sync\n"
 	"mode it had if none is given. With --off the files on disk stay as they are.\n\n"
 	"Options:\n" CLI_PERSIST_HELP "\n"
