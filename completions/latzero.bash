@@ -79,7 +79,13 @@ _latzero() {
 	fi
 	case $command in
 	list | sweep | doctor | create) ;;
-	load | persist)
+	persist)
+		if ((plain == 1)); then
+			mapfile -t COMPREPLY < <(compgen -d -- "$current")
+			return
+		fi
+		;;&
+	load)
 		if ((plain == 1)); then
 			mapfile -t COMPREPLY < <(compgen -f -- "$current")
 			return

@@ -241,7 +241,7 @@ static const char *file_hint(int rc)
 	case LATZ_ACCESS: return "check the owner and mode of the file and its directory";
 	case LATZ_CORRUPT: return "latzero-restore --salvage takes what is whole";
 	case LATZ_VERSION: return "use the release that made it";
-	case LATZ_EXISTS: return "give another path, or remove that file first";
+	case LATZ_EXISTS: return "give another path";
 	case LATZ_IO: return "check the path and the disk";
 	default: return usual_hint(rc);
 	}

@@ -24,11 +24,14 @@ static int report(const char *name, const char *dir, const latz_options *options
 	return CLI_OK;
 }
 
-static const char *persist_hint(int rc)
+static const char *persist_hint(int rc, const latz_stats_t *before)
 {
 	switch (rc) {
-	case LATZ_EXISTS: return "end it first with --off, or give another directory; latzero inspect shows what is";
+	case LATZ_EXISTS:
+		return before->durable && before->log_broken == 0 ? "end it first with latzero persist POOL --off"
+		                                                  : "give another directory";
 	case LATZ_NOSPC: return "free some room there, or give another directory";
+	case LATZ_NOTFOUND: return "the directory it had is gone: put it back as it was";
 	case LATZ_IO:
 	case LATZ_ACCESS: return "check the directory and its disk";
 	case LATZ_BUSY: return "give another directory";
@@ -39,6 +42,7 @@ static const char *persist_hint(int rc)
 static int run_persist(const struct cli_command *command, int argc, char **argv)
 {
 	struct cli_persist persist = CLI_PERSIST_INIT;
+	latz_stats_t before = { .size = sizeof(before) };
 	latz_options options;
 	latz_pool *pool;
 	bool off = false;
@@ -60,9 +64,14 @@ static int run_persist(const struct cli_command *command, int argc, char **argv)
 		code = cli_open_write(argv[0], LATZ_NO_THREAD, &pool);
 	if (code != CLI_OK)
 		return code;
-	int rc = latz_persist(pool, off ? NULL : &options);
+	int rc = latz_stats(pool, &before);
+	if (rc == LATZ_OK && before.durable && persist.sync == NULL && persist.sync_interval_ms == 0)
+		options.sync = before.sync; /* a new log for a broken one is no wish for less */
+	if (rc == LATZ_OK)
+		rc = latz_persist(pool, off ? NULL : &options);
 	if (rc != LATZ_OK)
-		code = cli_fail(rc, off ? "ending durability" : "making it durable", argv[0], persist_hint(rc));
+		code = cli_fail(rc, off ? "ending durability" : "making it durable", argv[0],
+		                persist_hint(rc, &before));
 	else
 		code = report(argv[0], persist.dir, &options);
 	return cli_close(argv[0], pool, code);
@@ -74,9 +83,10 @@ const struct cli_command cmd_persist = {
 	"Makes a running pool durable, or ends that",
 	"A snapshot and a log in DIR/POOL: with them the pool comes back after all its users, or the machine, were "
 	"gone. Returns\n"
-	"when the first snapshot is on the disk. A log that broke (latzero inspect tells) begins anew that way, too. "
-	"With --off\n"
-	"the files on disk stay as they are.\n\n"
+	"when the first snapshot is on the disk. A log that broke (latzero inspect tells) begins anew that way, too, "
+	"in "
+	"the sync\n"
+	"mode it had if none is given. With --off the files on disk stay as they are.\n\n"
 	"Options:\n" CLI_PERSIST_HELP "\n"
 	"Examples:\n"
 	"  latzero persist cache /var/lib/app --sync always\n"

@@ -175,6 +175,19 @@ kill "$holder"
 wait "$holder"
 ok "it goes" until_true 20 gone
 
+# A new log for a broken one is no wish for another mode.
+ok "a durable pool without syncs" hold a --persist "$scratch/disk5" --sync none
+rm -rf "$scratch/disk5"
+head -c 40000000 /dev/zero | l set a large 2>/dev/null
+ok "its log breaks" until_true 20 eval 'field a log_broken 2>/dev/null | grep -q "^LATZ_"'
+exits "persist begins a new log" 0 persist a "$scratch/disk6"
+is "in the mode it had" "a is durable: $scratch/disk6/a, sync none" "$out"
+exits "another directory for what has one" 1 persist a "$scratch/disk7"
+like "says what to do" 'end it first with latzero persist POOL --off$' "$err"
+kill "$holder"
+wait "$holder"
+ok "it goes" until_true 20 gone
+
 # Restored into a durable pool.
 ok "a pool to be restored" l create s --keep
 load_some s 0
