@@ -367,3 +367,31 @@ void lzi_dir_free(char **names, size_t count)
 		free(names[i]);
 	free(names);
 }
+
+int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return lzi_error_sys(errno, "look at a file");
+	*ret_device = (uint64_t)st.st_dev;
+	*ret_inode = (uint64_t)st.st_ino;
+	return LATZ_OK;
+}
+
+int lzi_fd_parent(int fd, char *buf, size_t size)
+{
+	char name[40], *slash;
+	ssize_t n;
+
+	snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+	n = readlink(name, buf, size - 1);
+	if (n <= 0)
+		return lzi_error_sys(errno, "read %s", name);
+	buf[n] = '\0';
+	slash = strrchr(buf, '/');
+	if (slash == NULL || slash == buf)
+		return lzi_error(LATZ_IO, "%s is in no directory", buf);
+	*slash = '\0';
+	return LATZ_OK;
+}

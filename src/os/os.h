@@ -155,6 +155,10 @@ int lzi_disk_sync(int fd, const char *name);
 /* All of the file's metadata too (fsync). */
 int lzi_disk_sync_all(int fd, const char *name);
 /* Names that were made, changed or removed in the directory are on disk. */
+/* What tells a file from all others that there are. */
+int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode);
+/* The path of the directory that an open file or directory is in. */
+int lzi_fd_parent(int fd, char *buf, size_t size);
 /* Any directory, whoever's it is. */
 int lzi_disk_open_dir(const char *path, int *ret_fd);
 int lzi_disk_sync_dir(int dirfd);

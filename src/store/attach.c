@@ -21,6 +21,7 @@
 #define ATTEMPTS 5000
 /* ... or keeps its persist directory locked, after having waited for that. */
 #define REFUSALS 3
+#define GUARD_WAIT_MS 200
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -310,8 +311,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		/* Without its disk the pool works all the same, but for what needs it. */
 		if (lzi_log_lock(store, 1) == LATZ_OK)
 			lzi_log_unlock(store);
-		else
-			lzi_log(LATZ_LOG_WARNING, "%s: %s", store->name, lzi_error_text());
+		else /* told of as a warning when it broke */
+			lzi_log(LATZ_LOG_INFO, "%s: %s", store->name, lzi_error_text());
 	}
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
@@ -336,21 +337,21 @@ static int leave_durable(struct lzi_store *store)
 		lzi_persist_leave(store);
 	if (lzi_load_acquire(&store->control.shared->log.broken) == 0 && store->open)
 		return 1;
-	lzi_log(LATZ_LOG_WARNING, "%s: its log can't be written: the pool stays in memory", store->name);
+	lzi_log(LATZ_LOG_INFO, "%s: its log can't be written: the pool stays in memory", store->name);
 	return 0;
 }
 
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
-	int fd = store->control.fd;
+	int fd = store->control.fd, i, last = 0;
 
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
 	else if (lzi_client_count(&store->control, store->client) <= 1)
 		/* The last one, it seems: the guard, who may be faster with the life byte, then finds it done,
 		 * and who closes knows that everything is on disk. */
-		(void)leave_durable(store);
+		last = leave_durable(store);
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
@@ -361,8 +362,14 @@ static void part(struct lzi_store *store)
 		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0)
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
 		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
+		return;
 	}
 	release_client(store);
+	/* The guard was faster, and takes the files away: who closes and opens again should not find what is going. */
+	for (i = 0; i < GUARD_WAIT_MS && last && (store->control.header->flags & LATZ_KEEP) == 0 &&
+	            lzi_file_same(store->poolfd, "pool", fd) && lzi_client_count(&store->control, UINT32_MAX) <= 1;
+	     i++)
+		lzi_sleep_us(1000);
 }
 
 static void close_parts(struct lzi_store *store)

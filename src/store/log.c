@@ -71,9 +71,13 @@ int lzi_log_lock(struct lzi_store *store, int wait)
 	if (rc == LZI_OWNER_DIED) /* it may have taken entries out of `left` and not come to write them */
 		lzi_store_relaxed(&log->sweep, 1u);
 	rc = lzi_is_durable(store) ? lzi_persist_join(store) : LATZ_OK;
-	if (rc != LATZ_OK)
-		lzi_mutex_unlock(&log->mutex);
-	return rc;
+	if (rc == LATZ_OK)
+		return rc;
+	/* Gone or not to be written: not for this process alone. */
+	if ((rc == LATZ_NOTFOUND || rc == LATZ_ACCESS) && log->broken == 0)
+		lzi_log_break(store, LATZ_IO);
+	lzi_mutex_unlock(&log->mutex);
+	return lzi_error(LATZ_IO, "%s", lzi_error_text());
 }
 
 void lzi_log_unlock(struct lzi_store *store)

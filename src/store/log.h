@@ -57,6 +57,8 @@ _Static_assert(sizeof(struct lzi_wal_position) <= 40, "fits the state");
  * yet anybody else's. Does nothing if it is open already. */
 int lzi_persist_join(struct lzi_store *store);
 void lzi_persist_part(struct lzi_store *store);
+/* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there. */
+int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path);
 /* Makes the pool durable, with a first snapshot; options NULL: not durable any more. */
 int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -29,11 +30,16 @@
 
 /* ---- Directories ---- */
 
+/* Absolute: other processes open it too, from wherever they are. */
 static int make_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX])
 {
-	if ((size_t)snprintf(path, LZI_PERSIST_PATH_MAX, "%s/%s", dir, name) >= LZI_PERSIST_PATH_MAX)
-		return lzi_error(LATZ_INVALID, "persist_dir's path is too long");
-	return LATZ_OK;
+	char *absolute = lzi_path_absolute(dir);
+	int n = absolute == NULL ? -1 : snprintf(path, LZI_PERSIST_PATH_MAX, "%s/%s", absolute, name);
+
+	free(absolute);
+	if (n < 0)
+		return lzi_error(LATZ_NOMEM, "path");
+	return n < (int)LZI_PERSIST_PATH_MAX ? LATZ_OK : lzi_error(LATZ_INVALID, "persist_dir's path is too long");
 }
 
 static int open_lock(int dirfd, int *ret_fd)
@@ -151,11 +157,27 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
 	if (rc == LATZ_OK)
 		rc = lock_alone(store->persist.lockfd, path);
+	if (rc == LATZ_OK)
+		rc = lzi_owner_take(store, store->persist.dirfd, path);
 	if (rc != LATZ_OK) {
 		lzi_persist_part(store);
 		return lzi_error_prefix(rc, "persist directory %s", path);
 	}
 	return LATZ_OK;
+}
+
+/* The directory is ours already, and others who are attached have its lock as we do. */
+static int prepare_again(struct lzi_store *store, const char *path)
+{
+	int rc = lzi_dir_open(path, 0, 0700, &store->persist.dirfd);
+
+	if (rc == LATZ_OK)
+		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
+	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
+		rc = lzi_error(LZI_IN_USE, "%s is being restored", path);
+	if (rc != LATZ_OK)
+		lzi_persist_part(store);
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);
 }
 
 static int is_ours(const char *name)
@@ -314,13 +336,15 @@ static void end_log(struct lzi_store *store)
 
 int lzi_persist_end(struct lzi_store *store)
 {
-	const struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_log_lock(store, 1);
+	struct lzi_log_state *log = &store->control.shared->log;
+	int rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
 
-	if (rc != LATZ_OK)
+	if (rc < 0)
 		return rc;
+	rc = LATZ_OK;
 	if (lzi_is_durable(store)) {
-		if (lzi_load_acquire(&log->broken) == 0)
+		/* It ends also if its directory is gone; but then we say so. */
+		if (lzi_load_acquire(&log->broken) == 0 && (rc = lzi_persist_join(store)) == LATZ_OK)
 			rc = lzi_log_flush(store, 1);
 		end_log(store);
 	}
@@ -419,7 +443,7 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
-		rc = lzi_persist_prepare(store, options);
+		rc = again ? prepare_again(store, path) : lzi_persist_prepare(store, options);
 	if (rc == LATZ_OK && !again && lzi_persist_holds(options->persist_dir, store->name))
 		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already; open it, or take those files away", path);
 	if (rc == LATZ_OK)
@@ -454,6 +478,9 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		return rc;
 	rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
 	if (rc >= 0) {
+		/* Without its directory it is durable in name only. */
+		if (lzi_is_durable(store) && log->broken == 0 && lzi_persist_join(store) != LATZ_OK)
+			lzi_log_break(store, LATZ_IO);
 		if (lzi_is_durable(store) && log->broken == 0)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
 		else
@@ -719,7 +746,7 @@ void lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_call call;
-	int rc;
+	int known = lzi_load_acquire(&log->broken), rc;
 
 	if (!lzi_is_durable(store))
 		return;
@@ -740,7 +767,7 @@ void lzi_persist_leave(struct lzi_store *store)
 		lzi_thread_leave(store);
 	}
 	if (rc != LATZ_OK)
-		lzi_log(LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name, latz_strerror(rc),
+		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name, latz_strerror(rc),
 		        lzi_error_text());
 }
 
