@@ -100,7 +100,20 @@ struct lzi_loaded {
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
 /* Forgets a key if its seq is below. */
 int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
+/* A deadline of its own for that version, which may have expired by the one it had. */
 int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry);
+/* A deadline by wall clock as one of this boot; not 0 if it is long over. to_mono_ms: CLOCK_MONOTONIC minus
+ * CLOCK_REALTIME. */
+static inline int64_t lzi_load_expiry(int64_t deadline_wall_ms, int64_t to_mono_ms)
+{
+	int64_t expiry;
+
+	if (deadline_wall_ms == 0)
+		return 0;
+	if (__builtin_add_overflow(deadline_wall_ms, to_mono_ms, &expiry))
+		return deadline_wall_ms < 0 ? 1 : INT64_MAX;
+	return expiry < 1 ? 1 : expiry;
+}
 /* New writes come after everything that was loaded. */
 void lzi_load_end(struct lzi_store *store, uint64_t seq_max);
 

@@ -29,7 +29,7 @@ struct told_set {
 struct replay {
 	struct lzi_call *call;
 	uint64_t snapshot_seq, seq_max, flush, entries;
-	int64_t wall_ms, to_mono_ms; /* now; CLOCK_MONOTONIC minus CLOCK_REALTIME */
+	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
 };
 
@@ -118,9 +118,8 @@ static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, 
 		return LATZ_OK;
 	if (told != NULL && told->op == LZI_LOG_TOUCH && told->seq == entry->head->seq)
 		deadline_ms = told->expiry;
-	if (deadline_ms != 0 && deadline_ms <= replay->wall_ms) /* gone, but it did replace what was before */
-		return lzi_load_delete(replay->call, key, entry->head->seq);
-	loaded.expiry = deadline_ms == 0 ? 0 : deadline_ms + replay->to_mono_ms;
+	/* Though it be over: it did replace what was before, and a touch that comes may prolong it. */
+	loaded.expiry = lzi_load_expiry(deadline_ms, replay->to_mono_ms);
 	return lzi_load_put(replay->call, &loaded);
 }
 
@@ -154,15 +153,14 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	if (head->op == LZI_LOG_DELETE)
 		return lzi_load_delete(replay->call, key, head->seq);
 	return lzi_load_touch(replay->call, key, head->seq,
-	                      told.expiry == 0 ? 0 : told.expiry + replay->to_mono_ms);
+	                      lzi_load_expiry(told.expiry, replay->to_mono_ms));
 }
 
 static void begin(struct replay *replay, struct lzi_call *call)
 {
 	memset(replay, 0, sizeof *replay);
 	replay->call = call;
-	replay->wall_ms = lzi_clock_wall_ms();
-	replay->to_mono_ms = lzi_clock_mono_ms() - replay->wall_ms;
+	replay->to_mono_ms = lzi_clock_mono_ms() - lzi_clock_wall_ms();
 }
 
 static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *ret_info)
@@ -191,6 +189,17 @@ static int sync_segments(int dirfd, uint64_t first, uint64_t last)
 		}
 	}
 	return rc;
+}
+
+/* What is over by the last deadline told of it. What fails is left to the janitor: nobody sees it anyhow. */
+static void drop_expired(struct lzi_call *call)
+{
+	int more;
+
+	if (lzi_maint_lock(call->store, 1) != LATZ_OK)
+		return;
+	(void)!lzi_expire(call, 0, &more);
+	lzi_maint_unlock(call->store);
 }
 
 int lzi_warm_start(struct lzi_store *store, const latz_options *options)
@@ -230,6 +239,7 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	free(replay.before.list);
 	if (rc != LATZ_OK)
 		return rc;
+	drop_expired(&call);
 	lzi_load_end(store, replay.seq_max);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
