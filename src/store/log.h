@@ -31,6 +31,8 @@ static inline int lzi_is_durable(const struct lzi_store *store)
 
 /* Takes the log's mutex, with this process's directory and segment as the state says. wait: else LATZ_BUSY at once. */
 int lzi_log_lock(struct lzi_store *store, int wait);
+/* The mutex alone, with what its last holder left in the middle mended. Positive or LATZ_OK: it is held. */
+int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms);
 void lzi_log_unlock(struct lzi_store *store);
 /* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
 int lzi_log_flush(struct lzi_store *store, int sync);

@@ -365,7 +365,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	if (rc == LATZ_OK)
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
 	LZI_POINT("begin.snapshot");
-	if (rc == LATZ_OK && (rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log")) >= 0) {
+	if (rc == LATZ_OK && (rc = lzi_log_mutex(store, store->control.timeout_ms * 30)) >= 0) {
 		uint64_t frame = position->frame + 1;
 
 		lzi_wal_close(&store->persist.wal);
@@ -452,7 +452,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 
 	if (rc < 0)
 		return rc;
-	rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
 	if (rc >= 0) {
 		if (lzi_is_durable(store) && log->broken == 0)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);

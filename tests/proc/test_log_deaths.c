@@ -1,0 +1,159 @@
+/*
+ * Writes that others have seen, or that were acknowledged, when the writer, or who writes the log for everybody, dies
+ * or is held up at the worst moment: then the runtime files are lost, and the log has to know.
+ */
+#include "config.h"
+
+#include "base/point.h"
+#include "lib/suite.h"
+
+#define LARGE 100000 /* has an extent of its own */
+#define IN_RING 600  /* more than the ring of extents left holds */
+
+struct durable {
+	const char *dir, *disk;
+	latz_options options;
+	char value[LARGE];
+};
+
+static int up(void **state)
+{
+	static struct durable d;
+
+	memset(&d, 0, sizeof d);
+	d.dir = tempdir_make();
+	d.disk = tempdir_make();
+	d.options = (latz_options)LATZ_OPTIONS_INIT;
+	d.options.dir = d.dir;
+	d.options.persist_dir = d.disk;
+	d.options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	memset(d.value, 'x', sizeof d.value);
+	*state = &d;
+	return 0;
+}
+
+static int down(void **state)
+{
+	struct durable *d = *state;
+
+	tempdir_remove(d->dir);
+	tempdir_remove(d->disk);
+	return 0;
+}
+
+#define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, up, down)
+
+static latz_pool *attach(struct durable *d)
+{
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("p", &d->options, &pool));
+	return pool;
+}
+
+static int put_large(struct durable *d, latz_pool *pool, const char *key, unsigned flags)
+{
+	latz_set_options how = LATZ_SET_OPTIONS_INIT;
+
+	how.flags = flags;
+	return latz_set(pool, key_of(key), (latz_slice){ d->value, sizeof d->value }, &how);
+}
+
+/* Everybody is dead by now: the runtime files go without having been looked at. */
+static latz_pool *lose_memory(struct durable *d)
+{
+	assert_ok(latz_destroy("p", &d->options));
+	return attach(d);
+}
+
+/* ---- A long value's writer dies when the record is there and the flusher has not been told ---- */
+
+static int dies_untold(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("append.tail", 1, LZI_POINT_KILL);
+	CHECK_OK(put_large(d, pool, "k", 0));
+	return 0;
+}
+
+static int sees_and_syncs(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	struct proc writer;
+
+	proc_start(&writer, dies_untold, d, false);
+	CHECK(proc_wait(&writer, 20000) == 128 + SIGKILL);
+	CHECK_OK(latz_maintain(pool, 0));
+	CHECK_OK(latz_exists(pool, key_of("k")));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+static void what_a_dead_writer_published_is_synced(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	assert_int_equal(proc_run(sees_and_syncs, d, 30000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- A writer is held up between claiming its place in the ring and filling it, which others have used before ---- */
+
+static int is_held_up(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("tell.claimed", 1, LZI_POINT_STOP);
+	CHECK_OK(put_large(d, pool, "held up", LATZ_DURABLE));
+	raise(SIGKILL);
+	return 0;
+}
+
+static int flushes_past(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	struct proc writer;
+	int status;
+
+	for (int i = 0; i < IN_RING; i++)
+		CHECK_OK(put_large(d, pool, "k", 0));
+	CHECK_OK(latz_sync_now(pool));
+	proc_start(&writer, is_held_up, d, false);
+	CHECK(waitpid(writer.pid, &status, WUNTRACED) == writer.pid && WIFSTOPPED(status));
+	CHECK_OK(latz_sync_now(pool));
+	CHECK_OK(latz_sync_now(pool));
+	proc_kill(&writer, SIGCONT);
+	CHECK(proc_wait(&writer, 20000) == 128 + SIGKILL);
+	raise(SIGKILL);
+	return 0;
+}
+
+static void a_place_in_the_ring_filled_late_is_found(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	assert_int_equal(proc_run(flushes_past, d, 60000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("held up")));
+	assert_ok(latz_close(pool));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOG_TEST(what_a_dead_writer_published_is_synced),
+		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
+	};
+
+	return suite_run(tests);
+}
