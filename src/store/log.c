@@ -66,8 +66,8 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
 	struct lzi_log_state *log = &store->control.shared->log;
 	int rc = lzi_mutex_lock(&log->mutex, timeout_ms, "log");
 
-	if (rc == LZI_OWNER_DIED) /* it may have taken entries out of `left` and not come to write them */
-		lzi_store_relaxed(&log->sweep, 1u);
+	if (rc == LZI_OWNER_DIED)
+		lzi_log_mend(store);
 	return rc;
 }
 

@@ -52,6 +52,18 @@ static inline struct lzi_wal_position *lzi_log_position(const struct lzi_store *
 	return (struct lzi_wal_position *)(void *)store->control.shared->log.position;
 }
 _Static_assert(sizeof(struct lzi_wal_position) <= 40, "fits the state");
+static inline struct lzi_wal_move *lzi_log_move(const struct lzi_store *store)
+{
+	return (struct lzi_wal_move *)(void *)store->control.shared->log_move;
+}
+_Static_assert(sizeof(struct lzi_wal_move) == 48, "fits the state");
+/* What a dead holder of the mutex left is mended; the mutex is held, or nobody else is there. */
+static inline void lzi_log_mend(struct lzi_store *store)
+{
+	/* It may have taken entries out of `left` and not come to write them. */
+	lzi_store_relaxed(&store->control.shared->log.sweep, 1u);
+	lzi_wal_mend(lzi_log_move(store), lzi_log_position(store));
+}
 
 /* ---- persist.c ---- */
 

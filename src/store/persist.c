@@ -63,6 +63,7 @@ static void adopt(struct lzi_store *store)
 	const struct lzi_log_state *log = &store->control.shared->log;
 
 	lzi_wal_init(&store->persist.wal, store->persist.dirfd, log->log_id);
+	store->persist.wal.move = lzi_log_move(store);
 	store->persist.generation = log->generation;
 }
 

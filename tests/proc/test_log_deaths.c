@@ -5,7 +5,10 @@
 #include "config.h"
 
 #include "base/point.h"
+#include "wal/wal.h"
 #include "lib/suite.h"
+
+#include <sys/mman.h>
 
 #define LARGE 100000 /* has an extent of its own */
 #define IN_RING 600  /* more than the ring of extents left holds */
@@ -13,6 +16,8 @@
 struct durable {
 	const char *dir, *disk;
 	latz_options options;
+	unsigned *acked; /* shared with children */
+	unsigned count;
 	char value[LARGE];
 };
 
@@ -27,15 +32,17 @@ static int up(void **state)
 	d.options.dir = d.dir;
 	d.options.persist_dir = d.disk;
 	d.options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	d.acked = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	memset(d.value, 'x', sizeof d.value);
 	*state = &d;
-	return 0;
+	return d.acked == MAP_FAILED ? -1 : 0;
 }
 
 static int down(void **state)
 {
 	struct durable *d = *state;
 
+	munmap(d->acked, 4096);
 	tempdir_remove(d->dir);
 	tempdir_remove(d->disk);
 	return 0;
@@ -148,11 +155,55 @@ static void a_place_in_the_ring_filled_late_is_found(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The flusher dies while it moves the log's position ---- */
+
+static int writes(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	unsigned i, end = *d->acked + 40;
+	char key[16];
+
+	if (d->count > 0)
+		lzi_point_arm("wal.moving", d->count, LZI_POINT_KILL);
+	for (i = *d->acked; i < end; i++) {
+		snprintf(key, sizeof key, "k%u", i);
+		CHECK_OK(latz_set(pool, key_of(key), (latz_slice){ d->value, 3000 }, NULL));
+		*d->acked = i + 1;
+	}
+	raise(SIGKILL);
+	return 0;
+}
+
+static void the_position_is_never_half_moved(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+	char key[16];
+
+	lzi_wal_segment_bytes = 4 * LZI_LOG_BLOCK; /* three frames */
+	d->options.sync = LATZ_SYNC_ALWAYS;
+	for (unsigned n = 1; n <= 60; n++) {
+		d->count = n;
+		assert_int_equal(proc_run(writes, d, 20000), 128 + SIGKILL);
+		d->count = 0;
+		assert_int_equal(proc_run(writes, d, 20000), 128 + SIGKILL);
+		pool = lose_memory(d);
+		for (unsigned i = 0; i < *d->acked; i++) {
+			snprintf(key, sizeof key, "k%u", i);
+			assert_ok(latz_exists(pool, key_of(key)));
+		}
+		assert_ok(latz_close(pool));
+	}
+	lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOG_TEST(what_a_dead_writer_published_is_synced),
 		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
+		LOG_TEST(the_position_is_never_half_moved),
 	};
 
 	return suite_run(tests);
