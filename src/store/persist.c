@@ -359,8 +359,12 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 		lzi_maint_unlock(store);
 		rc = wait_for_writers(store);
 	}
-	if (rc == LATZ_OK)
+	/* Nothing is freed meanwhile, and taken again: the mark would be the new owner's. */
+	if (rc == LATZ_OK && (rc = lzi_maint_lock(store, 1)) >= 0) {
 		mark_logged(store);
+		lzi_maint_unlock(store);
+		rc = LATZ_OK;
+	}
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	LZI_POINT("begin.marked");
 	if (rc == LATZ_OK)
@@ -623,9 +627,12 @@ void lzi_scribe_work(struct lzi_call *call)
 	struct lzi_log_state *log = &store->control.shared->log;
 	int rc;
 
-	if (!lzi_is_durable(store) || lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
+	if (!lzi_is_durable(store))
 		return;
+	/* By everybody: who has the other office may be stopped, or busy with a snapshot. */
 	lzi_log_tick(store);
+	if (lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
+		return;
 	if (lzi_load_acquire(&log->healing) != 0)
 		finish_beginning(call);
 	else if (lzi_load_acquire(&log->broken) != 0)

@@ -198,12 +198,60 @@ static void the_position_is_never_half_moved(void **state)
 	lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
 }
 
+/* ---- Who has the scribe's office is stopped in the middle of a checkpoint ---- */
+
+static int stops_in_a_checkpoint(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool;
+
+	lzi_point_arm("checkpoint.rolled", 1, LZI_POINT_STOP);
+	pool = attach(d);
+	CHECK_OK(put_large(d, pool, "first", 0));
+	CHECK_OK(latz_sync_now(pool));
+	for (;;)
+		CHECK_OK(latz_maintain(pool, 0));
+}
+
+static int writes_meanwhile(void *arg)
+{
+	struct durable *d = arg;
+	struct proc stopped;
+	latz_pool *pool;
+	int status;
+
+	proc_start(&stopped, stops_in_a_checkpoint, d, false);
+	CHECK(waitpid(stopped.pid, &status, WUNTRACED) == stopped.pid && WIFSTOPPED(status));
+	d->options.flags &= ~(unsigned)LATZ_NO_THREAD;
+	pool = attach(d);
+	CHECK_OK(put(pool, "second", "x"));
+	sleep_ms(3000); /* many times the interval */
+	proc_kill(&stopped, SIGKILL);
+	raise(SIGKILL);
+	return 0;
+}
+
+static void the_interval_holds_though_the_scribe_is_stopped(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	d->options.sync = LATZ_SYNC_INTERVAL;
+	d->options.sync_interval_ms = 100;
+	d->options.checkpoint_bytes = 4096;
+	assert_int_equal(proc_run(writes_meanwhile, d, 30000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("second")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOG_TEST(what_a_dead_writer_published_is_synced),
 		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
 		LOG_TEST(the_position_is_never_half_moved),
+		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
 	};
 
 	return suite_run(tests);
