@@ -81,7 +81,7 @@ int lzi_scribe_start(struct lzi_store *store);
 void lzi_scribe_stop(struct lzi_store *store);
 /* A round of the scribe's work, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
-/* The last user leaves: everything to disk, a snapshot if it is wanted. The life byte is held exclusively. */
+/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);
 
 struct lzi_snap_info;

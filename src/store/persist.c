@@ -727,12 +727,15 @@ void lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_call call;
-	int rc;
+	int office, rc;
 
 	if (!lzi_is_durable(store))
 		return;
-	if (lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
-		finish_beginning(&call); /* nobody else is there */
+	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
+	 * us. */
+	office = lzi_mutex_lock(&log->scribe, 0, "scribe") >= 0;
+	if (office && lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+		finish_beginning(&call);
 		lzi_thread_leave(store);
 	}
 	rc = lzi_log_lock(store, 1);
@@ -741,12 +744,14 @@ void lzi_persist_leave(struct lzi_store *store)
 		lzi_log_unlock(store);
 	}
 	LZI_POINT("leave.flushed");
-	if (rc == LATZ_OK && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
+	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
 			rc = lzi_checkpoint(&call);
 		lzi_thread_leave(store);
 	}
+	if (office)
+		lzi_mutex_unlock(&log->scribe);
 	if (rc != LATZ_OK)
 		lzi_log(LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name, latz_strerror(rc),
 		        lzi_error_text());

@@ -245,6 +245,63 @@ static void the_interval_holds_though_the_scribe_is_stopped(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Who seems to be the last makes a snapshot on closing, and another comes and makes one, too ---- */
+
+static int closes_slowly(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	char key[16];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		CHECK_OK(latz_set(pool, key_of(key), (latz_slice){ d->value, 3000 }, NULL));
+	}
+	lzi_point_arm("snapshot.synced", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static int comes_and_checkpoints(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("snapshot.entry", 50, LZI_POINT_STOP);
+	CHECK_OK(latz_maintain(pool, 0));
+	raise(SIGSTOP); /* no checkpoint for us: the office was taken */
+	return 0;
+}
+
+static void wait_stopped(const struct proc *proc)
+{
+	int status;
+
+	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+static void one_snapshot_at_a_time(void **state)
+{
+	struct durable *d = *state;
+	struct proc closing, coming;
+	latz_pool *pool;
+
+	d->options.snapshot_on_close = 1;
+	d->options.checkpoint_bytes = 4096;
+	proc_start(&closing, closes_slowly, d, false);
+	wait_stopped(&closing);
+	proc_start(&coming, comes_and_checkpoints, d, false);
+	wait_stopped(&coming);
+	proc_kill(&closing, SIGCONT);
+	assert_int_equal(proc_wait(&closing, 20000), 0);
+	proc_kill(&coming, SIGKILL);
+	assert_int_equal(proc_wait(&coming, 20000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_int_equal(count_keys(pool), 100);
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +309,7 @@ int main(void)
 		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
 		LOG_TEST(the_position_is_never_half_moved),
 		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
+		LOG_TEST(one_snapshot_at_a_time),
 	};
 
 	return suite_run(tests);
