@@ -444,7 +444,9 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	log->generation++;
 	adopt(store);
 	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
-	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
+	/* What was promised to every write of a log that broke is not given without it now. */
+	if (!again)
+		lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
 	return LATZ_OK;
 }
 
@@ -471,9 +473,8 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		rc = start_over(call, segment);
 		if (rc == LATZ_OK) {
 			raise_flag(store);
-		} else {
-			if (!again)
-				remove_ours(store->persist.dirfd);
+		} else if (!again) {
+			remove_ours(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
 		}
 	}

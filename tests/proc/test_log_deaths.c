@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "base/point.h"
+#include "os/os.h"
 #include "wal/wal.h"
 #include "lib/suite.h"
 
@@ -302,6 +303,55 @@ static void one_snapshot_at_a_time(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Beginning anew fails as well: the pool still has what the log lacks ---- */
+
+static int fails_for_files(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+static int ends(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	CHECK_OK(latz_exists(pool, key_of("lacking")));
+	return 0;
+}
+
+static void a_failed_new_beginning_changes_nothing(void **state)
+{
+	struct durable *d = *state;
+	int (*fdatasync_was)(int) = lzi_os.fdatasync, (*fsync_was)(int) = lzi_os.fsync;
+	latz_pool *pool;
+
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	d->options.sync = LATZ_SYNC_ALWAYS;
+	pool = attach(d);
+	assert_ok(put(pool, "k", "x"));
+	lzi_os.fdatasync = lzi_os.fsync = fails_for_files;
+	assert_rc(LATZ_IO, put(pool, "lacking", "x"));
+	assert_rc(LATZ_IO, latz_persist(pool, &d->options));
+	assert_rc(LATZ_IO, put(pool, "k", "y"));
+	assert_rc(LATZ_IO, latz_sync_now(pool));
+	assert_ok(latz_close(pool));
+	lzi_os.fdatasync = fdatasync_was;
+	lzi_os.fsync = fsync_was;
+	assert_int_equal(proc_run(ends, d, 20000), 0);
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("lacking")));
+	assert_ok(latz_persist(pool, &d->options));
+	assert_ok(put(pool, "k", "z"));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("lacking")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +360,7 @@ int main(void)
 		LOG_TEST(the_position_is_never_half_moved),
 		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
 		LOG_TEST(one_snapshot_at_a_time),
+		LOG_TEST(a_failed_new_beginning_changes_nothing),
 	};
 
 	return suite_run(tests);
