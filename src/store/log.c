@@ -173,7 +173,10 @@ static int collect(struct flush *flush)
 
 static int write_frame(struct flush *flush, const struct lzi_wal_part *parts, size_t count, size_t entries)
 {
-	struct lzi_frame_header header = { .count = (uint32_t)entries, .flush = flush->number };
+	/* Not our number: what a flush that failed or died has written is the same flush's as what the next writes. So
+	 * replay has not forgotten a delete when the late record comes that it is to keep from coming back. */
+	struct lzi_frame_header header = { .count = (uint32_t)entries,
+		                           .flush = lzi_load_relaxed(&flush->log->written) + 1 };
 	size_t i;
 	int rc;
 
@@ -398,7 +401,7 @@ int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 	header.payload_crc = lzi_crc32c(0, bytes, span);
 	rc = lzi_log_lock(store, 1);
 	if (rc == LATZ_OK) {
-		header.flush = lzi_load_relaxed(&store->control.shared->log.started);
+		header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
 		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
 			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
 			if (rc != LATZ_OK)

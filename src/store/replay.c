@@ -82,17 +82,25 @@ static int tell(struct told_set *set, const struct told *told)
 	return LATZ_OK;
 }
 
+static void forget(struct told_set *set)
+{
+	if (set->count > 0)
+		memset(set->list, 0, set->capacity * sizeof *set->list);
+	set->count = 0;
+}
+
 static void next_flush(struct replay *replay, uint64_t flush)
 {
 	struct told_set old = replay->before;
 
 	if (flush == replay->flush)
 		return;
+	/* Nothing comes late over a restart; and what the clock said before says nothing now. */
+	if (flush >> LZI_FLUSH_SESSION != replay->flush >> LZI_FLUSH_SESSION)
+		forget(&replay->now);
 	replay->flush = flush;
 	replay->before = replay->now;
-	if (old.count > 0)
-		memset(old.list, 0, old.capacity * sizeof *old.list);
-	old.count = 0;
+	forget(&old);
 	replay->now = old;
 }
 
@@ -205,6 +213,7 @@ static void drop_expired(struct lzi_call *call)
 int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 {
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
+	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_snap_info info;
 	struct lzi_call call;
 	struct replay replay;
@@ -244,13 +253,14 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
+	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
 	if (info.seq == 0 && last > 0)
 		memcpy(info.log_id, read.found_id, sizeof info.log_id);
 	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
 	/* What was replayed now would be again, until a checkpoint. */
 	if (rc == LATZ_OK && last >= read.from) {
 		lzi_log_position(store)->bytes = (last - read.from + 1) * lzi_wal_segment_bytes;
-		store->control.shared->log.synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
+		log->synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
 	}
 	return rc;
 }

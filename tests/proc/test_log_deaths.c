@@ -352,6 +352,65 @@ static void a_failed_new_beginning_changes_nothing(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Numbers of flushes, by which replay knows how long a record may still come late ---- */
+
+static int flushes_twice(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	CHECK_OK(put(pool, "k", "x"));
+	CHECK_OK(latz_sync_now(pool));
+	if (d->count > 0)
+		lzi_point_arm("flush.frame", 1, LZI_POINT_KILL); /* it is in the file, and will be again */
+	CHECK_OK(put(pool, "k", "y"));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+struct numbers {
+	uint64_t flush[16];
+	unsigned count;
+};
+
+static int notes_flush(const struct lzi_wal_entry *entry, void *arg)
+{
+	struct numbers *numbers = arg;
+
+	if (numbers->count < ARRAY_LEN(numbers->flush))
+		numbers->flush[numbers->count++] = entry->flush;
+	return 0;
+}
+
+static void flushes_that_died_have_no_number(void **state)
+{
+	struct durable *d = *state;
+	struct numbers numbers = { { 0 }, 0 };
+	struct lzi_wal_read read = { .entry = notes_flush, .arg = &numbers };
+	char path[4200];
+
+	d->count = 1;
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	d->count = 0;
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	assert_ok(latz_destroy("p", &d->options));
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	snprintf(path, sizeof path, "%s/p", d->disk);
+	read.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(read.dirfd >= 0);
+	assert_ok(lzi_wal_read(&read));
+	close(read.dirfd);
+	/* x; y of the dead; y again and x; y. Then, after a restart, x, perhaps twice; y */
+	assert_true(numbers.count >= 7);
+	assert_int_equal(numbers.flush[1], numbers.flush[2]);
+	assert_int_equal(numbers.flush[2], numbers.flush[3]);
+	assert_true(numbers.flush[0] < numbers.flush[1] && numbers.flush[3] < numbers.flush[4]);
+	assert_true(numbers.flush[5] >> LZI_FLUSH_SESSION > numbers.flush[4] >> LZI_FLUSH_SESSION);
+	assert_true(numbers.flush[5] < numbers.flush[numbers.count - 1]);
+	assert_ok(latz_destroy("p", &d->options));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +420,7 @@ int main(void)
 		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
 		LOG_TEST(one_snapshot_at_a_time),
 		LOG_TEST(a_failed_new_beginning_changes_nothing),
+		LOG_TEST(flushes_that_died_have_no_number),
 	};
 
 	return suite_run(tests);
