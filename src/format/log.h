@@ -44,7 +44,7 @@ struct lzi_frame_header {
 	uint64_t segment;      /* 16: so that a recycled segment's old frames are none of this one's */
 	uint64_t synced;       /* 24: every frame below this number was on disk when this one was written */
 	uint64_t payload_size; /* 32 */
-	uint64_t flush;        /* 40: grows with every flush that came to its end; from bit LZI_FLUSH_SESSION on, restarts */
+	uint64_t flush;        /* 40: grows with every flush that is whole; restarts from bit LZI_FLUSH_SESSION on */
 	uint32_t log_tag;      /* 48: crc32c of log_id */
 	uint32_t payload_crc;  /* 52 */
 	uint32_t reserved;     /* 56 */
