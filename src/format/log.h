@@ -16,6 +16,7 @@
 #define LZI_LOG_MAGIC "lz-wal\r\n"
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */
 #define LZI_FRAME_MAGIC 0x4d465a4cu /* "LZFM" */
+#define LZI_FLUSH_SESSION 40u
 #define LZI_FRAME_PAYLOAD (1u << 20) /* a frame is closed when it holds so much; one entry may be longer */
 #define LZI_FRAME_MAX (1ull << 46)  /* no frame's payload is longer: sums of sizes and offsets don't overflow */
 #define LZI_SEGMENT_BYTES (16ull << 20) /* a frame that is longer gets a segment of its size */
@@ -43,7 +44,7 @@ struct lzi_frame_header {
 	uint64_t segment;      /* 16: so that a recycled segment's old frames are none of this one's */
 	uint64_t synced;       /* 24: every frame below this number was on disk when this one was written */
 	uint64_t payload_size; /* 32 */
-	uint64_t flush;        /* 40: number of the flush it belongs to */
+	uint64_t flush;        /* 40: grows with every flush that is whole; restarts from bit LZI_FLUSH_SESSION on */
 	uint32_t log_tag;      /* 48: crc32c of log_id */
 	uint32_t payload_crc;  /* 52 */
 	uint32_t reserved;     /* 56 */

@@ -416,7 +416,13 @@ void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent)
 	if (lzi_likely(lzi_load_relaxed(&heap->shared->durable) == LZI_DURABLE_OFF))
 		return;
 	at = lzi_fetch_add(&log->left_head, 1ull);
+	LZI_POINT("tell.claimed");
 	lzi_store_release(&log->left[at % LZI_LEFT_MAX], (uint32_t)extent + 1);
+	/* The flusher may have passed our place already, with what was in it of old. He says that he has been there
+	 * before he looks, we fill it before we look: one of us sees the other. */
+	lzi_fence_full();
+	if (lzi_unlikely(lzi_load_relaxed(&log->left_tail) > at))
+		lzi_store_release(&log->sweep, 1u);
 }
 
 void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent)

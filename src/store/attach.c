@@ -274,7 +274,7 @@ static int take_over(struct lzi_store *store)
 	int rc = lzi_control_init_mutexes(&store->control);
 
 	if (rc == LATZ_OK) {
-		store->control.shared->log.sweep = 1;
+		lzi_log_mend(store);
 		lzi_pin_drop_all(&store->control);
 		rc = lzi_ofd_try(store->control.fd, LZI_LOCK_LIFE, 0); /* turns the lock into a shared one */
 	}

@@ -212,17 +212,43 @@ int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq)
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
 
+/* The record of the key if it is that version; the bucket is locked. */
+static struct lzi_record *version_of(struct lzi_store *store, struct lzi_bucket *bucket, latz_slice key, uint64_t hash,
+                                     uint64_t seq, uint64_t *ret_unit)
+{
+	struct lzi_record *record;
+	uint64_t *slot;
+
+	if (lzi_write_find(store, bucket, key, hash, &slot, &record) != LATZ_OK ||
+	    lzi_load_relaxed(&record->died) != 0 || record->seq != seq)
+		return NULL;
+	*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
+	return record;
+}
+
+/* Not by a write, which would not find what has expired: the deadline at hand may be older than this one. */
 int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry)
 {
-	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .ttl_ms = -1 };
-	int rc;
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, key.data, key.size), unit = 0;
+	struct lzi_record *record;
+	struct lzi_bucket *bucket;
+	int needs_room = 0, rc;
 
-	if (present_seq(call, key) != seq)
-		return LATZ_OK;
-	if (expiry != 0)
-		write.ttl_ms = expiry - lzi_clock_mono_ms();
-	if (expiry != 0 && write.ttl_ms <= 0)
-		return lzi_load_delete(call, key, seq + 1);
-	rc = lzi_store_write(call, &write);
+	lzi_call_begin(call);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc == LATZ_OK) {
+		record = version_of(store, bucket, key, hash, seq, &unit);
+		if (record != NULL && record->flags & LZI_RECORD_EXT) {
+			lzi_expiry_note(store, unit, expiry);
+			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
+		} else {
+			needs_room = record != NULL && expiry != 0;
+		}
+		lzi_table_unlock(call->actor, bucket);
+	}
+	if (needs_room)
+		rc = lzi_move_record(call, &call->actor->extent, unit, 1, expiry);
+	lzi_call_end(call);
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }

@@ -61,15 +61,23 @@ void lzi_log_break(struct lzi_store *store, int rc)
 	lzi_futex_wake(&log->bell);
 }
 
+int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	int rc = lzi_mutex_lock(&log->mutex, timeout_ms, "log");
+
+	if (rc == LZI_OWNER_DIED)
+		lzi_log_mend(store);
+	return rc;
+}
+
 int lzi_log_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_mutex_lock(&log->mutex, wait ? store->control.timeout_ms * WAIT_FACTOR : 0, "log");
+	int rc = lzi_log_mutex(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
 
 	if (rc < 0)
 		return rc;
-	if (rc == LZI_OWNER_DIED) /* it may have taken entries out of `left` and not come to write them */
-		lzi_store_relaxed(&log->sweep, 1u);
 	rc = lzi_is_durable(store) ? lzi_persist_join(store) : LATZ_OK;
 	if (rc == LATZ_OK)
 		return rc;
@@ -141,17 +149,23 @@ static int collect(struct flush *flush)
 	head = lzi_load_seq_cst(&log->left_head);
 	if (head - log->left_tail > LZI_LEFT_MAX)
 		lzi_store_relaxed(&log->sweep, 1u);
-	for (; log->left_tail != head && rc == LATZ_OK && !log->sweep; log->left_tail++) {
-		uint32_t left = lzi_exchange(&log->left[log->left_tail % LZI_LEFT_MAX], 0u);
+	while (log->left_tail != head && rc == LATZ_OK && !lzi_load_relaxed(&log->sweep)) {
+		uint64_t at = log->left_tail;
+		uint32_t left;
 
+		lzi_store_relaxed(&log->left_tail, at + 1);
+		lzi_fence_full(); /* pairs with lzi_heap_tell() */
+		left = lzi_exchange(&log->left[at % LZI_LEFT_MAX], 0u);
 		if (left == 0)
 			lzi_store_relaxed(&log->sweep, 1u); /* who was about to put it there has not come to it */
 		else
 			rc = add_part(flush, left - 1);
 	}
-	if (!log->sweep || rc != LATZ_OK)
+	if (rc != LATZ_OK || !lzi_exchange(&log->sweep, 0u))
 		return rc;
-	log->left_tail = head;
+	/* From here on who asks for another gets one; lzi_log_flush() asks if we fail, the mutex if we die. */
+	lzi_store_relaxed(&log->left_tail, head);
+	lzi_fence_full();
 	flush->count = 0;
 	extents = lzi_load_acquire(&store->control.shared->extents);
 	for (e = 0; e < extents && rc == LATZ_OK; e++)
@@ -163,7 +177,10 @@ static int collect(struct flush *flush)
 
 static int write_frame(struct flush *flush, const struct lzi_wal_part *parts, size_t count, size_t entries)
 {
-	struct lzi_frame_header header = { .count = (uint32_t)entries, .flush = flush->number };
+	/* Not our number: what a flush that failed or died has written is the same flush's as what the next writes. So
+	 * replay has not forgotten a delete when the late record comes that it is to keep from coming back. */
+	struct lzi_frame_header header = { .count = (uint32_t)entries,
+		                           .flush = lzi_load_relaxed(&flush->log->written) + 1 };
 	size_t i;
 	int rc;
 
@@ -287,10 +304,8 @@ static int flush_locked(struct flush *flush, int sync)
 	rc = collect(flush);
 	if (rc == LATZ_OK && flush->count > 0) {
 		rc = write_parts(flush);
-		if (rc == LATZ_OK) {
-			lzi_store_relaxed(&log->sweep, 0u);
+		if (rc == LATZ_OK)
 			lzi_bump_relaxed(&log->flushes, 1ull);
-		}
 	}
 	if (rc != LATZ_OK)
 		return rc;
@@ -324,10 +339,11 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 	rc = flush.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : flush_locked(&flush, sync);
 	free(flush.buffer);
 	free(flush.parts);
-	if (rc != LATZ_OK && rc != LATZ_NOMEM) {
-		lzi_store_relaxed(&store->control.shared->log.sweep, 1u);
+	/* What was taken out of `left` is not written, or only in part. */
+	if (rc != LATZ_OK)
+		lzi_store_release(&store->control.shared->log.sweep, 1u);
+	if (rc != LATZ_OK && rc != LATZ_NOMEM)
 		lzi_log_break(store, rc);
-	}
 	return rc;
 }
 
@@ -388,8 +404,11 @@ int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 	part.data = bytes;
 	header.payload_crc = lzi_crc32c(0, bytes, span);
 	rc = lzi_log_lock(store, 1);
+	/* The log lacks it, so what the log has is not the pool any more: a snapshot has to come. */
+	if (rc != LATZ_OK && rc != LATZ_IO)
+		lzi_store_release(&store->control.shared->log.broken, LATZ_NOSPC);
 	if (rc == LATZ_OK) {
-		header.flush = lzi_load_relaxed(&store->control.shared->log.started);
+		header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
 		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
 			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
 			if (rc != LATZ_OK)

@@ -31,6 +31,8 @@ static inline int lzi_is_durable(const struct lzi_store *store)
 
 /* Takes the log's mutex, with this process's directory and segment as the state says. wait: else LATZ_BUSY at once. */
 int lzi_log_lock(struct lzi_store *store, int wait);
+/* The mutex alone, with what its last holder left in the middle mended. Positive or LATZ_OK: it is held. */
+int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms);
 void lzi_log_unlock(struct lzi_store *store);
 /* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
 int lzi_log_flush(struct lzi_store *store, int sync);
@@ -50,6 +52,18 @@ static inline struct lzi_wal_position *lzi_log_position(const struct lzi_store *
 	return (struct lzi_wal_position *)(void *)store->control.shared->log.position;
 }
 _Static_assert(sizeof(struct lzi_wal_position) <= 40, "fits the state");
+static inline struct lzi_wal_move *lzi_log_move(const struct lzi_store *store)
+{
+	return (struct lzi_wal_move *)(void *)store->control.shared->log_move;
+}
+_Static_assert(sizeof(struct lzi_wal_move) == 48, "fits the state");
+/* What a dead holder of the mutex left is mended; the mutex is held, or nobody else is there. */
+static inline void lzi_log_mend(struct lzi_store *store)
+{
+	/* It may have taken entries out of `left` and not come to write them. */
+	lzi_store_relaxed(&store->control.shared->log.sweep, 1u);
+	lzi_wal_mend(lzi_log_move(store), lzi_log_position(store));
+}
 
 /* ---- persist.c ---- */
 
@@ -69,7 +83,7 @@ int lzi_scribe_start(struct lzi_store *store);
 void lzi_scribe_stop(struct lzi_store *store);
 /* A round of the scribe's work, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
-/* The last user leaves: everything to disk, a snapshot if it is wanted. The life byte is held exclusively. */
+/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);
 
 struct lzi_snap_info;
@@ -118,7 +132,20 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded);
 int lzi_load_finish(struct lzi_load *load);
 /* Forgets a key if its seq is below. */
 int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
+/* A deadline of its own for that version, which may have expired by the one it had. */
 int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t expiry);
+/* A deadline by wall clock as one of this boot; not 0 if it is long over. to_mono_ms: CLOCK_MONOTONIC minus
+ * CLOCK_REALTIME. */
+static inline int64_t lzi_load_expiry(int64_t deadline_wall_ms, int64_t to_mono_ms)
+{
+	int64_t expiry;
+
+	if (deadline_wall_ms == 0)
+		return 0;
+	if (__builtin_add_overflow(deadline_wall_ms, to_mono_ms, &expiry))
+		return deadline_wall_ms < 0 ? 1 : INT64_MAX;
+	return expiry < 1 ? 1 : expiry;
+}
 /* New writes come after everything that was loaded. */
 void lzi_load_end(struct lzi_store *store, uint64_t seq_max);
 

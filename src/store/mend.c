@@ -138,12 +138,16 @@ static int mend_extents(struct lzi_store *store, uint32_t index)
 		state = lzi_heap_state(&store->heap, e);
 		if (lzi_load_acquire(&meta->owner) != index + 1)
 			continue;
-		if (state == LZI_EXTENT_OPEN)
+		if (state == LZI_EXTENT_OPEN) {
 			lzi_heap_leave(&store->heap, e);
-		else if (state == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) /* unpublished */
+		} else if (state == LZI_EXTENT_RUN && lzi_load_acquire(&meta->tail) == 0) { /* unpublished */
 			rc = lzi_heap_free(&store->heap, e);
-		else if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* it died between owning and opening */
-			LZI_POINT("mend.disowned");
+		} else {
+			if (state == LZI_EXTENT_RUN) /* published, but the flusher may not have been told of it */
+				lzi_heap_tell(&store->heap, e);
+			if (lzi_cas_acquire(&meta->owner, &owner, 0u)) /* or it died between owning and opening */
+				LZI_POINT("mend.disowned");
+		}
 		LZI_POINT("mend.extent");
 	}
 	return rc;

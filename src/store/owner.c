@@ -46,8 +46,8 @@ static int read_owner(int dirfd, struct owner *owner)
 		return rc;
 	text[got] = '\0';
 	memset(owner, 0, sizeof *owner);
-	if (sscanf(text, "pool %32[0-9a-f]\nboot %32[0-9a-f]\nat %" SCNu64 " %" SCNu64 "\nname %64s\ndir %n", owner->pool,
-	           owner->boot, &owner->device, &owner->inode, owner->name, &n) != 5 ||
+	if (sscanf(text, "pool %32[0-9a-f]\nboot %32[0-9a-f]\nat %" SCNu64 " %" SCNu64 "\nname %64s\ndir %n",
+	           owner->pool, owner->boot, &owner->device, &owner->inode, owner->name, &n) != 5 ||
 	    n == 0 || !lzi_name_valid(owner->name))
 		return LATZ_NOTFOUND;
 	size = strcspn(text + n, "\n");
@@ -99,11 +99,11 @@ int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path)
 		if (strcmp(owner.pool, pool) == 0)
 			return LATZ_OK;
 		if (is_there(&owner))
-			return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory: %s in %s", path,
-			                 owner.name, owner.dir);
+			return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory: %s in %s",
+			                 path, owner.name, owner.dir);
 	}
-	n = snprintf(text, sizeof text, "pool %s\nboot %s\nat %" PRIu64 " %" PRIu64 "\nname %s\ndir %s\n", pool, boot_text,
-	             device, inode, store->name, dir);
+	n = snprintf(text, sizeof text, "pool %s\nboot %s\nat %" PRIu64 " %" PRIu64 "\nname %s\ndir %s\n", pool,
+	             boot_text, device, inode, store->name, dir);
 	rc = lzi_disk_remove(dirfd, OWNER_TMP);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_create(dirfd, OWNER_TMP, &fd);

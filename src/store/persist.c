@@ -6,11 +6,9 @@
  */
 #include "config.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -69,6 +67,7 @@ static void adopt(struct lzi_store *store)
 	const struct lzi_log_state *log = &store->control.shared->log;
 
 	lzi_wal_init(&store->persist.wal, store->persist.dirfd, log->log_id);
+	store->persist.wal.move = lzi_log_move(store);
 	store->persist.generation = log->generation;
 }
 
@@ -382,14 +381,18 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 		lzi_maint_unlock(store);
 		rc = wait_for_writers(store);
 	}
-	if (rc == LATZ_OK)
+	/* Nothing is freed meanwhile, and taken again: the mark would be the new owner's. */
+	if (rc == LATZ_OK && (rc = lzi_maint_lock(store, 1)) >= 0) {
 		mark_logged(store);
+		lzi_maint_unlock(store);
+		rc = LATZ_OK;
+	}
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	LZI_POINT("begin.marked");
 	if (rc == LATZ_OK)
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
 	LZI_POINT("begin.snapshot");
-	if (rc == LATZ_OK && (rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log")) >= 0) {
+	if (rc == LATZ_OK && (rc = lzi_log_mutex(store, store->control.timeout_ms * 30)) >= 0) {
 		uint64_t frame = position->frame + 1;
 
 		lzi_wal_close(&store->persist.wal);
@@ -463,7 +466,9 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	log->generation++;
 	adopt(store);
 	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
-	lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
+	/* What was promised to every write of a log that broke is not given without it now. */
+	if (!again)
+		lzi_store_release(&store->control.shared->durable, (uint32_t)LZI_DURABLE_ON);
 	return LATZ_OK;
 }
 
@@ -476,7 +481,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 
 	if (rc < 0)
 		return rc;
-	rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
 	if (rc >= 0) {
 		/* Without its directory it is durable in name only. */
 		if (lzi_is_durable(store) && log->broken == 0 && lzi_persist_join(store) != LATZ_OK)
@@ -493,9 +498,8 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		rc = start_over(call, segment);
 		if (rc == LATZ_OK) {
 			raise_flag(store);
-		} else {
-			if (!again)
-				remove_ours(store->persist.dirfd);
+		} else if (!again) {
+			remove_ours(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
 		}
 	}
@@ -649,9 +653,12 @@ void lzi_scribe_work(struct lzi_call *call)
 	struct lzi_log_state *log = &store->control.shared->log;
 	int rc;
 
-	if (!lzi_is_durable(store) || lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
+	if (!lzi_is_durable(store))
 		return;
+	/* By everybody: who has the other office may be stopped, or busy with a snapshot. */
 	lzi_log_tick(store);
+	if (lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
+		return;
 	if (lzi_load_acquire(&log->healing) != 0)
 		finish_beginning(call);
 	else if (lzi_load_acquire(&log->broken) != 0)
@@ -667,91 +674,19 @@ void lzi_scribe_work(struct lzi_call *call)
 	lzi_mutex_unlock(&log->scribe);
 }
 
-/* ---- The scribe ---- */
-
-static int nap(struct lzi_store *store)
-{
-	const struct lzi_log_state *log = &store->control.shared->log;
-	unsigned ms = log->sync == LATZ_SYNC_INTERVAL ? log->interval_ms / 4 : 250;
-	struct timespec until;
-	int stop;
-
-	ms = ms < 1 ? 1 : ms > 250 ? 250 : ms;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&store->mutex);
-	if (!store->scribe_stops)
-		pthread_cond_timedwait(&store->scribe_wake, &store->mutex, &until);
-	stop = store->scribe_stops;
-	pthread_mutex_unlock(&store->mutex);
-	return stop;
-}
-
-/* Another process has ended the pool's durability: then its directory is anybody's. */
-static void let_go(struct lzi_store *store)
-{
-	if (lzi_log_lock(store, 0) != LATZ_OK)
-		return;
-	if (!lzi_is_durable(store))
-		lzi_persist_part(store);
-	lzi_log_unlock(store);
-}
-
-static void *run(void *arg)
-{
-	struct lzi_store *store = arg;
-	struct lzi_call call;
-
-	while (!nap(store)) {
-		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
-			lzi_scribe_work(&call);
-		else if (!lzi_is_durable(store) && store->persist.lockfd >= 0)
-			let_go(store);
-	}
-	return NULL;
-}
-
-int lzi_scribe_start(struct lzi_store *store)
-{
-	sigset_t all, old;
-	int err;
-
-	if (store->scribe_runs)
-		return LATZ_OK;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&store->scribe, NULL, run, store);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0)
-		return lzi_error_sys(err, "start the scribe thread");
-	store->scribe_runs = 1;
-	return LATZ_OK;
-}
-
-void lzi_scribe_stop(struct lzi_store *store)
-{
-	if (!store->scribe_runs)
-		return;
-	pthread_mutex_lock(&store->mutex);
-	store->scribe_stops = 1;
-	pthread_cond_signal(&store->scribe_wake);
-	pthread_mutex_unlock(&store->mutex);
-	pthread_join(store->scribe, NULL);
-	store->scribe_runs = 0;
-}
-
 void lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_call call;
-	int known = lzi_load_acquire(&log->broken), rc;
+	int known = lzi_load_acquire(&log->broken), office, rc;
 
 	if (!lzi_is_durable(store))
 		return;
-	if (lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
-		finish_beginning(&call); /* nobody else is there */
+	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
+	 * us. */
+	office = lzi_mutex_lock(&log->scribe, 0, "scribe") >= 0;
+	if (office && lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+		finish_beginning(&call);
 		lzi_thread_leave(store);
 	}
 	rc = lzi_log_lock(store, 1);
@@ -760,15 +695,17 @@ void lzi_persist_leave(struct lzi_store *store)
 		lzi_log_unlock(store);
 	}
 	LZI_POINT("leave.flushed");
-	if (rc == LATZ_OK && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
+	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
 			rc = lzi_checkpoint(&call);
 		lzi_thread_leave(store);
 	}
+	if (office)
+		lzi_mutex_unlock(&log->scribe);
 	if (rc != LATZ_OK)
-		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name, latz_strerror(rc),
-		        lzi_error_text());
+		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name,
+		        latz_strerror(rc), lzi_error_text());
 }
 
 /* ---- Calls ---- */
@@ -782,5 +719,17 @@ int lzi_store_sync(struct lzi_call *call)
 
 int lzi_store_persist(struct lzi_call *call, const latz_options *options)
 {
-	return options == NULL ? lzi_persist_end(call->store) : lzi_persist_begin(call, options);
+	struct lzi_store *store = call->store;
+	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
+	int rc;
+
+	if (options != NULL)
+		return lzi_persist_begin(call, options);
+	/* Not under a checkpoint that is being written there. */
+	rc = lzi_mutex_lock(scribe, store->control.timeout_ms * 30, "scribe");
+	if (rc < 0)
+		return rc;
+	rc = lzi_persist_end(store);
+	lzi_mutex_unlock(scribe);
+	return rc;
 }

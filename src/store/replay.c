@@ -29,7 +29,7 @@ struct told_set {
 struct replay {
 	struct lzi_call *call;
 	uint64_t snapshot_seq, seq_max, flush, entries;
-	int64_t wall_ms, to_mono_ms; /* now; CLOCK_MONOTONIC minus CLOCK_REALTIME */
+	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
 };
 
@@ -82,17 +82,25 @@ static int tell(struct told_set *set, const struct told *told)
 	return LATZ_OK;
 }
 
+static void forget(struct told_set *set)
+{
+	if (set->count > 0)
+		memset(set->list, 0, set->capacity * sizeof *set->list);
+	set->count = 0;
+}
+
 static void next_flush(struct replay *replay, uint64_t flush)
 {
 	struct told_set old = replay->before;
 
 	if (flush == replay->flush)
 		return;
+	/* Nothing comes late over a restart; and what the clock said before says nothing now. */
+	if (flush >> LZI_FLUSH_SESSION != replay->flush >> LZI_FLUSH_SESSION)
+		forget(&replay->now);
 	replay->flush = flush;
 	replay->before = replay->now;
-	if (old.count > 0)
-		memset(old.list, 0, old.capacity * sizeof *old.list);
-	old.count = 0;
+	forget(&old);
 	replay->now = old;
 }
 
@@ -118,9 +126,8 @@ static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, 
 		return LATZ_OK;
 	if (told != NULL && told->op == LZI_LOG_TOUCH && told->seq == entry->head->seq)
 		deadline_ms = told->expiry;
-	if (deadline_ms != 0 && deadline_ms <= replay->wall_ms) /* gone, but it did replace what was before */
-		return lzi_load_delete(replay->call, key, entry->head->seq);
-	loaded.expiry = deadline_ms == 0 ? 0 : deadline_ms + replay->to_mono_ms;
+	/* Though it be over: it did replace what was before, and a touch that comes may prolong it. */
+	loaded.expiry = lzi_load_expiry(deadline_ms, replay->to_mono_ms);
 	return lzi_load_put(replay->call, &loaded);
 }
 
@@ -154,15 +161,14 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	if (head->op == LZI_LOG_DELETE)
 		return lzi_load_delete(replay->call, key, head->seq);
 	return lzi_load_touch(replay->call, key, head->seq,
-	                      told.expiry == 0 ? 0 : told.expiry + replay->to_mono_ms);
+	                      lzi_load_expiry(told.expiry, replay->to_mono_ms));
 }
 
 static void begin(struct replay *replay, struct lzi_call *call)
 {
 	memset(replay, 0, sizeof *replay);
 	replay->call = call;
-	replay->wall_ms = lzi_clock_wall_ms();
-	replay->to_mono_ms = lzi_clock_mono_ms() - replay->wall_ms;
+	replay->to_mono_ms = lzi_clock_mono_ms() - lzi_clock_wall_ms();
 }
 
 static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *ret_info)
@@ -193,9 +199,21 @@ static int sync_segments(int dirfd, uint64_t first, uint64_t last)
 	return rc;
 }
 
+/* What is over by the last deadline told of it. What fails is left to the janitor: nobody sees it anyhow. */
+static void drop_expired(struct lzi_call *call)
+{
+	int more;
+
+	if (lzi_maint_lock(call->store, 1) != LATZ_OK)
+		return;
+	(void)!lzi_expire(call, 0, &more);
+	lzi_maint_unlock(call->store);
+}
+
 int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 {
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
+	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_snap_info info;
 	struct lzi_call call;
 	struct replay replay;
@@ -230,17 +248,19 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	free(replay.before.list);
 	if (rc != LATZ_OK)
 		return rc;
+	drop_expired(&call);
 	lzi_load_end(store, replay.seq_max);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
+	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
 	if (info.seq == 0 && last > 0)
 		memcpy(info.log_id, read.found_id, sizeof info.log_id);
 	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
 	/* What was replayed now would be again, until a checkpoint. */
 	if (rc == LATZ_OK && last >= read.from) {
 		lzi_log_position(store)->bytes = (last - read.from + 1) * lzi_wal_segment_bytes;
-		store->control.shared->log.synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
+		log->synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
 	}
 	return rc;
 }

@@ -199,9 +199,10 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 			return lzi_error(LATZ_BUSY, "ended by the progress function");
 	}
 	if (entry->deadline_wall_ms != 0) {
-		if (entry->deadline_wall_ms <= loading->wall_ms)
+		/* Without options a log follows, in which a touch may prolong it. */
+		if (entry->deadline_wall_ms <= loading->wall_ms && options != NULL)
 			return LATZ_OK;
-		loaded.expiry = entry->deadline_wall_ms + loading->to_mono_ms;
+		loaded.expiry = lzi_load_expiry(entry->deadline_wall_ms, loading->to_mono_ms);
 	}
 	return lzi_load_add(&loading->load, &loaded);
 }

@@ -22,7 +22,7 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 /* Into dirfd/name by way of name.tmp: synced, renamed, the directory synced. Nothing is left on failure. */
 int lzi_snapshot_to_file(struct lzi_call *call, int dirfd, const char *name, const struct lzi_snapshot_job *job,
                          struct lzi_snap_info *info);
-/* Into a pool that nobody else sees. options may be NULL. */
+/* Into a pool that nobody else sees. options NULL: a log follows, so what has expired comes too. */
 int lzi_snapshot_load(struct lzi_call *call, int dirfd, const char *name, const latz_snapshot_options *options,
                       struct lzi_snap_info *ret_info);
 int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const latz_snapshot_options *options,

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/atomic.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/point.h"
@@ -59,6 +60,35 @@ void lzi_wal_close(struct lzi_wal *wal)
 	lzi_file_close(wal->fd);
 	wal->fd = -1;
 	wal->segment = wal->size = 0;
+}
+
+static void move_to(struct lzi_wal *wal, struct lzi_wal_position *position, const struct lzi_wal_position *next)
+{
+	if (wal->move != NULL) {
+		wal->move->next = *next;
+		lzi_store_release(&wal->move->moving, 1ull);
+		lzi_fence_release();
+	}
+	LZI_POINT("wal.moving");
+	lzi_store_relaxed(&position->offset, next->offset);
+	LZI_POINT("wal.moving");
+	lzi_store_relaxed(&position->segment, next->segment);
+	LZI_POINT("wal.moving");
+	lzi_store_relaxed(&position->frame, next->frame);
+	LZI_POINT("wal.moving");
+	lzi_store_relaxed(&position->synced, next->synced);
+	lzi_store_relaxed(&position->bytes, next->bytes);
+	if (wal->move != NULL)
+		lzi_store_release(&wal->move->moving, 0ull);
+	LZI_POINT("wal.moved");
+}
+
+void lzi_wal_mend(struct lzi_wal_move *move, struct lzi_wal_position *position)
+{
+	if (lzi_load_acquire(&move->moving) == 0)
+		return;
+	*position = move->next;
+	lzi_store_release(&move->moving, 0ull);
 }
 
 /* The segment of the position is open in this process, which perhaps another one began. */
@@ -229,6 +259,7 @@ static int begin(struct lzi_wal *wal, struct lzi_wal_position *position, uint64_
 {
 	char tmp[LZI_WAL_NAME + 8], name[LZI_WAL_NAME];
 	struct lzi_segment_header header;
+	struct lzi_wal_position next;
 	uint64_t size;
 	int fd, rc;
 
@@ -261,9 +292,11 @@ static int begin(struct lzi_wal *wal, struct lzi_wal_position *position, uint64_
 	wal->fd = fd;
 	wal->segment = segment;
 	wal->size = size;
-	position->offset = LZI_LOG_BLOCK;
-	position->synced = position->frame;
-	position->segment = segment;
+	next = *position;
+	next.offset = LZI_LOG_BLOCK;
+	next.synced = next.frame;
+	next.segment = segment;
+	move_to(wal, position, &next);
 	return LATZ_OK;
 }
 
@@ -307,6 +340,7 @@ static int write_frame(struct lzi_wal *wal, uint64_t offset, struct lzi_frame_he
 int lzi_wal_append(struct lzi_wal *wal, struct lzi_wal_position *position, struct lzi_frame_header *header,
                    const struct lzi_wal_part *parts, size_t count)
 {
+	struct lzi_wal_position next;
 	uint64_t span;
 	int rc = follow(wal, position);
 
@@ -329,9 +363,11 @@ int lzi_wal_append(struct lzi_wal *wal, struct lzi_wal_position *position, struc
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("wal.frame_written");
-	position->offset += span;
-	position->frame++;
-	position->bytes += span;
+	next = *position;
+	next.offset += span;
+	next.frame++;
+	next.bytes += span;
+	move_to(wal, position, &next);
 	return LATZ_OK;
 }
 

@@ -23,6 +23,15 @@ struct lzi_wal_position {
 	uint64_t bytes;   /* of frames since the last checkpoint */
 };
 
+/* A position is moved by storing where to, then all of it: who finds that its mover died moves it again. Beside the
+ * position in shared memory. */
+struct lzi_wal_move {
+	struct lzi_wal_position next;
+	uint64_t moving; /* 1: from when `next` is whole until the position is */
+};
+/* After the death of who held the mutex. */
+void lzi_wal_mend(struct lzi_wal_move *move, struct lzi_wal_position *position);
+
 /* A process's open end of the log. Not thread-safe: used under the `log` mutex, but for lzi_wal_prepare(). */
 struct lzi_wal {
 	int dirfd; /* persist directory; not owned */
@@ -31,6 +40,7 @@ struct lzi_wal {
 	uint64_t size; /* of the segment file */
 	uint8_t log_id[16];
 	uint32_t log_tag;
+	struct lzi_wal_move *move; /* NULL: the position is nobody else's */
 };
 
 void lzi_wal_init(struct lzi_wal *wal, int dirfd, const uint8_t log_id[16]);

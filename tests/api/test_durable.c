@@ -114,6 +114,44 @@ static void comes_back(void **state)
 	assert_ok(verify_print(d->pool));
 }
 
+/* What was touched lives on though the deadline it was written with, or has in the snapshot, is over by the restart. */
+static void touched_outlives_its_first_deadline(void **state)
+{
+	struct durable *d = *state;
+	latz_set_options brief = LATZ_SET_OPTIONS_INIT;
+	latz_value value = LATZ_VALUE_INIT;
+
+	brief.ttl_ms = 1500;
+	for (int in_snapshot = 0; in_snapshot < 2; in_snapshot++) {
+		d->options.snapshot_on_close = in_snapshot;
+		open_it(d);
+		assert_ok(latz_set(d->pool, key_of("longer"), latz_str("x"), &brief));
+		assert_ok(latz_set(d->pool, key_of("for ever"), latz_str("x"), &brief));
+		assert_ok(latz_set(d->pool, key_of("ends"), latz_str("x"), &brief));
+		if (in_snapshot) {
+			close_it(d);
+			d->options.snapshot_on_close = 0;
+			open_it(d);
+		}
+		assert_ok(latz_touch(d->pool, key_of("longer"), 3600000));
+		assert_ok(latz_touch(d->pool, key_of("for ever"), -1));
+		assert_ok(latz_persist(d->pool, NULL)); /* no snapshot when it is closed */
+		close_it(d);
+		usleep(1600000);
+		open_it(d);
+		assert_ok(latz_get(d->pool, key_of("longer"), &value));
+		assert_true(value.ttl_ms > 3000000 && value.ttl_ms <= 3600000);
+		assert_ok(latz_get(d->pool, key_of("for ever"), &value));
+		assert_int_equal(value.ttl_ms, -1);
+		assert_rc(LATZ_NOTFOUND, latz_exists(d->pool, key_of("ends")));
+		assert_int_equal(count_keys(d->pool), 2);
+		assert_ok(verify_print(d->pool));
+		assert_ok(latz_clear(d->pool));
+		close_it(d);
+	}
+	latz_value_free(&value);
+}
+
 static int writes_and_dies(void *arg)
 {
 	struct durable *d = arg;
@@ -303,6 +341,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DURABLE_TEST(comes_back),           DURABLE_TEST(killed),
+		DURABLE_TEST(touched_outlives_its_first_deadline),
 		DURABLE_TEST(durable_flag),         DURABLE_TEST(options_that_need_a_directory),
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
 		DURABLE_TEST(damaged),              DURABLE_TEST(snapshot_and_restore),

@@ -1,0 +1,427 @@
+/*
+ * Writes that others have seen, or that were acknowledged, when the writer, or who writes the log for everybody, dies
+ * or is held up at the worst moment: then the runtime files are lost, and the log has to know.
+ */
+#include "config.h"
+
+#include "base/point.h"
+#include "os/os.h"
+#include "wal/wal.h"
+#include "lib/suite.h"
+
+#include <sys/mman.h>
+
+#define LARGE 100000 /* has an extent of its own */
+#define IN_RING 600  /* more than the ring of extents left holds */
+
+struct durable {
+	const char *dir, *disk;
+	latz_options options;
+	unsigned *acked; /* shared with children */
+	unsigned count;
+	char value[LARGE];
+};
+
+static int up(void **state)
+{
+	static struct durable d;
+
+	memset(&d, 0, sizeof d);
+	d.dir = tempdir_make();
+	d.disk = tempdir_make();
+	d.options = (latz_options)LATZ_OPTIONS_INIT;
+	d.options.dir = d.dir;
+	d.options.persist_dir = d.disk;
+	d.options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	d.acked = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	memset(d.value, 'x', sizeof d.value);
+	*state = &d;
+	return d.acked == MAP_FAILED ? -1 : 0;
+}
+
+static int down(void **state)
+{
+	struct durable *d = *state;
+
+	munmap(d->acked, 4096);
+	tempdir_remove(d->dir);
+	tempdir_remove(d->disk);
+	return 0;
+}
+
+#define LOG_TEST(fn) cmocka_unit_test_setup_teardown(fn, up, down)
+
+static latz_pool *attach(struct durable *d)
+{
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("p", &d->options, &pool));
+	return pool;
+}
+
+static int put_large(struct durable *d, latz_pool *pool, const char *key, unsigned flags)
+{
+	latz_set_options how = LATZ_SET_OPTIONS_INIT;
+
+	how.flags = flags;
+	return latz_set(pool, key_of(key), (latz_slice){ d->value, sizeof d->value }, &how);
+}
+
+/* Everybody is dead by now: the runtime files go without having been looked at. */
+static latz_pool *lose_memory(struct durable *d)
+{
+	assert_ok(latz_destroy("p", &d->options));
+	return attach(d);
+}
+
+/* ---- A long value's writer dies when the record is there and the flusher has not been told ---- */
+
+static int dies_untold(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("append.tail", 1, LZI_POINT_KILL);
+	CHECK_OK(put_large(d, pool, "k", 0));
+	return 0;
+}
+
+static int sees_and_syncs(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	struct proc writer;
+
+	proc_start(&writer, dies_untold, d, false);
+	CHECK(proc_wait(&writer, 20000) == 128 + SIGKILL);
+	CHECK_OK(latz_maintain(pool, 0));
+	CHECK_OK(latz_exists(pool, key_of("k")));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+static void what_a_dead_writer_published_is_synced(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	assert_int_equal(proc_run(sees_and_syncs, d, 30000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- A writer is held up between claiming its place in the ring and filling it, which others have used before ---- */
+
+static int is_held_up(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("tell.claimed", 1, LZI_POINT_STOP);
+	CHECK_OK(put_large(d, pool, "held up", LATZ_DURABLE));
+	raise(SIGKILL);
+	return 0;
+}
+
+static int flushes_past(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	struct proc writer;
+	int status;
+
+	for (int i = 0; i < IN_RING; i++)
+		CHECK_OK(put_large(d, pool, "k", 0));
+	CHECK_OK(latz_sync_now(pool));
+	proc_start(&writer, is_held_up, d, false);
+	CHECK(waitpid(writer.pid, &status, WUNTRACED) == writer.pid && WIFSTOPPED(status));
+	CHECK_OK(latz_sync_now(pool));
+	CHECK_OK(latz_sync_now(pool));
+	proc_kill(&writer, SIGCONT);
+	CHECK(proc_wait(&writer, 20000) == 128 + SIGKILL);
+	raise(SIGKILL);
+	return 0;
+}
+
+static void a_place_in_the_ring_filled_late_is_found(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	assert_int_equal(proc_run(flushes_past, d, 60000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("held up")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- The flusher dies while it moves the log's position ---- */
+
+static int writes(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	unsigned i, end = *d->acked + 40;
+	char key[16];
+
+	if (d->count > 0)
+		lzi_point_arm("wal.moving", d->count, LZI_POINT_KILL);
+	for (i = *d->acked; i < end; i++) {
+		snprintf(key, sizeof key, "k%u", i);
+		CHECK_OK(latz_set(pool, key_of(key), (latz_slice){ d->value, 3000 }, NULL));
+		*d->acked = i + 1;
+	}
+	raise(SIGKILL);
+	return 0;
+}
+
+static void the_position_is_never_half_moved(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+	char key[16];
+
+	lzi_wal_segment_bytes = 4 * LZI_LOG_BLOCK; /* three frames */
+	d->options.sync = LATZ_SYNC_ALWAYS;
+	for (unsigned n = 1; n <= 60; n++) {
+		d->count = n;
+		assert_int_equal(proc_run(writes, d, 20000), 128 + SIGKILL);
+		d->count = 0;
+		assert_int_equal(proc_run(writes, d, 20000), 128 + SIGKILL);
+		pool = lose_memory(d);
+		for (unsigned i = 0; i < *d->acked; i++) {
+			snprintf(key, sizeof key, "k%u", i);
+			assert_ok(latz_exists(pool, key_of(key)));
+		}
+		assert_ok(latz_close(pool));
+	}
+	lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
+}
+
+/* ---- Who has the scribe's office is stopped in the middle of a checkpoint ---- */
+
+static int stops_in_a_checkpoint(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool;
+
+	lzi_point_arm("checkpoint.rolled", 1, LZI_POINT_STOP);
+	pool = attach(d);
+	CHECK_OK(put_large(d, pool, "first", 0));
+	CHECK_OK(latz_sync_now(pool));
+	for (;;)
+		CHECK_OK(latz_maintain(pool, 0));
+}
+
+static int writes_meanwhile(void *arg)
+{
+	struct durable *d = arg;
+	struct proc stopped;
+	latz_pool *pool;
+	int status;
+
+	proc_start(&stopped, stops_in_a_checkpoint, d, false);
+	CHECK(waitpid(stopped.pid, &status, WUNTRACED) == stopped.pid && WIFSTOPPED(status));
+	d->options.flags &= ~(unsigned)LATZ_NO_THREAD;
+	pool = attach(d);
+	CHECK_OK(put(pool, "second", "x"));
+	sleep_ms(3000); /* many times the interval */
+	proc_kill(&stopped, SIGKILL);
+	raise(SIGKILL);
+	return 0;
+}
+
+static void the_interval_holds_though_the_scribe_is_stopped(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	d->options.sync = LATZ_SYNC_INTERVAL;
+	d->options.sync_interval_ms = 100;
+	d->options.checkpoint_bytes = 4096;
+	assert_int_equal(proc_run(writes_meanwhile, d, 30000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("second")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- Who seems to be the last makes a snapshot on closing, and another comes and makes one, too ---- */
+
+static int closes_slowly(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	char key[16];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		CHECK_OK(latz_set(pool, key_of(key), (latz_slice){ d->value, 3000 }, NULL));
+	}
+	lzi_point_arm("snapshot.synced", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static int comes_and_checkpoints(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_point_arm("snapshot.entry", 50, LZI_POINT_STOP);
+	CHECK_OK(latz_maintain(pool, 0));
+	raise(SIGSTOP); /* no checkpoint for us: the office was taken */
+	return 0;
+}
+
+static void wait_stopped(const struct proc *proc)
+{
+	int status;
+
+	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
+	assert_true(WIFSTOPPED(status));
+}
+
+static void one_snapshot_at_a_time(void **state)
+{
+	struct durable *d = *state;
+	struct proc closing, coming;
+	latz_pool *pool;
+
+	d->options.snapshot_on_close = 1;
+	d->options.checkpoint_bytes = 4096;
+	proc_start(&closing, closes_slowly, d, false);
+	wait_stopped(&closing);
+	proc_start(&coming, comes_and_checkpoints, d, false);
+	wait_stopped(&coming);
+	proc_kill(&closing, SIGCONT);
+	assert_int_equal(proc_wait(&closing, 20000), 0);
+	proc_kill(&coming, SIGKILL);
+	assert_int_equal(proc_wait(&coming, 20000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_int_equal(count_keys(pool), 100);
+	assert_ok(latz_close(pool));
+}
+
+/* ---- Beginning anew fails as well: the pool still has what the log lacks ---- */
+
+static int fails_for_files(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+static int ends(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	CHECK_OK(latz_exists(pool, key_of("lacking")));
+	return 0;
+}
+
+static void a_failed_new_beginning_changes_nothing(void **state)
+{
+	struct durable *d = *state;
+	int (*fdatasync_was)(int) = lzi_os.fdatasync, (*fsync_was)(int) = lzi_os.fsync;
+	latz_pool *pool;
+
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	d->options.sync = LATZ_SYNC_ALWAYS;
+	pool = attach(d);
+	assert_ok(put(pool, "k", "x"));
+	lzi_os.fdatasync = lzi_os.fsync = fails_for_files;
+	assert_rc(LATZ_IO, put(pool, "lacking", "x"));
+	assert_rc(LATZ_IO, latz_persist(pool, &d->options));
+	assert_rc(LATZ_IO, put(pool, "k", "y"));
+	assert_rc(LATZ_IO, latz_sync_now(pool));
+	assert_ok(latz_close(pool));
+	lzi_os.fdatasync = fdatasync_was;
+	lzi_os.fsync = fsync_was;
+	assert_int_equal(proc_run(ends, d, 20000), 0);
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("lacking")));
+	assert_ok(latz_persist(pool, &d->options));
+	assert_ok(put(pool, "k", "z"));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("lacking")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- Numbers of flushes, by which replay knows how long a record may still come late ---- */
+
+static int flushes_twice(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	CHECK_OK(put(pool, "k", "x"));
+	CHECK_OK(latz_sync_now(pool));
+	if (d->count > 0)
+		lzi_point_arm("flush.frame", 1, LZI_POINT_KILL); /* it is in the file, and will be again */
+	CHECK_OK(put(pool, "k", "y"));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+struct numbers {
+	uint64_t flush[16];
+	unsigned count;
+};
+
+static int notes_flush(const struct lzi_wal_entry *entry, void *arg)
+{
+	struct numbers *numbers = arg;
+
+	if (numbers->count < ARRAY_LEN(numbers->flush))
+		numbers->flush[numbers->count++] = entry->flush;
+	return 0;
+}
+
+static void flushes_that_died_have_no_number(void **state)
+{
+	struct durable *d = *state;
+	struct numbers numbers = { { 0 }, 0 };
+	struct lzi_wal_read read = { .entry = notes_flush, .arg = &numbers };
+	char path[4200];
+
+	d->count = 1;
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	d->count = 0;
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	assert_ok(latz_destroy("p", &d->options));
+	assert_int_equal(proc_run(flushes_twice, d, 20000), 128 + SIGKILL);
+	snprintf(path, sizeof path, "%s/p", d->disk);
+	read.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(read.dirfd >= 0);
+	assert_ok(lzi_wal_read(&read));
+	close(read.dirfd);
+	/* x; y of the dead; y again and x; y. Then, after a restart, x, perhaps twice; y */
+	assert_true(numbers.count >= 7);
+	assert_int_equal(numbers.flush[1], numbers.flush[2]);
+	assert_int_equal(numbers.flush[2], numbers.flush[3]);
+	assert_true(numbers.flush[0] < numbers.flush[1] && numbers.flush[3] < numbers.flush[4]);
+	assert_true(numbers.flush[5] >> LZI_FLUSH_SESSION > numbers.flush[4] >> LZI_FLUSH_SESSION);
+	assert_true(numbers.flush[5] < numbers.flush[numbers.count - 1]);
+	assert_ok(latz_destroy("p", &d->options));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LOG_TEST(what_a_dead_writer_published_is_synced),
+		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
+		LOG_TEST(the_position_is_never_half_moved),
+		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
+		LOG_TEST(one_snapshot_at_a_time),
+		LOG_TEST(a_failed_new_beginning_changes_nothing),
+		LOG_TEST(flushes_that_died_have_no_number),
+	};
+
+	return suite_run(tests);
+}
