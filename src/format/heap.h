@@ -24,6 +24,7 @@
 
 #define LZI_KEY_MAX 32767u
 #define LZI_VALUE_MAX 0xffffffffull
+#define LZI_SEQ_MAX (1ull << 50) /* of what files claim; death marks have 52 bits */
 /* 45 bits of units; 4 GiB of slack so that offset + record never wraps. */
 #define LZI_HEAP_MAX (((1ull << 45) - 2) * LZI_UNIT - (1ull << 33))
 

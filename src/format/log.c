@@ -43,6 +43,8 @@ int lzi_segment_header_validate(const struct lzi_segment_header *header, const u
 		return lzi_error(LATZ_CORRUPT, "segment header of %u bytes", header->header_size);
 	if (log_id != NULL && memcmp(header->log_id, log_id, sizeof header->log_id) != 0)
 		return lzi_error(LATZ_CORRUPT, "segment of another pool's log");
+	if (header->first_frame > LZI_FRAME_NUMBER_MAX)
+		return lzi_error(LATZ_CORRUPT, "segment header's first frame is none");
 	if (header->segment != segment)
 		return lzi_error(LATZ_CORRUPT, "segment %llu under the name of %llu",
 		                 (unsigned long long)header->segment, (unsigned long long)segment);
@@ -59,7 +61,8 @@ void lzi_frame_header_seal(struct lzi_frame_header *header)
 int lzi_frame_header_valid(const struct lzi_frame_header *header, uint32_t log_tag, uint64_t segment)
 {
 	return header->magic == LZI_FRAME_MAGIC && header->segment == segment && header->log_tag == log_tag &&
-	       header->synced <= header->frame && header->payload_size <= LZI_FRAME_MAX &&
+	       header->frame <= LZI_FRAME_NUMBER_MAX && header->synced <= header->frame &&
+	       header->payload_size <= LZI_FRAME_MAX &&
 	       lzi_crc32c(0, header, offsetof(struct lzi_frame_header, checksum)) == header->checksum;
 }
 
@@ -70,6 +73,8 @@ int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint
 
 	if (at % 8 != 0 || at > size || size - at < sizeof *entry)
 		return lzi_error(LATZ_CORRUPT, "no room for a log entry");
+	if (entry->seq > LZI_SEQ_MAX)
+		return lzi_error(LATZ_CORRUPT, "log entry of a version that is none");
 	span = lzi_log_entry_span(entry->key_size, entry->value_size);
 	if (entry->key_size < 1 || entry->key_size > LZI_KEY_MAX || span > size - at)
 		return lzi_error(LATZ_CORRUPT, "log entry of %u + %llu bytes does not fit", entry->key_size,

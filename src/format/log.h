@@ -15,6 +15,7 @@
 #define LZI_LOG_MINOR 0
 #define LZI_LOG_MAGIC "lz-wal\r\n"
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */
+#define LZI_FRAME_NUMBER_MAX (1ull << 62) /* no log gets there: a higher one is damage */
 #define LZI_FRAME_MAGIC 0x4d465a4cu /* "LZFM" */
 #define LZI_FLUSH_SESSION 40u
 #define LZI_FRAME_PAYLOAD (1u << 20) /* a frame is closed when it holds so much; one entry may be longer */

@@ -247,8 +247,8 @@ int lzi_persist_set_aside(const char *dir, const char *name)
 
 static void take_settings(struct lzi_log_state *log, const latz_options *options)
 {
-	log->sync = (uint32_t)options->sync;
-	log->interval_ms = options->sync_interval_ms == 0 ? INTERVAL_MS : options->sync_interval_ms;
+	lzi_store_relaxed(&log->sync, (uint32_t)options->sync);
+	lzi_store_relaxed(&log->interval_ms, options->sync_interval_ms == 0 ? INTERVAL_MS : options->sync_interval_ms);
 	log->checkpoint_bytes = options->checkpoint_bytes == 0 ? CHECKPOINT_BYTES : options->checkpoint_bytes;
 	log->snapshot_on_close = (uint32_t)(options->snapshot_on_close != 0);
 }

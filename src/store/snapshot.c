@@ -198,6 +198,8 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 		if (options->progress(&loading->progress, options->arg) != 0)
 			return lzi_error(LATZ_BUSY, "ended by the progress function");
 	}
+	if (entry->seq > LZI_SEQ_MAX)
+		return lzi_error(LATZ_CORRUPT, "version %llu is none", (unsigned long long)entry->seq);
 	if (entry->deadline_wall_ms != 0) {
 		/* Without options a log follows, in which a touch may prolong it. */
 		if (entry->deadline_wall_ms <= loading->wall_ms && options != NULL)
