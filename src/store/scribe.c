@@ -12,7 +12,8 @@
 static int nap(struct lzi_store *store)
 {
 	const struct lzi_log_state *log = &store->control.shared->log;
-	unsigned ms = lzi_load_relaxed(&log->sync) == LATZ_SYNC_INTERVAL ? lzi_load_relaxed(&log->interval_ms) / 4 : 250;
+	unsigned ms = lzi_load_relaxed(&log->sync) == LATZ_SYNC_INTERVAL ? lzi_load_relaxed(&log->interval_ms) / 4
+	                                                                 : 250;
 	struct timespec until;
 	int stop;
 
