@@ -116,6 +116,13 @@ static int is_watched(struct guard *guard, const char *name)
 	return 0;
 }
 
+/* A pool whose log can't be written stays in memory whoever leaves it: there is nothing to be waited for. */
+static int keeps_itself(const struct lzi_control *control)
+{
+	return lzi_load_acquire(&control->shared->durable) != LZI_DURABLE_OFF &&
+	       lzi_load_acquire(&control->shared->log.broken) != 0;
+}
+
 static void watch_pool(struct guard *guard, const char *name)
 {
 	struct watch *watch;
@@ -133,7 +140,7 @@ static void watch_pool(struct guard *guard, const char *name)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if ((watch->opened.control.header->flags & LATZ_KEEP) != 0 ||
+	if ((watch->opened.control.header->flags & LATZ_KEEP) != 0 || keeps_itself(&watch->opened.control) ||
 	    pthread_create(&thread, &attr, wait_for_end, watch) != 0) {
 		lzi_opened_close(&watch->opened);
 		free(watch);
