@@ -59,6 +59,13 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 		return LATZ_NOTFOUND;
 	}
+	/* Room is behind the records, unless the extent's account is damaged. */
+	if (offset < draft->offset + draft->span &&
+	    draft->offset < offset + lzi_record_span(head.key_size, head.value_size, head.flags & LZI_RECORD_EXT)) {
+		lzi_append_abandon(call->store, draft->offset, draft->span);
+		return lzi_error(LATZ_CORRUPT, "extent's account is damaged: room at heap offset %llu is in a record",
+		                 (unsigned long long)draft->offset);
+	}
 	lzi_racy_reads_begin(); /* its checksum tells whether the copy is of one record */
 	copy_record(draft, &head, record, !add_ext, expiry);
 	lzi_racy_reads_end();
