@@ -49,7 +49,7 @@ struct store_spec {
 
 struct restore_times {
 	double first; /* seconds until a get was answered rightly */
-	double all;   /* seconds until the system says it has all keys, and answers for them */
+	double all;   /* seconds until the system has all keys in memory, and answers for them */
 	double read;  /* seconds to then get every key once; 0: not done */
 };
 

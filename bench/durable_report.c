@@ -163,8 +163,9 @@ void durable_report(void)
 	      "Pools and sockets are on tmpfs, everything durable is in one directory of the disk. Times of latzero "
 	      "are\n"
 	      "from the call in a process that runs already, those of servers from their start. Files are in the page\n"
-	      "cache when they are restored from. \"All keys readable\": the system counts them all, and answers. "
-	      "Values\n"
+	      "cache when they are restored from. \"All keys readable\": the system counts them all, and answers; of "
+	      "an image,\n"
+	      "which brings keys in as they are read, every key has been read. Values\n"
 	      "of the stores that are snapshotted: the first half random bytes, the second a repeated JSON text.\n",
 	      stdout);
 }

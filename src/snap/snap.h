@@ -13,7 +13,7 @@ struct lzi_snap_info {
 	uint16_t major, minor;
 	uint8_t log_id[16];     /* of the pool or, if it is durable, of its log; all 0: none */
 	uint64_t seq;           /* the point in time */
-	uint64_t touched_ns;    /* CLOCK_MONOTONIC ns of that time, for touches in the log */
+	uint64_t touched_ns;    /* CLOCK_MONOTONIC ns of that time; told, and not looked at by this version */
 	uint64_t first_segment; /* of the log that continues it; 0: none */
 	int64_t wall_ms;
 	int64_t ttl_ms; /* the pool's default for keys; -1 none */
