@@ -57,6 +57,7 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->overflow, 0ull);
 	lzi_store_relaxed(&actor->extent, 0u);
 	lzi_store_relaxed(&actor->clean_extent, 0u);
+	lzi_store_relaxed(&actor->clean_window, 0u);
 	lzi_store_relaxed(&actor->debt, 0u);
 }
 
@@ -77,6 +78,10 @@ static void fold(const struct lzi_control *control, struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->deletes, 0ull);
 	lzi_fetch_add_relaxed(&shared->base_expired, actor->expired);
 	lzi_store_relaxed(&actor->expired, 0ull);
+	lzi_fetch_add_relaxed(&shared->base_hit_bytes, actor->hit_bytes);
+	lzi_store_relaxed(&actor->hit_bytes, 0ull);
+	lzi_fetch_add_relaxed(&shared->base_created_bytes, actor->created_bytes);
+	lzi_store_relaxed(&actor->created_bytes, 0ull);
 }
 
 /* Without `slots`: who holds a slot's `alive` is alone with it, and who gets it by a state that says it is free looks

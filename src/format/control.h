@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 2 /* 1: without the log's state */
+#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without bounds */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -123,11 +123,57 @@ _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
 _Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
 _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
+/* Bounds and what is done to keep them (doc/eviction.md). Writer: the holder of `maint`, unless said otherwise. Its
+ * death: every word is right by itself, or recomputed by the next. */
+struct lzi_bound {
+	uint64_t max_bytes;   /* 0: what everything may take; 0 none */
+	uint64_t max_entries; /* 8: 0 none */
+	uint64_t heap_limit;  /* 16: bytes of blocks the heap may have; 0 none. Anyone, when another file grows */
+	uint32_t policy;      /* 24: latz_policy, never DEFAULT */
+	uint32_t changes;     /* 28: grows with every change of bounds, policy or place of its state */
+	uint64_t state_at;    /* 32: of the policy's state in the file `policy`; 0 none */
+	uint64_t state_size;  /* 40 */
+	uint64_t state_entries; /* 48: for which it was made */
+	uint64_t old_at, old_size; /* 56: a state no longer in use, whose blocks are to be given back */
+	uint64_t file_size;   /* 72: of the file `policy`, all of it allocated */
+	uint64_t tail;        /* 80: of the ring: events heard */
+	int64_t evicted_ms;   /* 88: CLOCK_MONOTONIC, of the last eviction; 0 none */
+	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */
+	uint32_t mending;     /* 100: 1: the policy's state may be half changed */
+	uint32_t urgent;      /* 104: anyone: 1: somebody waits for `maint` to evict: long work is to be interrupted */
+	uint32_t asleep;      /* 108: 1: the index is not kept up */
+	uint64_t evicted;     /* 112: entries evicted */
+	uint64_t evicted_bytes, kept, kept_bytes; /* 120: their records' sizes; those moved on instead */
+	uint64_t refused;     /* 144: anyone, atomic add: writes refused with LATZ_FULL or LATZ_TOOBIG */
+	uint64_t other_bytes; /* 152: of the pool's files but the heap, when last looked at */
+	uint64_t pad0[12];
+	uint64_t head;        /* 256: of the ring: anyone, atomic add */
+	uint64_t pad1[15];
+};
+_Static_assert(offsetof(struct lzi_bound, head) == 256, "a line of its own");
+_Static_assert(sizeof(struct lzi_bound) == 384, "layout");
+
+/* An event of the ring in the file `policy`, which begins with it. Writer: whoever got its place from `head`. */
+#define LZI_RING 4096u
+struct lzi_event {
+	uint64_t hash;
+	uint64_t what; /* place + 1 (32 bits) << 32 | kind << 30 | weight / 16; stored last */
+};
+enum lzi_event_kind {
+	LZI_EVENT_HIT,
+	LZI_EVENT_CREATED,
+	LZI_EVENT_WRITTEN,
+	LZI_EVENT_REMOVED
+};
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
-	uint64_t buckets; /* 0: primary buckets of the table */
-	uint8_t pad0[120];
+	uint64_t buckets;   /* 0: primary buckets of the table */
+	uint32_t watch;     /* 8: 1: hits are counted in slots, and those below `sampling` are told of. Holder of `maint`,
+	                       as is the next; a reader that sees an old value counts a hit too many or too few */
+	uint32_t sampling;  /* 12: lzi_policy_is_sampled() */
+	uint8_t pad0[112];
 
 	/* Read by every write. clock: anyone, atomic add. pin_*: the holder of `pins`, which are recomputed by the next
 	 * holder if it died. */
@@ -170,7 +216,8 @@ struct lzi_shared {
 	/* Sums over actors that are gone. Writer: reaper or leaving thread, atomic add; a recount. */
 	int64_t base_keys; /* 512 */
 	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
-	uint8_t pad4[80];
+	uint64_t base_hit_bytes, base_created_bytes; /* 560 */
+	uint8_t pad4[64];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */
@@ -183,7 +230,10 @@ struct lzi_shared {
 	uint8_t pad5[64];
 	struct lzi_log_state log; /* 1152 */
 	uint64_t log_move[6];     /* 5568: struct lzi_wal_move; holder of `log`, and the next one if it died */
-	uint8_t pad6[2576];
+	uint32_t extents_born;    /* 5616: the last extent's `born`; holder of `heap` */
+	uint8_t pad6[12];
+	struct lzi_bound bound;   /* 5632 */
+	uint8_t pad7[2176];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -192,6 +242,7 @@ _Static_assert(offsetof(struct lzi_shared, base_keys) == 512, "layout");
 _Static_assert(offsetof(struct lzi_shared, slots) == 640, "layout");
 _Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
+_Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -227,7 +278,8 @@ enum lzi_intent_kind {
 	LZI_INTENT_WRITE, /* publish record_new over record_old (0: an insert) */
 	LZI_INTENT_DELETE,
 	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
-	LZI_INTENT_SPLIT /* `bucket` is being split into bucket number `record_new` */
+	LZI_INTENT_SPLIT, /* `bucket` is being split into bucket number `record_new` */
+	LZI_INTENT_EVICT
 };
 
 /* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is
@@ -243,8 +295,8 @@ struct lzi_actor {
 	uint64_t overflow;     /* 40: overflow bucket link taken but perhaps not chained yet */
 	uint32_t kind;         /* 48: enum lzi_intent_kind */
 	uint32_t extent;       /* 52: open extent + 1, 0 none */
-	uint32_t clean_extent; /* 56: open extent + 1 that cleaning fills */
-	uint32_t pad0;
+	uint32_t clean_extent; /* 56: open extent + 1 that cleaning and eviction fill; changed by the holder of `maint` */
+	uint32_t clean_window; /* 60: the same of what cleaning moves within the window of a bounded pool */
 	/* Line 1: counters. Plain; summed by readers. */
 	int64_t keys;                                /* 64: inserts minus deletes by this thread */
 	uint64_t gets, hits, sets, deletes, expired; /* 72 */
@@ -253,7 +305,11 @@ struct lzi_actor {
 	uint32_t debt;                               /* 120: inserts since it last looked whether to split */
 	uint32_t pad1;
 	struct lzi_mutex alive; /* 128 */
-	uint64_t pad2[8];
+	/* In bounded pools, as the counters. */
+	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */
+	uint32_t writes;                   /* 208: since it last looked whether to evict */
+	uint32_t pad2;
+	uint64_t pad3[5];
 };
 _Static_assert(sizeof(struct lzi_actor) == 256, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");

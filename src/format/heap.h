@@ -46,11 +46,20 @@ enum lzi_extent_state {
 	                        be no blocks. Brought in, it is CLOSED or RUN, of the same generation */
 };
 
+/* In a bounded pool (store/evict.c): what is fresh, and what cleaning or eviction kept, is in extents of its own. */
+enum lzi_extent_list {
+	LZI_LIST_WINDOW,
+	LZI_LIST_MAIN
+};
+
 /* An extent's account, 64 bytes. */
 struct lzi_extent {
 	uint64_t tail;    /* 0: bytes of records. Owner; after its death the reaper */
 	uint64_t dead;    /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
-	uint64_t huge;    /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
+	uint8_t huge;     /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
+	uint8_t list;     /* 17: enum lzi_extent_list. Holder of `heap`, when it takes an empty one; for a run `maint` */
+	uint16_t judged;  /* 18: units of records, from the beginning, that eviction has been over. Holder of `maint` */
+	uint32_t born;    /* 20: grows from each extent taken to the next: which is older. As list */
 	uint64_t indexed; /* 24: bytes the index has looked at. Holder of `maint` */
 	uint32_t owner;   /* 32: actor + 1 while OPEN or RUN being filled. Holder of `heap`, or the owner on leaving */
 	uint32_t inserts; /* 36: records appended that created a key. Owner */
@@ -250,8 +259,10 @@ _Static_assert(sizeof(struct lzi_bucket) == LZI_SLOTS * 8 + 8, "one line");
 #define LZI_VERSION_MASK (0xffffull << 32)
 #define LZI_LINK_MASK 0xffffffffull
 
-/* Slot: 63-48 tag, 47-46 access frequency (kept for eviction, 0 for now), 45 being moved by a split, 44-0 record unit.
- * 0: empty. */
+/* Slot: 63-48 tag, 47-46 visits: hits since the record was last judged, at most 3, counted in bounded pools only (the
+ * one thing readers write, by compare-and-swap), 45 being moved by a split, 44-0 record unit. 0: empty. */
+#define LZI_SLOT_VISIT (1ull << 46)
+#define LZI_SLOT_VISITS (3ull << 46)
 #define LZI_SLOT_UNIT_MASK ((1ull << 45) - 1)
 #define LZI_SLOT_MOVING (1ull << 45)
 #define LZI_TAG_SHIFT 48
@@ -259,6 +270,11 @@ _Static_assert(sizeof(struct lzi_bucket) == LZI_SLOTS * 8 + 8, "one line");
 static inline uint64_t lzi_slot_make(uint64_t hash, uint64_t unit)
 {
 	return (hash >> LZI_TAG_SHIFT) << LZI_TAG_SHIFT | unit;
+}
+
+static inline unsigned lzi_slot_visits(uint64_t slot)
+{
+	return (unsigned)(slot >> 46 & 3);
 }
 
 static inline uint64_t lzi_slot_unit(uint64_t slot)

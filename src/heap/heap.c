@@ -134,6 +134,19 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 	return tail != 0 && tail < run * LZI_EXTENT ? tail : run * LZI_EXTENT;
 }
 
+/* Whether the pool's bounds leave room for so many bytes more. */
+static int within_limit(const struct lzi_heap *heap, uint64_t bytes)
+{
+	uint64_t limit = lzi_load_relaxed(&heap->shared->bound.heap_limit);
+
+	return lzi_likely(limit == 0) || lzi_file_blocks(heap->fd) + bytes <= limit;
+}
+
+static LZI_COLD int full(void)
+{
+	return lzi_error(LATZ_FULL, "the pool has reached its max_bytes");
+}
+
 /* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where
  * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time. */
 static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
@@ -149,7 +162,9 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 	if (old + more > LZI_HEAP_MAX / LZI_EXTENT)
 		return lzi_error(LATZ_NOSPC, "heap is as large as its addresses reach");
 	for (;;) {
-		rc = lzi_file_allocate(heap->dir_fd, 0, lzi_extents_size(old + more));
+		rc = within_limit(heap, count == more ? bytes : more * LZI_EXTENT) ? LATZ_OK : full();
+		if (rc == LATZ_OK)
+			rc = lzi_file_allocate(heap->dir_fd, 0, lzi_extents_size(old + more));
 		if (rc == LATZ_OK)
 			rc = lzi_file_allocate(heap->fd, old * LZI_EXTENT, count == more ? bytes : more * LZI_EXTENT);
 		if (rc == LATZ_OK || more == count)
@@ -186,8 +201,10 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 }
 
 /* From the hint on, the first extent in `state`; shared->extents if there is none. */
-static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_t room)
+static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_t room, enum lzi_extent_list list)
 {
+	int any = lzi_load_relaxed(&heap->shared->bound.max_bytes) == 0 &&
+	          lzi_load_relaxed(&heap->shared->bound.max_entries) == 0;
 	uint64_t n = heap->shared->extents, hint = heap->shared->extent_hint, i;
 
 	for (i = 0; i < n; i++) {
@@ -197,7 +214,8 @@ static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_
 			e = 0;
 		if (lzi_heap_state(heap, e) != state)
 			continue;
-		if (state == LZI_EXTENT_ROOM && lzi_heap_meta(heap, e)->tail + room > LZI_EXTENT)
+		if (state == LZI_EXTENT_ROOM && (lzi_heap_meta(heap, e)->tail + room > LZI_EXTENT ||
+		                                 (!any && lzi_heap_meta(heap, e)->list != list)))
 			continue;
 		return e;
 	}
@@ -207,7 +225,7 @@ static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_
 /* Allocates the blocks of extents that may lack them, from the beginning of one. */
 static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 {
-	int rc = lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes);
+	int rc = within_limit(heap, bytes) ? lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes) : full();
 
 	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
 		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);
@@ -269,12 +287,12 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 	uint64_t e, n = shared->extents;
 	int rc;
 
-	if (shared->extents_free > (spare ? 0u : 1u) && (e = find(heap, LZI_EXTENT_FREE, 0)) < n) {
+	if (shared->extents_free > (spare ? 0u : 1u) && (e = find(heap, LZI_EXTENT_FREE, 0, 0)) < n) {
 		lzi_bump_relaxed(&shared->extents_free, -1ull);
 	} else {
 		e = n;
-		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0)) >= n)
-			e = find(heap, LZI_EXTENT_HOLE, 0);
+		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0, 0)) >= n)
+			e = find(heap, LZI_EXTENT_HOLE, 0, 0);
 		if (e < n) {
 			rc = allocate(heap, e, LZI_EXTENT);
 			if (rc != LATZ_OK)
@@ -292,12 +310,12 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 	return LATZ_OK;
 }
 
-static int take_any(struct lzi_heap *heap, uint64_t room, int spare, uint64_t *ret_extent)
+static int take_any(struct lzi_heap *heap, uint64_t room, int spare, enum lzi_extent_list list, uint64_t *ret_extent)
 {
 	struct lzi_shared *shared = heap->shared;
 	uint64_t e;
 
-	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room)) < shared->extents) {
+	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room, list)) < shared->extents) {
 		lzi_bump_relaxed(&shared->extents_room, -1ull);
 		*ret_extent = e;
 		return LATZ_OK;
@@ -305,7 +323,17 @@ static int take_any(struct lzi_heap *heap, uint64_t room, int spare, uint64_t *r
 	return lzi_heap_take_locked(heap, spare, ret_extent);
 }
 
-int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, uint64_t *ret_extent)
+/* What tells eviction where an extent belongs. Before anything is in it. */
+static void stamp(struct lzi_heap *heap, struct lzi_extent *meta, enum lzi_extent_list list)
+{
+	lzi_store_relaxed(&meta->list, (uint8_t)list);
+	lzi_store_relaxed(&meta->judged, (uint16_t)0);
+	lzi_bump_relaxed(&heap->shared->extents_born, 1u);
+	lzi_store_relaxed(&meta->born, heap->shared->extents_born);
+}
+
+int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, enum lzi_extent_list list,
+                  uint64_t *ret_extent)
 {
 	uint64_t e;
 	int fresh, rc = lzi_heap_lock(heap);
@@ -313,9 +341,11 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("extent.locked");
-	rc = take_any(heap, room, spare, &e);
+	rc = take_any(heap, room, spare, list, &e);
 	if (rc == LATZ_OK) {
 		fresh = lzi_heap_meta(heap, e)->tail == 0;
+		if (fresh)
+			stamp(heap, lzi_heap_meta(heap, e), list);
 		lzi_store_relaxed(&lzi_heap_meta(heap, e)->owner, actor + 1);
 		LZI_POINT("extent.owned");
 		lzi_heap_set_state(heap, e, LZI_EXTENT_OPEN, 0);
@@ -397,6 +427,7 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		meta = lzi_heap_meta(heap, e + i);
 		clear_account(meta);
 		if (i == 0) {
+			stamp(heap, meta, LZI_LIST_WINDOW);
 			lzi_store_relaxed(&meta->run, (uint32_t)count);
 			lzi_store_relaxed(&meta->owner, actor + 1);
 		}
@@ -406,6 +437,14 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	lzi_heap_unlock(heap);
 	*ret_extent = e;
 	return LATZ_OK;
+}
+
+void lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list)
+{
+	if (lzi_heap_lock(heap) != LATZ_OK)
+		return; /* it stays where it was */
+	stamp(heap, lzi_heap_meta(heap, extent), list);
+	lzi_heap_unlock(heap);
 }
 
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent)

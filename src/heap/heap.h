@@ -45,6 +45,12 @@ static inline uint64_t *lzi_heap_word_in(uint8_t *dir, uint64_t extent)
 	return (uint64_t *)(dir + (extent >> 6) * sizeof(struct lzi_extent_group)) + (extent & 63);
 }
 
+/* Which of two extents was taken first. */
+static inline int lzi_born_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
 /* An extent's word or account; NULL if this process's view ends before it (then lzi_heap_view()). */
 static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t extent)
 {
@@ -82,10 +88,12 @@ static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offse
 	return lzi_heap_room_run(heap, offset, word);
 }
 
-/* An extent with at least `room` bytes at its end, OPEN and owned by `actor`. LATZ_NOSPC, LATZ_TIMEOUT. The last free
- * extent goes only to who asks for the spare: cleaning, which needs one to make more. */
-int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, uint64_t *ret_extent);
-/* A run for one record of `span` bytes, RUN, owned by `actor` until lzi_heap_settle_run(). */
+/* An extent of the list with at least `room` bytes at its end, OPEN and owned by `actor`. LATZ_NOSPC, LATZ_TIMEOUT,
+ * LATZ_FULL: the heap is as large as its limit allows. The last free extent goes only to who asks for the spare:
+ * cleaning, which needs one to make more. */
+int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, enum lzi_extent_list list,
+                  uint64_t *ret_extent);
+/* A run for one record of `span` bytes, RUN, owned by `actor` until lzi_heap_settle_run(). Errors as above. */
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent);
 /* The record in the run is published: it has no owner any more. */
 void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
@@ -94,6 +102,8 @@ void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
 int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
 /* The log is told that an extent has something new and will be nobody's: before the owner forgets it. */
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent);
+/* Makes a run the youngest of a list. */
+void lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list);
 /* The owner is done appending. */
 void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent);
 /* Makes an extent, or a whole run by its head, free: nothing points into it any more. `extent` is not OPEN. */

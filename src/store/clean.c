@@ -24,6 +24,8 @@
 /* Runs it frees at most, each of them as large as the one it writes, more or less; and what may be dead anyhow. */
 #define INLINE_RUNS 64u
 #define INLINE_DEAD_MIN (16ull * LZI_EXTENT)
+/* Free extents that stay when space is short. */
+#define KEEP_SPARE 4u
 /* Extents emptied before the index hears of it and they are freed, in one go. */
 #define GROUP 1024u
 
@@ -33,6 +35,7 @@ struct victim {
 
 struct cleaning {
 	struct lzi_call *call;
+	uint32_t *open; /* where this extent's records go */
 	struct lzi_changes removals;
 	const uint8_t *end; /* of this extent's records */
 	int kept;           /* this extent holds something that must stay */
@@ -91,7 +94,7 @@ static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 
 	prefetch_next(cleaning, record);
 	if (died == 0) {
-		rc = lzi_move_record(call, &call->actor->clean_extent, unit, 0, 0);
+		rc = lzi_move_record(call, cleaning->open, unit, 0, 0);
 		if (rc == LATZ_OK) {
 			lzi_fetch_add_relaxed(&call->store->control.shared->cleaned_bytes, lzi_record_span_of(record));
 			return 0;
@@ -146,15 +149,18 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	if (!lzi_extent_holds(store, extent, &tail) || lzi_load_relaxed(&meta->indexed) < tail)
+	if (!lzi_extent_holds(store, extent, &tail) ||
+	    (lzi_load_relaxed(&meta->indexed) < tail && lzi_load_relaxed(&store->control.shared->index_rebuild) == 0))
 		return LATZ_BUSY;
 	/* What the log has not got yet stays where it will be looked for. */
-	if (lzi_load_relaxed(&store->control.shared->durable) != LZI_DURABLE_OFF &&
-	    (lzi_load_acquire(&store->control.shared->log.broken) == 0 ||
-	     lzi_load_acquire(&store->control.shared->log.healing) != 0) &&
+	if (lzi_log_collects(store) &&
 	    (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT < tail)
 		return LATZ_BUSY;
 	cleaning->kept = 0;
+	/* In a bounded pool what is fresh stays so: being beside what was overwritten is no merit. */
+	cleaning->open = lzi_is_bounded(store) && lzi_load_relaxed(&meta->list) == LZI_LIST_WINDOW
+	                         ? &cleaning->call->actor->clean_window
+	                         : &cleaning->call->actor->clean_extent;
 	cleaning->end = (const uint8_t *)lzi_heap_at(&store->heap, extent * LZI_EXTENT, tail) + tail;
 	rc = lzi_extent_walk(store, extent, 0, tail, clean_record, cleaning);
 	LZI_POINT("clean.emptied");
@@ -180,6 +186,18 @@ static int finish(struct cleaning *cleaning, const uint64_t *done, size_t count)
 	for (i = 0; i < count && rc == LATZ_OK; i++)
 		rc = lzi_heap_free(&store->heap, done[i]);
 	lzi_changes_fini(&cleaning->removals);
+	return rc;
+}
+
+int lzi_clean_extent(struct lzi_call *call, uint64_t extent)
+{
+	struct cleaning cleaning = { .call = call };
+	int rc = empty(&cleaning, extent);
+
+	if (rc == LATZ_OK)
+		rc = finish(&cleaning, &extent, 1);
+	else
+		lzi_changes_fini(&cleaning.removals);
 	return rc;
 }
 
@@ -361,7 +379,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	uint64_t before, blocks;
 	int more, rc;
 
-	if (open == &call->actor->clean_extent)
+	if (open != &call->actor->extent)
 		return LATZ_NOSPC; /* we are in it */
 	rc = lzi_maint_lock(store, 1);
 	if (rc != LATZ_OK)
@@ -379,7 +397,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 	if (rc == LATZ_OK)
 		rc = lzi_clean(call, 2, 0, &more);
 	if (rc == LATZ_OK)
-		(void)!lzi_give_back(call, 1, &more); /* blocks of extents that are empty, but not FREE */
+		(void)!lzi_give_back(call, KEEP_SPARE, 1, &more); /* blocks of extents that are empty, but not FREE */
 	lzi_maint_unlock(store);
 	return lzi_file_blocks(store->heap.fd) < blocks || with_room(store) > before ? LATZ_OK
 	       : rc != LATZ_OK                                                       ? rc

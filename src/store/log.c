@@ -139,12 +139,15 @@ static int collect(struct flush *flush)
 
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
-		uint32_t open = lzi_load_acquire(&actor->extent), clean = lzi_load_acquire(&actor->clean_extent);
+		const uint32_t *const opens[] = { &actor->extent, &actor->clean_extent, &actor->clean_window };
+		size_t j;
 
-		if (open != 0)
-			rc = add_part(flush, open - 1);
-		if (clean != 0 && rc == LATZ_OK)
-			rc = add_part(flush, clean - 1);
+		for (j = 0; j < sizeof opens / sizeof *opens && rc == LATZ_OK; j++) {
+			uint32_t open = lzi_load_acquire(opens[j]);
+
+			if (open != 0)
+				rc = add_part(flush, open - 1);
+		}
 	}
 	head = lzi_load_seq_cst(&log->left_head);
 	if (head - log->left_tail > LZI_LEFT_MAX)

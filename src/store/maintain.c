@@ -310,7 +310,7 @@ static int all_reachable(struct lzi_store *store)
 
 /* Waits until every thread that was inside a call has left it. The barrier makes up for the fence that
  * lzi_call_begin() does not have: after it, who is inside is seen to be, or sees that the extents are parked. */
-static int readers_gone(struct lzi_store *store, const struct lzi_actor *self)
+int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self)
 {
 	uint32_t i, n = lzi_control_actors(&store->control);
 	unsigned waited = 0;
@@ -331,24 +331,19 @@ static int readers_gone(struct lzi_store *store, const struct lzi_actor *self)
 	return 1;
 }
 
-int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
+int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	struct lzi_shared *shared = store->control.shared;
-	uint64_t list[PUNCH_MAX], in_use, keep;
+	uint64_t list[PUNCH_MAX];
 	size_t count;
 	int rc;
 
-	in_use = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) -
-	         lzi_load_relaxed(&shared->extents_hole);
-	keep = KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
-	/* When all is quiet extents that have blocks only in part are looked for too. */
-	if ((!idle && lzi_load_relaxed(&shared->extents_free) <= keep) || !all_reachable(store))
+	if ((!partial && lzi_load_relaxed(&store->control.shared->extents_free) <= keep) || !all_reachable(store))
 		return LATZ_OK;
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)
 		return rc;
-	if (!readers_gone(store, call->actor)) {
+	if (!lzi_readers_gone(store, call->actor)) {
 		lzi_heap_unpark(&store->heap, list, count);
 		return LATZ_OK;
 	}
@@ -356,6 +351,16 @@ int lzi_give_back(struct lzi_call *call, int idle, int *ret_more)
 	rc = lzi_heap_punch(&store->heap, list, count);
 	*ret_more |= count == PUNCH_MAX;
 	return rc;
+}
+
+/* Free extents that should keep their blocks. When all is quiet, those that have blocks only in part are given back
+ * too. */
+static uint64_t keep_free(const struct lzi_shared *shared, int idle)
+{
+	uint64_t in_use = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) -
+	                  lzi_load_relaxed(&shared->extents_hole);
+
+	return KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
 }
 
 /* ---- All of it ---- */
@@ -379,7 +384,9 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	struct lzi_store *store = call->store;
 	int rc, index_rc = LATZ_OK;
 
-	if (index_too)
+	if (lzi_is_bounded(store))
+		lzi_bound_maintain(call, deadline_ns, ret_more);
+	if (index_too && lzi_bound_index_wanted(store))
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
@@ -390,7 +397,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_OK)
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
-		rc = lzi_give_back(call, idle, ret_more);
+		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
 	if (rc == LATZ_OK && idle)

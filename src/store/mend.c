@@ -85,6 +85,19 @@ static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct
 		lzi_store_release(slot, 0ull);
 }
 
+/* An eviction whose record is dead, but whose slot may not be cleared yet. */
+static void mend_evict(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+{
+	uint64_t *slot = slot_of(store, bucket, actor->record_old);
+	const struct lzi_record *old = slot == NULL ? NULL : lzi_record_at(store, actor->record_old);
+
+	if (slot != NULL && (old == NULL || lzi_load_relaxed(&old->died) == 0))
+		return; /* it never happened */
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (slot != NULL)
+		lzi_store_release(slot, 0ull);
+}
+
 static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
 {
 	uint64_t at = lzi_load_acquire(&actor->bucket);
@@ -112,6 +125,7 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	case LZI_INTENT_WRITE: mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED); break;
 	case LZI_INTENT_MOVE: mend_write(store, actor, bucket, LZI_DEATH_MOVED); break;
 	case LZI_INTENT_DELETE: mend_delete(store, actor, bucket); break;
+	case LZI_INTENT_EVICT: mend_evict(store, actor, bucket); break;
 	default: break;
 	}
 	LZI_POINT("mend.before_unlock");

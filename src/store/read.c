@@ -77,7 +77,7 @@ static LZI_COLD int locate_far(struct lzi_store *store, const uint64_t *slot, ui
 
 /* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_NOTFOUND: the slot is empty;
  * LATZ_CORRUPT. */
-static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t word, struct lzi_found *found)
+static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word, struct lzi_found *found)
 {
 	uint64_t unit = lzi_slot_unit(word), offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
 	const uint8_t *record;
@@ -96,6 +96,7 @@ static inline int locate(struct lzi_store *store, const uint64_t *slot, uint64_t
 	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
 	found->word = lzi_load_acquire(found->word_at);
 	found->record = (const struct lzi_record *)record;
+	found->slot = slot;
 	found->unit = unit;
 	if (lzi_unlikely(lzi_load_acquire(slot) != word))
 		return LATZ_BUSY;

@@ -72,6 +72,16 @@ struct lzi_store {
 		uint64_t cursor; /* where it goes on; the same */
 		struct lzi_image_note *note;
 	} image;
+	/* This process's view of a bounded pool's policy (hear.c), and eviction's notes (evict.c: holder of `maint`). */
+	struct {
+		pthread_mutex_t mutex; /* guards opening */
+		int fd;                /* -1: not open */
+		int ready;             /* atomic: map is there */
+		struct lzi_map map;    /* file `policy` */
+		const struct lzi_policy *policy; /* atomic: may be NULL */
+		uint32_t changes;      /* of shared->bound, as of when policy was looked up */
+	} hear;
+	struct lzi_evictor *evictor;
 	pthread_t scribe;
 	int scribe_runs, scribe_stops; /* the second under `mutex` */
 	pthread_cond_t scribe_wake;
@@ -215,6 +225,7 @@ lzi_same_bytes(const uint8_t *a, const uint8_t *b, size_t n)
 /* A record found through a slot. Valid while the generation is unchanged: lzi_found_valid() after use. */
 struct lzi_found {
 	const struct lzi_record *record;
+	uint64_t *slot;          /* that named it */
 	const uint64_t *word_at; /* the extent's word */
 	uint64_t word;
 	uint64_t unit;
@@ -246,6 +257,68 @@ static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void 
 {
 	return lzi_hash(store->control.header->hash_seed, key, size);
 }
+
+/* Whether there is a log that wants what is in the heap. */
+static inline int lzi_log_collects(const struct lzi_store *store)
+{
+	const struct lzi_shared *shared = store->control.shared;
+
+	return lzi_unlikely(lzi_load_relaxed(&shared->durable) != LZI_DURABLE_OFF) &&
+	       (lzi_load_acquire(&shared->log.broken) == 0 || lzi_load_acquire(&shared->log.healing) != 0);
+}
+
+/* ---- bound.c, hear.c, evict.c: bounded pools (doc/eviction.md) ---- */
+
+static inline int lzi_is_bounded(const struct lzi_store *store)
+{
+	return lzi_load_relaxed(&store->control.shared->bound.policy) != LATZ_POLICY_DEFAULT;
+}
+
+/* A hit in a bounded pool, found through the slot when it was `word`. */
+void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
+/* Something happened to a key: for the policy, if it wants to know. */
+void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
+/* The rest under `maint`. Up to date with what the pool's words say of the policy and its state. LATZ_OK, or there is no
+ * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
+int lzi_hear(struct lzi_store *store);
+/* Forgets what this process has mapped. */
+void lzi_hear_close(struct lzi_store *store);
+/* The policy's state is made anew for another policy. */
+int lzi_hear_reset(struct lzi_store *store);
+/* Gives back the blocks of a state that is no longer used. */
+void lzi_hear_tidy(struct lzi_call *call);
+struct lzi_policy;
+/* Between the two, after lzi_hear(), the state may be changed. */
+const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);
+void lzi_policy_end(struct lzi_store *store);
+
+/* A writer that got LATZ_FULL: evicts or cleans until there is room for `span` more. LATZ_FULL: there is none to be
+ * had; LATZ_TIMEOUT. */
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span);
+/* Room for one more key within max_entries. */
+int lzi_bound_make_entry(struct lzi_call *call);
+/* Whether one more key would be too many; for a key just being created. */
+int lzi_bound_entries_full(const struct lzi_store *store);
+/* A value whose record takes `span` bytes can't be kept, whatever is evicted: LATZ_TOOBIG. */
+int lzi_bound_check(struct lzi_store *store, uint64_t span);
+/* Now and then, by writers: bounded work ahead of need. */
+void lzi_bound_pace(struct lzi_call *call);
+/* By who has `maint`: the same, and what has to be brought back within changed bounds. */
+void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* What is left for the heap; after other files grew. */
+void lzi_bound_refresh(struct lzi_store *store);
+/* Whether the index is to be kept up. */
+int lzi_bound_index_wanted(const struct lzi_store *store);
+int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy);
+/* Whether long work under `maint` should be left to another time. */
+static inline int lzi_bound_urgent(const struct lzi_store *store)
+{
+	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->bound.urgent) != 0);
+}
+
+/* Evicts, or moves on, some of what goes next; under `maint`, after lzi_hear(). *ret_done: entries evicted. LATZ_BUSY:
+ * there is nothing that could go. */
+int lzi_evict(struct lzi_call *call, unsigned *ret_done);
 
 /* ---- write.c ---- */
 
@@ -340,8 +413,13 @@ int lzi_catchup(struct lzi_store *store);
 void lzi_skip_index(struct lzi_store *store);
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
 int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
+/* Empties one extent and frees it. LATZ_BUSY: it must stay for now. */
+int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
-int lzi_give_back(struct lzi_call *call, int idle, int *ret_more);
+/* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
+int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
+/* Whether every thread that was inside a call has left it. */
+int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self);
 /* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
 int lzi_purge_zombies(struct lzi_call *call);

@@ -68,6 +68,8 @@ static void give_back(struct lzi_thread *thread)
 			lzi_heap_leave(&store->heap, actor->extent - 1);
 		if (actor->clean_extent != 0)
 			lzi_heap_leave(&store->heap, actor->clean_extent - 1);
+		if (actor->clean_window != 0)
+			lzi_heap_leave(&store->heap, actor->clean_window - 1);
 	}
 	lzi_actor_release(&store->control, thread->index);
 	pthread_mutex_lock(&store->list_mutex);
@@ -235,7 +237,9 @@ void lzi_thread_leave(struct lzi_store *store)
 			lzi_heap_leave(&store->heap, actor->extent - 1);
 		if (actor->clean_extent != 0)
 			lzi_heap_leave(&store->heap, actor->clean_extent - 1);
-		actor->extent = actor->clean_extent = 0;
+		if (actor->clean_window != 0)
+			lzi_heap_leave(&store->heap, actor->clean_window - 1);
+		actor->extent = actor->clean_extent = actor->clean_window = 0;
 	}
 	pthread_mutex_unlock(&store->mutex);
 }

@@ -92,6 +92,7 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset)
 {
 	struct lzi_heap *heap = &call->store->heap;
+	enum lzi_extent_list list = open == &call->actor->clean_extent ? LZI_LIST_MAIN : LZI_LIST_WINDOW;
 	struct lzi_extent *meta;
 	uint64_t extent;
 	int rc;
@@ -99,6 +100,8 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
 		lzi_clean_runs(call, span);
 		rc = lzi_heap_take_run(heap, call->index, span, &extent);
+		if (lzi_unlikely(rc == LATZ_FULL) && lzi_bound_make_room(call, open, span) == LATZ_OK)
+			rc = lzi_heap_take_run(heap, call->index, span, &extent);
 		if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
 			rc = lzi_heap_take_run(heap, call->index, span, &extent);
 		*ret_offset = extent * LZI_EXTENT;
@@ -119,9 +122,11 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 		if (open == &call->actor->extent)
 			lzi_clean_inline(call);
 	}
-	rc = lzi_heap_take(heap, call->index, span, open == &call->actor->clean_extent, &extent);
+	rc = lzi_heap_take(heap, call->index, span, open != &call->actor->extent, list, &extent);
+	if (lzi_unlikely(rc == LATZ_FULL) && lzi_bound_make_room(call, open, span) == LATZ_OK)
+		rc = lzi_heap_take(heap, call->index, span, 0, list, &extent);
 	if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
-		rc = lzi_heap_take(heap, call->index, span, 0, &extent);
+		rc = lzi_heap_take(heap, call->index, span, 0, list, &extent);
 	if (rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(open, (uint32_t)extent + 1);

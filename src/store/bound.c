@@ -1,0 +1,361 @@
+/*
+ * Bounds of a pool: what its files may take in all, how many keys it may have; and what is done ahead of need and in
+ * need to stay within them. Everything under `maint`, but for the checks that writers make.
+ *
+ * The heap is what gives way: its limit is max_bytes less what all other files take, and extending it past that is
+ * LATZ_FULL. A writer that meets it evicts (or, with LATZ_POLICY_NONE, cleans) until there is an extent for it. So that
+ * it seldom has to, the janitor and, in small steps, the writers themselves keep a few extents free.
+ */
+#include "config.h"
+
+#include <latzero/latzero.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "policy/policy.h"
+#include "store/log.h"
+
+/* The least a bounded pool may have: its own files, and heap for a few extents. */
+#define BYTES_MIN (4ull << 20)
+/* Kept for what grows while nobody looks: table, directory, index. */
+#define MARGIN (256u << 10)
+/* Dead data from which it is cleaned rather than live data evicted; and down to what. */
+#define DEAD_PERCENT 12u
+#define CLEAN_PERCENT 6u
+#define CLEAN_NS 300000u
+/* Extents kept free, while there are enough of them for it. */
+#define RESERVE_MAX 16u
+#define RESERVE_SHIFT 5
+/* Writes of a thread between two looks. */
+#define PACE 16u
+/* Steps of a writer that can't go on without. */
+#define STEPS_MAX 100000u
+/* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
+#define INDEX_EIGHTHS 4u
+#define INDEX_AFTER_MS 10000
+
+/* ---- What there is ---- */
+
+void lzi_bound_refresh(struct lzi_store *store)
+{
+	struct lzi_shared *shared = store->control.shared;
+	struct lzi_bound *bound = &shared->bound;
+	uint64_t other, limit, max = lzi_load_relaxed(&bound->max_bytes);
+
+	if (max == 0) {
+		lzi_store_relaxed(&bound->heap_limit, 0ull);
+		return;
+	}
+	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
+	        lzi_file_blocks(store->control.fd) + lzi_dir_blocks(store->poolfd, "index") +
+	        (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0);
+	lzi_store_relaxed(&bound->other_bytes, other);
+	limit = max > other + MARGIN ? max - other - MARGIN : 0;
+	lzi_store_relaxed(&bound->heap_limit, limit < LZI_EXTENT ? LZI_EXTENT : limit);
+}
+
+/* Extents the heap could have. */
+static uint64_t extents_max(const struct lzi_store *store)
+{
+	uint64_t limit = lzi_load_relaxed(&store->control.shared->bound.heap_limit);
+
+	return limit == 0 ? UINT64_MAX : limit / LZI_EXTENT;
+}
+
+/* Extents that should be free, or could be had. */
+static uint64_t reserve(const struct lzi_store *store)
+{
+	uint64_t n = extents_max(store) >> RESERVE_SHIFT;
+
+	return n < 2 ? 2 : n > RESERVE_MAX ? RESERVE_MAX : n;
+}
+
+/* Bytes that the heap may still grow by. */
+static uint64_t headroom(const struct lzi_store *store)
+{
+	uint64_t limit = lzi_load_relaxed(&store->control.shared->bound.heap_limit), blocks;
+
+	if (limit == 0)
+		return UINT64_MAX;
+	blocks = lzi_file_blocks(store->heap.fd);
+	return blocks < limit ? limit - blocks : 0;
+}
+
+/* Whether as many extents as `extents` are free, or can be made, beside the spare. */
+static int has_extents(const struct lzi_store *store, uint64_t extents)
+{
+	uint64_t have = lzi_load_relaxed(&store->control.shared->extents_free);
+
+	return have > extents || have + headroom(store) / LZI_EXTENT > extents;
+}
+
+int lzi_bound_index_wanted(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
+
+	if (!lzi_is_bounded(store))
+		return 1;
+	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
+		return 0;
+	return bound->max_bytes == 0 ||
+	       lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * INDEX_EIGHTHS;
+}
+
+/* The index gives its space to what it would find. Until it is wanted again scans look at all records. */
+static void put_index_to_sleep(struct lzi_store *store)
+{
+	struct lzi_shared *shared = store->control.shared;
+
+	if (lzi_load_relaxed(&shared->bound.asleep) || lzi_bound_index_wanted(store))
+		return;
+	lzi_store_release(&shared->index_rebuild, 1u);
+	LZI_POINT("bound.index_asleep");
+	if (lzi_index_lock(&store->index) != LATZ_OK)
+		return;
+	if (lzi_index_clear(&store->index) == LATZ_OK && lzi_index_pack(&store->index) == LATZ_OK &&
+	    lzi_index_trim(&store->index) == LATZ_OK)
+		lzi_store_relaxed(&shared->bound.asleep, 1u);
+	lzi_index_unlock(&store->index);
+}
+
+/* ---- Steps ---- */
+
+/* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
+ * be done now. */
+static int step(struct lzi_call *call, unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	uint64_t used, dead, before = lzi_load_relaxed(&store->control.shared->extents_free);
+	int more, rc = LATZ_OK;
+
+	lzi_heap_account(store, &used, &dead);
+	if (dead * 100 > used * DEAD_PERCENT) {
+		rc = lzi_clean(call, CLEAN_PERCENT, lzi_clock_mono_ns() + CLEAN_NS, &more);
+		if (rc == LATZ_OK && lzi_load_relaxed(&store->control.shared->extents_free) > before)
+			return LATZ_OK;
+		if (rc != LATZ_OK && rc != LATZ_FULL && rc != LATZ_NOSPC)
+			return rc;
+	}
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
+		return LATZ_BUSY;
+	return lzi_evict(call, ret_done);
+}
+
+/* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. */
+static int begin(struct lzi_store *store, int wait)
+{
+	int rc;
+
+	if (wait)
+		lzi_store_relaxed(&store->control.shared->bound.urgent, 1u);
+	rc = lzi_maint_lock(store, wait);
+	if (wait)
+		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
+	if (rc < 0)
+		return rc;
+	(void)!lzi_hear(store); /* without it the oldest go */
+	return LATZ_OK;
+}
+
+/* Small pools: the evictor's open extent is for whoever evicts next. */
+static void leave_main(struct lzi_call *call)
+{
+	struct lzi_bound *bound = &call->store->control.shared->bound;
+	uint32_t open = call->actor->clean_extent;
+
+	if (open == 0 || bound->evictor == call->index + 1 || extents_max(call->store) > 64)
+		return;
+	bound->evictor = call->index + 1;
+	lzi_heap_tell(&call->store->heap, open - 1);
+	lzi_store_release(&call->actor->clean_extent, 0u);
+	lzi_heap_leave(&call->store->heap, open - 1);
+}
+
+static void end(struct lzi_call *call)
+{
+	leave_main(call);
+	lzi_maint_unlock(call->store);
+}
+
+static LZI_COLD int full(struct lzi_store *store, const char *bound)
+{
+	lzi_fetch_add_relaxed(&store->control.shared->bound.refused, 1ull);
+	return lzi_error(LATZ_FULL, "pool %s has reached its %s", store->name, bound);
+}
+
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	uint64_t extents = (span + LZI_EXTENT - 1) / LZI_EXTENT;
+	unsigned i, done = 0, idle = 0;
+	int more, rc;
+
+	if (open != &call->actor->extent)
+		return LATZ_FULL; /* we are in it */
+	rc = begin(store, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_bound_refresh(store);
+	put_index_to_sleep(store);
+	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_extents(store, extents); i++) {
+		rc = step(call, &done);
+		/* An extent that must stay for now may hide others. */
+		if (rc == LATZ_BUSY && ++idle < 4)
+			rc = LATZ_OK;
+		LZI_POINT("bound.step");
+	}
+	/* A run needs extents in a row, which may have to be at the file's end: free ones elsewhere go back. */
+	if (rc == LATZ_OK && (span > LZI_RECORD_SHARED_MAX || headroom(store) < LZI_EXTENT))
+		(void)!lzi_give_back(call, extents > 1 ? 1 : 2, 1, &more);
+	end(call);
+	if (rc == LATZ_BUSY || (rc == LATZ_OK && !has_extents(store, extents)))
+		return full(store, "max_bytes");
+	return rc;
+}
+
+/* ---- Entries ---- */
+
+int lzi_bound_entries_full(const struct lzi_store *store)
+{
+	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+	int64_t keys, others = -1;
+	uint32_t i, n;
+
+	if (max == 0)
+		return 0;
+	keys = lzi_store_keys(store);
+	/* Others may be about to create one as well. */
+	n = lzi_control_actors(&store->control);
+	for (i = 0; i < n; i++)
+		others += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->bucket) != 0;
+	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
+}
+
+int lzi_bound_make_entry(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	unsigned done = 0, idle = 0;
+	int rc;
+
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
+		return full(store, "max_entries");
+	rc = begin(store, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	while (rc == LATZ_OK && done == 0 && lzi_bound_entries_full(store)) {
+		rc = lzi_evict(call, &done);
+		if (rc == LATZ_BUSY && ++idle < 4)
+			rc = LATZ_OK;
+	}
+	end(call);
+	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;
+}
+
+int lzi_bound_check(struct lzi_store *store, uint64_t span)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+
+	if (max == 0 || span <= LZI_RECORD_SHARED_MAX || span <= max / 2)
+		return LATZ_OK;
+	lzi_fetch_add_relaxed(&store->control.shared->bound.refused, 1ull);
+	return lzi_error(LATZ_TOOBIG, "a record of %llu bytes is more than half of the pool's max_bytes, %llu",
+	                 (unsigned long long)span, (unsigned long long)max);
+}
+
+/* ---- Ahead of need ---- */
+
+void lzi_bound_pace(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	unsigned done = 0;
+
+	if (++call->actor->writes % PACE != 0)
+		return;
+	/* Records of small pools are told apart by age through their versions. */
+	if (extents_max(store) <= 64 || lzi_load_relaxed(&store->control.shared->bound.max_entries) != 0)
+		lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
+	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0 || has_extents(store, reserve(store)) ||
+	    begin(store, 0) != LATZ_OK)
+		return;
+	(void)!step(call, &done);
+	end(call);
+}
+
+/* After the bounds were lowered, or other files grew: back below them. */
+static int is_over(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+
+	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
+	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+}
+
+void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+{
+	struct lzi_store *store = call->store;
+	unsigned done = 0, idle = 0;
+	int rc, more = 0;
+
+	lzi_bound_refresh(store);
+	put_index_to_sleep(store);
+	(void)!lzi_hear(store);
+	lzi_hear_tidy(call);
+	while ((is_over(store) || !has_extents(store, reserve(store))) && idle < 4) {
+		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
+			*ret_more = 1;
+			break;
+		}
+		rc = step(call, &done);
+		if (rc == LATZ_BUSY)
+			idle++;
+		else if (rc != LATZ_OK)
+			break;
+		if (is_over(store))
+			(void)!lzi_give_back(call, 2, 1, &more);
+	}
+	leave_main(call);
+}
+
+/* ---- Setting ---- */
+
+int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	struct lzi_bound *bound = &shared->bound;
+	int more = 0, rc = LATZ_OK;
+
+	if (max_bytes != 0 && max_bytes < BYTES_MIN)
+		return lzi_error(LATZ_INVALID, "max_bytes is %llu; the least is %llu", (unsigned long long)max_bytes,
+		                 BYTES_MIN);
+	if (policy == LATZ_POLICY_DEFAULT && (max_bytes != 0 || max_entries != 0))
+		policy = LATZ_POLICY_ADAPTIVE;
+	if (max_bytes == 0 && max_entries == 0)
+		policy = LATZ_POLICY_DEFAULT;
+	rc = lzi_maint_lock(store, 1);
+	if (rc < 0)
+		return rc;
+	lzi_store_relaxed(&bound->max_bytes, max_bytes);
+	lzi_store_relaxed(&bound->max_entries, max_entries);
+	lzi_bound_refresh(store);
+	LZI_POINT("bound.set");
+	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
+		LZI_POINT("bound.policy");
+		rc = lzi_hear_reset(store);
+	}
+	lzi_store_relaxed(&shared->watch, lzi_policy_by_id(policy) != NULL ? 1u : 0u);
+	if (lzi_policy_by_id(policy) == NULL)
+		lzi_store_relaxed(&shared->sampling, 0u);
+	lzi_bump_relaxed(&bound->changes, 1u);
+	if (policy == LATZ_POLICY_DEFAULT)
+		lzi_store_relaxed(&bound->asleep, 0u);
+	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)
+		lzi_bound_maintain(call, 0, &more);
+	lzi_maint_unlock(store);
+	return rc;
+}

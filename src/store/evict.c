@@ -1,0 +1,499 @@
+/*
+ * Eviction: what goes when a bounded pool is full. All under `maint`.
+ *
+ * By age (the default): extents of each of two lists, window and main, oldest first; their live records, a batch at a
+ * time, are put to the policy, with the visits their slots have counted. Those it keeps are moved to the main list's
+ * open extent, the others die. When all of an extent has been judged it is emptied as cleaning does and is free. By
+ * entry: the policy names keys by their hash; their records die, and cleaning gets the space back.
+ *
+ * A death in the middle leaves records that were moved or evicted, or not yet; the extent's `judged` is behind, so some
+ * are looked at twice, and those still alive are judged then. An evicted record is dead as if it had been moved: a scan
+ * that is open does not find it any more. doc/eviction.md has the order of stores.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "policy/policy.h"
+#include "store/log.h"
+
+/* Extents of each list that are known by age. */
+#define KNOWN 64u
+/* In a pool of fewer extents than this, or entries, which of several threads' extents has the oldest record is looked
+ * at for each batch, and batches are smaller: a list may have no more extents than threads. */
+#define FINE_EXTENTS 64u
+#define FINE_ENTRIES 65536u
+/* Batches in the life of all entries, at least. */
+#define GRAIN 128u
+
+struct lzi_evictor {
+	struct known {
+		uint64_t extent;
+		uint32_t born;
+	} known[2][KNOWN];
+	unsigned count[2], at[2];
+	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted since */
+	uint64_t extents;   /* that hold records */
+	unsigned used;      /* extents judged since they were counted */
+};
+
+struct target {
+	uint64_t unit, hash;
+	uint32_t span;
+};
+
+struct batch {
+	struct lzi_call *call;
+	struct target target[LZI_POLICY_BATCH];
+	struct lzi_candidate candidate[LZI_POLICY_BATCH];
+	unsigned count, limit;
+	int by_bytes;
+	uint64_t end; /* unit behind the last record looked at */
+};
+
+static int is_fine(const struct lzi_store *store, const struct lzi_evictor *evictor)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+
+	return evictor->extents < FINE_EXTENTS || (bound->max_entries != 0 && bound->max_entries < FINE_ENTRIES);
+}
+
+/* ---- Which extents ---- */
+
+/* Whether an extent has records of the list that were not judged yet. */
+static int has_more(struct lzi_store *store, uint64_t extent, enum lzi_policy_list list)
+{
+	const struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
+	uint64_t tail;
+
+	return lzi_extent_holds(store, extent, &tail) && lzi_load_relaxed(&meta->list) == (uint8_t)list &&
+	       (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
+	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0
+	                : lzi_load_relaxed(&meta->judged) * (uint64_t)LZI_UNIT < tail);
+}
+
+/* Keeps the oldest: `known` is a list in order. */
+static void note_known(struct lzi_evictor *evictor, enum lzi_policy_list list, uint64_t extent, uint32_t born)
+{
+	struct known *known = evictor->known[list];
+	unsigned n = evictor->count[list], i;
+
+	if (n == KNOWN) {
+		if (!lzi_born_before(born, known[n - 1].born))
+			return;
+		n--;
+	}
+	for (i = n; i > 0 && lzi_born_before(born, known[i - 1].born); i--)
+		known[i] = known[i - 1];
+	known[i].extent = extent;
+	known[i].born = born;
+	evictor->count[list] = n + 1;
+}
+
+/* Looks at all extents: weights of the lists, and their oldest. */
+static int survey(struct lzi_store *store, struct lzi_evictor *evictor)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	int rc = lzi_heap_view(&store->heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	memset(evictor, 0, sizeof *evictor);
+	for (e = 0; e < n; e++) {
+		const struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
+		enum lzi_policy_list list = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? LZI_POLICY_MAIN
+		                                                                         : LZI_POLICY_WINDOW;
+
+		if (!lzi_extent_holds(store, e, &tail))
+			continue;
+		dead = lzi_load_relaxed(&meta->dead);
+		evictor->weight[list] += dead < tail ? tail - dead : 0;
+		evictor->extents++;
+		if (has_more(store, e, list))
+			note_known(evictor, list, e, lzi_load_relaxed(&meta->born));
+	}
+	return LATZ_OK;
+}
+
+/* The version of the first record not judged: which of several open extents has the oldest. */
+static uint64_t head_seq(struct lzi_store *store, uint64_t extent)
+{
+	uint64_t at = lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
+	                      ? 0
+	                      : (uint64_t)lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->judged) * LZI_UNIT;
+	const struct lzi_record *record = lzi_heap_at(&store->heap, extent * LZI_EXTENT + at, LZI_RECORD_HEAD);
+
+	return record == NULL ? UINT64_MAX : lzi_load_relaxed(&record->seq);
+}
+
+/* The extent to be judged next; UINT64_MAX: the list has none. */
+static uint64_t choose(struct lzi_store *store, struct lzi_evictor *evictor, enum lzi_policy_list list)
+{
+	uint64_t best = UINT64_MAX, best_seq = UINT64_MAX, open = UINT64_MAX;
+	unsigned i;
+
+	for (i = evictor->at[list]; i < evictor->count[list]; i++) {
+		uint64_t extent = evictor->known[list][i].extent, seq;
+
+		if (lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->born) != evictor->known[list][i].born ||
+		    !has_more(store, extent, list)) {
+			if (i == evictor->at[list])
+				evictor->at[list]++;
+			continue;
+		}
+		if (!is_fine(store, evictor)) {
+			if (lzi_heap_state(&store->heap, extent) != LZI_EXTENT_OPEN)
+				return extent;
+			open = open == UINT64_MAX ? extent : open;
+			continue;
+		}
+		if (list == LZI_POLICY_MAIN)
+			return extent;
+		seq = head_seq(store, extent);
+		if (seq < best_seq) {
+			best = extent;
+			best_seq = seq;
+		}
+	}
+	return best != UINT64_MAX ? best : open;
+}
+
+/* ---- One entry ---- */
+
+/* The bucket is locked: the record dies, its slot is cleared. */
+static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, uint64_t unit)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	struct lzi_actor *actor = call->actor;
+
+	/* As in a delete: who sets the key again must get a later version. */
+	if (record->seq >= lzi_load_acquire(&shared->clock))
+		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	actor->record_old = unit;
+	actor->record_new = 0;
+	actor->keys_after = actor->keys - 1;
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_EVICT);
+	LZI_POINT("evict.intent");
+	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */
+	LZI_POINT("evict.dead");
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	lzi_store_release(slot, 0ull);
+	LZI_POINT("evict.cleared");
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
+	lzi_bump_relaxed(&shared->bound.evicted_bytes, lzi_record_span_of(record));
+}
+
+/* The slot of a chain that names the record at `unit`, or with unit 0 one whose key has the hash. */
+static uint64_t *find_slot(struct lzi_store *store, struct lzi_bucket *bucket, uint64_t hash, uint64_t unit,
+                           struct lzi_record **ret_record)
+{
+	unsigned match, hops;
+
+	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
+			uint64_t *slot = lzi_slot_at(bucket, match), at = lzi_slot_unit(lzi_load_relaxed(slot));
+			struct lzi_record *record;
+
+			if (at == 0 || (unit != 0 && at != unit))
+				continue;
+			record = lzi_record_at(store, at);
+			if (record == NULL ||
+			    (unit == 0 && lzi_store_hash(store, lzi_record_key(record), record->key_size) != hash))
+				continue;
+			*ret_record = record;
+			return slot;
+		}
+	}
+	return NULL;
+}
+
+/* Whether a log still has to get the record. If it died before, a restart would bring back the version before it. */
+static int log_lacks(struct lzi_store *store, uint64_t unit)
+{
+	uint64_t offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
+
+	return lzi_log_collects(store) &&
+	       (uint64_t)lzi_load_acquire(&lzi_heap_meta(&store->heap, extent)->logged) * LZI_UNIT <=
+	               (offset & (LZI_EXTENT - 1));
+}
+
+/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. */
+static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_record *record = NULL;
+	struct lzi_bucket *bucket;
+	uint64_t *slot;
+	int rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+
+	if (rc != LATZ_OK)
+		return rc;
+	slot = find_slot(store, bucket, hash, unit, &record);
+	if (slot == NULL || lzi_load_relaxed(&record->died) != 0)
+		rc = LATZ_NOTFOUND;
+	else if (log_lacks(store, lzi_slot_unit(lzi_load_relaxed(slot))))
+		rc = LATZ_BUSY;
+	else
+		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
+	lzi_table_unlock(call->actor, bucket);
+	return rc;
+}
+
+/* ---- By age ---- */
+
+static int gather(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct batch *batch = arg;
+	struct lzi_store *store = batch->call->store;
+	struct target *target = &batch->target[batch->count];
+
+	if (batch->count == batch->limit)
+		return 1;
+	batch->end = unit + lzi_record_span_of(record) / LZI_UNIT;
+	if (lzi_load_acquire(&record->died) != 0)
+		return 0;
+	target->unit = unit;
+	target->hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
+	target->span = (uint32_t)(lzi_record_span_of(record) / LZI_UNIT);
+	lzi_read_prefetch_bucket(store, target->hash);
+	batch->count++;
+	return 0;
+}
+
+/* Visits counted since the record was put there. Without the lock: a hint. */
+static unsigned visits_of(struct lzi_store *store, const struct target *target)
+{
+	struct lzi_bucket *bucket = lzi_table_bucket(
+		&store->table,
+		lzi_bucket_of(target->hash, lzi_load_acquire(&store->control.shared->buckets)));
+	unsigned match, hops;
+
+	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
+		for (match = lzi_slots_matching(bucket, target->hash); match != 0; match &= match - 1) {
+			uint64_t word = lzi_load_relaxed(lzi_slot_at(bucket, match));
+
+			if (lzi_slot_unit(word) == target->unit)
+				return lzi_slot_visits(word);
+		}
+	}
+	return 0;
+}
+
+static int judge(struct batch *batch, enum lzi_policy_list list)
+{
+	struct lzi_store *store = batch->call->store;
+	const struct lzi_policy *policy;
+	void *state;
+	unsigned i;
+
+	for (i = 0; i < batch->count; i++) {
+		batch->candidate[i].hash = batch->target[i].hash;
+		batch->candidate[i].weight = batch->by_bytes ? batch->target[i].span : 1;
+		batch->candidate[i].visits = (uint8_t)visits_of(store, &batch->target[i]);
+		batch->candidate[i].keep = 0;
+	}
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL || policy->judge == NULL)
+		return LATZ_OK; /* first in, first out */
+	policy->judge(state, list, batch->candidate, batch->count);
+	lzi_policy_end(store);
+	return LATZ_OK;
+}
+
+/* Moves a record to the main list. A run just changes its list. */
+static int keep_one(struct lzi_call *call, const struct target *target)
+{
+	struct lzi_store *store = call->store;
+	uint64_t extent = lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT;
+	struct lzi_bound *bound = &store->control.shared->bound;
+	int rc = LATZ_OK;
+
+	if (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN)
+		lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
+	else
+		rc = lzi_move_record(call, &call->actor->clean_extent, target->unit, 0, 0);
+	if (rc == LATZ_OK) {
+		lzi_bump_relaxed(&bound->kept, 1ull);
+		lzi_bump_relaxed(&bound->kept_bytes, (uint64_t)target->span * LZI_UNIT);
+	}
+	return rc;
+}
+
+/* Carries out what was decided. */
+static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_policy_list list, unsigned *ret_done)
+{
+	struct lzi_call *call = batch->call;
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < batch->count; i++) {
+		const struct target *target = &batch->target[i];
+		uint64_t bytes = (uint64_t)target->span * LZI_UNIT;
+
+		rc = LATZ_NOSPC;
+		if (batch->candidate[i].keep)
+			rc = keep_one(call, target);
+		if (rc == LATZ_OK)
+			evictor->weight[LZI_POLICY_MAIN] += bytes;
+		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
+			rc = evict_one(call, target->hash, target->unit);
+			*ret_done += rc == LATZ_OK;
+		}
+		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+			return rc;
+		evictor->weight[list] -= bytes < evictor->weight[list] ? bytes : evictor->weight[list];
+	}
+	return LATZ_OK;
+}
+
+/* One batch of an extent. LATZ_BUSY: it must stay as it is for now. */
+static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint64_t extent, enum lzi_policy_list list,
+                        unsigned limit, unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
+	int is_run = lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN, rc;
+	uint64_t from = is_run ? 0 : (uint64_t)lzi_load_relaxed(&meta->judged) * LZI_UNIT, tail;
+	struct batch batch = { .call = call, .limit = limit, .by_bytes = store->control.shared->bound.max_bytes != 0 };
+
+	if (!lzi_extent_holds(store, extent, &tail))
+		return LATZ_BUSY;
+	if (log_lacks(store, lzi_unit_of(extent * LZI_EXTENT + tail) - 1)) {
+		(void)!lzi_log_flush(store, 0);
+		if (lzi_log_collects(store) && tail > (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT)
+			tail = (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT;
+	}
+	if (from >= tail)
+		return LATZ_BUSY;
+	batch.end = lzi_unit_of(extent * LZI_EXTENT + from);
+	rc = lzi_extent_walk(store, extent, from, tail, gather, &batch);
+	if (rc < 0)
+		return rc;
+	rc = judge(&batch, list);
+	if (rc == LATZ_OK)
+		rc = carry_out(&batch, evictor, list, ret_done);
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("evict.judged");
+	if (is_run)
+		return batch.count == 1 && batch.candidate[0].keep ? LATZ_OK : lzi_clean_extent(call, extent);
+	lzi_store_relaxed(&meta->judged, (uint16_t)((lzi_unit_offset(batch.end) - extent * LZI_EXTENT) / LZI_UNIT));
+	if (lzi_unit_offset(batch.end) - extent * LZI_EXTENT < tail ||
+	    lzi_heap_state(&store->heap, extent) == LZI_EXTENT_OPEN)
+		return LATZ_OK;
+	evictor->used++;
+	rc = lzi_clean_extent(call, extent);
+	return rc == LATZ_BUSY ? LATZ_OK : rc; /* cleaning comes to it again */
+}
+
+static unsigned batch_limit(const struct lzi_store *store, const struct lzi_evictor *evictor)
+{
+	int64_t keys = lzi_store_keys(store);
+
+	if (!is_fine(store, evictor))
+		return LZI_POLICY_BATCH;
+	return keys / GRAIN < 1 ? 1 : keys / GRAIN > LZI_POLICY_BATCH ? LZI_POLICY_BATCH : (unsigned)(keys / GRAIN);
+}
+
+/* Only what is still in an image is left: the next time some of it can go. */
+static int bring_some(struct lzi_store *store)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e;
+
+	for (e = 0; e < n; e++) {
+		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE)
+			return lzi_image_bring(store, e);
+	}
+	return LATZ_BUSY;
+}
+
+static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_evictor *evictor = store->evictor;
+	enum lzi_policy_list list = LZI_POLICY_WINDOW;
+	uint64_t extent;
+	void *state;
+	int rc;
+
+	if (is_fine(store, evictor) || evictor->used * 64u >= evictor->extents ||
+	    evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
+	    evictor->at[LZI_POLICY_MAIN] == evictor->count[LZI_POLICY_MAIN]) {
+		rc = survey(store, evictor);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	if (policy != NULL && policy->next != NULL && lzi_policy_begin(store, &state) != NULL) {
+		list = policy->next(state, evictor->weight[LZI_POLICY_WINDOW], evictor->weight[LZI_POLICY_MAIN]);
+		lzi_policy_end(store);
+	}
+	extent = choose(store, evictor, list);
+	if (extent == UINT64_MAX) {
+		list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
+		extent = choose(store, evictor, list);
+	}
+	if (extent == UINT64_MAX && lzi_load_relaxed(&store->control.shared->image_left) > 0)
+		return bring_some(store);
+	if (extent == UINT64_MAX)
+		return LATZ_BUSY;
+	return judge_extent(call, evictor, extent, list, batch_limit(store, evictor), ret_done);
+}
+
+/* ---- By entry ---- */
+
+static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	const struct lzi_policy *policy;
+	uint64_t hash[LZI_POLICY_BATCH];
+	unsigned n = 0, i;
+	void *state;
+	int rc, busy = 0;
+
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL)
+		return LATZ_BUSY;
+	while (n < limit && policy->evict(state, 0, 1, &hash[n]) == 0)
+		n++;
+	lzi_policy_end(store);
+	for (i = 0; i < n; i++)
+		lzi_read_prefetch_bucket(store, hash[i]);
+	for (i = 0; i < n; i++) {
+		rc = evict_one(call, hash[i], 0);
+		*ret_done += rc == LATZ_OK;
+		busy += rc == LATZ_BUSY;
+		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY)
+			return rc;
+	}
+	if (busy > 0)
+		(void)!lzi_log_flush(store, 0);
+	return n == 0 ? LATZ_BUSY : LATZ_OK;
+}
+
+int lzi_evict(struct lzi_call *call, unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	const struct lzi_policy *policy = lzi_policy_by_id((latz_policy)lzi_load_relaxed(&shared->bound.policy));
+	int rc = LATZ_BUSY;
+
+	if (store->evictor == NULL) {
+		store->evictor = calloc(1, sizeof *store->evictor);
+		if (store->evictor == NULL)
+			return lzi_error(LATZ_NOMEM, "notes of eviction");
+	}
+	/* What goes from here on does not leave the index one by one. */
+	if (lzi_load_relaxed(&shared->index_rebuild) == 0)
+		lzi_store_release(&shared->index_rebuild, 1u);
+	lzi_store_relaxed(&shared->bound.evicted_ms, lzi_clock_mono_ms());
+	lzi_fetch_add_relaxed(&shared->heartbeat, 1ull);
+	if (policy != NULL && policy->kind == LZI_POLICY_BY_ENTRY)
+		rc = evict_by_entry(call, batch_limit(store, store->evictor), ret_done);
+	if (rc == LATZ_BUSY) /* or of keys that the policy has not heard of */
+		rc = evict_by_age(call, policy != NULL && policy->kind == LZI_POLICY_BY_AGE ? policy : NULL, ret_done);
+	return rc;
+}

@@ -1,0 +1,346 @@
+/*
+ * What a bounded pool's policy hears, and where its state lies: the file `policy`, which begins with a ring of events
+ * and goes on with the state, made larger (elsewhere in the file) as the pool gets more keys.
+ *
+ * Whoever has something to tell takes a place of the ring and fills it. Nobody waits: who is too late to listen misses
+ * events, and then the policy knows a little less than it might. Who listens holds `maint`. A death in the middle of a
+ * change to the state leaves `mending` set, and the next one has the policy mend it.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "policy/policy.h"
+#include "store/store_int.h"
+
+#define RING_BYTES (LZI_RING * sizeof(struct lzi_event))
+#define ENTRIES_MIN 4096u
+/* Places looked at in one go; and that may be filled late before they are given up. */
+#define LATE 64u
+#define PLACE_SHIFT 32
+#define KIND_SHIFT 30
+#define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
+
+static uint64_t page_up(uint64_t size)
+{
+	return (size + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
+}
+
+static const struct lzi_policy *policy_of(const struct lzi_store *store)
+{
+	return lzi_policy_by_id((latz_policy)lzi_load_relaxed(&store->control.shared->bound.policy));
+}
+
+/* Maps the file, which is there from when the pool was first bounded. */
+static LZI_COLD int open_file(struct lzi_store *store)
+{
+	uint64_t size = 0;
+	int fd, rc;
+
+	pthread_mutex_lock(&store->hear.mutex);
+	if (store->hear.ready) {
+		pthread_mutex_unlock(&store->hear.mutex);
+		return LATZ_OK;
+	}
+	rc = lzi_file_open(store->poolfd, "policy", 1, &fd);
+	if (rc == LATZ_OK)
+		rc = lzi_file_size(fd, &size);
+	if (rc == LATZ_OK && size < RING_BYTES)
+		rc = lzi_error(LATZ_CORRUPT, "the file policy has %llu bytes", (unsigned long long)size);
+	if (rc == LATZ_OK)
+		rc = lzi_map_open(&store->hear.map, fd, page_up(size) * 2, 1);
+	if (rc == LATZ_OK) {
+		store->hear.fd = fd;
+		lzi_store_release(&store->hear.ready, 1);
+	} else {
+		lzi_file_close(fd);
+	}
+	pthread_mutex_unlock(&store->hear.mutex);
+	return rc;
+}
+
+void lzi_hear_close(struct lzi_store *store)
+{
+	if (store->hear.ready) {
+		lzi_map_close(&store->hear.map);
+		lzi_file_close(store->hear.fd);
+	}
+	store->hear.ready = 0;
+	store->hear.fd = -1;
+}
+
+/* The state as the shared words say; NULL if there is none, or none that makes sense. */
+static void *state_at(struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t at = lzi_load_acquire(&bound->state_at), size = lzi_load_relaxed(&bound->state_size);
+
+	if (at == 0 || at % LZI_PAGE != 0 || at > 1ull << 46 || size > 1ull << 46 ||
+	    at + size > lzi_load_acquire(&bound->file_size))
+		return NULL;
+	if (lzi_unlikely(lzi_map_at(&store->hear.map, at, size) == NULL)) {
+		uint64_t have;
+
+		pthread_mutex_lock(&store->hear.mutex);
+		if (lzi_file_size(store->hear.fd, &have) == LATZ_OK && have >= at + size)
+			(void)!lzi_map_grow(&store->hear.map, at + size);
+		pthread_mutex_unlock(&store->hear.mutex);
+	}
+	return lzi_map_at(&store->hear.map, at, size);
+}
+
+/* ---- Telling ---- */
+
+static void tell(struct lzi_store *store, uint64_t hash, uint64_t span, enum lzi_event_kind kind)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t place = lzi_fetch_add_relaxed(&bound->head, 1ull), weight = span / LZI_UNIT;
+	struct lzi_event *event = lzi_map_at(&store->hear.map, place % LZI_RING * sizeof *event, sizeof *event);
+
+	lzi_store_relaxed(&event->what, 0ull);
+	lzi_store_release(&event->hash, hash);
+	lzi_store_release(&event->what, (place + 1) << PLACE_SHIFT | (uint64_t)kind << KIND_SHIFT |
+	                                        (weight < WEIGHT_MASK ? weight : WEIGHT_MASK));
+	/* A policy that wants to hear everything: whoever fills half of the ring has it heard. */
+	if (lzi_unlikely(place % (LZI_RING / 4) == 0 && lzi_load_relaxed(&store->control.shared->sampling) == UINT32_MAX &&
+	                 lzi_maint_lock(store, 0) >= 0)) {
+		(void)!lzi_hear(store);
+		lzi_maint_unlock(store);
+	}
+}
+
+static inline int is_ready(struct lzi_store *store)
+{
+	return lzi_likely(lzi_load_acquire(&store->hear.ready) != 0) || open_file(store) == LATZ_OK;
+}
+
+void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes)
+{
+	struct lzi_store *store = call->store;
+
+	if ((word & LZI_SLOT_VISITS) != LZI_SLOT_VISITS && lzi_slot_unit(word) != 0)
+		(void)!lzi_cas_acquire(slot, &word, word + LZI_SLOT_VISIT); /* failing: it has changed; no matter */
+	lzi_bump_relaxed(&call->actor->hit_bytes, bytes);
+	if (lzi_policy_is_sampled(hash, lzi_load_relaxed(&store->control.shared->sampling)) && is_ready(store))
+		tell(store, hash, bytes, LZI_EVENT_HIT);
+}
+
+void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind)
+{
+	struct lzi_store *store = call->store;
+	const struct lzi_policy *policy = policy_of(store);
+	void *state;
+
+	if (kind == LZI_EVENT_CREATED)
+		lzi_bump_relaxed(&call->actor->created_bytes, span);
+	if (policy == NULL || !is_ready(store))
+		return;
+	if (kind == LZI_EVENT_CREATED && policy->created != NULL && (state = state_at(store)) != NULL)
+		policy->created(state, hash);
+	if (lzi_policy_is_sampled(hash, lzi_load_relaxed(&store->control.shared->sampling)))
+		tell(store, hash, span, kind);
+}
+
+/* ---- The state ---- */
+
+static int make_file(struct lzi_store *store)
+{
+	unsigned mode = store->control.header->mode;
+	int fd, rc = lzi_file_create(store->poolfd, "policy", mode, &fd);
+
+	if (rc == LATZ_EXISTS) /* a maker died, or it was bounded before */
+		rc = lzi_file_open(store->poolfd, "policy", 1, &fd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_file_allocate(fd, 0, RING_BYTES);
+	lzi_file_close(fd);
+	if (rc == LATZ_OK && store->control.shared->bound.file_size < RING_BYTES)
+		lzi_store_release(&store->control.shared->bound.file_size, (uint64_t)RING_BYTES);
+	return rc == LATZ_OK && !is_ready(store) ? lzi_error(LATZ_IO, "the file policy can't be mapped") : rc;
+}
+
+static uint64_t capacity_of(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+
+	return bound->max_bytes != 0 ? lzi_load_relaxed(&bound->heap_limit) / LZI_UNIT : bound->max_entries;
+}
+
+/* A new state for so many entries, at the file's end or where the one before the last was. */
+static int make_state(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t size = page_up(policy->size(entries)), at = bound->file_size;
+	void *old = state_at(store), *state;
+	int rc;
+
+	if (bound->old_at != 0 && bound->old_size >= size) {
+		at = bound->old_at;
+		lzi_store_relaxed(&bound->old_at, 0ull);
+	}
+	rc = lzi_file_allocate(store->hear.fd, at, size);
+	if (rc != LATZ_OK)
+		return rc;
+	LZI_POINT("policy.allocated");
+	if (bound->file_size < at + size)
+		lzi_store_release(&bound->file_size, at + size);
+	pthread_mutex_lock(&store->hear.mutex);
+	rc = lzi_map_grow(&store->hear.map, at + size);
+	pthread_mutex_unlock(&store->hear.mutex);
+	state = lzi_map_at(&store->hear.map, at, size);
+	if (rc != LATZ_OK || state == NULL)
+		return rc != LATZ_OK ? rc : lzi_error(LATZ_NOMEM, "the policy's state");
+	memset(state, 0, size);
+	policy->init(state, entries, capacity_of(store));
+	if (old != NULL && !anew)
+		policy->move(state, old);
+	LZI_POINT("policy.made");
+	if (bound->old_at == 0) {
+		bound->old_size = bound->state_size;
+		lzi_store_relaxed(&bound->old_at, bound->state_at);
+	}
+	/* Nobody uses `at` with another's size: out of use, changed, in use again. */
+	lzi_store_release(&bound->state_at, 0ull);
+	lzi_store_release(&bound->state_size, size);
+	bound->state_entries = entries;
+	LZI_POINT("policy.between");
+	lzi_store_release(&bound->state_at, at);
+	lzi_store_relaxed(&store->control.shared->sampling,
+	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
+	return LATZ_OK;
+}
+
+int lzi_hear_reset(struct lzi_store *store)
+{
+	const struct lzi_policy *policy = policy_of(store);
+	int64_t keys = lzi_store_keys(store);
+	int rc;
+
+	if (policy == NULL)
+		return LATZ_OK;
+	rc = make_file(store);
+	return rc == LATZ_OK ? make_state(store, policy, keys > ENTRIES_MIN ? (uint64_t)keys : ENTRIES_MIN, 1) : rc;
+}
+
+void lzi_hear_tidy(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t at = bound->old_at, size = bound->old_size;
+
+	if (at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
+		return;
+	if (at >= RING_BYTES && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
+	    (at + size <= bound->state_at || at >= bound->state_at + bound->state_size))
+		(void)!lzi_file_punch(store->hear.fd, at, size);
+	lzi_store_relaxed(&bound->old_at, 0ull);
+}
+
+const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+	void *state = policy == NULL || !is_ready(store) ? NULL : state_at(store);
+
+	if (state == NULL)
+		return NULL;
+	if (lzi_unlikely(bound->mending != 0) && policy->mend(state, bound->state_size) != 0) {
+		lzi_log(LATZ_LOG_INFO, "%s: what the policy %s knew is lost", store->name, policy->name);
+		policy->init(state, bound->state_entries, capacity_of(store));
+	}
+	lzi_store_relaxed(&bound->mending, 1u);
+	lzi_compiler_barrier();
+	*ret_state = state;
+	return policy;
+}
+
+void lzi_policy_end(struct lzi_store *store)
+{
+	lzi_store_release(&store->control.shared->bound.mending, 0u);
+}
+
+/* ---- Listening ---- */
+
+/* By entry: -1 if the state has no room for another. */
+static int pass_on(const struct lzi_policy *policy, void *state, const struct lzi_event *event, uint64_t what,
+                   int by_bytes)
+{
+	enum lzi_event_kind kind = (enum lzi_event_kind)(what >> KIND_SHIFT & 3);
+	uint32_t weight = by_bytes ? (uint32_t)(what & WEIGHT_MASK) : 1;
+	uint64_t hash = lzi_load_relaxed(&event->hash);
+
+	if (policy->kind == LZI_POLICY_BY_AGE) {
+		if (kind != LZI_EVENT_REMOVED)
+			policy->access(state, hash, weight, kind == LZI_EVENT_CREATED);
+		return 0;
+	}
+	if (kind == LZI_EVENT_REMOVED) {
+		policy->remove(state, hash);
+		return 0;
+	}
+	if (kind == LZI_EVENT_CREATED)
+		return policy->insert(state, hash, weight);
+	policy->access(state, hash, weight, 0);
+	return 0;
+}
+
+/* What has been told since the last time. 1: the state is too small. */
+static int drain(struct lzi_store *store, const struct lzi_policy *policy, void *state)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t head = lzi_load_acquire(&bound->head), tail = bound->tail, what;
+	int small = 0;
+
+	if (head - tail > LZI_RING)
+		tail = head - LZI_RING;
+	for (; tail != head; tail++) {
+		const struct lzi_event *event =
+			lzi_map_at(&store->hear.map, tail % LZI_RING * sizeof *event, sizeof *event);
+
+		what = lzi_load_acquire(&event->what);
+		if (what >> PLACE_SHIFT != (uint32_t)(tail + 1)) {
+			if (head - tail < LATE)
+				break; /* whoever has the place will fill it; or is dead, and then we pass it soon */
+			continue;
+		}
+		if (pass_on(policy, state, event, what, bound->max_bytes != 0) != 0)
+			small = 1;
+	}
+	lzi_store_relaxed(&bound->tail, tail);
+	return small;
+}
+
+int lzi_hear(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy;
+	int64_t keys;
+	void *state;
+	int small;
+
+	if (policy_of(store) == NULL)
+		return LATZ_OK;
+	if (!is_ready(store) || state_at(store) == NULL) {
+		int rc = lzi_hear_reset(store); /* its maker died, or found no space */
+
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL)
+		return lzi_error(LATZ_CORRUPT, "the policy's state is not there");
+	small = drain(store, policy, state);
+	lzi_policy_end(store);
+	keys = lzi_store_keys(store);
+	if (small || keys > (int64_t)bound->state_entries) {
+		uint64_t entries = bound->state_entries * 2;
+
+		if (keys > 0 && (uint64_t)keys > entries)
+			entries = (uint64_t)keys * 5 / 4;
+		(void)!make_state(store, policy, entries, 0);
+	}
+	return LATZ_OK;
+}
