@@ -1,11 +1,11 @@
 /*
- * Ways of deciding what stays in a bounded pool: the one interface, a file each behind it. A policy knows entries as the
- * 64-bit hash of their key and a weight (1, or bytes), and nothing of records, slots or processes.
+ * Ways of deciding what stays in a bounded pool: the one interface, a file each behind it. A policy knows entries as
+ * the 64-bit hash of their key and a weight (1, or bytes), and nothing of records, slots or processes.
  *
- * Its state is one block of memory, the pool's or a simulation's own: no pointers in it, so that it may lie anywhere, in
- * several processes at once, and be copied. One caller at a time, unless said otherwise. It may have been left in the
- * middle of a change by a caller that died, or been scribbled over: every index read from it is bounded before use, no
- * loop goes on for ever, and mend() makes it consistent again, forgetting as little as it can.
+ * Its state is one block of memory, the pool's or a simulation's own: no pointers in it, so that it may lie anywhere,
+ * in several processes at once, and be copied. One caller at a time, unless said otherwise. It may have been left in
+ * the middle of a change by a caller that died, or been scribbled over: every index read from it is bounded before use,
+ * no loop goes on for ever, and mend() makes it consistent again, forgetting as little as it can.
  *
  * Two kinds:
  *   LZI_POLICY_BY_ENTRY  hears of every access and names the entry that goes: the algorithms as published
@@ -65,7 +65,8 @@ struct lzi_policy {
 	void (*access)(void *state, uint64_t hash, uint32_t weight, int created);
 
 	/* By entry. */
-	/* Puts an entry in, for which there is room. 0, or -1: the state has no room to remember it; it is as before. */
+	/* Puts an entry in, for which there is room. 0, or -1: the state has no room to remember it; it is as before.
+	 */
 	int (*insert)(void *state, uint64_t hash, uint32_t weight);
 	/* Which entry goes, so that `incoming` of `weight` can come; it is no longer in. 0, or -1: there is none. */
 	int (*evict)(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash);

@@ -1,0 +1,78 @@
+/*
+ * LRU: the entry not asked for the longest goes.
+ */
+#include "config.h"
+
+#include "policy/book.h"
+#include "policy/policy.h"
+
+enum {
+	QUEUE = 1
+};
+
+#define MAGIC 0x0055524c4c4f5002ull
+
+static uint64_t lru_size(uint64_t entries)
+{
+	return lzi_book_size(lzi_book_nodes(entries, 0, 1));
+}
+
+static void lru_init(void *state, uint64_t entries, uint64_t capacity)
+{
+	lzi_book_init(state, MAGIC, lzi_book_nodes(entries, 0, 1), capacity);
+}
+
+static void lru_move(void *to, const void *from)
+{
+	lzi_book_move(to, from);
+}
+
+static int lru_mend(void *state, uint64_t size)
+{
+	return lzi_book_mend(state, MAGIC, size);
+}
+
+static void lru_access(void *state, uint64_t hash, uint32_t weight, int created)
+{
+	uint32_t index = lzi_book_find(state, hash);
+
+	(void)created;
+	lzi_book_weigh(state, index, weight);
+	lzi_book_shift(state, index, QUEUE);
+}
+
+static int lru_insert(void *state, uint64_t hash, uint32_t weight)
+{
+	if (lzi_book_find(state, hash) == 0)
+		return lzi_book_add(state, hash, weight, QUEUE) != 0 ? 0 : -1;
+	lru_access(state, hash, weight, 0);
+	return 0;
+}
+
+static int lru_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+{
+	uint32_t index = lzi_book_oldest(state, QUEUE);
+
+	(void)incoming;
+	(void)weight;
+	if (index == 0)
+		return -1;
+	*ret_hash = lzi_book_at(state, index)->hash;
+	lzi_book_drop(state, index);
+	return 0;
+}
+
+const struct lzi_policy lzi_policy_lru = {
+	.name = "lru",
+	.id = LATZ_POLICY_LRU,
+	.kind = LZI_POLICY_BY_ENTRY,
+	.size = lru_size,
+	.init = lru_init,
+	.resize = lzi_book_set_capacity,
+	.move = lru_move,
+	.mend = lru_mend,
+	.access = lru_access,
+	.insert = lru_insert,
+	.evict = lru_evict,
+	.remove = lzi_book_remove,
+};
