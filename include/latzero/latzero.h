@@ -181,9 +181,10 @@ typedef struct latz_options {
 	                         $TMPDIR/latzero-<uid> */
 	unsigned mode;        /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
 	unsigned max_clients; /* C: processes attached at once, 1 to 4096; 0: 256 */
-	uint64_t max_bytes;   /* U unless 0 (no bound) */
-	uint64_t max_entries; /* U unless 0 */
-	latz_policy policy;   /* U unless LATZ_POLICY_DEFAULT or LATZ_POLICY_NONE */
+	uint64_t max_bytes;   /* C: bytes that the pool's files may take, everything counted, at least 4 MiB; 0: no
+	                         bound. latz_limit() changes all three */
+	uint64_t max_entries; /* C: keys it may have; 0: no bound */
+	latz_policy policy;   /* C: what goes when a bound is reached; without bounds it means nothing */
 	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire. A
 	                 * time to live over a century, here and below, counts as a century */
 	int64_t idle_ttl_ms;     /* U unless 0 */
@@ -287,6 +288,13 @@ typedef struct latz_stats_t {
 	uint64_t snapshot_seq;      /* of the last snapshot in persist_dir; 0 none */
 	int64_t snapshot_age_ms;    /* -1: none */
 	latz_sync sync;
+	uint64_t max_bytes, max_entries; /* bounds, 0: none */
+	latz_policy policy;              /* LATZ_POLICY_DEFAULT: the pool is not bounded */
+	uint64_t evicted, evicted_bytes; /* entries evicted, their records' bytes */
+	uint64_t kept, kept_bytes;       /* entries looked at by eviction and moved on instead */
+	uint64_t refused;                /* writes refused with LATZ_FULL or LATZ_TOOBIG */
+	uint64_t hit_bytes;              /* record bytes of gets that found something; counted in bounded pools, as */
+	uint64_t created_bytes;          /* those of keys created: of read-through caches the bytes missed */
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
@@ -313,6 +321,23 @@ LATZ_API int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg) LATZ_MU
  * microseconds, 0 meaning until nothing is left. LATZ_OK if nothing is left, LATZ_BUSY if there is more or another
  * process is at it. For handles opened with LATZ_NO_THREAD; harmless with others. */
 LATZ_API int latz_maintain(latz_pool *pool, unsigned budget_us) LATZ_MUSTCHECK;
+
+/* Bounds of a pool. */
+typedef struct latz_limits {
+	size_t size;          /* sizeof(latz_limits) */
+	uint64_t max_bytes;   /* 0: no bound */
+	uint64_t max_entries; /* 0: no bound */
+	latz_policy policy;   /* LATZ_POLICY_DEFAULT: LATZ_POLICY_ADAPTIVE */
+} latz_limits;
+
+#define LATZ_LIMITS_INIT { sizeof(latz_limits), 0, 0, LATZ_POLICY_DEFAULT }
+
+/* Sets the pool's bounds and policy, all of them, for all its users, at once; latz_stats() tells those it has. What is
+ * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can be
+ * written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
+ * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
+ * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, an unknown policy; LATZ_NOSPC, LATZ_TIMEOUT. */
+LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;
 
 /* Called once for each thing that is wrong; what: one line. */
 typedef void (*latz_verify_fn)(const char *what, void *arg);

@@ -34,6 +34,13 @@ int lzi_api_name(const char *name)
 	return LATZ_OK;
 }
 
+int lzi_api_policy(latz_policy policy)
+{
+	if ((unsigned)policy > LATZ_POLICY_CLOCK)
+		return lzi_error(LATZ_INVALID, "policy is %d", (int)policy);
+	return LATZ_OK;
+}
+
 static int unsupported(const char *what)
 {
 	return lzi_error(LATZ_UNSUPPORTED, "%s is not in this release", what);
@@ -42,12 +49,14 @@ static int unsupported(const char *what)
 /* What this release does not do is refused, never ignored. */
 static int check_supported(const latz_options *options)
 {
-	if (options->max_bytes != 0)
-		return unsupported("max_bytes");
-	if (options->max_entries != 0)
-		return unsupported("max_entries");
-	if (options->policy != LATZ_POLICY_DEFAULT && options->policy != LATZ_POLICY_NONE)
-		return unsupported("eviction");
+	if (options->max_bytes != 0 || options->max_entries != 0 || options->policy != LATZ_POLICY_DEFAULT) {
+		int rc = lzi_api_policy(options->policy);
+
+		if (rc == LATZ_OK)
+			rc = lzi_bound_valid(options->max_bytes);
+		if (rc != LATZ_OK)
+			return rc;
+	}
 	if (options->idle_ttl_ms != 0)
 		return unsupported("idle_ttl_ms");
 	if (options->compress_min != 0 || options->compress_level != 0)
@@ -192,6 +201,22 @@ int latz_maintain(latz_pool *pool, unsigned budget_us)
 	int rc = lzi_api_call(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_maintain(&call, budget_us) : rc);
+}
+
+int latz_limit(latz_pool *pool, const latz_limits *limits)
+{
+	struct lzi_call call;
+	int rc;
+
+	if (limits == NULL || limits->size < sizeof *limits)
+		return lzi_api_error(LATZ_INVALID, "limits is NULL, or its size is not set");
+	rc = lzi_api_policy(limits->policy);
+	if (rc == LATZ_OK)
+		rc = lzi_bound_valid(limits->max_bytes);
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
+	return lzi_api_result(
+		rc == LATZ_OK ? lzi_bound_set(&call, limits->max_bytes, limits->max_entries, limits->policy) : rc);
 }
 
 int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)

@@ -146,7 +146,8 @@ struct lzi_bound {
 	uint64_t evicted_bytes, kept, kept_bytes; /* 120: their records' sizes; those moved on instead */
 	uint64_t refused;     /* 144: anyone, atomic add: writes refused with LATZ_FULL or LATZ_TOOBIG */
 	uint64_t other_bytes; /* 152: of the pool's files but the heap, when last looked at */
-	uint64_t pad0[12];
+	uint64_t wanted;      /* 160: bytes for a larger state, which the heap has to give first */
+	uint64_t pad0[11];
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };
@@ -166,12 +167,18 @@ enum lzi_event_kind {
 	LZI_EVENT_REMOVED
 };
 
+/* What a pool's users look at. */
+enum lzi_watch {
+	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
+	LZI_WATCH_HITS = 2    /* hits are counted in slots, and those below `sampling` are told of */
+};
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
 	uint64_t buckets;   /* 0: primary buckets of the table */
-	uint32_t watch;     /* 8: 1: hits are counted in slots, and those below `sampling` are told of. Holder of `maint`,
-	                       as is the next; a reader that sees an old value counts a hit too many or too few */
+	uint32_t watch;     /* 8: enum lzi_watch. Holder of `maint`, as is the next; a reader that sees an old value
+	                       counts a hit too many or too few */
 	uint32_t sampling;  /* 12: lzi_policy_is_sampled() */
 	uint8_t pad0[112];
 

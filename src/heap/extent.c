@@ -24,6 +24,7 @@ void lzi_heap_repair(struct lzi_heap *heap)
 		switch (lzi_heap_state(heap, e)) {
 		case LZI_EXTENT_RUN:
 			if (meta->run == 0) { /* being freed */
+				lzi_store_relaxed(&meta->judged, (uint16_t)0);
 				lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 1);
 				hole++;
 				break;
@@ -44,12 +45,14 @@ void lzi_heap_repair(struct lzi_heap *heap)
 		case LZI_EXTENT_BODY:
 			if (e < covered)
 				break;
+			lzi_store_relaxed(&meta->judged, (uint16_t)0);
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 1);
 			hole++;
 			break;
 		case LZI_EXTENT_FREE: free++; break;
 		case LZI_EXTENT_ROOM: room++; break;
 		case LZI_EXTENT_HOLE: /* may have been given its blocks already */
+			lzi_store_relaxed(&meta->judged, (uint16_t)0);
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);
 			hole++;
 			break;
@@ -193,6 +196,7 @@ static int unpark(struct lzi_heap *heap, const uint64_t *list, size_t count, enu
 	if (rc != LATZ_OK)
 		return rc;
 	for (i = 0; i < count; i++) {
+		lzi_store_relaxed(&lzi_heap_meta(heap, list[i])->judged, (uint16_t)0);
 		lzi_heap_set_state(heap, list[i], state, 0);
 		lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);
 	}
@@ -235,6 +239,7 @@ int lzi_heap_unpark_all(struct lzi_heap *heap)
 		return rc;
 	for (e = 0; e < heap->shared->extents; e++) {
 		if (lzi_heap_state(heap, e) == LZI_EXTENT_PARKED) {
+			lzi_store_relaxed(&lzi_heap_meta(heap, e)->judged, (uint16_t)0);
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);
 			lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);
 		}

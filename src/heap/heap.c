@@ -222,10 +222,29 @@ static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_
 	return n;
 }
 
+/* Of `bytes` from the beginning of an empty extent, those that have blocks for sure. */
+static uint64_t has_blocks(const struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
+{
+	uint64_t sum = 0, has, size;
+
+	for (; bytes > 0; bytes -= size, extent++) {
+		enum lzi_extent_state state = lzi_heap_state(heap, extent);
+
+		size = bytes < LZI_EXTENT ? bytes : LZI_EXTENT;
+		has = state == LZI_EXTENT_FREE   ? LZI_EXTENT
+		      : state == LZI_EXTENT_PART ? (uint64_t)lzi_heap_meta(heap, extent)->judged * LZI_UNIT
+		                                 : 0;
+		sum += has < size ? has : size;
+	}
+	return sum;
+}
+
 /* Allocates the blocks of extents that may lack them, from the beginning of one. */
 static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 {
-	int rc = within_limit(heap, bytes) ? lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes) : full();
+	uint64_t has = lzi_load_relaxed(&heap->shared->bound.heap_limit) == 0 ? 0 : has_blocks(heap, extent, bytes);
+	int rc = has == bytes || within_limit(heap, bytes - has) ? lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes)
+	                                                         : full();
 
 	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
 		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);
@@ -335,18 +354,20 @@ static void stamp(struct lzi_heap *heap, struct lzi_extent *meta, enum lzi_exten
 int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, enum lzi_extent_list list,
                   uint64_t *ret_extent)
 {
+	struct lzi_extent *meta;
 	uint64_t e;
-	int fresh, rc = lzi_heap_lock(heap);
+	int fresh = 0, rc = lzi_heap_lock(heap);
 
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("extent.locked");
 	rc = take_any(heap, room, spare, list, &e);
-	if (rc == LATZ_OK) {
-		fresh = lzi_heap_meta(heap, e)->tail == 0;
+	meta = rc == LATZ_OK ? lzi_heap_meta(heap, e) : NULL;
+	if (meta != NULL) {
+		fresh = meta->tail == 0;
 		if (fresh)
-			stamp(heap, lzi_heap_meta(heap, e), list);
-		lzi_store_relaxed(&lzi_heap_meta(heap, e)->owner, actor + 1);
+			stamp(heap, meta, list);
+		lzi_store_relaxed(&meta->owner, actor + 1);
 		LZI_POINT("extent.owned");
 		lzi_heap_set_state(heap, e, LZI_EXTENT_OPEN, 0);
 		LZI_POINT("extent.open");
@@ -395,6 +416,7 @@ static void clear_account(struct lzi_extent *meta)
 	lzi_store_relaxed(&meta->deletes, 0u);
 	lzi_store_relaxed(&meta->expiry_min, (int64_t)0);
 	lzi_store_relaxed(&meta->run, 0u);
+	lzi_store_relaxed(&meta->judged, (uint16_t)0);
 	lzi_store_release(&meta->logged, 0u); /* last: the flusher reads it first, then the tail */
 }
 
@@ -412,7 +434,7 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		rc = allocate(heap, e, bytes);
 	else
 		rc = grow(heap, count, bytes);
-	if (rc == LATZ_NOSPC && (e = find_run(heap, count, 0)) < heap->shared->extents)
+	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, count, 0)) < heap->shared->extents)
 		rc = allocate(heap, e, bytes);
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);
@@ -537,6 +559,11 @@ int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 		if (i == 0)
 			clear_account(meta);
 		LZI_POINT("free.cleared");
+		if (part) {
+			uint64_t has = tail > i * LZI_EXTENT ? (tail - i * LZI_EXTENT) & ~(uint64_t)(LZI_PAGE - 1) : 0;
+
+			lzi_store_relaxed(&lzi_heap_meta(heap, e)->judged, (uint16_t)(has / LZI_UNIT));
+		}
 		lzi_heap_set_state(heap, e, part ? LZI_EXTENT_PART : LZI_EXTENT_FREE, 1);
 		if (part)
 			lzi_bump_relaxed(&heap->shared->extents_hole, 1ull);

@@ -243,6 +243,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_mutex_init(&store->list_mutex, NULL);
 	pthread_mutex_init(&store->image.mutex, NULL);
+	pthread_mutex_init(&store->hear.mutex, NULL);
+	store->hear.fd = -1;
 	store->image.fd = store->image.note_fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -259,6 +261,8 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_mutex_destroy(&store->list_mutex);
 	pthread_mutex_destroy(&store->image.mutex);
+	pthread_mutex_destroy(&store->hear.mutex);
+	free(store->evictor);
 	pthread_cond_destroy(&store->wake);
 	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);
@@ -307,6 +311,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK)
+		rc = lzi_bound_join(store);
 	if (rc == LATZ_OK && lzi_is_durable(store)) {
 		/* Without its disk the pool works all the same, but for what needs it. */
 		if (lzi_log_lock(store, 1) == LATZ_OK)
@@ -377,6 +383,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_index_close(&store->index);
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
+	lzi_hear_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 }

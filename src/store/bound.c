@@ -32,8 +32,12 @@
 #define PACE 16u
 /* Steps of a writer that can't go on without. */
 #define STEPS_MAX 100000u
+#define TIDY_STEPS 8u
+/* Free extents whose blocks are not given back to make room for others. */
+#define KEEP_FREE 2u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
 #define INDEX_EIGHTHS 4u
+#define INDEX_EIGHTHS_NONE 7u
 #define INDEX_AFTER_MS 10000
 
 /* ---- What there is ---- */
@@ -50,7 +54,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_dir_blocks(store->poolfd, "index") +
-	        (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0);
+	        (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	lzi_store_relaxed(&bound->heap_limit, limit < LZI_EXTENT ? LZI_EXTENT : limit);
@@ -91,17 +95,34 @@ static int has_extents(const struct lzi_store *store, uint64_t extents)
 	return have > extents || have + headroom(store) / LZI_EXTENT > extents;
 }
 
+static int has_room(const struct lzi_store *store, uint64_t span)
+{
+	return span > LZI_RECORD_SHARED_MAX ? headroom(store) >= span + LZI_PAGE : has_extents(store, 1);
+}
+
+static uint64_t empty_extents(const struct lzi_store *store)
+{
+	const struct lzi_shared *shared = store->control.shared;
+
+	return lzi_load_relaxed(&shared->extents_free) + lzi_load_relaxed(&shared->extents_hole);
+}
+
 int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
 	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
+	uint64_t part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
 	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
 		return 0;
-	return bound->max_bytes == 0 ||
-	       lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * INDEX_EIGHTHS;
+	if (bound->max_bytes == 0)
+		return 1;
+	part = bound->policy == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
+	if (lzi_load_relaxed(&bound->asleep)) /* it would take some of what it left */
+		part /= 2;
+	return lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * part;
 }
 
 /* The index gives its space to what it would find. Until it is wanted again scans look at all records. */
@@ -122,6 +143,15 @@ static void put_index_to_sleep(struct lzi_store *store)
 }
 
 /* ---- Steps ---- */
+
+/* After the bounds were lowered, or other files grew: back below them. */
+static int is_over(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+
+	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
+	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+}
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
  * be done now. */
@@ -186,34 +216,42 @@ static LZI_COLD int full(struct lzi_store *store, const char *bound)
 	return lzi_error(LATZ_FULL, "pool %s has reached its %s", store->name, bound);
 }
 
-int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span)
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt)
 {
 	struct lzi_store *store = call->store;
-	uint64_t extents = (span + LZI_EXTENT - 1) / LZI_EXTENT;
+	uint64_t empty, extents = (span + LZI_EXTENT - 1) / LZI_EXTENT;
+	unsigned tidy = extents < TIDY_STEPS ? TIDY_STEPS / (unsigned)extents : 1;
 	unsigned i, done = 0, idle = 0;
 	int more, rc;
 
 	if (open != &call->actor->extent)
 		return LATZ_FULL; /* we are in it */
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE) {
+		rc = lzi_clean_for_room(call, open);
+		return rc == LATZ_NOSPC || rc == LATZ_FULL ? full(store, "max_bytes") : rc;
+	}
 	rc = begin(store, 1);
 	if (rc != LATZ_OK)
 		return rc;
 	lzi_bound_refresh(store);
 	put_index_to_sleep(store);
-	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_extents(store, extents); i++) {
+	empty = empty_extents(store);
+	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, span); i++) {
 		rc = step(call, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY && ++idle < 4)
 			rc = LATZ_OK;
+		/* Blocks of extents that are empty, but not as they are wanted, go back: now and then, for it takes
+		 * everybody's time. */
+		if ((i + attempt) % tidy == tidy - 1)
+			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
+		/* A run may fit now into what a run was in. */
+		if (span > LZI_RECORD_SHARED_MAX && empty_extents(store) != empty)
+			break;
 		LZI_POINT("bound.step");
 	}
-	/* A run needs extents in a row, which may have to be at the file's end: free ones elsewhere go back. */
-	if (rc == LATZ_OK && (span > LZI_RECORD_SHARED_MAX || headroom(store) < LZI_EXTENT))
-		(void)!lzi_give_back(call, extents > 1 ? 1 : 2, 1, &more);
 	end(call);
-	if (rc == LATZ_BUSY || (rc == LATZ_OK && !has_extents(store, extents)))
-		return full(store, "max_bytes");
-	return rc;
+	return rc == LATZ_BUSY || i == STEPS_MAX ? full(store, "max_bytes") : rc;
 }
 
 /* ---- Entries ---- */
@@ -272,33 +310,31 @@ void lzi_bound_pace(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	unsigned done = 0;
+	int more;
 
 	if (++call->actor->writes % PACE != 0)
 		return;
 	/* Records of small pools are told apart by age through their versions. */
 	if (extents_max(store) <= 64 || lzi_load_relaxed(&store->control.shared->bound.max_entries) != 0)
 		lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
-	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0 || has_extents(store, reserve(store)) ||
+	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0 ||
+	    (call->actor->writes % (PACE * 64) != 0 && has_extents(store, reserve(store))) ||
 	    begin(store, 0) != LATZ_OK)
 		return;
-	(void)!step(call, &done);
+	if (call->actor->writes % (PACE * 64) == 0)
+		lzi_bound_refresh(store);
+	if (is_over(store) || !has_extents(store, reserve(store)))
+		(void)!step(call, &done);
+	if (is_over(store))
+		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
 	end(call);
-}
-
-/* After the bounds were lowered, or other files grew: back below them. */
-static int is_over(const struct lzi_store *store)
-{
-	const struct lzi_bound *bound = &store->control.shared->bound;
-
-	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
-	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
 }
 
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	unsigned done = 0, idle = 0;
-	int rc, more = 0;
+	int more, rc;
 
 	lzi_bound_refresh(store);
 	put_index_to_sleep(store);
@@ -315,12 +351,60 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 		else if (rc != LATZ_OK)
 			break;
 		if (is_over(store))
-			(void)!lzi_give_back(call, 2, 1, &more);
+			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
 	}
 	leave_main(call);
 }
 
 /* ---- Setting ---- */
+
+int lzi_bound_valid(uint64_t max_bytes)
+{
+	if (max_bytes == 0 || max_bytes >= BYTES_MIN)
+		return LATZ_OK;
+	return lzi_error(LATZ_INVALID, "max_bytes is %llu; the least is %llu", (unsigned long long)max_bytes,
+	                 BYTES_MIN);
+}
+
+/* The policy that goes with bounds; DEFAULT: there are none. */
+static latz_policy policy_for(uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
+{
+	if (max_bytes == 0 && max_entries == 0)
+		return LATZ_POLICY_DEFAULT;
+	return policy == LATZ_POLICY_DEFAULT ? LATZ_POLICY_ADAPTIVE : policy;
+}
+
+static uint32_t watch_for(latz_policy policy)
+{
+	return policy == LATZ_POLICY_DEFAULT ? 0u
+	       : policy == LATZ_POLICY_NONE  ? LZI_WATCH_BOUNDS
+	                                     : LZI_WATCH_BOUNDS | LZI_WATCH_HITS;
+}
+
+void lzi_bound_init(struct lzi_shared *shared, const latz_options *options)
+{
+	latz_policy policy = policy_for(options->max_bytes, options->max_entries, options->policy);
+
+	shared->bound.max_bytes = options->max_bytes;
+	shared->bound.max_entries = options->max_entries;
+	shared->bound.policy = (uint32_t)policy;
+	shared->watch = watch_for(policy);
+}
+
+int lzi_bound_join(struct lzi_store *store)
+{
+	int rc;
+
+	if (!lzi_is_bounded(store))
+		return LATZ_OK;
+	rc = lzi_maint_lock(store, 1);
+	if (rc < 0)
+		return rc;
+	lzi_bound_refresh(store);
+	rc = lzi_hear(store);
+	lzi_maint_unlock(store);
+	return rc;
+}
 
 int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
 {
@@ -329,13 +413,10 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	struct lzi_bound *bound = &shared->bound;
 	int more = 0, rc = LATZ_OK;
 
-	if (max_bytes != 0 && max_bytes < BYTES_MIN)
-		return lzi_error(LATZ_INVALID, "max_bytes is %llu; the least is %llu", (unsigned long long)max_bytes,
-		                 BYTES_MIN);
-	if (policy == LATZ_POLICY_DEFAULT && (max_bytes != 0 || max_entries != 0))
-		policy = LATZ_POLICY_ADAPTIVE;
-	if (max_bytes == 0 && max_entries == 0)
-		policy = LATZ_POLICY_DEFAULT;
+	rc = lzi_bound_valid(max_bytes);
+	if (rc != LATZ_OK)
+		return rc;
+	policy = policy_for(max_bytes, max_entries, policy);
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
@@ -348,8 +429,8 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
 	}
-	lzi_store_relaxed(&shared->watch, lzi_policy_by_id(policy) != NULL ? 1u : 0u);
-	if (lzi_policy_by_id(policy) == NULL)
+	lzi_store_relaxed(&shared->watch, watch_for(policy));
+	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_bump_relaxed(&bound->changes, 1u);
 	if (policy == LATZ_POLICY_DEFAULT)

@@ -332,6 +332,10 @@ int lzi_catchup(struct lzi_store *store)
 	uint64_t extent = 0;
 	int rc = lzi_heap_view(&store->heap);
 
+	if (rc == LATZ_OK && !lzi_bound_index_wanted(store)) {
+		lzi_store_release(&shared->index_rebuild, 1u);
+		return LATZ_NOSPC; /* in the pool's bounds */
+	}
 	if (rc == LATZ_OK && lzi_load_relaxed(&shared->index_rebuild)) {
 		walk.all = 1;
 		rc = lzi_index_lock(&store->index);
@@ -348,6 +352,7 @@ int lzi_catchup(struct lzi_store *store)
 	if (rc == LATZ_OK && walk.all) {
 		LZI_POINT("index.rebuilt");
 		lzi_store_relaxed(&shared->index_rebuild, 0u);
+		lzi_store_relaxed(&shared->bound.asleep, 0u);
 	}
 	return rc;
 }

@@ -94,7 +94,7 @@ static int clean_record(struct lzi_record *record, uint64_t unit, void *arg)
 
 	prefetch_next(cleaning, record);
 	if (died == 0) {
-		rc = lzi_move_record(call, cleaning->open, unit, 0, 0);
+		rc = lzi_move_record(call, cleaning->open, unit, 0, 0, 0);
 		if (rc == LATZ_OK) {
 			lzi_fetch_add_relaxed(&call->store->control.shared->cleaned_bytes, lzi_record_span_of(record));
 			return 0;

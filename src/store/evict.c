@@ -315,7 +315,7 @@ static int keep_one(struct lzi_call *call, const struct target *target)
 	if (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN)
 		lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
 	else
-		rc = lzi_move_record(call, &call->actor->clean_extent, target->unit, 0, 0);
+		rc = lzi_move_record(call, &call->actor->clean_extent, target->unit, 0, 0, 1);
 	if (rc == LATZ_OK) {
 		lzi_bump_relaxed(&bound->kept, 1ull);
 		lzi_bump_relaxed(&bound->kept_bytes, (uint64_t)target->span * LZI_UNIT);

@@ -31,7 +31,9 @@ static uint64_t page_up(uint64_t size)
 
 static const struct lzi_policy *policy_of(const struct lzi_store *store)
 {
-	return lzi_policy_by_id((latz_policy)lzi_load_relaxed(&store->control.shared->bound.policy));
+	latz_policy id = (latz_policy)lzi_load_relaxed(&store->control.shared->bound.policy);
+
+	return id == LATZ_POLICY_DEFAULT ? NULL : lzi_policy_by_id(id);
 }
 
 /* Maps the file, which is there from when the pool was first bounded. */
@@ -340,7 +342,14 @@ int lzi_hear(struct lzi_store *store)
 
 		if (keys > 0 && (uint64_t)keys > entries)
 			entries = (uint64_t)keys * 5 / 4;
+		/* The heap has to give it first. */
+		lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
+		lzi_bound_refresh(store);
+		if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+			return LATZ_OK;
 		(void)!make_state(store, policy, entries, 0);
+		lzi_store_relaxed(&bound->wanted, 0ull);
+		lzi_bound_refresh(store);
 	}
 	return LATZ_OK;
 }

@@ -248,7 +248,7 @@ int lzi_load_touch(struct lzi_call *call, latz_slice key, uint64_t seq, int64_t 
 		lzi_table_unlock(call->actor, bucket);
 	}
 	if (needs_room)
-		rc = lzi_move_record(call, &call->actor->extent, unit, 1, expiry);
+		rc = lzi_move_record(call, &call->actor->extent, unit, 1, expiry, 0);
 	lzi_call_end(call);
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }

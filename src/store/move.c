@@ -86,14 +86,14 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	return LATZ_OK;
 }
 
-int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry)
+int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = lzi_record_at(store, unit), *found;
 	struct lzi_draft draft = { NULL, 0, 0, add_ext };
 	struct lzi_bucket *bucket;
 	latz_slice key;
-	uint64_t hash, *slot;
+	uint64_t hash, visits, *slot;
 	int rc;
 
 	if (record == NULL)
@@ -121,8 +121,9 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 					lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 			if (draft.ext)
 				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
-			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)), draft.record, record, 0,
-			            LZI_INTENT_MOVE, LZI_DEATH_MOVED);
+			visits = judged ? 0 : lzi_load_relaxed(slot) & LZI_SLOT_VISITS;
+			lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft.offset)) | visits, draft.record,
+			            record, 0, LZI_INTENT_MOVE, LZI_DEATH_MOVED);
 			if (draft.ext)
 				lzi_expiry_note_again(store, lzi_unit_of(draft.offset),
 				                      lzi_record_ext(draft.record)->expiry);

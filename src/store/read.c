@@ -125,7 +125,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 {
 	const struct lzi_shared *shared = store->control.shared;
 	uint64_t n = lzi_load_acquire(&shared->buckets), number = lzi_bucket_of(hash, n), header;
-	const struct lzi_bucket *head = lzi_table_bucket(&store->table, number), *bucket;
+	struct lzi_bucket *head = lzi_table_bucket(&store->table, number), *bucket;
 	unsigned match, hops;
 	int rc;
 
@@ -136,8 +136,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 	header = lzi_load_acquire(&head->header);
 	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
 		for (match = lzi_slots_matching(bucket, hash); match != 0; match &= match - 1) {
-			const uint64_t *slot = lzi_slot_at(bucket, match);
-			uint64_t word = lzi_load_acquire(slot);
+			uint64_t *slot = lzi_slot_at(bucket, match), word = lzi_load_acquire(slot);
 
 			if (lzi_unlikely((word ^ hash) >> LZI_TAG_SHIFT != 0))
 				continue;
@@ -398,8 +397,8 @@ void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
  * slot with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
 struct ahead {
 	uint64_t hash, number, word;
-	const struct lzi_bucket *bucket;
-	const uint64_t *slot; /* the first with the key's tag; NULL: look properly */
+	struct lzi_bucket *bucket;
+	uint64_t *slot; /* the first with the key's tag; NULL: look properly */
 };
 
 LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct ahead *ahead)
@@ -471,12 +470,30 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 	return rc;
 }
 
+/* The hit counts, in a bounded pool. ahead: how it was found, if its slot is known. */
+static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const struct ahead *ahead, int slot_known,
+                                  const latz_value *value)
+{
+	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
+	struct lzi_found found;
+
+	if (slot_known)
+		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
+	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
+		lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), ahead->hash, bytes);
+}
+
+static inline int watches_hits(const struct lzi_call *call)
+{
+	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) & LZI_WATCH_HITS);
+}
+
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_actor *actor = call->actor;
 	struct ahead ahead;
-	int rc = LATZ_BUSY;
+	int known = 1, rc = LATZ_BUSY;
 
 	ahead.hash = lzi_store_hash(store, key.data, key.size);
 	lzi_call_begin(call);
@@ -485,11 +502,16 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 		look_at_record(store, &ahead);
 		rc = get_ahead(store, key, &ahead, value);
 	}
-	if (lzi_unlikely(rc == LATZ_BUSY))
+	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);
+		known = 0;
+	}
 	lzi_bump_relaxed(&actor->gets, 1ull);
-	if (lzi_likely(rc == LATZ_OK))
+	if (lzi_likely(rc == LATZ_OK)) {
 		lzi_bump_relaxed(&actor->hits, 1ull);
+		if (watches_hits(call) && value != NULL)
+			hear_hit(call, key, &ahead, known, value);
+	}
 	lzi_call_end(call);
 	return rc;
 }
@@ -518,13 +540,17 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 				look_at_record(call->store, &ahead[i]);
 		}
 		for (i = 0; i < m; i++) {
-			int rc;
+			int known = 1, rc;
 
 			if (results[at + i] != LATZ_OK)
 				continue;
 			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i]);
-			if (lzi_unlikely(rc == LATZ_BUSY))
+			if (lzi_unlikely(rc == LATZ_BUSY)) {
 				rc = get_properly(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
+				known = 0;
+			}
+			if (watches_hits(call) && rc == LATZ_OK)
+				hear_hit(call, keys[at + i], &ahead[i], known, &values[at + i]);
 			results[at + i] = rc;
 			hits += rc == LATZ_OK;
 		}
@@ -680,7 +706,7 @@ static int entry_key(struct lzi_store *store, const struct lzi_found *found, con
 static int entry_key_once(struct lzi_store *store, const void *entry, latz_value *key)
 {
 	uint64_t hash = lzi_entry_hash(entry), n = lzi_load_acquire(&store->control.shared->buckets), header;
-	const struct lzi_bucket *head = lzi_table_bucket(&store->table, lzi_bucket_of(hash, n)), *bucket;
+	struct lzi_bucket *head = lzi_table_bucket(&store->table, lzi_bucket_of(hash, n)), *bucket;
 	struct lzi_found found;
 	unsigned i, hops;
 	int rc;

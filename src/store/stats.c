@@ -24,6 +24,8 @@ static void add_actors(const struct lzi_store *store, latz_stats_t *stats)
 	stats->sets = lzi_load_relaxed(&shared->base_sets);
 	stats->deletes = lzi_load_relaxed(&shared->base_deletes);
 	stats->expired = lzi_load_relaxed(&shared->base_expired);
+	stats->hit_bytes = lzi_load_relaxed(&shared->base_hit_bytes);
+	stats->created_bytes = lzi_load_relaxed(&shared->base_created_bytes);
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 
@@ -32,8 +34,24 @@ static void add_actors(const struct lzi_store *store, latz_stats_t *stats)
 		stats->sets += lzi_load_relaxed(&actor->sets);
 		stats->deletes += lzi_load_relaxed(&actor->deletes);
 		stats->expired += lzi_load_relaxed(&actor->expired);
+		stats->hit_bytes += lzi_load_relaxed(&actor->hit_bytes);
+		stats->created_bytes += lzi_load_relaxed(&actor->created_bytes);
 		stats->threads += lzi_load_relaxed(&actor->state) != 0;
 	}
+}
+
+static void add_bounds(const struct lzi_store *store, latz_stats_t *stats)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+
+	stats->max_bytes = lzi_load_relaxed(&bound->max_bytes);
+	stats->max_entries = lzi_load_relaxed(&bound->max_entries);
+	stats->policy = (latz_policy)lzi_load_relaxed(&bound->policy);
+	stats->evicted = lzi_load_relaxed(&bound->evicted);
+	stats->evicted_bytes = lzi_load_relaxed(&bound->evicted_bytes);
+	stats->kept = lzi_load_relaxed(&bound->kept);
+	stats->kept_bytes = lzi_load_relaxed(&bound->kept_bytes);
+	stats->refused = lzi_load_relaxed(&bound->refused);
 }
 
 static void add_slots(const struct lzi_store *store, latz_stats_t *stats)
@@ -107,7 +125,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.heap_bytes = lzi_file_blocks(store->heap.fd);
 	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
-	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd);
+	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
+	                 (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -116,6 +135,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.age_ms = lzi_clock_mono_ms() - store->control.header->created_mono_ms;
 	add_actors(store, &out);
 	add_slots(store, &out);
+	add_bounds(store, &out);
 	add_log(store, &out);
 	latencies(store->latency_get, out.latency_get_ns);
 	latencies(store->latency_set, out.latency_set_ns);

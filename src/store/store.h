@@ -63,6 +63,7 @@ struct lzi_write {
 	uint64_t if_version;
 	int64_t by;
 	/* Out. */
+	int created; /* the key was not there */
 	uint64_t version;
 	int64_t sum;
 };
@@ -100,6 +101,10 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
  */
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us);
+/* Bounds of the pool from now on, 0: none; what is over them is evicted. LATZ_INVALID: less than a pool can live with. */
+int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy);
+/* As that of options, before there is anything to do. */
+int lzi_bound_valid(uint64_t max_bytes);
 int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg);
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats);
 int lzi_store_clients(struct lzi_call *call, latz_client_fn fn, void *arg);

@@ -271,7 +271,7 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
-	return lzi_load_relaxed(&store->control.shared->bound.policy) != LATZ_POLICY_DEFAULT;
+	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0);
 }
 
 /* A hit in a bounded pool, found through the slot when it was `word`. */
@@ -292,9 +292,9 @@ struct lzi_policy;
 const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);
 void lzi_policy_end(struct lzi_store *store);
 
-/* A writer that got LATZ_FULL: evicts or cleans until there is room for `span` more. LATZ_FULL: there is none to be
- * had; LATZ_TIMEOUT. */
-int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span);
+/* A writer that got LATZ_FULL: evicts or cleans until there is room for `span` more, or, for a run, until it may fit.
+ * attempt: how often it was asked for that already. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt);
 /* Room for one more key within max_entries. */
 int lzi_bound_make_entry(struct lzi_call *call);
 /* Whether one more key would be too many; for a key just being created. */
@@ -309,7 +309,10 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 void lzi_bound_refresh(struct lzi_store *store);
 /* Whether the index is to be kept up. */
 int lzi_bound_index_wanted(const struct lzi_store *store);
-int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy);
+/* Bounds of a pool that is being made. */
+void lzi_bound_init(struct lzi_shared *shared, const latz_options *options);
+/* On attaching. */
+int lzi_bound_join(struct lzi_store *store);
 /* Whether long work under `maint` should be left to another time. */
 static inline int lzi_bound_urgent(const struct lzi_store *store)
 {
@@ -364,8 +367,9 @@ void lzi_write_grow_table(struct lzi_call *call);
 /* ---- move.c ---- */
 
 /* Copies the record at `unit`, if a slot still names it, to the actor's extent *open and publishes the copy in its
- * place. add_ext: with an extension, holding `expiry`. LATZ_NOTFOUND if no slot names it any more. */
-int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry);
+ * place. add_ext: with an extension, holding `expiry`. judged: its visits are forgotten. LATZ_NOTFOUND if no slot names
+ * it any more. */
+int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged);
 
 /* ---- mend.c ---- */
 

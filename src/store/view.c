@@ -128,8 +128,12 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 			hazard_drop(store, at);
 	} while (rc == LATZ_BUSY);
 	lzi_bump_relaxed(&call->actor->gets, 1ull);
-	if (rc == LATZ_OK && out.owner != NULL)
+	if (rc == LATZ_OK && out.owner != NULL) {
 		lzi_bump_relaxed(&call->actor->hits, 1ull);
+		if (lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS)
+			lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), hash,
+			             lzi_record_span(key.size, out.size, 0));
+	}
 	lzi_call_end(call);
 	if (rc == LATZ_OK && out.owner == NULL)
 		rc = borrow_copy(call, key, &out);

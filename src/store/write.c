@@ -24,6 +24,8 @@
 #define SPLIT_EVERY 16u
 #define SPLIT_MAX 64u
 #define KEYS_PER_BUCKET LZI_KEYS_PER_BUCKET
+/* What was evicted for us may be taken by others. */
+#define EVICT_TRIES 1000
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -94,14 +96,19 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	struct lzi_heap *heap = &call->store->heap;
 	enum lzi_extent_list list = open == &call->actor->clean_extent ? LZI_LIST_MAIN : LZI_LIST_WINDOW;
 	struct lzi_extent *meta;
+	unsigned tries = 0;
 	uint64_t extent;
 	int rc;
 
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
 		lzi_clean_runs(call, span);
 		rc = lzi_heap_take_run(heap, call->index, span, &extent);
-		if (lzi_unlikely(rc == LATZ_FULL) && lzi_bound_make_room(call, open, span) == LATZ_OK)
+		for (; lzi_unlikely(rc == LATZ_FULL) && tries < EVICT_TRIES; tries++) {
+			rc = lzi_bound_make_room(call, open, span, tries);
+			if (rc != LATZ_OK)
+				break;
 			rc = lzi_heap_take_run(heap, call->index, span, &extent);
+		}
 		if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
 			rc = lzi_heap_take_run(heap, call->index, span, &extent);
 		*ret_offset = extent * LZI_EXTENT;
@@ -123,8 +130,12 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 			lzi_clean_inline(call);
 	}
 	rc = lzi_heap_take(heap, call->index, span, open != &call->actor->extent, list, &extent);
-	if (lzi_unlikely(rc == LATZ_FULL) && lzi_bound_make_room(call, open, span) == LATZ_OK)
+	for (; lzi_unlikely(rc == LATZ_FULL) && tries < EVICT_TRIES; tries++) {
+		rc = lzi_bound_make_room(call, open, span, tries);
+		if (rc != LATZ_OK)
+			break;
 		rc = lzi_heap_take(heap, call->index, span, 0, list, &extent);
+	}
 	if (lzi_unlikely(rc == LATZ_NOSPC) && lzi_clean_for_room(call, open) == LATZ_OK)
 		rc = lzi_heap_take(heap, call->index, span, 0, list, &extent);
 	if (rc != LATZ_OK)
@@ -414,10 +425,12 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return LATZ_BUSY;
 	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
 		return rc;
-	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
-		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
+	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store))
+		return LATZ_FULL;
+	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
+		return rc;
 	record->seq = seq;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
@@ -429,10 +442,12 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 			                      lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
 	}
-	lzi_publish(call, slot, lzi_slot_make(hash, lzi_unit_of(draft->offset)), record, old, inserted,
-	            LZI_INTENT_WRITE, death);
+	lzi_publish(call, slot,
+	            lzi_slot_make(hash, lzi_unit_of(draft->offset)) | (lzi_load_relaxed(slot) & LZI_SLOT_VISITS),
+	            record, old, inserted, LZI_INTENT_WRITE, death);
 	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
+	write->created = inserted;
 	call->actor->debt += (uint32_t)inserted;
 	return LATZ_OK;
 }
@@ -452,6 +467,19 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 	}
 }
 
+/* A bounded pool is full: of keys, or of what chains of buckets are made of. */
+static LZI_COLD int make_way(struct lzi_call *call)
+{
+	return lzi_bound_entries_full(call->store) ? lzi_bound_make_entry(call)
+	                                           : lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+}
+
+static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
+{
+	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
+	lzi_bound_pace(call);
+}
+
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -459,9 +487,12 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	uint64_t value_size = write->kind == LZI_WRITE_INCREMENT ? sizeof(int64_t) : write->value.size;
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
 	struct lzi_bucket *bucket;
-	int cleaned = 0, rc;
+	int cleaned = 0, evicted = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
+	if (lzi_is_bounded(store) &&
+	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, value_size, 1))) != LATZ_OK)
+		return rc;
 	for (;;) {
 		rc = draft_begin(call, &draft, write, value_size);
 		if (lzi_unlikely(rc != LATZ_OK))
@@ -476,6 +507,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
+		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call)) == LATZ_OK)
+			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
@@ -485,6 +518,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
+	if (lzi_is_bounded(store))
+		after_put(call, write, hash, draft.span);
 	return LATZ_OK;
 }
 
@@ -539,7 +574,7 @@ static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint
 	if (lzi_likely(!lzi_is_durable(call->store)) || write->kind == LZI_WRITE_EXPIRE)
 		return LATZ_OK;
 	rc = lzi_note_draft(call, type, write->key, ret_note);
-	return rc == LATZ_NOSPC && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
+	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
 }
 
 static int erase(struct lzi_call *call, struct lzi_write *write)
@@ -567,6 +602,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		                                                 : remove_record(call, slot, record, &note, &seq);
 		if (rc == LATZ_OK)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
+		if (rc == LATZ_OK && lzi_is_bounded(store))
+			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
 	}
 	lzi_table_unlock(call->actor, bucket);
 	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
@@ -638,7 +675,7 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 			rc = touch(call, write, &unit);
 			if (rc == LATZ_BUSY) {
 				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
-				                     lzi_clock_mono_ms() + write->ttl_ms);
+				                     lzi_clock_mono_ms() + write->ttl_ms, 0);
 				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
 				 * once there is room for the deadline. */
 				if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(store)))

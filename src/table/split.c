@@ -158,6 +158,9 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 	return LATZ_OK;
 }
 
+/* What a bounded pool's table grows by. */
+#define GROW_BOUNDED (64u << 10)
+
 /* Makes sure that the file and this process's view reach bucket `number`. */
 static int extend(struct lzi_table *table, uint64_t number)
 {
@@ -168,6 +171,11 @@ static int extend(struct lzi_table *table, uint64_t number)
 	if (need > shared->table_bytes) {
 		more = shared->table_bytes / 8;
 		more = (more < LZI_PAGE ? LZI_PAGE : more > (4u << 20) ? 4u << 20 : more) & ~(uint64_t)(LZI_PAGE - 1);
+		if (lzi_load_relaxed(&shared->bound.heap_limit) != 0) { /* what is taken here the heap has to give */
+			more = more > GROW_BOUNDED ? GROW_BOUNDED : more;
+			if (lzi_load_relaxed(&shared->bound.heap_limit) > more + LZI_EXTENT)
+				lzi_fetch_sub_relaxed(&shared->bound.heap_limit, more);
+		}
 		rc = lzi_file_allocate(table->fd, shared->table_bytes, more);
 		if (rc != LATZ_OK && more > LZI_PAGE)
 			rc = lzi_file_allocate(table->fd, shared->table_bytes, more = LZI_PAGE);
