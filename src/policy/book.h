@@ -89,9 +89,12 @@ void lzi_book_drop(struct lzi_book *book, uint32_t index);
 /* Changes its weight. */
 void lzi_book_weigh(struct lzi_book *book, uint32_t index, uint32_t weight);
 
+/* The oldest of a list, 0 if there is none; always one that is in it, so dropping them one by one ends. */
 static inline uint32_t lzi_book_oldest(const struct lzi_book *book, unsigned list)
 {
-	return book->list[list].oldest <= book->nodes ? book->list[list].oldest : 0;
+	const struct lzi_book_node *node = lzi_book_at(book, book->list[list].oldest);
+
+	return node != NULL && node->list == list ? book->list[list].oldest : 0;
 }
 
 /* As functions of struct lzi_policy. */
