@@ -155,13 +155,14 @@ static int is_over(const struct lzi_store *store)
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
  * be done now. */
-static int step(struct lzi_call *call, unsigned *ret_done)
+static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	uint64_t used, dead, before = lzi_load_relaxed(&store->control.shared->extents_free);
-	int more, rc = LATZ_OK;
+	int more, rc = lzi_evict_survey(store, &used, &dead);
 
-	lzi_heap_account(store, &used, &dead);
+	if (rc != LATZ_OK)
+		return rc;
 	if (dead * 100 > used * DEAD_PERCENT) {
 		rc = lzi_clean(call, CLEAN_PERCENT, lzi_clock_mono_ns() + CLEAN_NS, &more);
 		if (rc == LATZ_OK && lzi_load_relaxed(&store->control.shared->extents_free) > before)
@@ -171,7 +172,7 @@ static int step(struct lzi_call *call, unsigned *ret_done)
 	}
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
 		return LATZ_BUSY;
-	return lzi_evict(call, ret_done);
+	return lzi_evict(call, most, ret_done);
 }
 
 /* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. */
@@ -237,7 +238,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 	put_index_to_sleep(store);
 	empty = empty_extents(store);
 	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, span); i++) {
-		rc = step(call, &done);
+		rc = step(call, LZI_POLICY_BATCH, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY && ++idle < 4)
 			rc = LATZ_OK;
@@ -284,7 +285,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 	if (rc != LATZ_OK)
 		return rc;
 	while (rc == LATZ_OK && done == 0 && lzi_bound_entries_full(store)) {
-		rc = lzi_evict(call, &done);
+		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
 		if (rc == LATZ_BUSY && ++idle < 4)
 			rc = LATZ_OK;
 	}
@@ -324,7 +325,7 @@ void lzi_bound_pace(struct lzi_call *call)
 	if (call->actor->writes % (PACE * 64) == 0)
 		lzi_bound_refresh(store);
 	if (is_over(store) || !has_extents(store, reserve(store)))
-		(void)!step(call, &done);
+		(void)!step(call, PACE * 2, &done);
 	if (is_over(store))
 		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
 	end(call);
@@ -345,7 +346,7 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			*ret_more = 1;
 			break;
 		}
-		rc = step(call, &done);
+		rc = step(call, LZI_POLICY_BATCH, &done);
 		if (rc == LATZ_BUSY)
 			idle++;
 		else if (rc != LATZ_OK)

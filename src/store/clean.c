@@ -128,6 +128,8 @@ static int is_borrowed(struct lzi_store *store, uint64_t extent)
 	for (i = 0; i < store->control.header->clients_max; i++) {
 		struct lzi_client *client = lzi_control_client(&store->control, i);
 
+		if (lzi_load_relaxed(&client->state) == 0)
+			continue; /* set before anything is borrowed */
 		for (j = 0; j < LZI_HAZARDS; j++) {
 			if (lzi_load_acquire(&client->hazards[j]) == extent + 1)
 				return 1;
@@ -199,6 +201,25 @@ int lzi_clean_extent(struct lzi_call *call, uint64_t extent)
 	else
 		lzi_changes_fini(&cleaning.removals);
 	return rc;
+}
+
+int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
+{
+	struct lzi_store *store = call->store;
+	const struct lzi_shared *shared = store->control.shared;
+	int rc;
+
+	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing has to
+	 * be cleared up after it. A pin taken from here on is of a time when all of it was dead. */
+	lzi_fence_full();
+	if (lzi_load_acquire(&shared->pin_max) != 0 || lzi_load_relaxed(&shared->zombies) != 0 ||
+	    lzi_load_relaxed(&shared->index_rebuild) == 0 || lzi_log_collects(store))
+		return lzi_clean_extent(call, extent);
+	rc = lzi_heap_shut(&store->heap, extent);
+	if (rc == LATZ_OK && is_borrowed(store, extent))
+		rc = LATZ_BUSY;
+	LZI_POINT("clean.judged");
+	return rc == LATZ_OK ? lzi_heap_free(&store->heap, extent) : rc;
 }
 
 static int compare(const void *a, const void *b)

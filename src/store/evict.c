@@ -26,6 +26,8 @@
  * at for each batch, and batches are smaller: a list may have no more extents than threads. */
 #define FINE_EXTENTS 64u
 #define FINE_ENTRIES 65536u
+/* Extents judged, of this many, between two looks at all of them. */
+#define SURVEY_SHARE 64u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
 
@@ -37,7 +39,9 @@ struct lzi_evictor {
 	unsigned count[2], at[2];
 	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted since */
 	uint64_t extents;   /* that hold records */
-	unsigned used;      /* extents judged since they were counted */
+	uint64_t used, dead; /* bytes of records in them, when last counted */
+	unsigned judged;    /* extents judged since then */
+	unsigned asked;     /* and how often it was asked for since then */
 };
 
 struct target {
@@ -111,6 +115,8 @@ static int survey(struct lzi_store *store, struct lzi_evictor *evictor)
 			continue;
 		dead = lzi_load_relaxed(&meta->dead);
 		evictor->weight[list] += dead < tail ? tail - dead : 0;
+		evictor->used += tail;
+		evictor->dead += dead < tail ? dead : tail;
 		evictor->extents++;
 		if (has_more(store, e, list))
 			note_known(evictor, list, e, lzi_load_relaxed(&meta->born));
@@ -385,18 +391,18 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (lzi_unit_offset(batch.end) - extent * LZI_EXTENT < tail ||
 	    lzi_heap_state(&store->heap, extent) == LZI_EXTENT_OPEN)
 		return LATZ_OK;
-	evictor->used++;
-	rc = lzi_clean_extent(call, extent);
+	evictor->judged++;
+	rc = lzi_clean_judged(call, extent);
 	return rc == LATZ_BUSY ? LATZ_OK : rc; /* cleaning comes to it again */
 }
 
-static unsigned batch_limit(const struct lzi_store *store, const struct lzi_evictor *evictor)
+static unsigned batch_limit(const struct lzi_store *store, const struct lzi_evictor *evictor, unsigned most)
 {
 	int64_t keys = lzi_store_keys(store);
 
 	if (!is_fine(store, evictor))
-		return LZI_POLICY_BATCH;
-	return keys / GRAIN < 1 ? 1 : keys / GRAIN > LZI_POLICY_BATCH ? LZI_POLICY_BATCH : (unsigned)(keys / GRAIN);
+		return most;
+	return keys / GRAIN < 1 ? 1 : keys / GRAIN > most ? most : (unsigned)(keys / GRAIN);
 }
 
 /* Only what is still in an image is left: the next time some of it can go. */
@@ -411,7 +417,7 @@ static int bring_some(struct lzi_store *store)
 	return LATZ_BUSY;
 }
 
-static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, unsigned *ret_done)
+static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, unsigned most, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_evictor *evictor = store->evictor;
@@ -420,8 +426,7 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 	void *state;
 	int rc;
 
-	if (is_fine(store, evictor) || evictor->used * 64u >= evictor->extents ||
-	    evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
+	if (evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
 	    evictor->at[LZI_POLICY_MAIN] == evictor->count[LZI_POLICY_MAIN]) {
 		rc = survey(store, evictor);
 		if (rc != LATZ_OK)
@@ -440,7 +445,7 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 		return bring_some(store);
 	if (extent == UINT64_MAX)
 		return LATZ_BUSY;
-	return judge_extent(call, evictor, extent, list, batch_limit(store, evictor), ret_done);
+	return judge_extent(call, evictor, extent, list, batch_limit(store, evictor, most), ret_done);
 }
 
 /* ---- By entry ---- */
@@ -474,26 +479,45 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	return n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
-int lzi_evict(struct lzi_call *call, unsigned *ret_done)
+int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
+{
+	struct lzi_evictor *evictor = store->evictor;
+	int rc = LATZ_OK;
+
+	if (evictor == NULL) {
+		evictor = store->evictor = calloc(1, sizeof *store->evictor);
+		if (evictor == NULL)
+			return lzi_error(LATZ_NOMEM, "notes of eviction");
+	}
+	/* Others evict as well, and writes kill: so not only when we have used up what we know. */
+	if (is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
+	    ++evictor->asked >= evictor->extents)
+		rc = survey(store, evictor);
+	*ret_used = evictor->used;
+	*ret_dead = evictor->dead;
+	return rc;
+}
+
+int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
 	const struct lzi_policy *policy = lzi_policy_by_id((latz_policy)lzi_load_relaxed(&shared->bound.policy));
+	uint64_t used, dead;
 	int rc = LATZ_BUSY;
 
-	if (store->evictor == NULL) {
-		store->evictor = calloc(1, sizeof *store->evictor);
-		if (store->evictor == NULL)
-			return lzi_error(LATZ_NOMEM, "notes of eviction");
-	}
+	if (store->evictor == NULL && (rc = lzi_evict_survey(store, &used, &dead)) != LATZ_OK)
+		return rc;
+	rc = LATZ_BUSY;
 	/* What goes from here on does not leave the index one by one. */
 	if (lzi_load_relaxed(&shared->index_rebuild) == 0)
 		lzi_store_release(&shared->index_rebuild, 1u);
 	lzi_store_relaxed(&shared->bound.evicted_ms, lzi_clock_mono_ms());
 	lzi_fetch_add_relaxed(&shared->heartbeat, 1ull);
 	if (policy != NULL && policy->kind == LZI_POLICY_BY_ENTRY)
-		rc = evict_by_entry(call, batch_limit(store, store->evictor), ret_done);
+		rc = evict_by_entry(call, batch_limit(store, store->evictor, most), ret_done);
 	if (rc == LATZ_BUSY) /* or of keys that the policy has not heard of */
-		rc = evict_by_age(call, policy != NULL && policy->kind == LZI_POLICY_BY_AGE ? policy : NULL, ret_done);
+		rc = evict_by_age(call, policy != NULL && policy->kind == LZI_POLICY_BY_AGE ? policy : NULL, most,
+		                  ret_done);
 	return rc;
 }

@@ -319,9 +319,11 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->bound.urgent) != 0);
 }
 
-/* Evicts, or moves on, some of what goes next; under `maint`, after lzi_hear(). *ret_done: entries evicted. LATZ_BUSY:
- * there is nothing that could go. */
-int lzi_evict(struct lzi_call *call, unsigned *ret_done);
+/* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear(). *ret_done: entries evicted.
+ * LATZ_BUSY: there is nothing that could go. */
+int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
+/* Bytes of records, and of dead ones, as of not long ago. */
+int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);
 
 /* ---- write.c ---- */
 
@@ -419,6 +421,8 @@ int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
 int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
 /* Empties one extent and frees it. LATZ_BUSY: it must stay for now. */
 int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
+/* The same of one all of whose records are dead. */
+int lzi_clean_judged(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
 /* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
