@@ -278,6 +278,9 @@ struct lzi_draft {
 
 /* Room for draft->span bytes. */
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
+/* Room in the actor's extent, and in it the whole record but its seq, which the checksum lacks too, its deadline and
+ * links. draft->ext is set. */
+int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
  * `death`. delta: to the number of keys. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
