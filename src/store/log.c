@@ -15,6 +15,7 @@
 
 /* A value longer than this goes to the file from where it stands. */
 #define COPY_MAX (256u << 10)
+_Static_assert(COPY_MAX + LZI_KEY_MAX + 64 <= LZI_FRAME_PAYLOAD, "what is copied fits an empty buffer");
 /* How long a writer waits for a disk on which somebody else's sync does not end. */
 #define WAIT_FACTOR 30u
 #define NAP_US 2000u
@@ -31,8 +32,7 @@ struct flush {
 	struct lzi_log_state *log;
 	struct part *parts;
 	size_t count, capacity;
-	uint8_t *buffer;
-	size_t used, entries;
+	size_t used, entries; /* in the buffer */
 	uint64_t number;
 	int64_t to_wall_ms; /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
 };
@@ -193,9 +193,17 @@ static int write_frame(struct flush *flush, const struct lzi_wal_part *parts, si
 	return rc;
 }
 
+/* One a process, since a flush is made often and the buffer is large; who flushes holds the mutex. */
+static int open_buffer(struct lzi_store *store)
+{
+	if (store->persist.buffer == NULL)
+		store->persist.buffer = malloc(LZI_FRAME_PAYLOAD);
+	return store->persist.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : LATZ_OK;
+}
+
 static int empty_buffer(struct flush *flush)
 {
-	struct lzi_wal_part part = { flush->buffer, flush->used };
+	struct lzi_wal_part part = { flush->store->persist.buffer, flush->used };
 	int rc = flush->used == 0 ? LATZ_OK : write_frame(flush, &part, 1, flush->entries);
 
 	flush->used = flush->entries = 0;
@@ -223,7 +231,7 @@ static int put_entry(struct flush *flush, const struct lzi_log_entry *entry, con
 		rc = empty_buffer(flush);
 	if (rc != LATZ_OK)
 		return rc;
-	to = flush->buffer + flush->used;
+	to = flush->store->persist.buffer + flush->used;
 	memcpy(to, entry, sizeof *entry);
 	memcpy(to + sizeof *entry, key, entry->key_size);
 	if (entry->value_size > 0)
@@ -245,7 +253,6 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 	struct lzi_log_entry entry = { record->value_size, record->key_size, LZI_LOG_SET, record->type, record->seq,
 		                       0 };
 	struct lzi_note_touch touch;
-	uint64_t value[2];
 
 	if (record->flags & LZI_RECORD_COPY)
 		return LATZ_OK;
@@ -263,10 +270,9 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 		memcpy(&touch, lzi_record_value(record), sizeof touch);
 		entry.op = LZI_LOG_TOUCH;
 		entry.type = 0;
-		entry.value_size = 8;
+		entry.value_size = sizeof touch.when_ns;
 		entry.deadline_wall_ms = wall_deadline(flush, touch.expiry);
-		value[0] = touch.when_ns;
-		return put_entry(flush, &entry, lzi_record_key(record), value);
+		return put_entry(flush, &entry, lzi_record_key(record), &touch.when_ns);
 	}
 	return put_entry(flush, &entry, lzi_record_key(record), lzi_record_value(record));
 }
@@ -335,9 +341,9 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 	if (rc != LATZ_OK)
 		return rc;
 	flush.to_wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms();
-	flush.buffer = malloc(LZI_FRAME_PAYLOAD + COPY_MAX + LZI_KEY_MAX + 64);
-	rc = flush.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : flush_locked(&flush, sync);
-	free(flush.buffer);
+	rc = open_buffer(store);
+	if (rc == LATZ_OK)
+		rc = flush_locked(&flush, sync);
 	free(flush.parts);
 	/* What was taken out of `left` is not written, or only in part. */
 	if (rc != LATZ_OK)

@@ -58,6 +58,8 @@ void lzi_persist_part(struct lzi_store *store)
 		lzi_wal_close(&store->persist.wal);
 	lzi_file_close(store->persist.lockfd);
 	lzi_file_close(store->persist.dirfd);
+	free(store->persist.buffer);
+	store->persist.buffer = NULL;
 	store->persist.dirfd = store->persist.lockfd = -1;
 	store->persist.generation = 0;
 }

@@ -62,6 +62,7 @@ struct lzi_store {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
 		struct lzi_wal wal;
+		uint8_t *buffer; /* of flushes; NULL until the first */
 	} persist;
 	/* The image that the pool was restored from. Guarded by its own mutex, for which nothing is waited under it but
 	 * the disk. */
