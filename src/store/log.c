@@ -394,36 +394,34 @@ int lzi_log_wait(struct lzi_store *store)
 	}
 }
 
-int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+/* The mutex is held. What goes wrong breaks the log, as an error of a flush would. */
+static void write_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 {
 	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
-	uint64_t span = lzi_log_entry_span(key.size, 0);
-	struct lzi_frame_header header = { .count = 1, .payload_size = span };
-	struct lzi_wal_part part = { NULL, span };
-	uint8_t *bytes = calloc(1, span);
-	int rc;
+	struct flush flush = { .store = store, .log = &store->control.shared->log };
+	int rc = open_buffer(store);
 
-	if (bytes == NULL)
-		return lzi_error(LATZ_NOMEM, "a delete's entry in the log");
-	memcpy(bytes, &entry, sizeof entry);
-	memcpy(bytes + sizeof entry, key.data, key.size);
-	part.data = bytes;
-	header.payload_crc = lzi_crc32c(0, bytes, span);
-	rc = lzi_log_lock(store, 1);
+	if (rc == LATZ_OK)
+		rc = put_entry(&flush, &entry, key.data, NULL);
+	if (rc == LATZ_OK)
+		rc = empty_buffer(&flush);
+	/* Of memory as of room on the disk, there may be enough again. */
+	if (rc != LATZ_OK)
+		lzi_log_break(store, rc == LATZ_NOMEM ? LATZ_NOSPC : rc);
+}
+
+void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+{
+	int rc = lzi_log_lock(store, 1);
+
 	/* The log lacks it, so what the log has is not the pool any more: a snapshot has to come. */
 	if (rc != LATZ_OK && rc != LATZ_IO)
 		lzi_store_release(&store->control.shared->log.broken, LATZ_NOSPC);
 	if (rc == LATZ_OK) {
-		header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
-		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
-			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
-			if (rc != LATZ_OK)
-				lzi_log_break(store, rc);
-		}
+		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
+			write_delete(store, key, seq);
 		lzi_log_unlock(store);
 	}
-	free(bytes);
-	return LATZ_OK; /* it is deleted; whether that is durable is asked of lzi_log_wait() */
 }
 
 uint64_t lzi_log_lag(struct lzi_store *store)

@@ -38,8 +38,8 @@ void lzi_log_unlock(struct lzi_store *store);
 int lzi_log_flush(struct lzi_store *store, int sync);
 /* The calling thread's writes are on disk when it returns, or an error says that nothing is. */
 int lzi_log_wait(struct lzi_store *store);
-/* A delete for whose note there was no room. */
-int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
+/* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
+void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
 /* What is due by the clock: flush or sync; cheap if nothing is. */
 void lzi_log_tick(struct lzi_store *store);
 /* The log is broken from now on; the mutex is held. */

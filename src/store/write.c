@@ -586,8 +586,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
 	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
-		rc = lzi_log_delete(store, write->key, seq);
-	return expired ? LATZ_NOTFOUND : rc;
+		lzi_log_delete(store, write->key, seq);
+	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
