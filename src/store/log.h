@@ -103,8 +103,8 @@ int lzi_persist_set_aside(const char *dir, const char *name);
 
 /* ---- replay.c, load.c ---- */
 
-/* What the persist directory holds, into a new pool that nobody else sees. options->persist_dir is set. */
-int lzi_warm_start(struct lzi_store *store, const latz_options *options);
+/* What the persist directory holds, into a new pool that nobody else sees. Its directory is open. */
+int lzi_warm_start(struct lzi_store *store);
 
 /* A record as it was, with its seq: kept if it is newer than what the pool has. expiry: CLOCK_MONOTONIC ms, 0 never. */
 struct lzi_loaded {

@@ -521,7 +521,7 @@ int lzi_persist_create(struct lzi_store *store, const latz_options *options, voi
 	if (rc != LATZ_OK)
 		return rc;
 	take_settings(log, options);
-	rc = lzi_warm_start(store, options);
+	rc = lzi_warm_start(store);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s", log->path);
 	raise_flag(store);
