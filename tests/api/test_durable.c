@@ -392,7 +392,8 @@ static int deletes_without_room(void *arg)
 
 	snprintf(dir, sizeof dir, "%s/full", d->dir);
 	if (mkdir(dir, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("latzero", dir, "tmpfs", 0, "size=4m") != 0)
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("latzero", dir, "tmpfs", 0, "size=4m") != 0)
 		return 77;
 	options.dir = dir;
 	options.sync = LATZ_SYNC_NONE;

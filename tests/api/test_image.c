@@ -600,7 +600,8 @@ static int on_full_tmpfs(void *arg)
 
 	snprintf(dir, sizeof dir, "%s/full", f->dir);
 	if (mkdir(dir, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("latzero", dir, "tmpfs", 0, "size=3m") != 0)
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("latzero", dir, "tmpfs", 0, "size=3m") != 0)
 		return 77;
 	options.dir = dir;
 	options.flags |= LATZ_NO_GUARD;
