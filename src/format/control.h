@@ -123,7 +123,7 @@ _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
 _Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
 _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
-/* Bounds and what is done to keep them (doc/eviction.md). Writer: the holder of `maint`, unless said otherwise. Its
+/* Bounds and what is done to keep them (doc/bounds.md). Writer: the holder of `maint`, unless said otherwise. Its
  * death: every word is right by itself, or recomputed by the next. */
 struct lzi_bound {
 	uint64_t max_bytes;   /* 0: what everything may take; 0 none */

@@ -8,7 +8,7 @@
  *
  * A death in the middle leaves records that were moved or evicted, or not yet; the extent's `judged` is behind, so some
  * are looked at twice, and those still alive are judged then. An evicted record is dead as if it had been moved: a scan
- * that is open does not find it any more. doc/eviction.md has the order of stores.
+ * that is open does not find it any more. doc/bounds.md has the order of stores.
  */
 #include "config.h"
 

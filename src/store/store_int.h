@@ -263,7 +263,7 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 	       (lzi_load_acquire(&shared->log.broken) == 0 || lzi_load_acquire(&shared->log.healing) != 0);
 }
 
-/* ---- bound.c, hear.c, evict.c: bounded pools (doc/eviction.md) ---- */
+/* ---- bound.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
