@@ -302,7 +302,8 @@ struct lzi_actor {
 	uint64_t overflow;     /* 40: overflow bucket link taken but perhaps not chained yet */
 	uint32_t kind;         /* 48: enum lzi_intent_kind */
 	uint32_t extent;       /* 52: open extent + 1, 0 none */
-	uint32_t clean_extent; /* 56: open extent + 1 that cleaning and eviction fill; changed by the holder of `maint` */
+	uint32_t clean_extent; /* 56: open extent + 1 that cleaning and eviction fill; changed by the holder of
+				  `maint` */
 	uint32_t clean_window; /* 60: the same of what cleaning moves within the window of a bounded pool */
 	/* Line 1: counters. Plain; summed by readers. */
 	int64_t keys;                                /* 64: inserts minus deletes by this thread */

@@ -243,8 +243,11 @@ static uint64_t has_blocks(const struct lzi_heap *heap, uint64_t extent, uint64_
 static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 {
 	uint64_t has = lzi_load_relaxed(&heap->shared->bound.heap_limit) == 0 ? 0 : has_blocks(heap, extent, bytes);
-	int rc = has == bytes || within_limit(heap, bytes - has) ? lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes)
-	                                                         : full();
+	int rc;
+
+	if (has < bytes && !within_limit(heap, bytes - has))
+		return full();
+	rc = lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes);
 
 	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
 		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);

@@ -37,7 +37,8 @@ struct lzi_evictor {
 		uint32_t born;
 	} known[2][KNOWN];
 	unsigned count[2], at[2];
-	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted since */
+	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted
+			       since */
 	uint64_t extents;   /* that hold records */
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
