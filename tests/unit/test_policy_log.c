@@ -179,6 +179,28 @@ static void visited_stay(void **state)
 	lzi_simulation_close(simulation);
 }
 
+/* A counter of two bits, which begins anew when an entry is kept. */
+static void visits(void **state)
+{
+	struct lzi_simulation *simulation = begin(10, 0, 2, LZI_POLICY_VISITS);
+
+	(void)state;
+	assert_int_equal(lzi_simulation_request(simulation, 1, 0), LATZ_NOTFOUND);
+	for (unsigned i = 0; i < 300; i++)
+		assert_int_equal(lzi_simulation_request(simulation, 1, 0), LATZ_OK);
+	for (uint64_t hash = 2; hash <= 11; hash++)
+		assert_int_equal(lzi_simulation_request(simulation, hash, 0), LATZ_NOTFOUND);
+	assert_true(the.judged > 0);
+	assert_int_equal(the.kept, 1);
+	the.next = LZI_POLICY_MAIN;
+	the.judged = 0;
+	for (uint64_t hash = 12; the.judged == 0; hash++)
+		assert_int_equal(lzi_simulation_request(simulation, hash, 0), LATZ_NOTFOUND);
+	assert_int_equal(the.kept, 1); /* as nobody asked for it again */
+	assert_int_equal(lzi_simulation_request(simulation, 1, 0), LATZ_NOTFOUND);
+	lzi_simulation_close(simulation);
+}
+
 /* A policy that keeps everything can't stop the cache: at most nine tenths are copied. */
 static void not_all_kept(void **state)
 {
@@ -229,8 +251,8 @@ static void weights(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(in_order),     cmocka_unit_test(told),    cmocka_unit_test(visited_stay),
-		cmocka_unit_test(not_all_kept), cmocka_unit_test(weights),
+		cmocka_unit_test(in_order), cmocka_unit_test(told),         cmocka_unit_test(visited_stay),
+		cmocka_unit_test(visits),   cmocka_unit_test(not_all_kept), cmocka_unit_test(weights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
