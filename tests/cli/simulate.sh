@@ -36,7 +36,8 @@ if command -v zstd >/dev/null; then
 	is "compressed" "lru	20	90.00	-	0.00" "$(l simulate "$scratch/loop.zst" --policy lru --size 20)"
 	cat "$scratch/loop.zst" "$scratch/loop.zst" >"$scratch/twice.zst"
 	is "two frames" "lru	20	95.00	-	0.00" "$(l simulate - --policy lru --size 20 <"$scratch/twice.zst")"
-	head -c 30 "$scratch/loop.zst" >"$scratch/cut.zst"
+	# All of one frame, and the beginning of another.
+	head -c $(($(wc -c <"$scratch/loop.zst") + 10)) "$scratch/twice.zst" >"$scratch/cut.zst"
 	exits "cut short" 3 simulate "$scratch/cut.zst" --size 5
 	one_line "cut short"
 fi
