@@ -2,6 +2,7 @@
 # Makes a golden file's bytes from its description:   make.pl DESCRIPTION >FILE
 # One item a line; # begins a comment. Numbers are little-endian and may be names set before.
 #   u8 u16 u32 u64 N      varint N         text "..." (\xHH, \n, \r, \\)      hex BYTES      fill BYTE COUNT
+#   align N               zeros up to the next multiple of N bytes     pad SIZE   zeros up to SIZE bytes
 #   random SEED COUNT     bytes of x = x * 6364136223846793005 + 1442695040888963407 mod 2^64, each x >> 56
 #   crc32c FROM [NAME]    u32: the checksum of all bytes of the part from offset FROM on; NAME is set to it
 #   part NAME ... end     bytes kept for later; NAME.size and NAME.crc are set
@@ -50,7 +51,12 @@ while (<>) {
 	elsif ($what eq 'u64') { $out .= pack 'q<', number($args[0]) }
 	elsif ($what eq 'hex') { $out .= pack 'H*', join '', @args }
 	elsif ($what eq 'fill') { $out .= chr(number($args[0])) x number($args[1]) }
-	elsif ($what eq 'varint') {
+	elsif ($what eq 'align') { $out .= "\0" x ((number($args[0]) - length($out) % number($args[0])) % number($args[0])) }
+	elsif ($what eq 'pad') {
+		my $more = number($args[0]) - length $out;
+		die "line $.: $more bytes too many\n" if $more < 0;
+		$out .= "\0" x $more;
+	} elsif ($what eq 'varint') {
 		my $n = number($args[0]);
 		while ($n > 127) { $out .= chr(128 | $n & 127); $n >>= 7 }
 		$out .= chr $n;
