@@ -6,7 +6,8 @@
 #   random SEED COUNT     bytes of x = x * 6364136223846793005 + 1442695040888963407 mod 2^64, each x >> 56
 #   crc32c FROM [NAME]    u32: the checksum of all bytes of the part from offset FROM on; NAME is set to it
 #   part NAME ... end     bytes kept for later; NAME.size and NAME.crc are set
-#   bytes NAME            those bytes
+#   bytes NAME [FROM [COUNT]]     those bytes, or a stretch of them
+# A^B is the exclusive or of two numbers.
 use strict;
 use warnings;
 use integer;
@@ -29,6 +30,7 @@ sub crc32c {
 
 sub number {
 	my ($text) = @_;
+	return number($1) ^ number($2) if $text =~ /^(.+)\^(.+)$/;
 	return $names{$text} if exists $names{$text};
 	return $text =~ /^0x/ ? hex $text : $text + 0 if $text =~ /^(0x[0-9a-fA-F]+|-?[0-9]+)$/;
 	die "line $.: what is $text?\n";
@@ -79,7 +81,10 @@ while (<>) {
 		$names{"$name.size"} = length $out;
 		$names{"$name.crc"} = crc32c($out);
 		$out = $before;
-	} elsif ($what eq 'bytes') { $out .= $parts{$args[0]} // die "line $.: no part $args[0]\n" }
+	} elsif ($what eq 'bytes') {
+		my $part = $parts{$args[0]} // die "line $.: no part $args[0]\n";
+		$out .= substr $part, @args > 1 ? number($args[1]) : 0, @args > 2 ? number($args[2]) : length $part;
+	}
 	else { die "line $.: what is $what?\n" }
 }
 die "a part has no end\n" if @stack;
