@@ -296,7 +296,8 @@ static void log_is_refused(void **state)
 	refused(f, "bad-log-op", LATZ_CORRUPT, "offset 4160: frame 1: log entry: unknown operation 4");
 	refused(f, "bad-log-number", LATZ_CORRUPT, "offset 8192: frame 3 where 2 was to come");
 	refused(f, "bad-log-lost", LATZ_CORRUPT, "offset 8192: frame 2 is damaged or missing; a later one says");
-	refused(f, "unsupported-log-major", LATZ_VERSION, "format 2");
+	refused(f, "unsupported-log-major", LATZ_VERSION, "format 2, this library reads 1 to 1");
+	refused(f, "unsupported-log-old", LATZ_VERSION, "format 0,");
 }
 
 /* ---- Images ------------------------------------------------------------------------------------------------------ */
@@ -385,8 +386,8 @@ static void image_is_written(void **state)
 
 static void image_is_unsupported(void **state)
 {
-	static const char *const names[] = { "major", "feature", "machine" };
-	static const char *const why[] = { "format 2", "features 0x4", "pages of 16384" };
+	static const char *const names[] = { "major", "old", "feature", "machine" };
+	static const char *const why[] = { "format 2", "format 0", "features 0x4", "pages of 16384" };
 	struct fixture *f = *state;
 	char name[60];
 
