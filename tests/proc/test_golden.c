@@ -1,6 +1,7 @@
 /*
  * Golden logs and images: tests/golden/make.pl makes them from text. Warm start and restore find in them what the text
- * says; and at the same moment, with the same random numbers, the library writes the same bytes.
+ * says; and at the same moment, with the same random numbers, the library writes the same bytes. Of snapshots, which
+ * tests/unit/test_snap.c compares with what is written, only that they are restored.
  */
 #include "config.h"
 
@@ -358,6 +359,27 @@ static void image_is_read(void **state)
 	free(value);
 }
 
+static void snapshot_is_read(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *value = random_value(270000);
+
+	put_golden("good-snapshot-1.0", image_path);
+	assert_ok(latz_snapshot_verify(image_path, NULL, NULL));
+	assert_ok(latz_restore(image_path, "copy", &f->options, NULL));
+	assert_ok(latz_open("copy", &f->options, &f->pool));
+	assert_value(f, "apple", "", 0, LATZ_STRING, 300, -1);
+	assert_value(f, "apricot", "abc", 3, LATZ_BYTES, 64, 1700000060000 - WALL_MS);
+	assert_value(f, "apricots", "", 1, LATZ_USER, 0xffffffffffff, -1);
+	assert_value(f, "long", value, 270000, LATZ_BYTES, 128, -1);
+	assert_ok(latz_get(f->pool, slice("\xff", 2), &f->value));
+	assert_int_equal(f->value.type, LATZ_INT);
+	assert_memory_equal(f->value.data, "\x2a\0\0\0\0\0\0", 8);
+	assert_int_equal(count_keys(f->pool), 5);
+	assert_ok(verify_print(f->pool));
+	free(value);
+}
+
 /* What LMDB makes of the index may differ from one release of it to the next, and with it checksums. */
 static void image_is_written(void **state)
 {
@@ -409,6 +431,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(log_is_refused, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_read, image_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_written, image_up, golden_down),
+		cmocka_unit_test_setup_teardown(snapshot_is_read, image_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_unsupported, image_up, golden_down),
 	};
 
