@@ -77,7 +77,7 @@ fuzz_gcc() {
 	! stale "$part" || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 		"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
 	runs=3000
-	[ "$part" != image ] || runs=200 # a pool is made for each
+	[ "$part" != image ] || runs=100 # a pool is made for each
 	"$work/$part" --runs $((seconds * runs)) || status=1
 }
 
