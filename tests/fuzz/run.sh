@@ -81,9 +81,11 @@ fuzz_gcc() {
 	"$work/$part" --runs $((seconds * runs)) || status=1
 }
 
+how="$seconds s"
+[ -z "$keep" ] || how=keeping
 status=0
 for part in $parts; do
-	echo "== fuzz $part, $seconds s"
+	echo "== fuzz $part, $how"
 	case $part in
 	format | image | log | snap)
 		if [ -n "$clang" ]; then
