@@ -56,8 +56,8 @@ fuzz_clang() {
 	mkdir -p "$work/corpus-$part"
 	if [ -n "$keep" ]; then
 		mkdir -p "$kept"
-		# Longer ones are cut: what is kept goes into every checkout.
-		"$work/$part" -merge=1 -max_len=16384 "$kept" "$work/corpus-$part" >"$work/$part-keep.log" 2>&1 || status=1
+		# One for each place that is reached, not for how often; longer ones are cut: it goes into every checkout.
+		"$work/$part" -merge=1 -use_counters=0 -max_len=16384 "$kept" "$work/corpus-$part" >"$work/$part-keep.log" 2>&1 || status=1
 		grep -E 'MERGE-OUTER: [0-9]+ new files' "$work/$part-keep.log" || status=1
 		return
 	fi
