@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "format/snapshot.h"
+#include "os/os.h"
 #include "snap/snap_int.h"
 #include "snap/work.h"
 
@@ -27,6 +28,10 @@
  * trying it would cost more than writing it. */
 #define PROBE_MIN (64u << 10)
 #define PROBE_SIZE (8u << 10)
+/* Written bytes are sent to the disk after so many: the sync at the end would otherwise wait for all of them. */
+#define PUSH (8u << 20)
+/* Blocks under way: enough that one who waits for the disk, or for his turn, does not soon hold up the others. */
+#define DEPTH 24u
 
 struct job {
 	struct lzi_buffer raw, packed;
@@ -37,7 +42,7 @@ struct job {
 /* The file so far. Whoever hands blocks on has it, and the caller when none is left to be handed on. */
 struct output {
 	int fd, failed; /* failed: the first failure, kept; atomic */
-	uint64_t blocks, offset;
+	uint64_t blocks, offset, pushed;
 	XXH3_state_t *digest;
 	char detail[LZI_ERROR_DETAIL_SIZE]; /* of the failure: errors are told by thread */
 };
@@ -49,7 +54,7 @@ struct lzi_snap_writer {
 	struct lzi_snap_info info;
 	struct output out;
 	struct lzi_work work;
-	struct job job[LZI_WORK_DEPTH_MAX];
+	struct job job[DEPTH];
 	ZSTD_CCtx *zstd[LZI_WORK_THREADS_MAX + 1]; /* by thread */
 	struct job *open;                          /* being filled; NULL: none */
 	uint32_t key_size;
@@ -125,6 +130,10 @@ static void put(struct output *out, const void *data, size_t size)
 		return;
 	}
 	out->offset += size;
+	if (out->offset - out->pushed >= PUSH) {
+		lzi_disk_push(out->fd, out->pushed, out->offset - out->pushed);
+		out->pushed = out->offset;
+	}
 }
 
 static void put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_block *block)
@@ -314,6 +323,7 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 		return rc;
 	}
 	writer->work.emit = emit;
+	writer->work.depth = DEPTH;
 	XXH3_128bits_reset(writer->out.digest);
 	memcpy(writer->header.log_id, info->log_id, sizeof writer->header.log_id);
 	writer->header.seq = info->seq;
