@@ -230,9 +230,23 @@ static inline int lzi_found_valid(const struct lzi_found *found)
 	return ((lzi_load_relaxed(found->word_at) ^ found->word) >> 8) == 0;
 }
 
-/* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. value may be NULL. */
-int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
-                latz_value *value);
+/* The usual get, in steps, so that who knows many keys can take each step for some before the next: a bucket without
+ * oddities, whose first slot with the key's tag is the key's. Whatever else there is, is looked at from the beginning
+ * when the key's turn comes. What a step keeps may be used in a later call. */
+struct lzi_ahead {
+	uint64_t hash, number, word;
+	const struct lzi_bucket *bucket;
+	const uint64_t *slot; /* the first with the key's tag; NULL: look properly */
+};
+
+/* Each starts the memory accesses of the next: the bucket; its slot and the record; where the slot is in an overflow
+ * bucket, the record, which takes a step more. */
+void lzi_ahead_bucket(const struct lzi_store *store, uint64_t hash, struct lzi_ahead *ahead);
+void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead);
+void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *ahead);
+/* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. */
+int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
+                int keys_only, latz_value *value);
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
