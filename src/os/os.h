@@ -91,6 +91,7 @@ int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
 /* The file's first bytes; LATZ_CORRUPT if there are fewer. */
 int lzi_file_read(int fd, void *data, size_t size);
 int lzi_file_write(int fd, const void *data, size_t size);
+int lzi_file_write_at(int fd, const void *data, size_t size, uint64_t offset);
 /* Sets the file's size, sparse. */
 int lzi_file_resize(int fd, uint64_t size);
 /* Gives blocks back; the file's size stays. */
