@@ -118,10 +118,18 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 
 int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys)
 {
+	int rc;
+
 	memset(load, 0, sizeof *load);
 	load->call = call;
 	load->keys_left = keys;
-	return keys == 0 ? LATZ_OK : lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+	if (keys == 0)
+		return LATZ_OK;
+	rc = lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+	/* While it is empty, and nobody waits. */
+	if (rc == LATZ_OK)
+		lzi_huge_table(call->store);
+	return rc;
 }
 
 int lzi_load_staged(struct lzi_load *load)

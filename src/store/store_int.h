@@ -361,6 +361,8 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
+/* All of the table at once: for who is about to fill it, in a pool that nobody else sees. */
+void lzi_huge_table(struct lzi_store *store);
 /* patient: not again right after one that came to nothing. */
 int lzi_recount(struct lzi_call *call, int patient);
 
