@@ -32,6 +32,8 @@
 #define PUSH (8u << 20)
 /* Blocks under way: enough that one who waits for the disk, or for his turn, does not soon hold up the others. */
 #define DEPTH 24u
+/* Of those that hold one entry of over 256 KiB, fewer, since they take up to 4 MiB each, twice. */
+#define DEPTH_LARGE 8u
 
 struct job {
 	struct lzi_buffer raw, packed;
@@ -146,6 +148,13 @@ static void put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_blo
 	put(&writer->out, bytes, sizeof bytes);
 }
 
+/* Buffers of a block that was larger than most are not kept. */
+static void shrink(struct lzi_buffer *buffer)
+{
+	if (buffer->room > 2 * LZI_SNAP_RAW_MAX)
+		lzi_buffer_free(buffer);
+}
+
 static void emit(void *arg, unsigned slot)
 {
 	struct lzi_snap_writer *writer = arg;
@@ -157,6 +166,8 @@ static void emit(void *arg, unsigned slot)
 	}
 	put_block_header(writer, &job->block);
 	put(&writer->out, job->block.codec == LZI_SNAP_ZSTD ? job->packed.data : job->raw.data, job->block.stored_size);
+	shrink(&job->raw);
+	shrink(&job->packed);
 }
 
 /* ---- The caller's thread ----------------------------------------------------------------------------------------- */
@@ -169,13 +180,6 @@ static int check(struct lzi_snap_writer *writer)
 	if (writer->rc == LATZ_OK && failed != LATZ_OK)
 		writer->rc = lzi_error(failed, "%s", writer->out.detail);
 	return writer->rc;
-}
-
-/* Buffers of a block that was larger than most are not kept. */
-static void shrink(struct lzi_buffer *buffer)
-{
-	if (buffer->room > 2 * LZI_SNAP_RAW_MAX)
-		lzi_buffer_free(buffer);
 }
 
 static void close_block(struct lzi_snap_writer *writer)
@@ -192,11 +196,9 @@ static int open_block(struct lzi_snap_writer *writer, size_t room)
 	struct lzi_work *work = &writer->work;
 	struct job *job = &writer->job[work->submitted % work->depth];
 
-	lzi_work_settle(work, work->depth - 1);
+	lzi_work_settle(work, (room > LZI_SNAP_RAW_MAX ? DEPTH_LARGE : DEPTH) - 1);
 	if (check(writer) != LATZ_OK)
 		return writer->rc;
-	shrink(&job->raw);
-	shrink(&job->packed);
 	job->raw.size = 0;
 	job->block.count = 0;
 	writer->rc = lzi_buffer_reserve(&job->raw, room > LZI_SNAP_RAW_MAX ? room : LZI_SNAP_RAW_MAX);
