@@ -388,34 +388,53 @@ int lzi_log_wait(struct lzi_store *store)
 	}
 }
 
-int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+/* The log lacks a delete, so what it has is not the pool any more: a snapshot has to come that is younger. Counted before
+ * it is told: who begins a log that was broken counts after that is over. */
+static void miss(struct lzi_store *store)
 {
-	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
-	uint64_t span = lzi_log_entry_span(key.size, 0);
-	struct lzi_frame_header header = { .count = 1, .payload_size = span };
-	struct lzi_wal_part part = { NULL, span };
-	uint8_t *bytes = calloc(1, span);
-	int rc;
+	int32_t whole = 0;
 
-	if (bytes == NULL)
-		return lzi_error(LATZ_NOMEM, "a delete's entry in the log");
-	memcpy(bytes, &entry, sizeof entry);
-	memcpy(bytes + sizeof entry, key.data, key.size);
-	part.data = bytes;
+	lzi_fetch_add(&store->control.shared->log_missed, 1ull);
+	(void)!lzi_cas_acquire(&store->control.shared->log.broken, &whole, (int32_t)LATZ_NOSPC);
+}
+
+static int append_delete(struct lzi_store *store, const void *bytes, uint64_t span)
+{
+	struct lzi_frame_header header = { .count = 1, .payload_size = span };
+	struct lzi_wal_part part = { bytes, span };
+	int rc = lzi_log_lock(store, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
 	header.payload_crc = lzi_crc32c(0, bytes, span);
-	rc = lzi_log_lock(store, 1);
-	/* The log lacks it, so what the log has is not the pool any more: a snapshot has to come. */
-	if (rc != LATZ_OK && rc != LATZ_IO)
-		lzi_store_release(&store->control.shared->log.broken, LATZ_NOSPC);
-	if (rc == LATZ_OK) {
-		header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
-		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
+	header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
+	if (lzi_is_durable(store)) {
+		rc = lzi_log_check(store);
+		if (rc == LATZ_OK) {
 			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
 			if (rc != LATZ_OK)
 				lzi_log_break(store, rc);
 		}
-		lzi_log_unlock(store);
+		if (rc != LATZ_OK)
+			miss(store);
+		rc = LATZ_OK;
 	}
+	lzi_log_unlock(store);
+	return rc;
+}
+
+int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+{
+	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
+	uint64_t span = lzi_log_entry_span(key.size, 0);
+	uint8_t *bytes = calloc(1, span);
+
+	if (bytes != NULL) {
+		memcpy(bytes, &entry, sizeof entry);
+		memcpy(bytes + sizeof entry, key.data, key.size);
+	}
+	if (bytes == NULL || append_delete(store, bytes, span) != LATZ_OK)
+		miss(store);
 	free(bytes);
 	return LATZ_OK; /* it is deleted; whether that is durable is asked of lzi_log_wait() */
 }

@@ -25,6 +25,8 @@
 #define ATTEMPT_US 10000u
 /* After a full disk, a new beginning is tried so often. */
 #define HEAL_EVERY_MS 5000
+/* Snapshots made to begin a log beside deletes that find no room for their notes. */
+#define BEGIN_ATTEMPTS 4u
 
 /* ---- Directories ---- */
 
@@ -363,54 +365,90 @@ static int wait_for_writers(struct lzi_store *store)
 	return rc;
 }
 
+/* Everything there is counts as logged: a snapshot comes. Cleaning keeps from now on what is written after that. */
+static int begin_marks(struct lzi_store *store)
+{
+	int rc;
+
+	lzi_store_release(&store->control.shared->log.healing, 1u);
+	rc = lzi_maint_lock(store, 1); /* a cleaning that has not seen it ends */
+	if (rc < 0)
+		return rc;
+	lzi_maint_unlock(store);
+	rc = wait_for_writers(store);
+	/* Nothing is freed meanwhile, and taken again: the mark would be the new owner's. */
+	if (rc != LATZ_OK || (rc = lzi_maint_lock(store, 1)) < 0)
+		return rc;
+	mark_logged(store);
+	lzi_maint_unlock(store);
+	LZI_POINT("begin.marked");
+	return LATZ_OK;
+}
+
+/* The segment that goes on from the snapshot. missed: what log_missed was before that was begun. LATZ_BUSY: there was a
+ * delete since for which there was no room; the log would not know of it. */
+static int begin_segment(struct lzi_store *store, uint64_t segment, const struct lzi_snap_info *info, uint64_t missed)
+{
+	struct lzi_shared *shared = store->control.shared;
+	struct lzi_log_state *log = &shared->log;
+	struct lzi_wal_position *position = lzi_log_position(store);
+	uint64_t frame;
+	int rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
+
+	if (rc < 0)
+		return rc;
+	frame = position->frame + 1;
+	lzi_wal_close(&store->persist.wal);
+	memset(position, 0, sizeof *position);
+	position->frame = position->synced = frame;
+	log->synced_pages = 0;
+	log->sweep = 1;
+	rc = lzi_load_seq_cst(&shared->log_missed) == missed
+	             ? lzi_wal_begin(&store->persist.wal, position, segment)
+	             : lzi_error(LATZ_BUSY, "deletes went on for which memory had no room");
+	if (rc == LATZ_OK) {
+		log->snapshot_seq = info->seq;
+		log->snapshot_wall_ms = info->wall_ms;
+		log->synced_mono_ms = lzi_clock_mono_ms();
+		lzi_store_release(&log->broken, 0);
+		/* Who could not get the mutex counted before it looked whether the log was whole. */
+		lzi_fence_full();
+		if (lzi_load_seq_cst(&shared->log_missed) != missed)
+			lzi_store_release(&log->broken, (int32_t)LATZ_NOSPC);
+	} else {
+		position->segment = segment;
+	}
+	lzi_log_unlock(store);
+	return rc;
+}
+
 /* A log that begins while the pool is in use: a snapshot first, then the segment that goes on from it, so that the
  * directory is whole, or holds nothing that counts, at every moment. Until both are there the log counts as broken:
- * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. */
+ * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. A delete that
+ * finds no room for a note of it makes another snapshot necessary. */
 static int start_over(struct lzi_call *call, uint64_t segment)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
-	struct lzi_wal_position *position = lzi_log_position(store);
 	struct lzi_snapshot_job job = { .tick = NULL };
 	struct lzi_snap_info info = { .first_segment = segment };
-	int rc;
+	unsigned attempt = 0;
+	uint64_t missed;
+	int rc = begin_marks(store);
 
-	lzi_store_release(&log->healing, 1u);
-	rc = lzi_maint_lock(store, 1); /* a cleaning that has not seen it ends */
-	if (rc >= 0) {
-		lzi_maint_unlock(store);
-		rc = wait_for_writers(store);
-	}
-	/* Nothing is freed meanwhile, and taken again: the mark would be the new owner's. */
-	if (rc == LATZ_OK && (rc = lzi_maint_lock(store, 1)) >= 0) {
-		mark_logged(store);
-		lzi_maint_unlock(store);
+	memcpy(info.log_id, log->log_id, sizeof info.log_id);
+	while (rc == LATZ_OK) {
+		missed = lzi_load_seq_cst(&store->control.shared->log_missed);
+		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
+		LZI_POINT("begin.snapshot");
+		if (rc == LATZ_OK)
+			rc = begin_segment(store, segment, &info, missed);
+		if (rc != LATZ_BUSY || ++attempt == BEGIN_ATTEMPTS)
+			break;
 		rc = LATZ_OK;
 	}
-	memcpy(info.log_id, log->log_id, sizeof info.log_id);
-	LZI_POINT("begin.marked");
-	if (rc == LATZ_OK)
-		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
-	LZI_POINT("begin.snapshot");
-	if (rc == LATZ_OK && (rc = lzi_log_mutex(store, store->control.timeout_ms * 30)) >= 0) {
-		uint64_t frame = position->frame + 1;
-
-		lzi_wal_close(&store->persist.wal);
-		memset(position, 0, sizeof *position);
-		position->frame = position->synced = frame;
-		log->synced_pages = 0;
-		log->sweep = 1;
-		rc = lzi_wal_begin(&store->persist.wal, position, segment);
-		if (rc == LATZ_OK) {
-			log->snapshot_seq = info.seq;
-			log->snapshot_wall_ms = info.wall_ms;
-			log->synced_mono_ms = lzi_clock_mono_ms();
-			lzi_store_release(&log->broken, 0);
-		} else {
-			position->segment = segment;
-		}
-		lzi_log_unlock(store);
-	}
+	if (rc == LATZ_BUSY)
+		rc = lzi_error(LATZ_NOSPC, "%s: no log could be begun: %s", store->name, lzi_error_text());
 	LZI_POINT("begin.segment");
 	lzi_store_release(&log->healing, 0u);
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */

@@ -411,6 +411,65 @@ static void flushes_that_died_have_no_number(void **state)
 	assert_ok(latz_destroy("p", &d->options));
 }
 
+/* ---- A log is being begun, its snapshot made, when a delete finds no room in memory for its note ---- */
+
+static int no_room(int fd, int mode, off_t offset, off_t length)
+{
+	(void)fd;
+	(void)mode;
+	(void)offset;
+	(void)length;
+	errno = ENOSPC;
+	return -1;
+}
+
+static int begins(void *arg)
+{
+	struct durable *d = arg;
+	latz_options options = d->options;
+	latz_pool *pool;
+
+	options.persist_dir = NULL;
+	CHECK_OK(latz_open("p", &options, &pool));
+	lzi_point_arm("begin.snapshot", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_persist(pool, &d->options));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+static void a_delete_without_room_beside_a_beginning(void **state)
+{
+	struct durable *d = *state;
+	int (*fallocate_was)(int, int, off_t, off_t) = lzi_os.fallocate;
+	latz_options options = d->options;
+	struct proc beginning;
+	latz_pool *pool;
+	int i, rc = LATZ_OK;
+
+	options.persist_dir = NULL;
+	assert_ok(latz_open("p", &options, &pool));
+	assert_ok(put(pool, "k", "x"));
+	assert_ok(put(pool, "stays", "x"));
+	proc_start(&beginning, begins, d, false);
+	wait_stopped(&beginning);
+	lzi_os.fallocate = no_room;
+	for (i = 0; i < 1000000 && (rc = put(pool, "fills", "")) == LATZ_OK; i++)
+		;
+	assert_int_equal(rc, LATZ_NOSPC);
+	assert_ok(del(pool, "k"));
+	lzi_os.fallocate = fallocate_was;
+	proc_kill(&beginning, SIGCONT);
+	assert_int_equal(proc_wait(&beginning, 20000), 128 + SIGKILL);
+	assert_ok(latz_destroy("p", &d->options));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("k")));
+	assert_ok(latz_exists(pool, key_of("stays")));
+	assert_ok(latz_exists(pool, key_of("fills")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +480,7 @@ int main(void)
 		LOG_TEST(one_snapshot_at_a_time),
 		LOG_TEST(a_failed_new_beginning_changes_nothing),
 		LOG_TEST(flushes_that_died_have_no_number),
+		LOG_TEST(a_delete_without_room_beside_a_beginning),
 	};
 
 	return suite_run(tests);
