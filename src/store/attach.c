@@ -281,6 +281,22 @@ static int take_over(struct lzi_store *store)
 	return rc;
 }
 
+/* Without its disk the pool works all the same, but for what needs it. */
+static void join_log(struct lzi_store *store, int alone)
+{
+	const struct lzi_log_state *log = &store->control.shared->log;
+
+	if (lzi_log_lock(store, 1) != LATZ_OK) {
+		lzi_log(LATZ_LOG_INFO, "%s: %s", store->name, lzi_error_text()); /* as a warning when it broke */
+		return;
+	}
+	/* Who was taking the pool away may have died after having left the directory. */
+	if (alone && lzi_load_acquire(&log->broken) == 0 &&
+	    lzi_owner_take(store, store->persist.dirfd, log->path, NULL) != LATZ_OK)
+		lzi_log_break(store, LATZ_IO);
+	lzi_log_unlock(store);
+}
+
 /* What comes after the control file is mapped and the life byte locked. */
 static int join(struct lzi_store *store, const struct lzi_opened *opened, int alone)
 {
@@ -307,13 +323,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
-	if (rc == LATZ_OK && lzi_is_durable(store)) {
-		/* Without its disk the pool works all the same, but for what needs it. */
-		if (lzi_log_lock(store, 1) == LATZ_OK)
-			lzi_log_unlock(store);
-		else /* told of as a warning when it broke */
-			lzi_log(LATZ_LOG_INFO, "%s: %s", store->name, lzi_error_text());
-	}
+	if (rc == LATZ_OK && lzi_is_durable(store))
+		join_log(store, alone);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
 	LZI_POINT("attach.done");
@@ -359,8 +370,12 @@ static void part(struct lzi_store *store)
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);
-		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0)
+		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
+			if (lzi_is_durable(store) && !lzi_store_dead(store))
+				lzi_owner_leave(store);
+			LZI_POINT("detach.left");
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
+		}
 		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 		return;
 	}

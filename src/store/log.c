@@ -388,8 +388,8 @@ int lzi_log_wait(struct lzi_store *store)
 	}
 }
 
-/* The log lacks a delete, so what it has is not the pool any more: a snapshot has to come that is younger. Counted before
- * it is told: who begins a log that was broken counts after that is over. */
+/* The log lacks a delete, so what it has is not the pool any more: a younger snapshot has to come. It is counted before
+ * it is told: who begins a log that was broken looks at the count after having said that it is whole. */
 static void miss(struct lzi_store *store)
 {
 	int32_t whole = 0;

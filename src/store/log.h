@@ -71,8 +71,11 @@ static inline void lzi_log_mend(struct lzi_store *store)
  * yet anybody else's. Does nothing if it is open already. */
 int lzi_persist_join(struct lzi_store *store);
 void lzi_persist_part(struct lzi_store *store);
-/* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there. */
-int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path);
+/* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there.
+ * *ret_left (may be NULL): 0 if it had an owner that did not leave it, with everything written. */
+int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path, int *ret_left);
+/* All that the pool held is on disk, and nobody will write to it any more. */
+void lzi_owner_leave(struct lzi_store *store);
 /* Makes the pool durable, with a first snapshot; options NULL: not durable any more. */
 int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
@@ -146,7 +149,11 @@ static inline int64_t lzi_load_expiry(int64_t deadline_wall_ms, int64_t to_mono_
 		return deadline_wall_ms < 0 ? 1 : INT64_MAX;
 	return expiry < 1 ? 1 : expiry;
 }
-/* New writes come after everything that was loaded. */
-void lzi_load_end(struct lzi_store *store, uint64_t seq_max);
+/* What a restart leaps over, when there may have been writes that nothing on disk tells of: readers may remember their
+ * versions, and must not meet them again. So many seqs are 2^34 writes of one key, or 2^28 deletes. */
+#define LZI_SEQ_LEAP (1ull << 34)
+uint64_t lzi_load_leap(uint64_t clock);
+/* New writes come after everything that was loaded; lost: and after what may have come after that. */
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost);
 
 #endif

@@ -159,7 +159,7 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 	if (rc == LATZ_OK)
 		rc = lock_alone(store->persist.lockfd, path);
 	if (rc == LATZ_OK)
-		rc = lzi_owner_take(store, store->persist.dirfd, path);
+		rc = lzi_owner_take(store, store->persist.dirfd, path, &store->persist.was_left);
 	if (rc != LATZ_OK) {
 		lzi_persist_part(store);
 		return lzi_error_prefix(rc, "persist directory %s", path);

@@ -249,7 +249,7 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (rc != LATZ_OK)
 		return rc;
 	drop_expired(&call);
-	lzi_load_end(store, replay.seq_max);
+	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);

@@ -242,8 +242,9 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 	*ret_info = read.info;
 	if (rc == LATZ_OK)
 		rc = lzi_load_finish(&loading.load);
+	/* Without options a log goes on from it. */
 	if (rc == LATZ_OK)
-		lzi_load_end(call->store, read.info.seq);
+		lzi_load_end(call->store, read.info.seq, options != NULL);
 	if (rc == LATZ_OK && options != NULL && options->progress != NULL)
 		(void)options->progress(&loading.progress, options->arg);
 	return rc;

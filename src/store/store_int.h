@@ -61,6 +61,7 @@ struct lzi_store {
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
+		int was_left;        /* 1: its last pool had written everything; told by lzi_persist_prepare() */
 		struct lzi_wal wal;
 	} persist;
 	/* The image that the pool was restored from. Guarded by its own mutex, for which nothing is waited under it but
