@@ -643,7 +643,7 @@ static void full_tmpfs(void **state)
 
 struct writing {
 	latz_pool *pool;
-	volatile int stop;
+	_Atomic int stop;
 };
 
 /* y follows x: whoever sees both as of one moment sees y at most as far as x. */
