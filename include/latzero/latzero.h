@@ -315,7 +315,8 @@ LATZ_API int latz_maintain(latz_pool *pool, unsigned budget_us) LATZ_MUSTCHECK;
 typedef void (*latz_verify_fn)(const char *what, void *arg);
 
 /* Walks everything: every record's checksum, table against heap against index, all counts. LATZ_OK or LATZ_CORRUPT
- * (then fn, if not NULL, was called at least once). Other processes may go on meanwhile; it takes the maintenance lock,
+ * (then fn, if not NULL, was called at least once); LATZ_IO if the image that the pool was restored from has to be read
+ * and can't be. Other processes may go on meanwhile; it takes the maintenance lock,
  * so cleaning waits, and it reports only what cannot be explained by their activity. */
 LATZ_API int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg) LATZ_MUSTCHECK;
 

@@ -349,10 +349,17 @@ static bool answer_is_honest(latz_pool *pool, latz_value *value, unsigned i, con
 	return (rc == LATZ_CORRUPT || rc == LATZ_IO) && strstr(latz_error_detail(), where) != NULL;
 }
 
+static void count_call(const char *what, void *arg)
+{
+	(void)what;
+	++*(unsigned *)arg;
+}
+
 static void image_gone(void **state)
 {
 	struct fixture *f = *state;
 	char away[320];
+	unsigned told = 0;
 	latz_pool *pool;
 	unsigned char *bytes;
 	size_t size;
@@ -367,6 +374,10 @@ static void image_gone(void **state)
 		assert_false(number_is(pool, &f->value, i, 0));
 	assert_true(answer_is_honest(pool, &f->value, 7, "gone"));
 	assert_rc(LATZ_IO, put_number(pool, 7, 1)); /* whether the key is the slot's can't be told */
+	/* One look is enough to tell what can't be verified. */
+	assert_rc(LATZ_IO, latz_verify(pool, count_call, &told));
+	assert_int_equal(told, 0);
+	assert_non_null(strstr(latz_error_detail(), image_path));
 	/* Another image at its place is not it. */
 	assert_ok(image_of(f->pool, image_path));
 	assert_rc(LATZ_CORRUPT, latz_get(pool, slice("number:000007", 13), &f->value));
