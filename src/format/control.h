@@ -94,7 +94,7 @@ enum lzi_durable {
  * again from what is marked as logged. */
 struct lzi_log_state {
 	struct lzi_mutex mutex;
-	struct lzi_mutex scribe;  /* 64: held by the thread that syncs at intervals and makes checkpoints */
+	struct lzi_mutex scribe;  /* 64: held by who makes checkpoints, begins a log or ends it */
 	uint64_t position[5];     /* 128: struct lzi_wal_position */
 	uint64_t generation;      /* 168: grows when the log is begun, moved or ended: directories are opened anew */
 	uint64_t started;         /* 176: flushes begun. Writers read it after their write */

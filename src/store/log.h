@@ -81,10 +81,12 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
 /* A snapshot in the directory, and the log from then on only. */
 int lzi_checkpoint(struct lzi_call *call);
-/* The scribe: a thread that does lzi_log_tick() and checkpoints, in one process at a time. */
+/* The scribe: a thread for lzi_log_tick(), and one for what may take long: checkpoints and the like. */
 int lzi_scribe_start(struct lzi_store *store);
 void lzi_scribe_stop(struct lzi_store *store);
-/* A round of the scribe's work, for latz_maintain(). */
+/* A round of the second one's work. Does nothing if another process is at it. */
+void lzi_scribe_office(struct lzi_call *call);
+/* A round of both, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
 /* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);

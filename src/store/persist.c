@@ -685,7 +685,7 @@ static void finish_beginning(struct lzi_call *call)
 		lzi_log(LATZ_LOG_WARNING, "%s: beginning the log: %s", store->name, lzi_error_text());
 }
 
-void lzi_scribe_work(struct lzi_call *call)
+void lzi_scribe_office(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -693,10 +693,13 @@ void lzi_scribe_work(struct lzi_call *call)
 
 	if (!lzi_is_durable(store))
 		return;
-	/* By everybody: who has the other office may be stopped, or busy with a snapshot. */
-	lzi_log_tick(store);
 	if (lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
 		return;
+	/* Nobody ends or begins the log from here on. */
+	if (!lzi_is_durable(store)) {
+		lzi_mutex_unlock(&log->scribe);
+		return;
+	}
 	if (lzi_load_acquire(&log->healing) != 0)
 		finish_beginning(call);
 	else if (lzi_load_acquire(&log->broken) != 0)
@@ -710,6 +713,13 @@ void lzi_scribe_work(struct lzi_call *call)
 			        lzi_error_text());
 	}
 	lzi_mutex_unlock(&log->scribe);
+}
+
+void lzi_scribe_work(struct lzi_call *call)
+{
+	/* By everybody: who has the office may be stopped, or busy with a snapshot. */
+	lzi_log_tick(call->store);
+	lzi_scribe_office(call);
 }
 
 void lzi_persist_leave(struct lzi_store *store)

@@ -1,5 +1,7 @@
 /*
- * The scribe: a thread in every process of a durable pool that does what is due for the log, one of them at a time.
+ * The scribe: two threads in every process of a durable pool. One writes and syncs the log when that is due. The other
+ * does what may take long: checkpoints, new beginnings, segments made in advance; in one process at a time. So the
+ * interval holds though the only process there is waits for the disk to take a large snapshot.
  */
 #include "config.h"
 
@@ -40,45 +42,55 @@ static void let_go(struct lzi_store *store)
 	lzi_log_unlock(store);
 }
 
-static void *run(void *arg)
+static void *run_ticks(void *arg)
 {
 	struct lzi_store *store = arg;
-	struct lzi_call call;
 
 	while (!nap(store)) {
-		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
-			lzi_scribe_work(&call);
+		if (lzi_is_durable(store) && !lzi_store_dead(store))
+			lzi_log_tick(store);
 		else if (!lzi_is_durable(store) && store->persist.lockfd >= 0)
 			let_go(store);
 	}
 	return NULL;
 }
 
+static void *run_office(void *arg)
+{
+	struct lzi_store *store = arg;
+	struct lzi_call call;
+
+	while (!nap(store)) {
+		if (lzi_is_durable(store) && !lzi_store_dead(store) && lzi_thread_find(store, &call) == LATZ_OK)
+			lzi_scribe_office(&call);
+	}
+	return NULL;
+}
+
 int lzi_scribe_start(struct lzi_store *store)
 {
+	void *(*const runs[])(void *) = { run_ticks, run_office };
 	sigset_t all, old;
-	int err;
+	int err = 0;
 
-	if (store->scribe_runs)
+	if (store->scribe_runs == 2)
 		return LATZ_OK;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&store->scribe, NULL, run, store);
+	while (err == 0 && store->scribe_runs < 2) {
+		err = pthread_create(&store->scribe[store->scribe_runs], NULL, runs[store->scribe_runs], store);
+		store->scribe_runs += err == 0;
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0)
-		return lzi_error_sys(err, "start the scribe thread");
-	store->scribe_runs = 1;
-	return LATZ_OK;
+	return err == 0 ? LATZ_OK : lzi_error_sys(err, "start the scribe thread");
 }
 
 void lzi_scribe_stop(struct lzi_store *store)
 {
-	if (!store->scribe_runs)
-		return;
 	pthread_mutex_lock(&store->mutex);
 	store->scribe_stops = 1;
-	pthread_cond_signal(&store->scribe_wake);
+	pthread_cond_broadcast(&store->scribe_wake);
 	pthread_mutex_unlock(&store->mutex);
-	pthread_join(store->scribe, NULL);
-	store->scribe_runs = 0;
+	while (store->scribe_runs > 0)
+		pthread_join(store->scribe[--store->scribe_runs], NULL);
 }

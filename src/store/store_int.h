@@ -73,8 +73,8 @@ struct lzi_store {
 		uint64_t cursor; /* where it goes on; the same */
 		struct lzi_image_note *note;
 	} image;
-	pthread_t scribe;
-	int scribe_runs, scribe_stops; /* the second under `mutex` */
+	pthread_t scribe[2];
+	int scribe_runs, scribe_stops; /* how many of them; the second under `mutex` */
 	pthread_cond_t scribe_wake;
 	struct lzi_store *next; /* registry */
 };

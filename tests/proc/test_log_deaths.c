@@ -246,6 +246,60 @@ static void the_interval_holds_though_the_scribe_is_stopped(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The only process waits for the disk to take a snapshot ---- */
+
+static _Atomic unsigned waiting; /* syncs of the snapshot */
+
+static int never_ends_for_snapshots(int fd)
+{
+	char link[64], path[300];
+	ssize_t size;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	size = readlink(link, path, sizeof path - 1);
+	if (size < 0)
+		return -1;
+	path[size] = '\0';
+	if (strstr(path, "snapshot.tmp") == NULL)
+		return 0;
+	waiting++;
+	for (;;)
+		pause();
+}
+
+static int writes_beside_its_snapshot(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool;
+
+	d->options.flags &= ~(unsigned)LATZ_NO_THREAD;
+	pool = attach(d);
+	lzi_os.fdatasync = lzi_os.fsync = never_ends_for_snapshots;
+	for (int i = 0; i < 10; i++)
+		CHECK_OK(put_large(d, pool, "first", 0));
+	for (int i = 0; i < 20000 && waiting == 0; i++)
+		sleep_ms(1);
+	CHECK(waiting == 1);
+	CHECK_OK(put(pool, "second", "x"));
+	sleep_ms(3000); /* many times the interval */
+	raise(SIGKILL);
+	return 0;
+}
+
+static void the_interval_holds_though_a_snapshot_is_synced(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	d->options.sync = LATZ_SYNC_INTERVAL;
+	d->options.sync_interval_ms = 100;
+	d->options.checkpoint_bytes = 4096;
+	assert_int_equal(proc_run(writes_beside_its_snapshot, d, 60000), 128 + SIGKILL);
+	pool = lose_memory(d);
+	assert_ok(latz_exists(pool, key_of("second")));
+	assert_ok(latz_close(pool));
+}
+
 /* ---- Who seems to be the last makes a snapshot on closing, and another comes and makes one, too ---- */
 
 static int closes_slowly(void *arg)
@@ -528,6 +582,7 @@ int main(void)
 		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
 		LOG_TEST(the_position_is_never_half_moved),
 		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
+		LOG_TEST(the_interval_holds_though_a_snapshot_is_synced),
 		LOG_TEST(one_snapshot_at_a_time),
 		LOG_TEST(a_failed_new_beginning_changes_nothing),
 		LOG_TEST(flushes_that_died_have_no_number),
