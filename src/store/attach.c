@@ -22,6 +22,7 @@
 /* ... or keeps its persist directory locked, after having waited for that. */
 #define REFUSALS 3
 #define GUARD_WAIT_MS 200
+#define LEAVING_ROUNDS 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -352,6 +353,21 @@ static int leave_durable(struct lzi_store *store)
 	return 0;
 }
 
+/* The life byte alone for us, and nothing left to be written: who comes while the last one waits for the disk need not
+ * wait, too, but is attached beside him. What is written under the byte after all is what came in between. */
+static int lock_life(struct lzi_store *store, int *ret_last)
+{
+	int fd = store->control.fd, rounds, rc = lzi_ofd_try(fd, LZI_LOCK_LIFE, 1);
+
+	for (rounds = 0; rc == LATZ_OK && rounds < LEAVING_ROUNDS && lzi_persist_owes(store); rounds++) {
+		(void)!lzi_ofd_try(fd, LZI_LOCK_LIFE, 0); /* makes it a shared one */
+		*ret_last = leave_durable(store);
+		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
+		rc = lzi_ofd_try(fd, LZI_LOCK_LIFE, 1);
+	}
+	return rc;
+}
+
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
@@ -366,7 +382,7 @@ static void part(struct lzi_store *store)
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
-	if (lzi_ofd_try(fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
+	if (lock_life(store, &last) == LATZ_OK) {
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);

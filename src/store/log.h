@@ -90,6 +90,8 @@ void lzi_scribe_office(struct lzi_call *call);
 void lzi_scribe_work(struct lzi_call *call);
 /* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);
+/* Whether that would write anything; nobody else is attached. */
+int lzi_persist_owes(struct lzi_store *store);
 
 struct lzi_snap_info;
 /* After a warm start: the log goes on behind `segment`, in one of its own, with `frame`. id all zeros: a new log. */

@@ -756,6 +756,20 @@ void lzi_persist_leave(struct lzi_store *store)
 		        latz_strerror(rc), lzi_error_text());
 }
 
+int lzi_persist_owes(struct lzi_store *store)
+{
+	const struct lzi_log_state *log = &store->control.shared->log;
+	const struct lzi_wal_position *position = lzi_log_position(store);
+
+	if (!store->open || !lzi_is_durable(store) || lzi_store_dead(store))
+		return 0;
+	if (lzi_load_acquire(&log->broken) != 0)
+		return lzi_load_acquire(&log->healing) != 0;
+	(void)!lzi_heap_view(&store->heap);
+	return position->synced != position->frame || (log->snapshot_on_close && position->bytes > 0) ||
+	       lzi_log_lag(store) > 0;
+}
+
 /* ---- Calls ---- */
 
 int lzi_store_sync(struct lzi_call *call)

@@ -357,6 +357,54 @@ static void one_snapshot_at_a_time(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The last one writes for long: who comes meanwhile is not sent away ---- */
+
+static int slowly(int fd)
+{
+	(void)fd;
+	raise(SIGSTOP);
+	sleep_ms(7000); /* more than an open waits for who takes a pool away */
+	return 0;
+}
+
+static int leaves_with_another(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	lzi_os.fdatasync = lzi_os.fsync = slowly;
+	CHECK_OK(put(pool, "k", "x"));
+	lzi_point_arm("detach.released", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static void coming_while_the_last_one_writes(void **state)
+{
+	struct durable *d = *state;
+	struct proc one, other;
+	latz_pool *pool;
+
+	pool = attach(d);
+	proc_start(&one, leaves_with_another, d, false);
+	wait_stopped(&one);
+	proc_start(&other, leaves_with_another, d, false);
+	wait_stopped(&other);
+	assert_ok(latz_close(pool)); /* none of the three was the last, as it seemed */
+	proc_kill(&one, SIGCONT);
+	assert_int_equal(proc_wait(&one, 20000), 0);
+	proc_kill(&other, SIGCONT);
+	wait_stopped(&other);
+	proc_kill(&other, SIGCONT);
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_int_equal(proc_wait(&other, 60000), 0);
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
 /* ---- Beginning anew fails as well: the pool still has what the log lacks ---- */
 
 static int fails_for_files(int fd)
@@ -584,6 +632,7 @@ int main(void)
 		LOG_TEST(the_interval_holds_though_the_scribe_is_stopped),
 		LOG_TEST(the_interval_holds_though_a_snapshot_is_synced),
 		LOG_TEST(one_snapshot_at_a_time),
+		LOG_TEST(coming_while_the_last_one_writes),
 		LOG_TEST(a_failed_new_beginning_changes_nothing),
 		LOG_TEST(flushes_that_died_have_no_number),
 		LOG_TEST(a_delete_without_room_beside_a_beginning),
