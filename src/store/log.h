@@ -65,6 +65,17 @@ static inline void lzi_log_mend(struct lzi_store *store)
 	lzi_wal_mend(lzi_log_move(store), lzi_log_position(store));
 }
 
+/* ---- persist_dir.c ---- */
+
+/* The directory of pool `name` in dir, as other processes see it, from wherever they are. */
+int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX]);
+/* The directory that is open is the log state's. */
+void lzi_persist_adopt(struct lzi_store *store);
+/* Opens the directory that is the pool's already: its lock is shared with others who are attached. */
+int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
+/* A beginning that failed leaves nothing, so that another can be tried. */
+void lzi_persist_clear(int dirfd);
+
 /* ---- persist.c ---- */
 
 /* This process's part in a durable pool: the directory opened and locked. The log's mutex is held, or the store is not

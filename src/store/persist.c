@@ -1,13 +1,9 @@
 /*
- * Persist directories: opening and locking them, beginning and ending a log, checkpoints, the scribe.
- *
- * A directory belongs to one pool at a time: every attached process holds its lock shared, who restores from it or
- * begins a log in it exclusively.
+ * Beginning and ending a log, checkpoints, the scribe's office.
  */
 #include "config.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -17,233 +13,12 @@
 #include "store/log.h"
 #include "store/snapshot.h"
 
-#define LOCK_FILE "lock"
 #define INTERVAL_MS 1000u
 #define CHECKPOINT_BYTES (256ull << 20)
-/* Waiting for another process that restores the very pool; it shows its life by its lock. */
-#define ATTEMPTS 6000u
-#define ATTEMPT_US 10000u
 /* After a full disk, a new beginning is tried so often. */
 #define HEAL_EVERY_MS 5000
 /* Snapshots made to begin a log beside deletes that find no room for their notes. */
 #define BEGIN_ATTEMPTS 4u
-
-/* ---- Directories ---- */
-
-/* Absolute: other processes open it too, from wherever they are. */
-static int make_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX])
-{
-	char *absolute = lzi_path_absolute(dir);
-	int n = absolute == NULL ? -1 : snprintf(path, LZI_PERSIST_PATH_MAX, "%s/%s", absolute, name);
-
-	free(absolute);
-	if (n < 0)
-		return lzi_error(LATZ_NOMEM, "path");
-	return n < (int)LZI_PERSIST_PATH_MAX ? LATZ_OK : lzi_error(LATZ_INVALID, "persist_dir's path is too long");
-}
-
-static int open_lock(int dirfd, int *ret_fd)
-{
-	int rc = lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd);
-
-	if (rc == LATZ_NOTFOUND) {
-		rc = lzi_file_create(dirfd, LOCK_FILE, 0600, ret_fd);
-		if (rc != LATZ_OK && lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd) == LATZ_OK)
-			rc = LATZ_OK; /* another was faster */
-	}
-	return rc;
-}
-
-void lzi_persist_part(struct lzi_store *store)
-{
-	if (store->persist.generation != 0)
-		lzi_wal_close(&store->persist.wal);
-	lzi_file_close(store->persist.lockfd);
-	lzi_file_close(store->persist.dirfd);
-	store->persist.dirfd = store->persist.lockfd = -1;
-	store->persist.generation = 0;
-}
-
-static void adopt(struct lzi_store *store)
-{
-	const struct lzi_log_state *log = &store->control.shared->log;
-
-	lzi_wal_init(&store->persist.wal, store->persist.dirfd, log->log_id);
-	store->persist.wal.move = lzi_log_move(store);
-	store->persist.generation = log->generation;
-}
-
-int lzi_persist_join(struct lzi_store *store)
-{
-	const struct lzi_log_state *log = &store->control.shared->log;
-	int rc;
-
-	if (store->persist.generation == log->generation)
-		return LATZ_OK;
-	lzi_persist_part(store);
-	rc = lzi_dir_open(log->path, 0, 0700, &store->persist.dirfd);
-	if (rc == LATZ_OK)
-		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
-	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
-		rc = lzi_error(LATZ_BUSY, "%s is being restored by another pool", log->path);
-	if (rc != LATZ_OK) {
-		lzi_persist_part(store);
-		return lzi_error_prefix(rc, "persist directory %s", log->path);
-	}
-	adopt(store);
-	return LATZ_OK;
-}
-
-/* Exclusive, or why not. A holder that has it shared is a living pool; one that has it alone is about to be one. */
-static int lock_alone(int fd, const char *path)
-{
-	unsigned i;
-
-	for (i = 0; i < ATTEMPTS; i++) {
-		if (lzi_ofd_try(fd, 0, 1) == LATZ_OK)
-			return LATZ_OK;
-		if (lzi_ofd_try(fd, 0, 0) == LATZ_OK) {
-			/* Or somebody who looks just as we do. */
-			lzi_ofd_unlock(fd, 0);
-			if (i >= 20)
-				break;
-		}
-		lzi_sleep_us(ATTEMPT_US);
-	}
-	return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory, or being restored", path);
-}
-
-/* The name of persist_dir itself, where it may be new, is on disk. One that was there before us may be below a
- * directory that we must not read: then it is somebody else's work. */
-static int sync_name(const char *dir)
-{
-	char parent[LZI_PERSIST_PATH_MAX];
-	size_t size = strlen(dir);
-	int fd, rc;
-
-	while (size > 1 && dir[size - 1] == '/')
-		size--;
-	while (size > 0 && dir[size - 1] != '/')
-		size--;
-	snprintf(parent, sizeof parent, "%.*s", size == 0 ? 1 : (int)size, size == 0 ? "." : dir);
-	rc = lzi_disk_open_dir(parent, &fd);
-	if (rc == LATZ_ACCESS)
-		return LATZ_OK;
-	if (rc == LATZ_OK) {
-		rc = lzi_disk_sync_dir(fd);
-		lzi_file_close(fd);
-	}
-	return rc;
-}
-
-int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
-{
-	char path[LZI_PERSIST_PATH_MAX];
-	int parent, rc = make_path(options->persist_dir, store->name, path);
-
-	if (rc == LATZ_OK)
-		rc = lzi_dir_open(options->persist_dir, 1, 0700, &parent);
-	if (rc != LATZ_OK)
-		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
-	rc = sync_name(options->persist_dir);
-	if (rc != LATZ_OK) {
-		lzi_file_close(parent);
-		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
-	}
-	rc = lzi_dir_open(path, 1, 0700, &store->persist.dirfd);
-	if (rc == LATZ_OK)
-		rc = lzi_disk_sync_dir(parent);
-	lzi_file_close(parent);
-	if (rc == LATZ_OK)
-		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
-	if (rc == LATZ_OK)
-		rc = lock_alone(store->persist.lockfd, path);
-	if (rc == LATZ_OK)
-		rc = lzi_owner_take(store, store->persist.dirfd, path, &store->persist.was_left);
-	if (rc != LATZ_OK) {
-		lzi_persist_part(store);
-		return lzi_error_prefix(rc, "persist directory %s", path);
-	}
-	return LATZ_OK;
-}
-
-/* The directory is ours already, and others who are attached have its lock as we do. */
-static int prepare_again(struct lzi_store *store, const char *path)
-{
-	int rc = lzi_dir_open(path, 0, 0700, &store->persist.dirfd);
-
-	if (rc == LATZ_OK)
-		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
-	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
-		rc = lzi_error(LZI_IN_USE, "%s is being restored", path);
-	if (rc != LATZ_OK)
-		lzi_persist_part(store);
-	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);
-}
-
-static int is_ours(const char *name)
-{
-	size_t size = strlen(name);
-
-	return (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
-	       (strncmp(name, "wal-", 4) == 0 && size > 4 && strcmp(name + size - 4, ".log") == 0);
-}
-
-int lzi_persist_holds(const char *dir, const char *name)
-{
-	char path[LZI_PERSIST_PATH_MAX], **names;
-	size_t count, i;
-	int dirfd, found = 0;
-
-	if (make_path(dir, name, path) != LATZ_OK || lzi_dir_open(path, 0, 0, &dirfd) != LATZ_OK)
-		return 0;
-	if (lzi_dir_read(dirfd, &names, &count) == LATZ_OK) {
-		for (i = 0; i < count; i++)
-			found |= is_ours(names[i]);
-		lzi_dir_free(names, count);
-	}
-	lzi_file_close(dirfd);
-	return found;
-}
-
-/* The caller holds the directory's lock alone, through a store that is being made. */
-static int set_aside(int dirfd, const char *path)
-{
-	char bad[300], **names;
-	size_t count, i;
-	int rc = lzi_dir_read(dirfd, &names, &count);
-
-	if (rc != LATZ_OK)
-		return rc;
-	for (i = 0; i < count && rc == LATZ_OK; i++) {
-		if (!is_ours(names[i]))
-			continue;
-		snprintf(bad, sizeof bad, "%.200s.%lld.bad", names[i], (long long)lzi_clock_wall_ms());
-		rc = lzi_disk_rename(dirfd, names[i], bad);
-		lzi_log(LATZ_LOG_WARNING, "%s/%s could not be restored: set aside as %s", path, names[i], bad);
-	}
-	lzi_dir_free(names, count);
-	return rc == LATZ_OK ? lzi_disk_sync_dir(dirfd) : rc;
-}
-
-int lzi_persist_set_aside(const char *dir, const char *name)
-{
-	char path[LZI_PERSIST_PATH_MAX];
-	int dirfd, lockfd = -1, rc = make_path(dir, name, path);
-
-	if (rc == LATZ_OK)
-		rc = lzi_dir_open(path, 0, 0, &dirfd);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = open_lock(dirfd, &lockfd);
-	if (rc == LATZ_OK)
-		rc = lock_alone(lockfd, path);
-	if (rc == LATZ_OK)
-		rc = set_aside(dirfd, path);
-	lzi_file_close(lockfd);
-	lzi_file_close(dirfd);
-	return rc;
-}
 
 /* ---- Beginning and ending ---- */
 
@@ -299,7 +74,7 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 	log->left_tail = lzi_load_acquire(&log->left_head);
 	memset(log->left, 0, sizeof log->left);
 	log->generation++;
-	adopt(store);
+	lzi_persist_adopt(store);
 	rc = lzi_wal_begin(&store->persist.wal, position, segment);
 	if (rc == LATZ_OK) {
 		lzi_store_release(&log->broken, 0);
@@ -458,33 +233,18 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	return rc;
 }
 
-/* A beginning that failed leaves nothing, so that another can be tried. */
-static void remove_ours(int dirfd)
-{
-	char **names;
-	size_t count, i;
-
-	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
-		return;
-	for (i = 0; i < count; i++) {
-		if (is_ours(names[i]))
-			(void)!lzi_disk_remove(dirfd, names[i]);
-	}
-	lzi_dir_free(names, count);
-}
-
 /* The directory, opened and locked; the state says that the log is about to begin. */
 static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment, int *ret_again)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
 	uint64_t first = 0, last = 0;
-	int rc = make_path(options->persist_dir, store->name, path), again;
+	int rc = lzi_persist_path(options->persist_dir, store->name, path), again;
 
 	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
-		rc = again ? prepare_again(store, path) : lzi_persist_prepare(store, options);
+		rc = again ? lzi_persist_prepare_again(store, path) : lzi_persist_prepare(store, options);
 	if (rc == LATZ_OK && !again && lzi_persist_holds(options->persist_dir, store->name))
 		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already; open it, or take those files away", path);
 	if (rc == LATZ_OK)
@@ -502,7 +262,7 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	*ret_segment = (last > lzi_log_position(store)->segment ? last : lzi_log_position(store)->segment) + 1;
 	lzi_store_release(&log->broken, LATZ_IO);
 	log->generation++;
-	adopt(store);
+	lzi_persist_adopt(store);
 	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
 	/* What was promised to every write of a log that broke is not given without it now. */
 	if (!again)
@@ -537,7 +297,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		if (rc == LATZ_OK) {
 			raise_flag(store);
 		} else if (!again) {
-			remove_ours(store->persist.dirfd);
+			lzi_persist_clear(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
 		}
 	}
@@ -549,7 +309,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 int lzi_persist_create(struct lzi_store *store, const latz_options *options, void *arg)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = make_path(options->persist_dir, store->name, log->path);
+	int rc = lzi_persist_path(options->persist_dir, store->name, log->path);
 
 	(void)arg;
 	if (rc == LATZ_OK)
@@ -571,7 +331,7 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 	struct lzi_snapshot_job job = { .tick = NULL };
 	struct lzi_snap_info info = { .first_segment = 1 };
 	struct lzi_call call;
-	int rc = make_path(options->persist_dir, store->name, log->path);
+	int rc = lzi_persist_path(options->persist_dir, store->name, log->path);
 
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
@@ -591,7 +351,7 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 	if (rc == LATZ_OK)
 		raise_flag(store);
 	else
-		remove_ours(store->persist.dirfd);
+		lzi_persist_clear(store->persist.dirfd);
 	return rc;
 }
 
