@@ -334,6 +334,9 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 
 	if (rc != LATZ_OK)
 		return rc;
+	/* Ended since the caller looked: the directory may be another pool's by now. */
+	if (!lzi_is_durable(store))
+		return lzi_error(LATZ_UNSUPPORTED, "pool %s is not durable", store->name);
 	flush.to_wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms();
 	flush.buffer = malloc(LZI_FRAME_PAYLOAD + COPY_MAX + LZI_KEY_MAX + 64);
 	rc = flush.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : flush_locked(&flush, sync);

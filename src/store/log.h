@@ -75,6 +75,8 @@ void lzi_persist_adopt(struct lzi_store *store);
 int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd);
+/* Who still holds the directory's lock holds it of a file without a name. */
+void lzi_persist_unname_lock(struct lzi_store *store);
 
 /* ---- persist.c ---- */
 

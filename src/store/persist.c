@@ -107,6 +107,9 @@ static void end_log(struct lzi_store *store)
 	lzi_futex_wake(&log->bell);
 	log->path[0] = '\0';
 	log->generation++;
+	/* Others let theirs go when they come to it; those without threads perhaps never. */
+	if (store->persist.dirfd >= 0)
+		lzi_persist_unname_lock(store);
 	lzi_persist_part(store);
 }
 

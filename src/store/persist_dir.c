@@ -103,6 +103,32 @@ static int lock_alone(int fd, const char *path)
 	return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory, or being restored", path);
 }
 
+/* The lock file, locked alone. Who ended a log here has removed the file under who had it locked. */
+static int open_alone(int dirfd, const char *path, int *ret_fd)
+{
+	int rc;
+
+	for (;;) {
+		rc = open_lock(dirfd, ret_fd);
+		if (rc != LATZ_OK)
+			return rc;
+		rc = lock_alone(*ret_fd, path);
+		if (rc != LATZ_OK || lzi_file_same(dirfd, LOCK_FILE, *ret_fd))
+			break;
+		lzi_file_close(*ret_fd);
+	}
+	if (rc != LATZ_OK) {
+		lzi_file_close(*ret_fd);
+		*ret_fd = -1;
+	}
+	return rc;
+}
+
+void lzi_persist_unname_lock(struct lzi_store *store)
+{
+	(void)!lzi_disk_remove(store->persist.dirfd, LOCK_FILE);
+}
+
 /* The name of persist_dir itself, where it may be new, is on disk. One that was there before us may be below a
  * directory that we must not read: then it is somebody else's work. */
 static int sync_name(const char *dir)
@@ -145,9 +171,7 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 		rc = lzi_disk_sync_dir(parent);
 	lzi_file_close(parent);
 	if (rc == LATZ_OK)
-		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
-	if (rc == LATZ_OK)
-		rc = lock_alone(store->persist.lockfd, path);
+		rc = open_alone(store->persist.dirfd, path, &store->persist.lockfd);
 	if (rc == LATZ_OK)
 		rc = lzi_owner_take(store, store->persist.dirfd, path, &store->persist.was_left);
 	if (rc != LATZ_OK) {
@@ -225,9 +249,7 @@ int lzi_persist_set_aside(const char *dir, const char *name)
 		rc = lzi_dir_open(path, 0, 0, &dirfd);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = open_lock(dirfd, &lockfd);
-	if (rc == LATZ_OK)
-		rc = lock_alone(lockfd, path);
+	rc = open_alone(dirfd, path, &lockfd);
 	if (rc == LATZ_OK)
 		rc = set_aside(dirfd, path);
 	lzi_file_close(lockfd);
