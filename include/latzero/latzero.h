@@ -284,6 +284,11 @@ typedef struct latz_stats_t {
 	uint64_t snapshot_seq;      /* of the last snapshot in persist_dir; 0 none */
 	int64_t snapshot_age_ms;    /* -1: none */
 	latz_sync sync;
+	unsigned sync_interval_ms; /* of LATZ_SYNC_INTERVAL */
+	int snapshot_on_close;
+	uint64_t checkpoint_bytes;
+	uint64_t image_left_bytes; /* record bytes that have not come in yet from the image it was restored from */
+	char persist_dir[2048];    /* as an absolute path; "" if the pool is not durable */
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;

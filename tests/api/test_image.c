@@ -359,6 +359,7 @@ static void image_gone(void **state)
 {
 	struct fixture *f = *state;
 	char away[320];
+	latz_stats_t stats = { .size = sizeof(stats) };
 	unsigned told = 0;
 	latz_pool *pool;
 	unsigned char *bytes;
@@ -368,6 +369,8 @@ static void image_gone(void **state)
 		assert_ok(put_number(f->pool, i, 0));
 	assert_ok(image_of(f->pool, image_path));
 	pool = restore(f, "copy");
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.image_left_bytes > KEYS * 100);
 	snprintf(away, sizeof away, "%s.away", image_path);
 	assert_int_equal(rename(image_path, away), 0);
 	for (unsigned i = 0; i < KEYS; i += 100)
@@ -391,6 +394,8 @@ static void image_gone(void **state)
 	/* What is there by now does not need it. */
 	assert_int_equal(unlink(image_path), 0);
 	assert_ok(verify_print(pool));
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.image_left_bytes == 0);
 	assert_ok(latz_close(pool));
 }
 
