@@ -538,7 +538,8 @@ int lzi_persist_owes(struct lzi_store *store)
 int lzi_store_sync(struct lzi_call *call)
 {
 	if (!lzi_is_durable(call->store))
-		return lzi_error(LATZ_UNSUPPORTED, "pool %s is not durable", call->store->name);
+		return lzi_error(LATZ_UNSUPPORTED, "pool %s is not durable: it has no log; see latz_persist()",
+		                 call->store->name);
 	return lzi_log_wait(call->store);
 }
 

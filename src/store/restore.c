@@ -158,7 +158,8 @@ static int open_path(const char *path, int *ret_fd)
 		return rc;
 	rc = lzi_disk_open(dirfd, name, 0, ret_fd);
 	lzi_file_close(dirfd);
-	return rc;
+	/* No snapshot was ever there that could be damaged. */
+	return rc == LATZ_CORRUPT ? lzi_error(LATZ_INVALID, "%s is no file, but a directory or the like", path) : rc;
 }
 
 static int open_image(const char *path, struct mapping *mapping, int *ret_is)
