@@ -57,6 +57,8 @@ void lzi_log_break(struct lzi_store *store, int rc)
 		lzi_log(LATZ_LOG_ERROR, "%s: the log is broken, nothing is durable from now on: %s", store->name,
 		        lzi_error_text());
 	lzi_store_release(&log->broken, rc);
+	if (rc == LATZ_IO && store->persist.dirfd >= 0)
+		lzi_persist_distrust(store->persist.dirfd);
 	lzi_fetch_add(&log->bell, 1u);
 	lzi_futex_wake(&log->bell);
 }

@@ -75,6 +75,11 @@ void lzi_persist_adopt(struct lzi_store *store);
 int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd);
+/* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not
+ * tell. So until the next boot a start builds on nothing that it finds, but writes it again. */
+void lzi_persist_distrust(int dirfd);
+int lzi_persist_trusts(int dirfd);
+void lzi_persist_trust(int dirfd);
 /* Who still holds the directory's lock holds it of a file without a name. */
 void lzi_persist_unname_lock(struct lzi_store *store);
 

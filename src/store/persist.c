@@ -230,8 +230,12 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	LZI_POINT("begin.segment");
 	lzi_store_release(&log->healing, 0u);
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
-	if (rc == LATZ_OK && (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) != LATZ_OK ||
-	                      lzi_wal_remove_below(store->persist.dirfd, segment) != LATZ_OK))
+	if (rc != LATZ_OK)
+		return rc;
+	if (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) == LATZ_OK &&
+	    lzi_wal_remove_below(store->persist.dirfd, segment) == LATZ_OK)
+		lzi_persist_trust(store->persist.dirfd);
+	else
 		lzi_log(LATZ_LOG_WARNING, "%s: old files stay: %s", store->name, lzi_error_text());
 	return rc;
 }

@@ -16,6 +16,7 @@
 #include "store/log.h"
 
 #define LOCK_FILE "lock"
+#define DISTRUST_FILE "unsynced"
 /* Waiting for another process that restores the very pool; it shows its life by its lock. */
 #define ATTEMPTS 6000u
 #define ATTEMPT_US 10000u
@@ -270,4 +271,38 @@ void lzi_persist_clear(int dirfd)
 			(void)!lzi_disk_remove(dirfd, names[i]);
 	}
 	lzi_dir_free(names, count);
+}
+
+void lzi_persist_distrust(int dirfd)
+{
+	uint8_t boot[16];
+	int fd;
+
+	/* It need not be on disk: what it tells of is over after a power cut. */
+	lzi_boot_id(boot);
+	if (lzi_disk_create(dirfd, DISTRUST_FILE, &fd) != LATZ_OK)
+		return;
+	(void)!lzi_disk_write_at(fd, DISTRUST_FILE, boot, sizeof boot, 0);
+	lzi_file_close(fd);
+}
+
+int lzi_persist_trusts(int dirfd)
+{
+	uint8_t boot[16], told[16];
+	uint64_t got = 0;
+	int fd, rc = lzi_disk_open(dirfd, DISTRUST_FILE, 0, &fd);
+
+	if (rc == LATZ_NOTFOUND)
+		return 1;
+	if (rc != LATZ_OK)
+		return 0;
+	rc = lzi_disk_read_at(fd, DISTRUST_FILE, told, sizeof told, 0, &got);
+	lzi_file_close(fd);
+	lzi_boot_id(boot);
+	return rc == LATZ_OK && got == sizeof told && memcmp(boot, told, sizeof told) != 0;
+}
+
+void lzi_persist_trust(int dirfd)
+{
+	(void)!lzi_disk_remove(dirfd, DISTRUST_FILE);
 }

@@ -454,6 +454,67 @@ static void a_failed_new_beginning_changes_nothing(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A start whose sync fails: the next one's would not, but that says nothing ---- */
+
+static int writes_and_dies(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	CHECK_OK(put(pool, "k", "x"));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 0;
+}
+
+static int fails_for_segments(int fd)
+{
+	char link[64], path[300];
+	ssize_t size;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	size = readlink(link, path, sizeof path - 1);
+	path[size < 0 ? 0 : size] = '\0';
+	if (strstr(path, "wal-1.log") == NULL)
+		return 0;
+	errno = EIO;
+	return -1;
+}
+
+static bool is_on_disk(const struct durable *d, const char *file)
+{
+	char path[4200];
+
+	snprintf(path, sizeof path, "%s/p/%s", d->disk, file);
+	return access(path, F_OK) == 0;
+}
+
+static void a_start_after_one_whose_sync_failed(void **state)
+{
+	struct durable *d = *state;
+	int (*fdatasync_was)(int) = lzi_os.fdatasync, (*fsync_was)(int) = lzi_os.fsync;
+	latz_pool *pool;
+
+	assert_int_equal(proc_run(writes_and_dies, d, 20000), 128 + SIGKILL);
+	assert_ok(latz_destroy("p", &d->options));
+	lzi_os.fdatasync = lzi_os.fsync = fails_for_segments;
+	assert_rc(LATZ_IO, latz_open("p", &d->options, &pool));
+	lzi_os.fdatasync = fdatasync_was;
+	lzi_os.fsync = fsync_was;
+	assert_true(is_on_disk(d, "wal-1.log"));
+	/* What is found is not relied on but written again. */
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_false(is_on_disk(d, "wal-1.log"));
+	assert_false(is_on_disk(d, "unsynced"));
+	assert_ok(put(pool, "k2", "x"));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_exists(pool, key_of("k2")));
+	assert_true(is_on_disk(d, "wal-2.log"));
+	assert_ok(latz_close(pool));
+}
+
 /* ---- Numbers of flushes, by which replay knows how long a record may still come late ---- */
 
 static int flushes_twice(void *arg)
@@ -634,6 +695,7 @@ int main(void)
 		LOG_TEST(one_snapshot_at_a_time),
 		LOG_TEST(coming_while_the_last_one_writes),
 		LOG_TEST(a_failed_new_beginning_changes_nothing),
+		LOG_TEST(a_start_after_one_whose_sync_failed),
 		LOG_TEST(flushes_that_died_have_no_number),
 		LOG_TEST(a_delete_without_room_beside_a_beginning),
 		LOG_TEST(versions_of_what_was_lost_are_new),
