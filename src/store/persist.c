@@ -351,6 +351,7 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
+	LZI_POINT("restore.snapshot");
 	if (rc == LATZ_OK) {
 		take_settings(log, options);
 		rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
