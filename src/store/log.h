@@ -75,6 +75,8 @@ void lzi_persist_adopt(struct lzi_store *store);
 int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd);
+/* Who set files aside died on the way: what is left is no pool. */
+int lzi_persist_is_aside(int dirfd);
 /* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not
  * tell. So until the next boot a start builds on nothing that it finds, but writes it again. */
 void lzi_persist_distrust(int dirfd);

@@ -12,11 +12,13 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 
 #define LOCK_FILE "lock"
 #define DISTRUST_FILE "unsynced"
+#define ASIDE_FILE "aside"
 /* Waiting for another process that restores the very pool; it shows its life by its lock. */
 #define ATTEMPTS 6000u
 #define ATTEMPT_US 10000u
@@ -221,13 +223,35 @@ int lzi_persist_holds(const char *dir, const char *name)
 	return found;
 }
 
+int lzi_persist_is_aside(int dirfd)
+{
+	int fd, rc = lzi_disk_open(dirfd, ASIDE_FILE, 0, &fd);
+
+	if (rc == LATZ_OK)
+		lzi_file_close(fd);
+	return rc != LATZ_NOTFOUND;
+}
+
+/* From the first file renamed to the last, what is left may look like a pool that it never was. */
+static int begin_aside(int dirfd)
+{
+	int fd, rc = lzi_disk_create(dirfd, ASIDE_FILE, &fd);
+
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_file_close(fd);
+	return lzi_disk_sync_dir(dirfd);
+}
+
 /* The caller holds the directory's lock alone, through a store that is being made. */
 static int set_aside(int dirfd, const char *path)
 {
 	char bad[300], **names;
 	size_t count, i;
-	int rc = lzi_dir_read(dirfd, &names, &count);
+	int rc = begin_aside(dirfd);
 
+	if (rc == LATZ_OK)
+		rc = lzi_dir_read(dirfd, &names, &count);
 	if (rc != LATZ_OK)
 		return rc;
 	for (i = 0; i < count && rc == LATZ_OK; i++) {
@@ -236,8 +260,14 @@ static int set_aside(int dirfd, const char *path)
 		snprintf(bad, sizeof bad, "%.200s.%lld.bad", names[i], (long long)lzi_clock_wall_ms());
 		rc = lzi_disk_rename(dirfd, names[i], bad);
 		lzi_log(LATZ_LOG_WARNING, "%s/%s could not be restored: set aside as %s", path, names[i], bad);
+		LZI_POINT("aside.renamed");
 	}
 	lzi_dir_free(names, count);
+	if (rc == LATZ_OK)
+		rc = lzi_disk_sync_dir(dirfd);
+	if (rc == LATZ_OK)
+		rc = lzi_disk_remove(dirfd, ASIDE_FILE);
+	LZI_POINT("aside.done");
 	return rc == LATZ_OK ? lzi_disk_sync_dir(dirfd) : rc;
 }
 

@@ -254,6 +254,8 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (rc != LATZ_OK)
 		return rc;
 	begin(&replay, &call);
+	if (lzi_persist_is_aside(store->persist.dirfd))
+		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
 	rc = load_newest(&call, store->persist.dirfd, &info);
 	LZI_POINT("warm.snapshot");
 	if (rc == LATZ_OK)

@@ -324,8 +324,8 @@ static void walk_point(const char *point, struct totals *totals)
 
 	/* Making images and restoring from them, and from snapshots: tests/proc/test_image_deaths and
 	 * test_restore_deaths walk those, and fail if one is not reached. */
-	if (starts(point, "image") || starts(point, "restore") || strcmp(point, "create.borrowed") == 0 ||
-	    strcmp(point, "create.replaced") == 0)
+	if (starts(point, "image") || starts(point, "restore") || starts(point, "aside") ||
+	    strcmp(point, "create.borrowed") == 0 || strcmp(point, "create.replaced") == 0)
 		return;
 
 	for (int i = 0; i < WL_SCENES && !out.reached && !out.bad; i++) {

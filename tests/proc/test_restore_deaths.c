@@ -210,12 +210,91 @@ static void into_a_directory(void **state)
 	}
 }
 
+/* ---- A start that sets aside what can't be restored, and begins empty ---- */
+
+static int starts_empty(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool;
+
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	d->options.flags |= LATZ_START_EMPTY;
+	if (d->point != NULL)
+		lzi_point_arm(d->point, 1, LZI_POINT_KILL);
+	CHECK_OK(latz_open("p", &d->options, &pool));
+	CHECK(latz_exists(pool, key_of("k0")) == LATZ_NOTFOUND && latz_exists(pool, key_of("late")) == LATZ_NOTFOUND);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static unsigned count_bad(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		count += strstr(entry->d_name, ".bad") != NULL;
+	closedir(dir);
+	return count;
+}
+
+static void flip_snapshot(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	char byte;
+	int fd;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL && strncmp(entry->d_name, "snapshot-", 9) != 0)
+		;
+	assert_non_null(entry);
+	fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_CLOEXEC);
+	assert_true(pread(fd, &byte, 1, 200) == 1);
+	byte ^= 1;
+	assert_true(pwrite(fd, &byte, 1, 200) == 1);
+	close(fd);
+	closedir(dir);
+}
+
+/* The log without its snapshot must not pass for the pool. */
+static void while_setting_aside(void **state)
+{
+	struct durable *d = *state;
+	static char persist[320];
+	char path[330];
+	latz_pool *pool;
+
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	d->options.flags &= ~(unsigned)LATZ_KEEP;
+	snprintf(persist, sizeof persist, "%s/persist", d->disk);
+	snprintf(path, sizeof path, "%s/p", persist);
+	d->options.persist_dir = persist;
+	assert_ok(latz_restore(d->snapshot, "p", &d->options, NULL));
+	assert_ok(latz_open("p", &d->options, &pool));
+	assert_ok(put(pool, "late", "x"));
+	assert_ok(latz_close(pool));
+	flip_snapshot(path);
+	d->point = "aside.renamed";
+	assert_int_equal(proc_run(starts_empty, d, 20000), KILLED);
+	assert_int_equal(count_bad(path), 1);
+	assert_rc(LATZ_CORRUPT, latz_open("p", &d->options, &pool));
+	d->point = "aside.done";
+	assert_int_equal(proc_run(starts_empty, d, 20000), KILLED);
+	d->point = NULL;
+	assert_int_equal(proc_run(starts_empty, d, 20000), 0);
+	assert_true(count_bad(path) >= 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(into_memory, up, down),
 		cmocka_unit_test_setup_teardown(in_place_of_another, up, down),
 		cmocka_unit_test_setup_teardown(into_a_directory, up, down),
+		cmocka_unit_test_setup_teardown(while_setting_aside, up, down),
 	};
 
 	return suite_run(tests);
