@@ -406,7 +406,7 @@ int lzi_checkpoint(struct lzi_call *call)
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
-	position->bytes -= bytes < position->bytes ? bytes : position->bytes;
+	lzi_store_relaxed(&position->bytes, position->bytes - (bytes < position->bytes ? bytes : position->bytes));
 	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
@@ -474,7 +474,9 @@ void lzi_scribe_office(struct lzi_call *call)
 		heal(call);
 	else if (store->persist.generation == log->generation)
 		(void)!lzi_wal_prepare(store->persist.dirfd);
-	if (lzi_log_position(store)->bytes > log->checkpoint_bytes && log->broken == 0) {
+	/* Another thread flushes meanwhile. */
+	if (lzi_load_relaxed(&lzi_log_position(store)->bytes) > log->checkpoint_bytes &&
+	    lzi_load_acquire(&log->broken) == 0) {
 		rc = lzi_checkpoint(call);
 		if (rc != LATZ_OK)
 			lzi_log(LATZ_LOG_WARNING, "%s: checkpoint: %s: %s", store->name, latz_strerror(rc),
