@@ -12,6 +12,7 @@
 
 /* Fewer keys are not worth a thread. */
 #define STAGE_KEYS 1024u
+#define FULL_TRIES 100u
 
 /* What is loaded is not beyond the clock: so deletes and touches on the way find seqs in order. */
 static void move_clock(struct lzi_store *store, uint64_t seq)
@@ -76,29 +77,42 @@ static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint6
 	return LATZ_OK;
 }
 
+static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint64_t hash)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_bucket *bucket;
+	int rc;
+
+	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (rc != LATZ_OK)
+		return rc;
+	fill(&draft, loaded);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc == LATZ_OK) {
+		rc = publish(call, loaded, hash, bucket, &draft);
+		lzi_table_unlock(call->actor, bucket);
+	}
+	if (rc != LATZ_OK)
+		lzi_append_abandon(store, draft.offset, draft.span);
+	return rc;
+}
+
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
-	struct lzi_bucket *bucket;
+	unsigned tries = 0;
 	int rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	move_clock(store, loaded->seq);
 	lzi_call_begin(call);
-	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
-	rc = lzi_draft_room(call, &call->actor->extent, &draft);
-	if (rc == LATZ_OK) {
-		fill(&draft, loaded);
-		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
-		if (rc == LATZ_OK) {
-			rc = publish(call, loaded, hash, bucket, &draft);
-			lzi_table_unlock(call->actor, bucket);
-		}
-		if (rc != LATZ_OK)
-			lzi_append_abandon(store, draft.offset, draft.span);
-	}
+	/* Full beyond what a draft makes room for: the bucket's chain could not be lengthened. */
+	while ((rc = put_once(call, loaded, hash)) == LATZ_FULL && tries++ < FULL_TRIES &&
+	       (rc = lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, tries)) == LATZ_OK)
+		;
 	lzi_write_grow_table(call);
 	lzi_call_end(call);
 	return rc == 1 ? LATZ_OK : rc;

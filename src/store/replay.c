@@ -31,6 +31,7 @@ struct replay {
 	uint64_t snapshot_seq, seq_max, flush;
 	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
+	int forgot;                  /* 1: no memory to remember an eviction in */
 };
 
 static struct told *look(const struct told_set *set, lzi_hash128_t hash)
@@ -163,11 +164,31 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	                      lzi_load_expiry(told.expiry, replay->to_mono_ms));
 }
 
+/* A version before it may still come, and must not take its place. */
+static void remember_evicted(void *arg, const struct lzi_record *record)
+{
+	struct replay *replay = arg;
+	struct told told = { lzi_hash128(0, lzi_record_key(record), record->key_size), record->seq, 0, 0,
+		             LZI_LOG_DELETE };
+
+	if (tell(&replay->now, &told) != LATZ_OK)
+		replay->forgot = 1;
+}
+
 static void begin(struct replay *replay, struct lzi_call *call)
 {
 	memset(replay, 0, sizeof *replay);
 	replay->call = call;
 	replay->to_mono_ms = lzi_clock_mono_ms() - lzi_clock_wall_ms();
+	call->store->on_evict = remember_evicted;
+	call->store->on_evict_arg = replay;
+}
+
+static void end(struct replay *replay)
+{
+	replay->call->store->on_evict = NULL;
+	free(replay->now.list);
+	free(replay->before.list);
 }
 
 static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *ret_info)
@@ -258,8 +279,9 @@ int lzi_warm_start(struct lzi_store *store)
 	if (last >= read.from)
 		rc = lzi_wal_read(&read);
 	LZI_POINT("warm.replayed");
-	free(replay.now.list);
-	free(replay.before.list);
+	end(&replay);
+	if (rc == LATZ_OK && replay.forgot)
+		rc = lzi_error(LATZ_NOMEM, "evictions while the log was read");
 	if (rc != LATZ_OK)
 		return rc;
 	drop_expired(&call);

@@ -83,6 +83,9 @@ struct lzi_store {
 		struct lzi_map map;    /* file `policy` */
 	} hear;
 	struct lzi_evictor *evictor;
+	/* NULL, or while a log is replayed: hears of the records evicted. */
+	void (*on_evict)(void *arg, const struct lzi_record *record);
+	void *on_evict_arg;
 	struct lzi_store *next; /* registry */
 };
 
