@@ -23,34 +23,17 @@ void lzi_load_end(struct lzi_store *store, uint64_t seq_max)
 	lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
 }
 
-static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
+static int make_draft(struct lzi_call *call, const struct lzi_loaded *loaded, struct lzi_draft *draft)
 {
-	struct lzi_record *record = draft->record;
-	uint8_t *to = (uint8_t *)record + lzi_record_head(draft->ext);
+	int rc = lzi_draft_make(call, draft, loaded->key, loaded->value, loaded->type);
 
-	record->seq = loaded->seq;
-	record->died = 0;
-	record->value_size = (uint32_t)loaded->value.size;
-	record->key_size = (uint16_t)loaded->key.size;
-	record->type = loaded->type;
-	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
-	if (draft->ext) {
-		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
-		lzi_record_ext(record)->expiry = loaded->expiry;
-	}
-	memcpy(to, loaded->key.data, loaded->key.size);
-	to += loaded->key.size;
-	if (loaded->value.size <= LZI_CRC32C_COPY_MAX) {
-		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
-		                                                  record->flags),
-		                              loaded->key.data, loaded->key.size, to, loaded->value.data,
-		                              loaded->value.size);
-	} else {
-		memcpy(to, loaded->value.data, loaded->value.size);
-		record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-		                             loaded->key.data, to);
-	}
-	record->crc ^= lzi_record_crc_seq(loaded->seq);
+	if (rc != LATZ_OK)
+		return rc;
+	draft->record->seq = loaded->seq;
+	draft->record->crc ^= lzi_record_crc_seq(loaded->seq);
+	if (draft->ext)
+		lzi_record_ext(draft->record)->expiry = loaded->expiry;
+	return LATZ_OK;
 }
 
 /* Under the bucket's lock. 1: there is something newer. */
@@ -91,11 +74,9 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 
 	lzi_read_prefetch_bucket(store, hash);
 	move_clock(store, loaded->seq);
-	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
 	lzi_call_begin(call);
-	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	rc = make_draft(call, loaded, &draft);
 	if (rc == LATZ_OK) {
-		fill(&draft, loaded);
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (rc == LATZ_OK) {
 			rc = publish(call, loaded, hash, bucket, &draft);
@@ -158,11 +139,9 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 		lzi_write_grow_table(call);
 	if (rc != LATZ_OK)
 		return rc;
-	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
-	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	rc = make_draft(call, loaded, &draft);
 	if (rc != LATZ_OK)
 		return rc;
-	fill(&draft, loaded);
 	draft.record->flags |= LZI_RECORD_INSERT;
 	unit = lzi_unit_of(draft.offset);
 	if (draft.ext)

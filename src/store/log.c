@@ -15,6 +15,7 @@
 
 /* A value longer than this goes to the file from where it stands. */
 #define COPY_MAX (256u << 10)
+_Static_assert(COPY_MAX + LZI_KEY_MAX + 64 <= LZI_FRAME_PAYLOAD, "what is copied fits an empty buffer");
 /* How long a writer waits for a disk on which somebody else's sync does not end. */
 #define WAIT_FACTOR 30u
 #define NAP_US 2000u
@@ -31,8 +32,7 @@ struct flush {
 	struct lzi_log_state *log;
 	struct part *parts;
 	size_t count, capacity;
-	uint8_t *buffer;
-	size_t used, entries;
+	size_t used, entries; /* in the buffer */
 	uint64_t number;
 	int64_t to_wall_ms; /* CLOCK_REALTIME minus CLOCK_MONOTONIC */
 };
@@ -196,9 +196,17 @@ static int write_frame(struct flush *flush, const struct lzi_wal_part *parts, si
 	return rc;
 }
 
+/* One a process, since a flush is made often and the buffer is large; who flushes holds the mutex. */
+static int open_buffer(struct lzi_store *store)
+{
+	if (store->persist.buffer == NULL)
+		store->persist.buffer = malloc(LZI_FRAME_PAYLOAD);
+	return store->persist.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : LATZ_OK;
+}
+
 static int empty_buffer(struct flush *flush)
 {
-	struct lzi_wal_part part = { flush->buffer, flush->used };
+	struct lzi_wal_part part = { flush->store->persist.buffer, flush->used };
 	int rc = flush->used == 0 ? LATZ_OK : write_frame(flush, &part, 1, flush->entries);
 
 	flush->used = flush->entries = 0;
@@ -226,7 +234,7 @@ static int put_entry(struct flush *flush, const struct lzi_log_entry *entry, con
 		rc = empty_buffer(flush);
 	if (rc != LATZ_OK)
 		return rc;
-	to = flush->buffer + flush->used;
+	to = flush->store->persist.buffer + flush->used;
 	memcpy(to, entry, sizeof *entry);
 	memcpy(to + sizeof *entry, key, entry->key_size);
 	if (entry->value_size > 0)
@@ -248,7 +256,6 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 	struct lzi_log_entry entry = { record->value_size, record->key_size, LZI_LOG_SET, record->type, record->seq,
 		                       0 };
 	struct lzi_note_touch touch;
-	uint64_t value[2];
 
 	if (record->flags & LZI_RECORD_COPY)
 		return LATZ_OK;
@@ -266,10 +273,9 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 		memcpy(&touch, lzi_record_value(record), sizeof touch);
 		entry.op = LZI_LOG_TOUCH;
 		entry.type = 0;
-		entry.value_size = 8;
+		entry.value_size = sizeof touch.when_ns;
 		entry.deadline_wall_ms = wall_deadline(flush, touch.expiry);
-		value[0] = touch.when_ns;
-		return put_entry(flush, &entry, lzi_record_key(record), value);
+		return put_entry(flush, &entry, lzi_record_key(record), &touch.when_ns);
 	}
 	return put_entry(flush, &entry, lzi_record_key(record), lzi_record_value(record));
 }
@@ -338,9 +344,9 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 	if (rc != LATZ_OK)
 		return rc;
 	flush.to_wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms();
-	flush.buffer = malloc(LZI_FRAME_PAYLOAD + COPY_MAX + LZI_KEY_MAX + 64);
-	rc = flush.buffer == NULL ? lzi_error(LATZ_NOMEM, "buffer of the log") : flush_locked(&flush, sync);
-	free(flush.buffer);
+	rc = open_buffer(store);
+	if (rc == LATZ_OK)
+		rc = flush_locked(&flush, sync);
 	free(flush.parts);
 	/* What was taken out of `left` is not written, or only in part. */
 	if (rc != LATZ_OK)
@@ -391,36 +397,34 @@ int lzi_log_wait(struct lzi_store *store)
 	}
 }
 
-int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+/* The mutex is held. What goes wrong breaks the log, as an error of a flush would. */
+static void write_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 {
 	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
-	uint64_t span = lzi_log_entry_span(key.size, 0);
-	struct lzi_frame_header header = { .count = 1, .payload_size = span };
-	struct lzi_wal_part part = { NULL, span };
-	uint8_t *bytes = calloc(1, span);
-	int rc;
+	struct flush flush = { .store = store, .log = &store->control.shared->log };
+	int rc = open_buffer(store);
 
-	if (bytes == NULL)
-		return lzi_error(LATZ_NOMEM, "a delete's entry in the log");
-	memcpy(bytes, &entry, sizeof entry);
-	memcpy(bytes + sizeof entry, key.data, key.size);
-	part.data = bytes;
-	header.payload_crc = lzi_crc32c(0, bytes, span);
-	rc = lzi_log_lock(store, 1);
+	if (rc == LATZ_OK)
+		rc = put_entry(&flush, &entry, key.data, NULL);
+	if (rc == LATZ_OK)
+		rc = empty_buffer(&flush);
+	/* Of memory as of room on the disk, there may be enough again. */
+	if (rc != LATZ_OK)
+		lzi_log_break(store, rc == LATZ_NOMEM ? LATZ_NOSPC : rc);
+}
+
+void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+{
+	int rc = lzi_log_lock(store, 1);
+
 	/* The log lacks it, so what the log has is not the pool any more: a snapshot has to come. */
 	if (rc != LATZ_OK && rc != LATZ_IO)
 		lzi_store_release(&store->control.shared->log.broken, LATZ_NOSPC);
 	if (rc == LATZ_OK) {
-		header.flush = lzi_load_relaxed(&store->control.shared->log.written) + 1;
-		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK) {
-			rc = lzi_wal_append(&store->persist.wal, lzi_log_position(store), &header, &part, 1);
-			if (rc != LATZ_OK)
-				lzi_log_break(store, rc);
-		}
+		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
+			write_delete(store, key, seq);
 		lzi_log_unlock(store);
 	}
-	free(bytes);
-	return LATZ_OK; /* it is deleted; whether that is durable is asked of lzi_log_wait() */
 }
 
 uint64_t lzi_log_lag(struct lzi_store *store)

@@ -38,8 +38,8 @@ void lzi_log_unlock(struct lzi_store *store);
 int lzi_log_flush(struct lzi_store *store, int sync);
 /* The calling thread's writes are on disk when it returns, or an error says that nothing is. */
 int lzi_log_wait(struct lzi_store *store);
-/* A delete for whose note there was no room. */
-int lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
+/* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
+void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
 /* What is due by the clock: flush or sync; cheap if nothing is. */
 void lzi_log_tick(struct lzi_store *store);
 /* The log is broken from now on; the mutex is held. */
@@ -78,10 +78,9 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
 /* A snapshot in the directory, and the log from then on only. */
 int lzi_checkpoint(struct lzi_call *call);
-/* The scribe: a thread that does lzi_log_tick() and checkpoints, in one process at a time. */
+/* The scribe: a thread that does lzi_scribe_work() all the time. */
 int lzi_scribe_start(struct lzi_store *store);
-void lzi_scribe_stop(struct lzi_store *store);
-/* A round of the scribe's work, for latz_maintain(). */
+/* A round of its work; for latz_maintain() too. */
 void lzi_scribe_work(struct lzi_call *call);
 /* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);
@@ -103,8 +102,8 @@ int lzi_persist_set_aside(const char *dir, const char *name);
 
 /* ---- replay.c, load.c ---- */
 
-/* What the persist directory holds, into a new pool that nobody else sees. options->persist_dir is set. */
-int lzi_warm_start(struct lzi_store *store, const latz_options *options);
+/* What the persist directory holds, into a new pool that nobody else sees. Its directory is open. */
+int lzi_warm_start(struct lzi_store *store);
 
 /* A record as it was, with its seq: kept if it is newer than what the pool has. expiry: CLOCK_MONOTONIC ms, 0 never. */
 struct lzi_loaded {

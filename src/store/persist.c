@@ -58,6 +58,8 @@ void lzi_persist_part(struct lzi_store *store)
 		lzi_wal_close(&store->persist.wal);
 	lzi_file_close(store->persist.lockfd);
 	lzi_file_close(store->persist.dirfd);
+	free(store->persist.buffer);
+	store->persist.buffer = NULL;
 	store->persist.dirfd = store->persist.lockfd = -1;
 	store->persist.generation = 0;
 }
@@ -519,7 +521,7 @@ int lzi_persist_create(struct lzi_store *store, const latz_options *options, voi
 	if (rc != LATZ_OK)
 		return rc;
 	take_settings(log, options);
-	rc = lzi_warm_start(store, options);
+	rc = lzi_warm_start(store);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s", log->path);
 	raise_flag(store);

@@ -75,6 +75,14 @@ static LZI_COLD int locate_far(struct lzi_store *store, const uint64_t *slot, ui
 	return lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu", (unsigned long long)offset);
 }
 
+/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
+LZI_INLINE void prefetch_record(const uint8_t *record)
+{
+	lzi_prefetch(record);
+	lzi_prefetch(record + 64);
+	lzi_prefetch(record + 128);
+}
+
 /* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_NOTFOUND: the slot is empty;
  * LATZ_CORRUPT. */
 static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word, struct lzi_found *found)
@@ -88,11 +96,8 @@ static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word,
 
 		return rc == LATZ_OK ? LATZ_BUSY : rc;
 	}
-	/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
 	record = lzi_load_relaxed(&store->heap.map.base) + offset;
-	lzi_prefetch(record);
-	lzi_prefetch(record + 64);
-	lzi_prefetch(record + 128);
+	prefetch_record(record);
 	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
 	found->word = lzi_load_acquire(found->word_at);
 	found->record = (const struct lzi_record *)record;
@@ -360,39 +365,6 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 	return rc;
 }
 
-void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
-{
-	const struct lzi_bucket *bucket =
-		lzi_table_bucket(&store->table, lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets)));
-
-	if (bucket != NULL)
-		lzi_prefetch(bucket);
-}
-
-void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
-{
-	const struct lzi_bucket *bucket =
-		lzi_table_bucket(&store->table, lzi_bucket_of(hash, lzi_load_relaxed(&store->control.shared->buckets)));
-	unsigned match;
-
-	if (bucket == NULL)
-		return;
-	match = lzi_slots_matching(bucket, hash);
-	if (match != 0) {
-		uint64_t word = lzi_load_relaxed(lzi_slot_at(bucket, match));
-		const uint8_t *record;
-
-		if (lzi_slot_unit(word) == 0)
-			return;
-		record = lzi_heap_at(&store->heap, lzi_unit_offset(lzi_slot_unit(word)), 192);
-		if (record != NULL) {
-			lzi_prefetch(record);
-			lzi_prefetch(record + 64);
-			lzi_prefetch(record + 128);
-		}
-	}
-}
-
 /* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first
  * slot with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
 struct ahead {
@@ -410,7 +382,6 @@ LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct ahead *ahea
 LZI_INLINE void look_at_record(const struct lzi_store *store, struct ahead *ahead)
 {
 	unsigned match = lzi_unlikely(ahead->bucket == NULL) ? 0 : lzi_slots_matching(ahead->bucket, ahead->hash);
-	const uint8_t *record;
 	uint64_t offset;
 
 	ahead->slot = NULL;
@@ -424,10 +395,23 @@ LZI_INLINE void look_at_record(const struct lzi_store *store, struct ahead *ahea
 		ahead->slot = NULL;
 		return;
 	}
-	record = lzi_load_relaxed(&store->heap.map.base) + offset;
-	lzi_prefetch(record);
-	lzi_prefetch(record + 64);
-	lzi_prefetch(record + 128);
+	prefetch_record(lzi_load_relaxed(&store->heap.map.base) + offset);
+}
+
+void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
+{
+	struct ahead ahead = { .hash = hash };
+
+	look_at_bucket(store, &ahead);
+	lzi_prefetch(ahead.bucket); /* NULL does no harm */
+}
+
+void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
+{
+	struct ahead ahead = { .hash = hash };
+
+	look_at_bucket(store, &ahead);
+	look_at_record(store, &ahead);
 }
 
 /* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning.

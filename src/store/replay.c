@@ -28,7 +28,7 @@ struct told_set {
 
 struct replay {
 	struct lzi_call *call;
-	uint64_t snapshot_seq, seq_max, flush, entries;
+	uint64_t snapshot_seq, seq_max, flush;
 	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
 };
@@ -146,7 +146,6 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	/* Of what the snapshot has, only deadlines can have changed. */
 	if (head->seq <= replay->snapshot_seq && head->op != LZI_LOG_TOUCH)
 		return LATZ_OK;
-	replay->entries++;
 	if (head->op == LZI_LOG_SET)
 		return replay_set(replay, entry, key, head->deadline_wall_ms);
 	told.hash = lzi_hash128(0, key.data, key.size);
@@ -182,23 +181,6 @@ static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *r
 	return lzi_snapshot_load(call, dirfd, name, NULL, ret_info);
 }
 
-/* What was read may still be in the system's cache only: before anything is written that builds on it, it is not. */
-static int sync_segments(int dirfd, uint64_t first, uint64_t last)
-{
-	char name[LZI_WAL_NAME];
-	int fd, rc = LATZ_OK;
-
-	for (; first <= last && rc == LATZ_OK; first++) {
-		lzi_wal_name(name, first);
-		rc = lzi_disk_open(dirfd, name, 1, &fd);
-		if (rc == LATZ_OK) {
-			rc = lzi_disk_sync(fd, name);
-			lzi_file_close(fd);
-		}
-	}
-	return rc;
-}
-
 /* What is over by the last deadline told of it. What fails is left to the janitor: nobody sees it anyhow. */
 static void drop_expired(struct lzi_call *call)
 {
@@ -210,7 +192,7 @@ static void drop_expired(struct lzi_call *call)
 	lzi_maint_unlock(call->store);
 }
 
-int lzi_warm_start(struct lzi_store *store, const latz_options *options)
+int lzi_warm_start(struct lzi_store *store)
 {
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -220,7 +202,6 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	uint64_t first, last;
 	int rc = lzi_thread_find(store, &call);
 
-	(void)options;
 	if (rc != LATZ_OK)
 		return rc;
 	begin(&replay, &call);
@@ -242,8 +223,6 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	if (last >= read.from)
 		rc = lzi_wal_read(&read);
 	LZI_POINT("warm.replayed");
-	if (rc == LATZ_OK && last >= read.from)
-		rc = sync_segments(store->persist.dirfd, read.from, last);
 	free(replay.now.list);
 	free(replay.before.list);
 	if (rc != LATZ_OK)
@@ -256,6 +235,7 @@ int lzi_warm_start(struct lzi_store *store, const latz_options *options)
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
 	if (info.seq == 0 && last > 0)
 		memcpy(info.log_id, read.found_id, sizeof info.log_id);
+	/* Which first puts on disk what was read, if it is in the system's cache only. */
 	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
 	/* What was replayed now would be again, until a checkpoint. */
 	if (rc == LATZ_OK && last >= read.from) {

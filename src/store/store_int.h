@@ -18,6 +18,7 @@
 #include "heap/heap.h"
 #include "index/index.h"
 #include "store/store.h"
+#include "store/worker.h"
 #include "table/table.h"
 #include "wal/wal.h"
 
@@ -39,7 +40,7 @@ struct lzi_store {
 	int poolfd; /* the pool's directory */
 	char name[65];
 	char *dir;                       /* path of the runtime directory */
-	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
+	pthread_mutex_t mutex;           /* of this process: threads, `open` */
 	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
 	pthread_mutex_t list_mutex;      /* first_thread, threads: nothing is waited for under it */
 	struct lzi_thread *first_thread; /* taken out, and walked, under `mutex`; a new thread need not have that */
@@ -50,9 +51,8 @@ struct lzi_store {
 	unsigned refills; /* extents taken by this process to append to; atomic */
 	uint32_t in_runs; /* and in runs; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
-	pthread_t janitor;
-	pthread_cond_t wake;
-	int janitor_runs, janitor_stops;
+	struct lzi_worker janitor;
+	struct lzi_worker scribe; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
@@ -62,6 +62,7 @@ struct lzi_store {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
 		struct lzi_wal wal;
+		uint8_t *buffer; /* of flushes; NULL until the first */
 	} persist;
 	/* The image that the pool was restored from. Guarded by its own mutex, for which nothing is waited under it but
 	 * the disk. */
@@ -78,13 +79,8 @@ struct lzi_store {
 		int fd;                /* -1: not open */
 		int ready;             /* atomic: map is there */
 		struct lzi_map map;    /* file `policy` */
-		const struct lzi_policy *policy; /* atomic: may be NULL */
-		uint32_t changes;      /* of shared->bound, as of when policy was looked up */
 	} hear;
 	struct lzi_evictor *evictor;
-	pthread_t scribe;
-	int scribe_runs, scribe_stops; /* the second under `mutex` */
-	pthread_cond_t scribe_wake;
 	struct lzi_store *next; /* registry */
 };
 
@@ -356,6 +352,9 @@ struct lzi_draft {
 
 /* Room for draft->span bytes. */
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
+/* Room in the actor's extent, and in it the whole record but its seq, which the checksum lacks too, its deadline and
+ * links. draft->ext is set. */
+int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
  * `death`. delta: to the number of keys. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
@@ -444,7 +443,6 @@ void lzi_clean_inline(struct lzi_call *call);
 void lzi_clean_runs(struct lzi_call *call, uint64_t span);
 
 int lzi_janitor_start(struct lzi_store *store);
-void lzi_janitor_stop(struct lzi_store *store);
 
 /* Sums of counters. */
 int64_t lzi_store_keys(const struct lzi_store *store);

@@ -294,41 +294,57 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 	return rc;
 }
 
-static int draft_begin(struct lzi_call *call, struct lzi_draft *draft, const struct lzi_write *write,
-                       uint64_t value_size)
+/* Room, and all that does not depend on the value; *ret_value is where that goes. */
+LZI_INLINE int draft_head(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, uint64_t value_size,
+                          uint8_t type, uint8_t **ret_value)
 {
 	struct lzi_record *record;
 	uint8_t *to;
 	int rc;
 
-	draft->span = lzi_record_span(write->key.size, value_size, draft->ext);
+	draft->span = lzi_record_span(key.size, value_size, draft->ext);
 	rc = lzi_draft_room(call, &call->actor->extent, draft);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
 	record = draft->record;
 	record->died = 0;
 	record->value_size = (uint32_t)value_size;
-	record->key_size = (uint16_t)write->key.size;
-	record->type = write->type;
+	record->key_size = (uint16_t)key.size;
+	record->type = type;
 	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
 	if (draft->ext)
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
-	memcpy(to, write->key.data, write->key.size);
-	to += write->key.size;
-	if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT))
-		return LATZ_OK; /* the sum is known under the lock */
-	if (lzi_likely(write->value.size <= LZI_CRC32C_COPY_MAX)) {
+	memcpy(to, key.data, key.size);
+	*ret_value = to + key.size;
+	return LATZ_OK;
+}
+
+LZI_INLINE int draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
+                          uint8_t type)
+{
+	struct lzi_record *record;
+	uint8_t *to;
+	int rc = draft_head(call, draft, key, value.size, type, &to);
+
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	record = draft->record;
+	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
 		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
 		                                                  record->flags),
-		                              write->key.data, write->key.size, to, write->value.data,
-		                              write->value.size);
+		                              key.data, key.size, to, value.data, value.size);
 		return LATZ_OK;
 	}
-	memcpy(to, write->value.data, write->value.size);
+	memcpy(to, value.data, value.size);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), to);
 	return LATZ_OK;
+}
+
+int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
+{
+	return draft_make(call, draft, key, value, type);
 }
 
 /* What the conditions say of the present state. 1: nothing to write, successfully. */
@@ -484,17 +500,20 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
-	uint64_t value_size = write->kind == LZI_WRITE_INCREMENT ? sizeof(int64_t) : write->value.size;
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
 	struct lzi_bucket *bucket;
+	uint8_t *sum;
 	int cleaned = 0, evicted = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_is_bounded(store) &&
-	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, value_size, 1))) != LATZ_OK)
+	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
 		return rc;
 	for (;;) {
-		rc = draft_begin(call, &draft, write, value_size);
+		if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT)) /* the sum is known under the lock */
+			rc = draft_head(call, &draft, write->key, sizeof(int64_t), write->type, &sum);
+		else
+			rc = draft_make(call, &draft, write->key, write->value, write->type);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
 		LZI_POINT("set.drafted");
@@ -609,8 +628,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
 	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
-		rc = lzi_log_delete(store, write->key, seq);
-	return expired ? LATZ_NOTFOUND : rc;
+		lzi_log_delete(store, write->key, seq);
+	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */

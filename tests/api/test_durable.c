@@ -4,8 +4,10 @@
 #include "lib/suite.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 struct durable {
@@ -359,6 +361,79 @@ static void snapshot_and_restore(void **state)
 	assert_ok(latz_destroy("p", &plain));
 }
 
+/* Fills the pool to the last record. The keys have eight bytes; how many they are. */
+static unsigned fill_up(latz_pool *pool)
+{
+	static char value[10000];
+	unsigned n = 0;
+	char key[16];
+
+	for (size_t size = sizeof value; size > 0; size /= 10) {
+		int rc;
+
+		do {
+			snprintf(key, sizeof key, "key%05u", n);
+			rc = latz_set(pool, key_of(key), (latz_slice){ value, size }, NULL);
+			CHECK(rc == LATZ_OK || rc == LATZ_NOSPC);
+			n += rc == LATZ_OK;
+		} while (rc == LATZ_OK);
+	}
+	return n;
+}
+
+/* In a file system of its own, in a mount namespace of its own, which goes with the process. 77: that can't be had. */
+static int deletes_without_room(void *arg)
+{
+	struct durable *d = arg;
+	latz_options options = d->options;
+	latz_pool *pool;
+	char dir[4200];
+	FILE *file;
+
+	snprintf(dir, sizeof dir, "%s/full", d->dir);
+	if (mkdir(dir, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("latzero", dir, "tmpfs", 0, "size=4m") != 0)
+		return 77;
+	options.dir = dir;
+	options.sync = LATZ_SYNC_NONE;
+	options.flags |= LATZ_NO_GUARD | LATZ_NO_THREAD;
+	CHECK_OK(latz_open("p", &options, &pool));
+	snprintf(dir, sizeof dir, "%s/count", d->disk);
+	file = fopen(dir, "w");
+	CHECK(file != NULL && fprintf(file, "%u", fill_up(pool)) > 0 && fclose(file) == 0);
+	CHECK_OK(del(pool, "key00000"));
+	CHECK_OK(latz_sync_now(pool));
+	raise(SIGKILL);
+	return 1;
+}
+
+/* A delete needs no room in memory: it goes to the log directly then. */
+static void delete_without_room(void **state)
+{
+	struct durable *d = *state;
+	char path[4200];
+	unsigned count = 0;
+	FILE *file;
+	int status = proc_run(deletes_without_room, d, 60000);
+
+	if (status == 77) {
+		print_message("no tmpfs of its own\n");
+		return;
+	}
+	assert_int_equal(status, 128 + SIGKILL);
+	snprintf(path, sizeof path, "%s/count", d->disk);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%u", &count), 1);
+	fclose(file);
+	open_it(d);
+	assert_rc(LATZ_NOTFOUND, latz_exists(d->pool, key_of("key00000")));
+	is_text(d, "key00001", "");
+	assert_int_equal(count_keys(d->pool), count - 1);
+	assert_true(count > 30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +442,7 @@ int main(void)
 		DURABLE_TEST(durable_flag),         DURABLE_TEST(options_that_need_a_directory),
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
 		DURABLE_TEST(damaged),              DURABLE_TEST(snapshot_and_restore),
+		DURABLE_TEST(delete_without_room),
 	};
 
 	return suite_run(tests);
