@@ -333,8 +333,8 @@ typedef struct latz_limits {
 #define LATZ_LIMITS_INIT { sizeof(latz_limits), 0, 0, LATZ_POLICY_DEFAULT }
 
 /* Sets the pool's bounds and policy, all of them, for all its users, at once; latz_stats() tells those it has. What is
- * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can be
- * written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
+ * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can
+ * be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
  * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
  * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, an unknown policy; LATZ_NOSPC, LATZ_TIMEOUT. */
 LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;

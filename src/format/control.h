@@ -123,7 +123,7 @@ _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
 _Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
 _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
-/* Bounds and what is done to keep them (doc/eviction.md). Writer: the holder of `maint`, unless said otherwise. Its
+/* Bounds and what is done to keep them (doc/bounds.md). Writer: the holder of `maint`, unless said otherwise. Its
  * death: every word is right by itself, or recomputed by the next. */
 struct lzi_bound {
 	uint64_t max_bytes;   /* 0: what everything may take; 0 none */
@@ -302,7 +302,8 @@ struct lzi_actor {
 	uint64_t overflow;     /* 40: overflow bucket link taken but perhaps not chained yet */
 	uint32_t kind;         /* 48: enum lzi_intent_kind */
 	uint32_t extent;       /* 52: open extent + 1, 0 none */
-	uint32_t clean_extent; /* 56: open extent + 1 that cleaning and eviction fill; changed by the holder of `maint` */
+	uint32_t clean_extent; /* 56: open extent + 1 that cleaning and eviction fill; changed by the holder of
+				  `maint` */
 	uint32_t clean_window; /* 60: the same of what cleaning moves within the window of a bounded pool */
 	/* Line 1: counters. Plain; summed by readers. */
 	int64_t keys;                                /* 64: inserts minus deletes by this thread */

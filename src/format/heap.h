@@ -57,8 +57,10 @@ struct lzi_extent {
 	uint64_t tail;    /* 0: bytes of records. Owner; after its death the reaper */
 	uint64_t dead;    /* 8: bytes of them dead. Anyone, atomic add: a hint, recounted by cleaning */
 	uint8_t huge;     /* 16: in the first of 8: 1 when they lie on a huge page. Holder of `maint` */
-	uint8_t list;     /* 17: enum lzi_extent_list. Holder of `heap`, when it takes an empty one; for a run `maint` */
-	uint16_t judged;  /* 18: units of records, from the beginning, that eviction has been over. Holder of `maint`. Of
+	uint8_t list;     /* 17: enum lzi_extent_list. Holder of `heap`, when it takes an empty one; for a run
+			     `maint` */
+	uint16_t judged;  /* 18: units of records, from the beginning, that eviction has been over. Holder of
+			     `maint`. Of
 	                     a PART extent: units that have blocks, at least; holder of `heap` */
 	uint32_t born;    /* 20: grows from each extent taken to the next: which is older. As list */
 	uint64_t indexed; /* 24: bytes the index has looked at. Holder of `maint` */

@@ -239,19 +239,29 @@ static uint64_t has_blocks(const struct lzi_heap *heap, uint64_t extent, uint64_
 	return sum;
 }
 
+/* Whether the pool's bounds let empty extents have all their blocks. */
+static int may_allocate(const struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
+{
+	uint64_t has;
+
+	if (lzi_likely(lzi_load_relaxed(&heap->shared->bound.heap_limit) == 0))
+		return 1;
+	has = has_blocks(heap, extent, bytes);
+	return has == bytes || within_limit(heap, bytes - has);
+}
+
 /* Allocates the blocks of extents that may lack them, from the beginning of one. */
 static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 {
-	uint64_t has = lzi_load_relaxed(&heap->shared->bound.heap_limit) == 0 ? 0 : has_blocks(heap, extent, bytes);
-	int rc = has == bytes || within_limit(heap, bytes - has) ? lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes)
-	                                                         : full();
+	int rc = lzi_file_allocate(heap->fd, extent * LZI_EXTENT, bytes);
 
 	if (rc == LATZ_OK && heap->shared->heap_bytes < extent * LZI_EXTENT + bytes)
 		lzi_store_relaxed(&heap->shared->heap_bytes, extent * LZI_EXTENT + bytes);
 	return rc;
 }
 
-/* Blocks first: without them the bytes can't even be stored. Who dies before the last store leaves an extent that is
+/* A reader can't evict: what an image brings may be over the bounds, until the next who looks. Blocks first: without
+ * them the bytes can't even be stored. Who dies before the last store leaves an extent that is
  * still IMAGE, and whose bytes nobody looks at. */
 static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 {
@@ -313,7 +323,7 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 		if (shared->extents_hole > 0 && (e = find(heap, LZI_EXTENT_PART, 0, 0)) >= n)
 			e = find(heap, LZI_EXTENT_HOLE, 0, 0);
 		if (e < n) {
-			rc = allocate(heap, e, LZI_EXTENT);
+			rc = may_allocate(heap, e, LZI_EXTENT) ? allocate(heap, e, LZI_EXTENT) : full();
 			if (rc != LATZ_OK)
 				return rc;
 			lzi_bump_relaxed(&shared->extents_hole, -1ull);
@@ -431,11 +441,11 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		return rc;
 	e = find_run(heap, count, bytes < count * LZI_EXTENT * 7 / 8);
 	if (e < heap->shared->extents)
-		rc = allocate(heap, e, bytes);
+		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	else
 		rc = grow(heap, count, bytes);
 	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, count, 0)) < heap->shared->extents)
-		rc = allocate(heap, e, bytes);
+		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);
 		return rc;

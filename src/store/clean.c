@@ -209,7 +209,8 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 	const struct lzi_shared *shared = store->control.shared;
 	int rc;
 
-	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing has to
+	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing
+	 * has to
 	 * be cleared up after it. A pin taken from here on is of a time when all of it was dead. */
 	lzi_fence_full();
 	if (lzi_load_acquire(&shared->pin_max) != 0 || lzi_load_relaxed(&shared->zombies) != 0 ||

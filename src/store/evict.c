@@ -8,7 +8,7 @@
  *
  * A death in the middle leaves records that were moved or evicted, or not yet; the extent's `judged` is behind, so some
  * are looked at twice, and those still alive are judged then. An evicted record is dead as if it had been moved: a scan
- * that is open does not find it any more. doc/eviction.md has the order of stores.
+ * that is open does not find it any more. doc/bounds.md has the order of stores.
  */
 #include "config.h"
 
@@ -37,7 +37,8 @@ struct lzi_evictor {
 		uint32_t born;
 	} known[2][KNOWN];
 	unsigned count[2], at[2];
-	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted since */
+	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted
+			       since */
 	uint64_t extents;   /* that hold records */
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
@@ -47,6 +48,7 @@ struct lzi_evictor {
 struct target {
 	uint64_t unit, hash;
 	uint32_t span;
+	int expired;
 };
 
 struct batch {
@@ -56,6 +58,7 @@ struct batch {
 	unsigned count, limit;
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
+	int64_t now_ms;
 };
 
 static int is_fine(const struct lzi_store *store, const struct lzi_evictor *evictor)
@@ -265,6 +268,12 @@ static int gather(struct lzi_record *record, uint64_t unit, void *arg)
 	target->unit = unit;
 	target->hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
 	target->span = (uint32_t)(lzi_record_span_of(record) / LZI_UNIT);
+	target->expired = 0;
+	if (record->flags & LZI_RECORD_EXT) {
+		int64_t expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+
+		target->expired = expiry != 0 && expiry <= batch->now_ms;
+	}
 	lzi_read_prefetch_bucket(store, target->hash);
 	batch->count++;
 	return 0;
@@ -341,7 +350,7 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		uint64_t bytes = (uint64_t)target->span * LZI_UNIT;
 
 		rc = LATZ_NOSPC;
-		if (batch->candidate[i].keep)
+		if (batch->candidate[i].keep && !target->expired)
 			rc = keep_one(call, target);
 		if (rc == LATZ_OK)
 			evictor->weight[LZI_POLICY_MAIN] += bytes;
@@ -364,7 +373,10 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
 	int is_run = lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN, rc;
 	uint64_t from = is_run ? 0 : (uint64_t)lzi_load_relaxed(&meta->judged) * LZI_UNIT, tail;
-	struct batch batch = { .call = call, .limit = limit, .by_bytes = store->control.shared->bound.max_bytes != 0 };
+	struct batch batch = { .call = call,
+		               .limit = limit,
+		               .by_bytes = store->control.shared->bound.max_bytes != 0,
+		               .now_ms = lzi_clock_mono_ms() };
 
 	if (!lzi_extent_holds(store, extent, &tail))
 		return LATZ_BUSY;

@@ -107,7 +107,8 @@ static void tell(struct lzi_store *store, uint64_t hash, uint64_t span, enum lzi
 	lzi_store_release(&event->what, (place + 1) << PLACE_SHIFT | (uint64_t)kind << KIND_SHIFT |
 	                                        (weight < WEIGHT_MASK ? weight : WEIGHT_MASK));
 	/* A policy that wants to hear everything: whoever fills half of the ring has it heard. */
-	if (lzi_unlikely(place % (LZI_RING / 4) == 0 && lzi_load_relaxed(&store->control.shared->sampling) == UINT32_MAX &&
+	if (lzi_unlikely(place % (LZI_RING / 4) == 0 &&
+	                 lzi_load_relaxed(&store->control.shared->sampling) == UINT32_MAX &&
 	                 lzi_maint_lock(store, 0) >= 0)) {
 		(void)!lzi_hear(store);
 		lzi_maint_unlock(store);

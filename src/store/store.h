@@ -101,7 +101,8 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
  */
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us);
-/* Bounds of the pool from now on, 0: none; what is over them is evicted. LATZ_INVALID: less than a pool can live with. */
+/* Bounds of the pool from now on, 0: none; what is over them is evicted. LATZ_INVALID: less than a pool can live
+ * with. */
 int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy);
 /* As that of options, before there is anything to do. */
 int lzi_bound_valid(uint64_t max_bytes);

@@ -73,7 +73,8 @@ struct lzi_store {
 		uint64_t cursor; /* where it goes on; the same */
 		struct lzi_image_note *note;
 	} image;
-	/* This process's view of a bounded pool's policy (hear.c), and eviction's notes (evict.c: holder of `maint`). */
+	/* This process's view of a bounded pool's policy (hear.c), and eviction's notes (evict.c: holder of
+	 * `maint`). */
 	struct {
 		pthread_mutex_t mutex; /* guards opening */
 		int fd;                /* -1: not open */
@@ -263,7 +264,7 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 	       (lzi_load_acquire(&shared->log.broken) == 0 || lzi_load_acquire(&shared->log.healing) != 0);
 }
 
-/* ---- bound.c, hear.c, evict.c: bounded pools (doc/eviction.md) ---- */
+/* ---- bound.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
@@ -274,7 +275,7 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
 /* Something happened to a key: for the policy, if it wants to know. */
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
-/* The rest under `maint`. Up to date with what the pool's words say of the policy and its state. LATZ_OK, or there is no
+/* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);
 /* Forgets what this process has mapped. */
