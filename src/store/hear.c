@@ -351,6 +351,9 @@ int lzi_hear(struct lzi_store *store)
 		(void)!make_state(store, policy, entries, 0);
 		lzi_store_relaxed(&bound->wanted, 0ull);
 		lzi_bound_refresh(store);
+	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
+		lzi_store_relaxed(&bound->wanted, 0ull);
+		lzi_bound_refresh(store);
 	}
 	return LATZ_OK;
 }
