@@ -462,20 +462,60 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 
 /* ---- By entry ---- */
 
+/* What threads wrote last is to be there when they look for it, whatever the policy thinks of it. */
+static const struct lzi_actor *who_wrote(const struct lzi_store *store, uint64_t hash)
+{
+	uint32_t n = lzi_control_actors(&store->control), i;
+
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		if (lzi_load_relaxed(&actor->fresh_hash) == hash && lzi_load_relaxed(&actor->state) != 0)
+			return actor;
+	}
+	return NULL;
+}
+
+/* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
+static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,
+                     uint64_t hash[LZI_POLICY_BATCH])
+{
+	struct {
+		uint64_t hash;
+		uint32_t weight;
+	} spared[LZI_POLICY_BATCH];
+	const struct lzi_actor *actor;
+	unsigned n = 0, count = 0, i;
+
+	while (n < limit && policy->evict(state, 0, 1, &hash[n]) == 0) {
+		actor = count < LZI_POLICY_BATCH ? who_wrote(store, hash[n]) : NULL;
+		if (actor != NULL) {
+			spared[count].hash = hash[n];
+			spared[count++].weight = store->control.shared->bound.max_bytes != 0
+			                                 ? lzi_load_relaxed(&actor->fresh_units)
+			                                 : 1;
+		} else {
+			n++;
+		}
+	}
+	for (i = 0; i < count; i++)
+		(void)!policy->insert(state, spared[i].hash, spared[i].weight);
+	return n;
+}
+
 static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_policy *policy;
 	uint64_t hash[LZI_POLICY_BATCH];
-	unsigned n = 0, i;
+	unsigned n, i;
 	void *state;
 	int rc, busy = 0;
 
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
 		return LATZ_BUSY;
-	while (n < limit && policy->evict(state, 0, 1, &hash[n]) == 0)
-		n++;
+	n = pick(store, policy, state, limit, hash);
 	lzi_policy_end(store);
 	for (i = 0; i < n; i++)
 		lzi_read_prefetch_bucket(store, hash[i]);

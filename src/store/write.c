@@ -492,6 +492,8 @@ static LZI_COLD int make_way(struct lzi_call *call)
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
+	lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(span / LZI_UNIT));
+	lzi_store_relaxed(&call->actor->fresh_hash, hash);
 	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	lzi_bound_pace(call);
 }
