@@ -40,7 +40,7 @@ static const struct lzi_policy *policy_of(const struct lzi_store *store)
 static LZI_COLD int open_file(struct lzi_store *store)
 {
 	uint64_t size = 0;
-	int fd, rc;
+	int fd = -1, rc;
 
 	pthread_mutex_lock(&store->hear.mutex);
 	if (store->hear.ready) {
