@@ -78,7 +78,7 @@ static int has_more(struct lzi_store *store, uint64_t extent, enum lzi_policy_li
 
 	return lzi_extent_holds(store, extent, &tail) && lzi_load_relaxed(&meta->list) == (uint8_t)list &&
 	       (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
-	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0
+	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0 && lzi_load_relaxed(&meta->judged) == 0
 	                : lzi_load_relaxed(&meta->judged) * (uint64_t)LZI_UNIT < tail);
 }
 
@@ -397,8 +397,14 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
-	if (is_run)
-		return batch.count == 1 && batch.candidate[0].keep ? LATZ_OK : lzi_clean_extent(call, extent);
+	if (is_run) {
+		if (batch.count == 1 && batch.candidate[0].keep)
+			return LATZ_OK;
+		rc = lzi_clean_extent(call, extent);
+		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */
+			lzi_store_relaxed(&meta->judged, (uint16_t)1);
+		return rc;
+	}
 	lzi_store_relaxed(&meta->judged, (uint16_t)((lzi_unit_offset(batch.end) - extent * LZI_EXTENT) / LZI_UNIT));
 	if (lzi_unit_offset(batch.end) - extent * LZI_EXTENT < tail ||
 	    lzi_heap_state(&store->heap, extent) == LZI_EXTENT_OPEN)
