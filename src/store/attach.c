@@ -308,7 +308,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	}
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_bound_join(store);
+		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_durable(store)) {
 		/* Without its disk the pool works all the same, but for what needs it. */
 		if (lzi_log_lock(store, 1) == LATZ_OK)

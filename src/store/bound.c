@@ -392,9 +392,10 @@ void lzi_bound_init(struct lzi_shared *shared, const latz_options *options)
 	shared->watch = watch_for(policy);
 }
 
-int lzi_bound_join(struct lzi_store *store)
+int lzi_bound_join(struct lzi_call *call)
 {
-	int rc;
+	struct lzi_store *store = call->store;
+	int more = 0, rc;
 
 	if (!lzi_is_bounded(store))
 		return LATZ_OK;
@@ -403,6 +404,9 @@ int lzi_bound_join(struct lzi_store *store)
 		return rc;
 	lzi_bound_refresh(store);
 	rc = lzi_hear(store);
+	/* What a log or a snapshot held was put back without asking how much it is. */
+	if (rc == LATZ_OK && is_over(store))
+		lzi_bound_maintain(call, 0, &more);
 	lzi_maint_unlock(store);
 	return rc;
 }
