@@ -598,6 +598,24 @@ static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint
 	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
 }
 
+/* The bucket is locked, and the key is not there; it may have been evicted. Then the log still has it and has to hear
+ * that it is deleted, or it would be back after a restart. 0, or the seq of the delete. */
+static uint64_t erase_evicted(struct lzi_call *call, const struct lzi_note *note)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	uint64_t seq;
+
+	if (lzi_likely(!lzi_is_durable(call->store)) || lzi_load_relaxed(&shared->bound.evicted) == 0)
+		return 0;
+	seq = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE); /* who evicted it has moved it past the record */
+	if (note->record != NULL) {
+		lzi_note_fill(note, seq, NULL);
+		LZI_POINT("delete.evicted");
+		lzi_note_book(call->store, note->unit, note->record);
+	}
+	return seq;
+}
+
 static int erase(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -625,13 +643,15 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
 			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
+	} else if (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE) {
+		seq = erase_evicted(call, &note);
 	}
 	lzi_table_unlock(call->actor, bucket);
-	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
+	if ((rc != LATZ_OK && seq == 0) || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
 	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
 		lzi_log_delete(store, write->key, seq);
-	return expired ? LATZ_NOTFOUND : LATZ_OK;
+	return expired ? LATZ_NOTFOUND : rc;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
