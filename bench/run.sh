@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds and runs the benchmark, or with "durable" as the first word the one of durability, against the library
-# installed in build/root. See ./dev bench [durable] --help for the options. All it writes while running is in one
+# Builds and runs the benchmark, or with "durable" or "evict" as the first word the one of durability or of bounded
+# pools, against the library installed in build/root. See ./dev bench [durable|evict] --help for the options. All it writes while running is in one
 # directory of /dev/shm and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end;
-# the report is also build/bench/latest.txt, or durable.txt.
+# the report is also build/bench/latest.txt, durable.txt or evict.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -16,6 +16,11 @@ if [ "${1-}" = durable ]; then
 	command="./dev bench durable"
 	part=latzero-bench-durable
 	report=durable.txt
+elif [ "${1-}" = evict ]; then
+	shift
+	command="./dev bench evict"
+	part=latzero-bench-evict
+	report=evict.txt
 fi
 
 # The installed library, wherever its prefix put it below build/root.

@@ -27,6 +27,7 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	latz_options options = LATZ_OPTIONS_INIT;
 	options.dir = dir;
 	options.flags = create ? LATZ_CREATE | LATZ_EXCLUSIVE : 0;
+	options.max_bytes = bench_max_bytes;
 	struct db *db = calloc(1, sizeof(*db));
 	if (db == NULL)
 		return NULL;

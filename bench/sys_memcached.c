@@ -50,7 +50,8 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	}
 	snprintf(socket_path, sizeof(socket_path), "%s/%s.mc", dir, name);
 	snprintf(log_path, sizeof(log_path), "%s/%s.mc.log", dir, name);
-	snprintf(megabytes, sizeof(megabytes), "%u", (unsigned)(keys * 600 / 1000000 + 256));
+	snprintf(megabytes, sizeof(megabytes), "%u",
+	         bench_max_bytes != 0 ? (unsigned)(bench_max_bytes >> 20) : (unsigned)(keys * 600 / 1000000 + 256));
 	unsigned power = 16;
 	while ((UINT64_C(1) << power) < keys)
 		power++;

@@ -50,8 +50,11 @@ static void *db_open(const char *dir, const char *name, int create, uint64_t key
 	}
 	snprintf(socket_path, sizeof(socket_path), "%s/%s.redis", dir, name);
 	snprintf(log_path, sizeof(log_path), "%s/%s.redis.log", dir, name);
-	char *argv[] = { "redis-server", "--port", "0",           "--unixsocket", socket_path, "--save",    "",
-		         "--appendonly", "no",     "--daemonize", "no",           "--dir",     (char *)dir, NULL };
+	char limit[32];
+	snprintf(limit, sizeof(limit), "%llu", (unsigned long long)bench_max_bytes);
+	char *argv[] = { "redis-server", "--port", "0",           "--unixsocket", socket_path,   "--save",
+		         "",             "--appendonly", "no",    "--daemonize",  "no",          "--dir",
+		         (char *)dir,    "--maxmemory",  limit,   "--maxmemory-policy", "allkeys-lfu", NULL };
 	db->pid = bench_server_start(argv, log_path);
 	for (int i = 0; i < 500 && db->pid > 0; i++) {
 		db->ctx = redisConnectUnix(socket_path);

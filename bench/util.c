@@ -30,6 +30,8 @@ static uint64_t clock_read(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+uint64_t bench_max_bytes;
+
 uint64_t bench_now_ns(void)
 {
 	return clock_read(CLOCK_MONOTONIC);

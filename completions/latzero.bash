@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor'
+	local commands='create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -25,13 +25,13 @@ _latzero() {
 		;;
 	--format) options='jsonl tsv' ;;
 	--type) options='bytes string int float bool null json msgpack pickle user64' ;;
-	--policy) options='none lru wtinylfu s3fifo sieve arc 2q' ;;
+	--policy) options='none adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu all' ;;
 	--sync) options='always interval none' ;;
 	--workload) options='a b c d f get set mget' ;;
 	--distribution) options='zipf uniform' ;;
 	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
 	--mode | --max-* | --if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-		--compress-* | --checkpoint-bytes) return ;;
+		--compress-* | --checkpoint-bytes | --size | --extents) return ;;
 	esac
 	if [[ -n $options ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -43,7 +43,7 @@ _latzero() {
 		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-			--compress-min | --compress-level | --checkpoint-bytes) ((i++)) ;;
+			--compress-min | --compress-level | --checkpoint-bytes | --size | --extents) ((i++)) ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -72,6 +72,7 @@ _latzero() {
 	dump) options+=' --format' ;;
 	top) options+=' --once --count --interval' ;;
 	bench) options+=' --workload --keys --value-size --processes --seconds --duration --distribution' ;;
+	simulate) options+=' --size --bytes --policy --extents' ;;
 	esac
 	if [[ $current == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -79,6 +80,9 @@ _latzero() {
 	fi
 	case $command in
 	list | sweep | doctor | create) ;;
+	simulate)
+		((plain > 0)) || mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		;;
 	persist)
 		if ((plain == 1)); then
 			mapfile -t COMPREPLY < <(compgen -d -- "$current")

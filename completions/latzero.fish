@@ -9,7 +9,7 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench doctor
+set -l commands create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor
 set -l pooled inspect persist destroy clear verify get set del exists incr append ttl keys scan load dump top bench
 
 complete -c latzero -f
@@ -41,6 +41,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a dump -d 'W
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a top -d 'What goes on, live'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a bench -d 'Measure'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'What will hurt on this machine'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a simulate -d 'Caches on a trace'
 
 complete -c latzero -n "__fish_seen_subcommand_from $pooled" -a '(__latzero_pools)' -d 'Pool'
 complete -c latzero -n '__fish_seen_subcommand_from load' -F
@@ -67,13 +68,18 @@ complete -c latzero -n '__fish_seen_subcommand_from bench' -l processes -x -d 'H
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l seconds -x -d 'How long'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l duration -x -d 'How long'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l distribution -x -a 'zipf uniform'
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -F
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -l size -x -d 'Entries, or a share of the keys'
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -l bytes -d 'Bounded by bytes'
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -l policy -x -a 'all adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -l extents -x -d 'Of the log'
 for option in keep attach no-guard no-thread encrypt snapshot-on-close start-empty
     complete -c latzero -n '__fish_seen_subcommand_from create' -l $option
 end
 for option in mode max-clients max-bytes max-entries idle-ttl compress-min compress-level sync-interval checkpoint-bytes
     complete -c latzero -n '__fish_seen_subcommand_from create' -l $option -x
 end
-complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none lru wtinylfu s3fifo sieve arc 2q'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F

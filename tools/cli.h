@@ -207,6 +207,11 @@ void cli_write_base64(FILE *file, const void *data, size_t size);
 /* Decodes in place; false if it is not base64. */
 bool cli_decode_base64(char *data, size_t size, size_t *ret_size);
 
+/* ---- Eviction policies: cli_policy.c ----------------------------------------------------------------------------- */
+
+bool cli_policy_parse(const char *text, latz_policy *policy);
+const char *cli_policy_name(latz_policy policy);
+
 /* ---- JSON on stdout: cli_json.c --------------------------------------------------------------------------------- */
 
 /* An object or array; name is NULL at top level and in arrays. The end of the outermost one ends the line. */
@@ -299,6 +304,6 @@ int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options 
 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
 	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
-	cmd_top, cmd_bench, cmd_doctor, cmd_persist;
+	cmd_top, cmd_bench, cmd_doctor, cmd_persist, cmd_simulate;
 
 #endif

@@ -17,15 +17,11 @@ struct create_arguments {
 
 static int parse_policy(const char *text, latz_policy *policy)
 {
-	static const char *const names[] = { "default", "none", "lru", "wtinylfu", "s3fifo", "sieve", "arc", "2q" };
-
-	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(text, names[i]) == 0) {
-			*policy = (latz_policy)i;
-			return CLI_OK;
-		}
-	}
-	return cli_error(CLI_USAGE, "--policy %s: there are none, lru, wtinylfu, s3fifo, sieve, arc and 2q", text);
+	if (cli_policy_parse(text, policy))
+		return CLI_OK;
+	return cli_error(CLI_USAGE,
+	                 "--policy %s: there are none, adaptive, lru, fifo, clock, sieve, s3fifo, 2q, arc and wtinylfu",
+	                 text);
 }
 
 /* The parsed arguments as the library's options; those of features a release lacks come back from latz_open. */
@@ -189,9 +185,8 @@ const struct cli_command cmd_create = {
 	"memory\n"
 	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
 	"Options of features a release may not have (exit 3 then):\n"
-	"  --max-bytes 64M --max-entries N --policy none|lru|wtinylfu|s3fifo|sieve|arc|2q --idle-ttl 1h --compress-min "
-	"1K\n"
-	"  --compress-level N --encrypt\n\n"
+	"  --max-bytes 64M --max-entries N --idle-ttl 1h --compress-min 1K --compress-level N --encrypt\n"
+	"  --policy none|adaptive|lru|fifo|clock|sieve|s3fifo|2q|arc|wtinylfu\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --ttl 10m\n"
 	"  latzero create scratch          # until Enter\n"

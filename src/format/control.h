@@ -141,13 +141,15 @@ struct lzi_bound {
 	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */
 	uint32_t mending;     /* 100: 1: the policy's state may be half changed */
 	uint32_t urgent;      /* 104: anyone: 1: somebody waits for `maint` to evict: long work is to be interrupted */
-	uint32_t asleep;      /* 108: 1: the index is not kept up */
+	uint16_t asleep;      /* 108: 1: the index is not kept up */
+	uint16_t tight;       /* 110: 1: the heap is about as large as it may be: extents are to be kept free */
 	uint64_t evicted;     /* 112: entries evicted */
 	uint64_t evicted_bytes, kept, kept_bytes; /* 120: their records' sizes; those moved on instead */
 	uint64_t refused;     /* 144: anyone, atomic add: writes refused with LATZ_FULL or LATZ_TOOBIG */
 	uint64_t other_bytes; /* 152: of the pool's files but the heap, when last looked at */
 	uint64_t wanted;      /* 160: bytes for a larger state, which the heap has to give first */
-	uint64_t pad0[11];
+	uint64_t index_bytes; /* 168: blocks of the index, when last looked at */
+	uint64_t pad0[10];
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };

@@ -50,9 +50,30 @@ void lzi_sleep_us(unsigned us)
 	nanosleep(&ts, NULL);
 }
 
+/* The C library asks the kernel each time, and we ask at every lock. It is for people to read: a child made past the
+ * library's fork() shows its parent's. */
+static uint32_t process_id;
+
+static void forget_id(void)
+{
+	lzi_store_relaxed(&process_id, 0u);
+}
+
+/* Before main(): nobody forks yet. */
+__attribute__((constructor)) static void watch_forks(void)
+{
+	(void)!pthread_atfork(NULL, NULL, forget_id);
+}
+
 uint32_t lzi_process_id(void)
 {
-	return (uint32_t)getpid();
+	uint32_t id = lzi_load_relaxed(&process_id);
+
+	if (lzi_unlikely(id == 0)) {
+		id = (uint32_t)getpid();
+		lzi_store_relaxed(&process_id, id);
+	}
+	return id;
 }
 
 unsigned lzi_process_uid(void)

@@ -46,11 +46,6 @@ static uint32_t *bucket_of(const struct lzi_book *book, uint64_t hash)
 	return &buckets[hash * 0x9e3779b97f4a7c15ull >> book->shift];
 }
 
-static uint64_t check_of(const struct lzi_book *book)
-{
-	return (book->magic ^ ((uint64_t)book->nodes << 8 | book->shift)) * 0x9fb21c651e98df25ull + 1;
-}
-
 void lzi_book_init(struct lzi_book *book, uint64_t magic, uint64_t nodes, uint64_t capacity)
 {
 	nodes = limit_nodes(nodes);
@@ -58,13 +53,13 @@ void lzi_book_init(struct lzi_book *book, uint64_t magic, uint64_t nodes, uint64
 	book->magic = magic;
 	book->nodes = (uint32_t)nodes;
 	book->shift = 64 - bucket_bits(nodes);
-	book->check = check_of(book);
+	book->check = lzi_book_check(book);
 	book->capacity = capacity;
 }
 
 uint32_t lzi_book_find(const struct lzi_book *book, uint64_t hash)
 {
-	uint32_t index = *bucket_of(book, hash), steps = book->nodes;
+	uint32_t index = lzi_book_is_sound(book) ? *bucket_of(book, hash) : 0, steps = book->nodes;
 	const struct lzi_book_node *node;
 
 	for (; (node = lzi_book_at(book, index)) != NULL && steps > 0; index = node->chain, steps--) {
@@ -179,7 +174,7 @@ static uint32_t add_node(struct lzi_book *book, uint64_t hash, uint32_t weight)
 
 uint32_t lzi_book_add(struct lzi_book *book, uint64_t hash, uint32_t weight, unsigned list)
 {
-	uint32_t index = add_node(book, hash, weight);
+	uint32_t index = lzi_book_is_sound(book) ? add_node(book, hash, weight) : 0;
 
 	if (index != 0)
 		link_newest(book, index, lzi_book_at(book, index), list);
@@ -223,6 +218,8 @@ void lzi_book_move(struct lzi_book *to, const struct lzi_book *from)
 	const struct lzi_book_node *node;
 	uint32_t index, steps;
 
+	if (!lzi_book_is_sound(from))
+		return;
 	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++) {
 		steps = from->nodes;
 		for (index = from->list[list].newest; (node = lzi_book_at(from, index)) != NULL && steps > 0;
@@ -273,7 +270,7 @@ int lzi_book_mend(struct lzi_book *book, uint64_t magic, uint64_t size)
 	struct lzi_book_node *node;
 	uint32_t index;
 
-	if (size < LZI_BOOK_HEAD || book->magic != magic || book->check != check_of(book) || book->nodes < 1 ||
+	if (size < LZI_BOOK_HEAD || book->magic != magic || book->check != lzi_book_check(book) || book->nodes < 1 ||
 	    book->nodes > LZI_BOOK_NODES_MAX || book->shift != 64 - bucket_bits(book->nodes) ||
 	    lzi_book_size(book->nodes) > size)
 		return -1;

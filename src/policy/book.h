@@ -68,6 +68,18 @@ void lzi_book_move(struct lzi_book *to, const struct lzi_book *from);
  */
 int lzi_book_mend(struct lzi_book *book, uint64_t magic, uint64_t size);
 
+static inline uint64_t lzi_book_check(const struct lzi_book *book)
+{
+	return (book->magic ^ ((uint64_t)book->nodes << 8 | book->shift)) * 0x9fb21c651e98df25ull + 1;
+}
+
+/* Whether it says truly how many nodes there are. Where indexes come from (find, oldest, add) it is asked first, and
+ * what is not sound has none. */
+static inline int lzi_book_is_sound(const struct lzi_book *book)
+{
+	return book->check == lzi_book_check(book);
+}
+
 /* The node of an index from the state; NULL if there is no such node. */
 static inline struct lzi_book_node *lzi_book_at(const struct lzi_book *book, uint32_t index)
 {
@@ -92,7 +104,7 @@ void lzi_book_weigh(struct lzi_book *book, uint32_t index, uint32_t weight);
 /* The oldest of a list, 0 if there is none; always one that is in it, so dropping them one by one ends. */
 static inline uint32_t lzi_book_oldest(const struct lzi_book *book, unsigned list)
 {
-	const struct lzi_book_node *node = lzi_book_at(book, book->list[list].oldest);
+	const struct lzi_book_node *node = lzi_book_is_sound(book) ? lzi_book_at(book, book->list[list].oldest) : NULL;
 
 	return node != NULL && node->list == list ? book->list[list].oldest : 0;
 }

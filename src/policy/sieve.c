@@ -34,9 +34,10 @@ static void sieve_init(void *state, uint64_t entries, uint64_t capacity)
 static void sieve_move(void *to, const void *from)
 {
 	const struct sieve *old = from;
-	const struct lzi_book_node *node = lzi_book_at(&old->book, old->hand);
+	const struct lzi_book_node *node;
 
 	lzi_book_move(to, from);
+	node = lzi_book_is_sound(&old->book) ? lzi_book_at(&old->book, old->hand) : NULL;
 	((struct sieve *)to)->hand = node != NULL ? lzi_book_find(to, node->hash) : 0;
 }
 
@@ -80,12 +81,13 @@ static int sieve_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t
 
 	(void)incoming;
 	(void)weight;
+	if (lzi_book_oldest(&sieve->book, QUEUE) == 0)
+		return -1;
 	for (uint64_t steps = 0; steps <= (uint64_t)sieve->book.nodes * 2; steps++) {
 		node = lzi_book_at(&sieve->book, index);
 		if (node == NULL || node->list != QUEUE) {
 			index = lzi_book_oldest(&sieve->book, QUEUE);
-			if ((node = lzi_book_at(&sieve->book, index)) == NULL)
-				return -1;
+			node = lzi_book_at(&sieve->book, index);
 		}
 		if (node->visits == 0) {
 			sieve->hand = node->newer;

@@ -88,9 +88,10 @@ static int empty_batch(struct lzi_simulation *simulation, enum lzi_policy_list l
 	struct lzi_candidate candidate[LZI_POLICY_BATCH];
 	uint32_t index[LZI_POLICY_BATCH];
 	unsigned n = 0;
+	uint32_t i;
 	int rc = LATZ_OK;
 
-	for (uint32_t i = *first; i != 0 && n < LZI_POLICY_BATCH; i = simulation->resident[i].younger, n++) {
+	for (i = *first; i != 0 && n < LZI_POLICY_BATCH; i = simulation->resident[i].younger, n++) {
 		const struct resident *resident = &simulation->resident[i];
 
 		index[n] = i;
@@ -98,17 +99,17 @@ static int empty_batch(struct lzi_simulation *simulation, enum lzi_policy_list l
 			                               .weight = resident->weight,
 			                               .visits = resident->visits };
 	}
-	*first = simulation->resident[index[n - 1]].younger;
+	*first = i;
 	simulation->policy->judge(simulation->state, list, candidate, n);
-	for (unsigned i = 0; i < n && rc == LATZ_OK; i++) {
-		uint64_t cost = 100 * (uint64_t)candidate[i].weight;
+	for (unsigned k = 0; k < n && rc == LATZ_OK; k++) {
+		uint64_t cost = 100 * (uint64_t)candidate[k].weight;
 
-		if (candidate[i].keep && cost <= simulation->credit) {
+		if (candidate[k].keep && cost <= simulation->credit) {
 			simulation->credit -= cost;
 			simulation->result.copies++;
-			rc = lzi_simulation_append(simulation, LZI_POLICY_MAIN, index[i]);
+			rc = lzi_simulation_append(simulation, LZI_POLICY_MAIN, index[k]);
 		} else {
-			lzi_simulation_forget(simulation, index[i]);
+			lzi_simulation_forget(simulation, index[k]);
 			simulation->result.evictions++;
 		}
 	}

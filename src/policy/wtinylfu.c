@@ -145,7 +145,8 @@ static void wtinylfu_init(void *state, uint64_t entries, uint64_t capacity)
 static void wtinylfu_move(void *to, const void *from)
 {
 	lzi_book_move(to, from);
-	move_sketch(to, from);
+	if (lzi_book_is_sound(from))
+		move_sketch(to, from);
 }
 
 static int wtinylfu_mend(void *state, uint64_t size)

@@ -28,8 +28,10 @@
 /* Extents kept free, while there are enough of them for it. */
 #define RESERVE_MAX 16u
 #define RESERVE_SHIFT 5
-/* Writes of a thread between two looks. */
-#define PACE 16u
+/* Writes of a thread between two looks, few, so that the steps they make are small; and looks between two at
+ * everything. */
+#define PACE 4u
+#define LOOK 256u
 /* Steps of a writer that can't go on without. */
 #define STEPS_MAX 100000u
 #define TIDY_STEPS 8u
@@ -42,6 +44,14 @@
 
 /* ---- What there is ---- */
 
+/* The index changes under `maint` only, but for what is asked of the directory: so that is looked at when there is
+ * time. */
+static void refresh_all(struct lzi_store *store)
+{
+	lzi_store_relaxed(&store->control.shared->bound.index_bytes, lzi_dir_blocks(store->poolfd, "index"));
+	lzi_bound_refresh(store);
+}
+
 void lzi_bound_refresh(struct lzi_store *store)
 {
 	struct lzi_shared *shared = store->control.shared;
@@ -50,14 +60,18 @@ void lzi_bound_refresh(struct lzi_store *store)
 
 	if (max == 0) {
 		lzi_store_relaxed(&bound->heap_limit, 0ull);
+		lzi_store_relaxed(&bound->tight, (uint16_t)0);
 		return;
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
-	        lzi_file_blocks(store->control.fd) + lzi_dir_blocks(store->poolfd, "index") +
+	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
 	        (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
-	lzi_store_relaxed(&bound->heap_limit, limit < LZI_EXTENT ? LZI_EXTENT : limit);
+	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
+	lzi_store_relaxed(&bound->heap_limit, limit);
+	lzi_store_relaxed(&bound->tight,
+	                  (uint16_t)(lzi_file_blocks(store->heap.fd) + limit / 16 + 2 * LZI_EXTENT > limit));
 }
 
 /* Extents the heap could have. */
@@ -138,7 +152,7 @@ static void put_index_to_sleep(struct lzi_store *store)
 		return;
 	if (lzi_index_clear(&store->index) == LATZ_OK && lzi_index_pack(&store->index) == LATZ_OK &&
 	    lzi_index_trim(&store->index) == LATZ_OK)
-		lzi_store_relaxed(&shared->bound.asleep, 1u);
+		lzi_store_relaxed(&shared->bound.asleep, (uint16_t)1);
 	lzi_index_unlock(&store->index);
 }
 
@@ -234,7 +248,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 	rc = begin(store, 1);
 	if (rc != LATZ_OK)
 		return rc;
-	lzi_bound_refresh(store);
+	refresh_all(store);
 	put_index_to_sleep(store);
 	empty = empty_extents(store);
 	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, span); i++) {
@@ -307,27 +321,41 @@ int lzi_bound_check(struct lzi_store *store, uint64_t span)
 
 /* ---- Ahead of need ---- */
 
+/* Every so often everything is looked at, for there may be no janitor. */
+static LZI_NOINLINE void look_around(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	int more;
+
+	if (begin(store, 0) != LATZ_OK)
+		return;
+	lzi_bound_refresh(store);
+	if (is_over(store))
+		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
+	end(call);
+}
+
 void lzi_bound_pace(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	uint32_t writes = ++call->actor->writes;
 	unsigned done = 0;
-	int more;
 
-	if (++call->actor->writes % PACE != 0)
+	if (writes % PACE != 0)
 		return;
 	/* Records of small pools are told apart by age through their versions. */
-	if (extents_max(store) <= 64 || lzi_load_relaxed(&store->control.shared->bound.max_entries) != 0)
-		lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
-	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0 ||
-	    (call->actor->writes % (PACE * 64) != 0 && has_extents(store, reserve(store))) ||
-	    begin(store, 0) != LATZ_OK)
+	if (writes % (PACE * 4) == 0 &&
+	    (lzi_load_relaxed(&shared->bound.max_entries) != 0 || extents_max(store) <= 64))
+		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	if (lzi_load_relaxed(&shared->bound.max_bytes) == 0)
 		return;
-	if (call->actor->writes % (PACE * 64) == 0)
-		lzi_bound_refresh(store);
-	if (is_over(store) || !has_extents(store, reserve(store)))
-		(void)!step(call, PACE * 2, &done);
-	if (is_over(store))
-		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
+	if (writes % (PACE * LOOK) == 0)
+		look_around(call);
+	if (!lzi_load_relaxed(&shared->bound.tight) ||
+	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(store, 0) != LATZ_OK)
+		return;
+	(void)!step(call, PACE * 2, &done);
 	end(call);
 }
 
@@ -337,7 +365,7 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 	unsigned done = 0, idle = 0;
 	int more, rc;
 
-	lzi_bound_refresh(store);
+	refresh_all(store);
 	put_index_to_sleep(store);
 	(void)!lzi_hear(store);
 	lzi_hear_tidy(call);
@@ -402,7 +430,7 @@ int lzi_bound_join(struct lzi_call *call)
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
-	lzi_bound_refresh(store);
+	refresh_all(store);
 	rc = lzi_hear(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
 	if (rc == LATZ_OK && is_over(store))
@@ -427,7 +455,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 		return rc;
 	lzi_store_relaxed(&bound->max_bytes, max_bytes);
 	lzi_store_relaxed(&bound->max_entries, max_entries);
-	lzi_bound_refresh(store);
+	refresh_all(store);
 	LZI_POINT("bound.set");
 	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
 		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
@@ -439,7 +467,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_bump_relaxed(&bound->changes, 1u);
 	if (policy == LATZ_POLICY_DEFAULT)
-		lzi_store_relaxed(&bound->asleep, 0u);
+		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
 	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)
 		lzi_bound_maintain(call, 0, &more);
 	lzi_maint_unlock(store);

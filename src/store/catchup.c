@@ -352,7 +352,7 @@ int lzi_catchup(struct lzi_store *store)
 	if (rc == LATZ_OK && walk.all) {
 		LZI_POINT("index.rebuilt");
 		lzi_store_relaxed(&shared->index_rebuild, 0u);
-		lzi_store_relaxed(&shared->bound.asleep, 0u);
+		lzi_store_relaxed(&shared->bound.asleep, (uint16_t)0);
 	}
 	return rc;
 }

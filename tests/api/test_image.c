@@ -435,6 +435,7 @@ static void flipped_bytes(void **state)
 	free(bytes);
 }
 
+/* To every length there is. */
 static void truncated(void **state)
 {
 	struct fixture *f = *state;
@@ -444,12 +445,12 @@ static void truncated(void **state)
 
 	small_image(f, 3);
 	bytes = slurp(image_path, &size);
-	for (at = size; at-- > 0; at -= at > 700 && at < size - 100 ? at % 173 : 0) {
+	for (at = size; at-- > 0;) {
 		assert_int_equal(truncate(image_path, (off_t)at), 0);
 		rc = latz_snapshot_verify(image_path, NULL, NULL);
 		assert_rc(LATZ_CORRUPT, rc);
 		assert_non_null(strstr(latz_error_detail(), image_path));
-		if (at % 5 == 0)
+		if (at % 7 == 0)
 			assert_rc(LATZ_CORRUPT, latz_restore(image_path, "copy", &f->options, NULL));
 	}
 	spill(image_path, bytes, size);
