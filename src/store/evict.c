@@ -381,7 +381,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (!lzi_extent_holds(store, extent, &tail))
 		return LATZ_BUSY;
 	if (log_lacks(store, lzi_unit_of(extent * LZI_EXTENT + tail) - 1)) {
-		(void)!lzi_log_flush(store, 0);
+		lzi_log_hurry(store);
 		if (lzi_log_collects(store) && tail > (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT)
 			tail = (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT;
 	}
@@ -533,7 +533,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 			return rc;
 	}
 	if (busy > 0)
-		(void)!lzi_log_flush(store, 0);
+		lzi_log_hurry(store);
 	return n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
