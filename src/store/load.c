@@ -96,7 +96,7 @@ int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys)
 {
 	memset(load, 0, sizeof *load);
 	load->call = call;
-	return keys == 0 ? LATZ_OK : lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+	return keys == 0 || lzi_is_bounded(call->store) ? LATZ_OK : lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
 }
 
 /* Gives the oldest record of the ring its slot. Nobody else is there, so no lock is taken. */
@@ -130,6 +130,9 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 	unsigned to;
 	int rc = LATZ_OK;
 
+	/* Making room for a record may take an extent whose records have no slots yet. */
+	if (lzi_is_bounded(call->store))
+		return lzi_load_put(call, loaded);
 	lzi_read_prefetch_bucket(call->store, hash);
 	move_clock(call->store, loaded->seq);
 	if (load->count == LZI_LOAD_AHEAD)
