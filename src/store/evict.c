@@ -30,6 +30,8 @@
 #define SURVEY_SHARE 64u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
+/* Fresh entries spared in a row. */
+#define SPARED_MAX 64u
 
 struct lzi_evictor {
 	struct known {
@@ -43,6 +45,7 @@ struct lzi_evictor {
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
 	unsigned asked;     /* and how often it was asked for since then */
+	unsigned spared;    /* entries, since one was evicted */
 };
 
 struct target {
@@ -104,11 +107,13 @@ static void note_known(struct lzi_evictor *evictor, enum lzi_policy_list list, u
 static int survey(struct lzi_store *store, struct lzi_evictor *evictor)
 {
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	unsigned spared = evictor->spared;
 	int rc = lzi_heap_view(&store->heap);
 
 	if (rc != LATZ_OK)
 		return rc;
 	memset(evictor, 0, sizeof *evictor);
+	evictor->spared = spared;
 	for (e = 0; e < n; e++) {
 		const struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_policy_list list = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? LZI_POLICY_MAIN
@@ -252,6 +257,22 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	return rc;
 }
 
+/* ---- What is fresh ---- */
+
+/* What threads wrote last is to be there when they look for it, whatever the policy thinks of it. */
+static const struct lzi_actor *who_wrote(const struct lzi_store *store, uint64_t hash)
+{
+	uint32_t n = lzi_control_actors(&store->control), i;
+
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		if (lzi_load_relaxed(&actor->fresh_hash) == hash && lzi_load_relaxed(&actor->state) != 0)
+			return actor;
+	}
+	return NULL;
+}
+
 /* ---- By age ---- */
 
 static int gather(struct lzi_record *record, uint64_t unit, void *arg)
@@ -319,6 +340,22 @@ static int judge(struct batch *batch, enum lzi_policy_list list)
 	return LATZ_OK;
 }
 
+/* Where a list has few extents, the oldest entries of one may be the youngest of a thread. Not for ever: there may be
+ * no others. */
+static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
+{
+	unsigned i;
+
+	if (!is_fine(batch->call->store, evictor))
+		return;
+	for (i = 0; i < batch->count && evictor->spared < SPARED_MAX; i++) {
+		if (!batch->candidate[i].keep && who_wrote(batch->call->store, batch->target[i].hash) != NULL) {
+			batch->candidate[i].keep = 1;
+			evictor->spared++;
+		}
+	}
+}
+
 /* Moves a record to the main list. A run just changes its list. */
 static int keep_one(struct lzi_call *call, const struct target *target)
 {
@@ -357,6 +394,8 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
+			if (rc == LATZ_OK)
+				evictor->spared = 0;
 		}
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
@@ -392,6 +431,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc < 0)
 		return rc;
 	rc = judge(&batch, list);
+	spare_fresh(&batch, evictor);
 	if (rc == LATZ_OK)
 		rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
@@ -467,20 +507,6 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 }
 
 /* ---- By entry ---- */
-
-/* What threads wrote last is to be there when they look for it, whatever the policy thinks of it. */
-static const struct lzi_actor *who_wrote(const struct lzi_store *store, uint64_t hash)
-{
-	uint32_t n = lzi_control_actors(&store->control), i;
-
-	for (i = 0; i < n; i++) {
-		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
-
-		if (lzi_load_relaxed(&actor->fresh_hash) == hash && lzi_load_relaxed(&actor->state) != 0)
-			return actor;
-	}
-	return NULL;
-}
 
 /* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
 static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,

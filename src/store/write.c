@@ -443,8 +443,10 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
-	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store))
+	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
+		write->crowded = 1;
 		return LATZ_FULL;
+	}
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
@@ -484,16 +486,16 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 }
 
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
-static LZI_COLD int make_way(struct lzi_call *call)
+static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
-	return lzi_bound_entries_full(call->store) ? lzi_bound_make_entry(call)
-	                                           : lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	if (!write->crowded)
+		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	write->crowded = 0;
+	return lzi_bound_make_entry(call);
 }
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
-	lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(span / LZI_UNIT));
-	lzi_store_relaxed(&call->actor->fresh_hash, hash);
 	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	lzi_bound_pace(call);
 }
@@ -507,6 +509,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	uint8_t *sum;
 	int cleaned = 0, evicted = 0, rc;
 
+	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_is_bounded(store) &&
 	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
@@ -519,6 +522,10 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
 		LZI_POINT("set.drafted");
+		if (lzi_is_bounded(store)) {
+			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));
+			lzi_store_relaxed(&call->actor->fresh_hash, hash);
+		}
 		lzi_read_prefetch_record(store, hash);
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (lzi_likely(rc == LATZ_OK)) {
@@ -528,7 +535,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
-		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call)) == LATZ_OK)
+		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call, write)) == LATZ_OK)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
