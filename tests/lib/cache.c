@@ -115,6 +115,7 @@ int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms)
 	rc = latz_set(c->pool, cache_key(c, i, buffer), slice(c->scratch, size), &options);
 	if (rc == LATZ_FULL) {
 		c->full++;
+		snprintf(c->why, sizeof(c->why), "%s", latz_error_detail());
 		(void)cache_get(c, i);
 		return rc;
 	}
@@ -181,7 +182,7 @@ void cache_check_bounds(const struct cache *c)
 	char path[4200];
 	uint64_t blocks;
 
-	if (c->max_entries != 0 && stats.keys > c->max_entries)
+	if (c->max_entries != 0 && stats.keys > c->max_entries + c->entries_slack)
 		check_failed(__FILE__, __LINE__, "%" PRIu64 " keys, at most %" PRIu64, stats.keys, c->max_entries);
 	if (c->max_bytes == 0)
 		return;

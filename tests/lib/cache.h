@@ -26,8 +26,10 @@ struct cache {
 	uint32_t count;
 	struct cache_key *keys;
 	uint64_t max_bytes, max_entries; /* that are checked; 0: none */
+	uint64_t entries_slack;          /* figures are not of one instant: so many others may write meanwhile */
 	uint32_t serial;
 	uint64_t hits, misses, full;
+	char why[256]; /* of the last LATZ_FULL */
 	latz_value value;
 	unsigned char *scratch;
 };
