@@ -320,8 +320,9 @@ struct lzi_actor {
 	/* In bounded pools, as the counters. */
 	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */
 	uint32_t writes;                   /* 208: since it last looked whether to evict */
-	uint32_t pad2;
-	uint64_t pad3[5];
+	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
+	uint64_t fresh_hash;               /* 216: of its key */
+	uint64_t pad2[4];
 };
 _Static_assert(sizeof(struct lzi_actor) == 256, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");

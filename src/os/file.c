@@ -52,7 +52,7 @@ int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
 	int fd = lzi_os.openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
 
 	if (fd < 0)
-		return lzi_error_sys(errno, "create %s", name);
+		return errno == EEXIST ? LATZ_EXISTS : lzi_error_sys(errno, "create %s", name);
 	(void)!fchmod(fd, mode); /* past the umask; failing leaves it stricter */
 	*ret_fd = fd;
 	return LATZ_OK;

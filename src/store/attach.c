@@ -327,7 +327,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	}
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_bound_join(store);
+		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
@@ -473,7 +473,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
-			rc = lzi_bound_join(store);
+			rc = lzi_bound_join(&call);
 		if (rc == LATZ_OK)
 			fill->failed = rc = fill->fn(store, options, fill->arg);
 		LZI_POINT("fill.done");

@@ -189,14 +189,21 @@ static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 	return lzi_evict(call, most, ret_done);
 }
 
-/* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. */
-static int begin(struct lzi_store *store, int wait)
+/* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. Who waits has nothing of the pool in
+ * hand yet, and is not inside a call meanwhile: the holder may be waiting for all readers to leave, to give back what we
+ * wait for. */
+static int begin(struct lzi_call *call, int wait)
 {
-	int rc;
+	struct lzi_store *store = call->store;
+	int inside = wait && (call->actor->op & 1) != 0, rc;
 
 	if (wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 1u);
+	if (inside)
+		lzi_call_end(call);
 	rc = lzi_maint_lock(store, wait);
+	if (inside)
+		lzi_call_begin(call);
 	if (wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	if (rc < 0)
@@ -231,6 +238,26 @@ static LZI_COLD int full(struct lzi_store *store, const char *bound)
 	return lzi_error(LATZ_FULL, "pool %s has reached its %s", store->name, bound);
 }
 
+/* Extents that count as holes may have blocks all the same: they were part of a run, or somebody died while he made
+ * them his. Those go back before anything is evicted for lack of them. */
+static int has_stray_blocks(const struct lzi_store *store)
+{
+	const struct lzi_shared *shared = store->control.shared;
+	uint64_t n = lzi_load_relaxed(&shared->extents), holes = lzi_load_relaxed(&shared->extents_hole);
+
+	return holes > 0 && lzi_file_blocks(store->heap.fd) > (n - holes) * LZI_EXTENT;
+}
+
+static void give_back_strays(struct lzi_call *call)
+{
+	int more, rc;
+
+	do {
+		more = 0;
+		rc = lzi_give_back(call, KEEP_FREE, 1, &more);
+	} while (rc == LATZ_OK && more);
+}
+
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt)
 {
 	struct lzi_store *store = call->store;
@@ -245,17 +272,22 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 		rc = lzi_clean_for_room(call, open);
 		return rc == LATZ_NOSPC || rc == LATZ_FULL ? full(store, "max_bytes") : rc;
 	}
-	rc = begin(store, 1);
+	rc = begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
 	refresh_all(store);
 	put_index_to_sleep(store);
+	if (has_stray_blocks(store))
+		give_back_strays(call);
 	empty = empty_extents(store);
 	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, span); i++) {
 		rc = step(call, LZI_POLICY_BATCH, &done);
 		/* An extent that must stay for now may hide others. */
-		if (rc == LATZ_BUSY && ++idle < 4)
-			rc = LATZ_OK;
+		if (rc == LATZ_BUSY) {
+			give_back_strays(call);
+			if (++idle < 4)
+				rc = LATZ_OK;
+		}
 		/* Blocks of extents that are empty, but not as they are wanted, go back: now and then, for it takes
 		 * everybody's time. */
 		if ((i + attempt) % tidy == tidy - 1)
@@ -295,10 +327,11 @@ int lzi_bound_make_entry(struct lzi_call *call)
 
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
 		return full(store, "max_entries");
-	rc = begin(store, 1);
+	rc = begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
-	while (rc == LATZ_OK && done == 0 && lzi_bound_entries_full(store)) {
+	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
+	while (rc == LATZ_OK && done == 0) {
 		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
 		if (rc == LATZ_BUSY && ++idle < 4)
 			rc = LATZ_OK;
@@ -327,7 +360,7 @@ static LZI_NOINLINE void look_around(struct lzi_call *call)
 	struct lzi_store *store = call->store;
 	int more;
 
-	if (begin(store, 0) != LATZ_OK)
+	if (begin(call, 0) != LATZ_OK)
 		return;
 	lzi_bound_refresh(store);
 	if (is_over(store))
@@ -353,7 +386,7 @@ void lzi_bound_pace(struct lzi_call *call)
 	if (writes % (PACE * LOOK) == 0)
 		look_around(call);
 	if (!lzi_load_relaxed(&shared->bound.tight) ||
-	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(store, 0) != LATZ_OK)
+	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;
 	(void)!step(call, PACE * 2, &done);
 	end(call);
@@ -369,6 +402,8 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 	put_index_to_sleep(store);
 	(void)!lzi_hear(store);
 	lzi_hear_tidy(call);
+	if (has_stray_blocks(store))
+		give_back_strays(call);
 	while ((is_over(store) || !has_extents(store, reserve(store))) && idle < 4) {
 		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
 			*ret_more = 1;
@@ -420,9 +455,10 @@ void lzi_bound_init(struct lzi_shared *shared, const latz_options *options)
 	shared->watch = watch_for(policy);
 }
 
-int lzi_bound_join(struct lzi_store *store)
+int lzi_bound_join(struct lzi_call *call)
 {
-	int rc;
+	struct lzi_store *store = call->store;
+	int more = 0, rc;
 
 	if (!lzi_is_bounded(store))
 		return LATZ_OK;
@@ -431,6 +467,9 @@ int lzi_bound_join(struct lzi_store *store)
 		return rc;
 	refresh_all(store);
 	rc = lzi_hear(store);
+	/* What a log or a snapshot held was put back without asking how much it is. */
+	if (rc == LATZ_OK && is_over(store))
+		lzi_bound_maintain(call, 0, &more);
 	lzi_maint_unlock(store);
 	return rc;
 }

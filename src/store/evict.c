@@ -30,6 +30,8 @@
 #define SURVEY_SHARE 64u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
+/* Fresh entries spared in a row. */
+#define SPARED_MAX 64u
 
 struct lzi_evictor {
 	struct known {
@@ -43,6 +45,7 @@ struct lzi_evictor {
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
 	unsigned asked;     /* and how often it was asked for since then */
+	unsigned spared;    /* entries, since one was evicted */
 };
 
 struct target {
@@ -78,7 +81,7 @@ static int has_more(struct lzi_store *store, uint64_t extent, enum lzi_policy_li
 
 	return lzi_extent_holds(store, extent, &tail) && lzi_load_relaxed(&meta->list) == (uint8_t)list &&
 	       (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
-	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0
+	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0 && lzi_load_relaxed(&meta->judged) == 0
 	                : lzi_load_relaxed(&meta->judged) * (uint64_t)LZI_UNIT < tail);
 }
 
@@ -104,11 +107,13 @@ static void note_known(struct lzi_evictor *evictor, enum lzi_policy_list list, u
 static int survey(struct lzi_store *store, struct lzi_evictor *evictor)
 {
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	unsigned spared = evictor->spared;
 	int rc = lzi_heap_view(&store->heap);
 
 	if (rc != LATZ_OK)
 		return rc;
 	memset(evictor, 0, sizeof *evictor);
+	evictor->spared = spared;
 	for (e = 0; e < n; e++) {
 		const struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_policy_list list = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? LZI_POLICY_MAIN
@@ -232,19 +237,6 @@ static int log_lacks(struct lzi_store *store, uint64_t unit)
 	               (offset & (LZI_EXTENT - 1));
 }
 
-/* Has the log written, not synced; what comes of it, its extents' accounts tell. */
-static int write_log(struct lzi_store *store)
-{
-	int rc = lzi_log_lock(store, 1);
-
-	if (rc != LATZ_OK)
-		return rc;
-	if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
-		(void)!lzi_log_flush(store, 0); /* failing breaks the log: then it lacks nothing */
-	lzi_log_unlock(store);
-	return LATZ_OK;
-}
-
 /* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. */
 static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 {
@@ -265,6 +257,22 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
 	lzi_table_unlock(call->actor, bucket);
 	return rc;
+}
+
+/* ---- What is fresh ---- */
+
+/* What threads wrote last is to be there when they look for it, whatever the policy thinks of it. */
+static const struct lzi_actor *who_wrote(const struct lzi_store *store, uint64_t hash)
+{
+	uint32_t n = lzi_control_actors(&store->control), i;
+
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		if (lzi_load_relaxed(&actor->fresh_hash) == hash && lzi_load_relaxed(&actor->state) != 0)
+			return actor;
+	}
+	return NULL;
 }
 
 /* ---- By age ---- */
@@ -334,6 +342,22 @@ static int judge(struct batch *batch, enum lzi_policy_list list)
 	return LATZ_OK;
 }
 
+/* Where a list has few extents, the oldest entries of one may be the youngest of a thread. Not for ever: there may be
+ * no others. */
+static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
+{
+	unsigned i;
+
+	if (!is_fine(batch->call->store, evictor))
+		return;
+	for (i = 0; i < batch->count && evictor->spared < SPARED_MAX; i++) {
+		if (!batch->candidate[i].keep && who_wrote(batch->call->store, batch->target[i].hash) != NULL) {
+			batch->candidate[i].keep = 1;
+			evictor->spared++;
+		}
+	}
+}
+
 /* Moves a record to the main list. A run just changes its list. */
 static int keep_one(struct lzi_call *call, const struct target *target)
 {
@@ -372,6 +396,8 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
+			if (rc == LATZ_OK)
+				evictor->spared = 0;
 		}
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
@@ -396,9 +422,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (!lzi_extent_holds(store, extent, &tail))
 		return LATZ_BUSY;
 	if (log_lacks(store, lzi_unit_of(extent * LZI_EXTENT + tail) - 1)) {
-		rc = write_log(store);
-		if (rc != LATZ_OK)
-			return rc;
+		lzi_log_hurry(store);
 		if (lzi_log_collects(store) && tail > (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT)
 			tail = (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT;
 	}
@@ -409,13 +433,20 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc < 0)
 		return rc;
 	rc = judge(&batch, list);
+	spare_fresh(&batch, evictor);
 	if (rc == LATZ_OK)
 		rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
-	if (is_run)
-		return batch.count == 1 && batch.candidate[0].keep ? LATZ_OK : lzi_clean_extent(call, extent);
+	if (is_run) {
+		if (batch.count == 1 && batch.candidate[0].keep)
+			return LATZ_OK;
+		rc = lzi_clean_extent(call, extent);
+		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */
+			lzi_store_relaxed(&meta->judged, (uint16_t)1);
+		return rc;
+	}
 	lzi_store_relaxed(&meta->judged, (uint16_t)((lzi_unit_offset(batch.end) - extent * LZI_EXTENT) / LZI_UNIT));
 	if (lzi_unit_offset(batch.end) - extent * LZI_EXTENT < tail ||
 	    lzi_heap_state(&store->heap, extent) == LZI_EXTENT_OPEN)
@@ -479,20 +510,46 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 
 /* ---- By entry ---- */
 
+/* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
+static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,
+                     uint64_t hash[LZI_POLICY_BATCH])
+{
+	struct {
+		uint64_t hash;
+		uint32_t weight;
+	} spared[LZI_POLICY_BATCH];
+	const struct lzi_actor *actor;
+	unsigned n = 0, count = 0, i;
+
+	while (n < limit && policy->evict(state, 0, 1, &hash[n]) == 0) {
+		actor = count < LZI_POLICY_BATCH ? who_wrote(store, hash[n]) : NULL;
+		if (actor != NULL) {
+			spared[count].hash = hash[n];
+			spared[count++].weight = store->control.shared->bound.max_bytes != 0
+			                                 ? lzi_load_relaxed(&actor->fresh_units)
+			                                 : 1;
+		} else {
+			n++;
+		}
+	}
+	for (i = 0; i < count; i++)
+		(void)!policy->insert(state, spared[i].hash, spared[i].weight);
+	return n;
+}
+
 static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_policy *policy;
 	uint64_t hash[LZI_POLICY_BATCH];
-	unsigned n = 0, i;
+	unsigned n, i;
 	void *state;
 	int rc, busy = 0;
 
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
 		return LATZ_BUSY;
-	while (n < limit && policy->evict(state, 0, 1, &hash[n]) == 0)
-		n++;
+	n = pick(store, policy, state, limit, hash);
 	lzi_policy_end(store);
 	for (i = 0; i < n; i++)
 		lzi_read_prefetch_bucket(store, hash[i]);
@@ -503,8 +560,9 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY)
 			return rc;
 	}
-	rc = busy > 0 ? write_log(store) : LATZ_OK;
-	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
+	if (busy > 0)
+		lzi_log_hurry(store);
+	return n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
 int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)

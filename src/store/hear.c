@@ -40,7 +40,7 @@ static const struct lzi_policy *policy_of(const struct lzi_store *store)
 static LZI_COLD int open_file(struct lzi_store *store)
 {
 	uint64_t size = 0;
-	int fd, rc;
+	int fd = -1, rc;
 
 	pthread_mutex_lock(&store->hear.mutex);
 	if (store->hear.ready) {
@@ -349,6 +349,9 @@ int lzi_hear(struct lzi_store *store)
 		if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
 			return LATZ_OK;
 		(void)!make_state(store, policy, entries, 0);
+		lzi_store_relaxed(&bound->wanted, 0ull);
+		lzi_bound_refresh(store);
+	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
 		lzi_store_relaxed(&bound->wanted, 0ull);
 		lzi_bound_refresh(store);
 	}

@@ -64,6 +64,7 @@ struct lzi_write {
 	int64_t by;
 	/* Out. */
 	int created; /* the key was not there */
+	int crowded; /* it would be one key too many */
 	uint64_t version;
 	int64_t sum;
 };

@@ -327,7 +327,7 @@ int lzi_bound_index_wanted(const struct lzi_store *store);
 /* Bounds of a pool that is being made. */
 void lzi_bound_init(struct lzi_shared *shared, const latz_options *options);
 /* On attaching. */
-int lzi_bound_join(struct lzi_store *store);
+int lzi_bound_join(struct lzi_call *call);
 /* Whether long work under `maint` should be left to another time. */
 static inline int lzi_bound_urgent(const struct lzi_store *store)
 {

@@ -429,8 +429,10 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
-	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store))
+	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
+		write->crowded = 1;
 		return LATZ_FULL;
+	}
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
@@ -470,10 +472,12 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 }
 
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
-static LZI_COLD int make_way(struct lzi_call *call)
+static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
-	return lzi_bound_entries_full(call->store) ? lzi_bound_make_entry(call)
-	                                           : lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	if (!write->crowded)
+		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	write->crowded = 0;
+	return lzi_bound_make_entry(call);
 }
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
@@ -491,6 +495,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
 
+	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_is_bounded(store) &&
 	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
@@ -505,6 +510,10 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		else
 			fill(&draft, write->key, write->value, write->type);
 		LZI_POINT("set.drafted");
+		if (lzi_is_bounded(store)) {
+			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));
+			lzi_store_relaxed(&call->actor->fresh_hash, hash);
+		}
 		lzi_read_prefetch_record(store, hash);
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (lzi_likely(rc == LATZ_OK)) {
@@ -514,7 +523,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
-		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call)) == LATZ_OK)
+		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call, write)) == LATZ_OK)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
@@ -584,6 +593,24 @@ static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint
 	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
 }
 
+/* The bucket is locked, and the key is not there; it may have been evicted. Then the log still has it and has to hear
+ * that it is deleted, or it would be back after a restart. 0, or the seq of the delete. */
+static uint64_t erase_evicted(struct lzi_call *call, const struct lzi_note *note)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	uint64_t seq;
+
+	if (lzi_likely(!lzi_is_durable(call->store)) || lzi_load_relaxed(&shared->bound.evicted) == 0)
+		return 0;
+	seq = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE); /* who evicted it has moved it past the record */
+	if (note->record != NULL) {
+		lzi_note_fill(note, seq, NULL);
+		LZI_POINT("delete.evicted");
+		lzi_note_book(call->store, note->unit, note->record);
+	}
+	return seq;
+}
+
 static int erase(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -611,13 +638,15 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
 			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
+	} else if (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE) {
+		seq = erase_evicted(call, &note);
 	}
 	lzi_table_unlock(call->actor, bucket);
-	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
+	if ((rc != LATZ_OK && seq == 0) || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
 	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
 		lzi_log_delete(store, write->key, seq);
-	return expired ? LATZ_NOTFOUND : LATZ_OK;
+	return expired ? LATZ_NOTFOUND : rc;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */

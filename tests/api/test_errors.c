@@ -170,11 +170,14 @@ static void error_detail_texts(void **state)
 	assert_rc(LATZ_INVALID, latz_open(name, &f->options, &pool));
 	assert_non_null(strstr(latz_error_detail(), "1 to 64"));
 	f->options.max_bytes = 1;
-	TEXT(LATZ_UNSUPPORTED, latz_open("x", &f->options, &pool), "max_bytes is not in this release");
+	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "max_bytes is 1; the least is 4194304");
 	f->options.max_bytes = 0;
-	f->options.max_entries = 1;
-	TEXT(LATZ_UNSUPPORTED, latz_open("x", &f->options, &pool), "max_entries is not in this release");
-	f->options.max_entries = 0;
+	f->options.policy = (latz_policy)(LATZ_POLICY_CLOCK + 1);
+	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "policy is 11");
+	f->options.policy = LATZ_POLICY_DEFAULT;
+	f->options.idle_ttl_ms = 1;
+	TEXT(LATZ_UNSUPPORTED, latz_open("x", &f->options, &pool), "idle_ttl_ms is not in this release");
+	f->options.idle_ttl_ms = 0;
 	f->options.flags = LATZ_EXCLUSIVE;
 	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "LATZ_EXCLUSIVE goes with LATZ_CREATE");
 #undef TEXT

@@ -64,10 +64,10 @@ exits "destroy" 0 destroy kept
 exits "destroy of what is not there" 1 destroy kept
 one_line "destroy of what is not there"
 
-exits "an option of a later release" 3 create x --keep --max-bytes 64M
+exits "an option of a later release" 3 create x --keep --idle-ttl 1h
 one_line "an option of a later release"
 like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--policy lru' '--encrypt' '--max-entries 5' '--idle-ttl 1h' '--compress-min 1K'; do
+for option in '--encrypt' '--compress-min 1K' '--compress-level 3'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "refused: $option" 3 create x --keep $option
 done
