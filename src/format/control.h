@@ -149,7 +149,9 @@ struct lzi_bound {
 	uint64_t other_bytes; /* 152: of the pool's files but the heap, when last looked at */
 	uint64_t wanted;      /* 160: bytes for a larger state, which the heap has to give first */
 	uint64_t index_bytes; /* 168: blocks of the index, when last looked at */
-	uint64_t pad0[10];
+	uint64_t capacity;    /* 176: that the policy was told last */
+	uint64_t fitted;      /* 184: `evicted` when the state was last made for as many entries as there are */
+	uint64_t pad0[8];
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };

@@ -322,6 +322,7 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 int lzi_bound_make_entry(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
+	uint64_t used, dead;
 	unsigned done = 0, idle = 0;
 	int rc;
 
@@ -332,6 +333,9 @@ int lzi_bound_make_entry(struct lzi_call *call)
 		return rc;
 	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
 	while (rc == LATZ_OK && done == 0) {
+		rc = lzi_evict_survey(store, &used, &dead);
+		if (rc != LATZ_OK)
+			break;
 		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
 		if (rc == LATZ_BUSY && ++idle < 4)
 			rc = LATZ_OK;

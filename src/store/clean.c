@@ -207,6 +207,7 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_shared *shared = store->control.shared;
+	const struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
 	int rc;
 
 	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing
@@ -217,6 +218,10 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 	    lzi_load_relaxed(&shared->index_rebuild) == 0 || lzi_log_collects(store))
 		return lzi_clean_extent(call, extent);
 	rc = lzi_heap_shut(&store->heap, extent);
+	/* While it was open it may have got records that were not judged; nobody appends to it any more. */
+	if (rc == LATZ_OK &&
+	    (uint64_t)lzi_load_relaxed(&meta->judged) * LZI_UNIT < lzi_load_acquire(&meta->tail))
+		rc = LATZ_BUSY;
 	if (rc == LATZ_OK && is_borrowed(store, extent))
 		rc = LATZ_BUSY;
 	LZI_POINT("clean.judged");

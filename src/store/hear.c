@@ -216,6 +216,35 @@ static int make_state(struct lzi_store *store, const struct lzi_policy *policy, 
 	return LATZ_OK;
 }
 
+/* Entries that a state should be for. How much a policy by age samples, and so what it takes the pool's size for,
+ * goes by
+ * it. */
+static uint64_t entries_for(const struct lzi_store *store, int64_t keys)
+{
+	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+
+	if (max != 0 && max < ENTRIES_MIN)
+		return max;
+	if (keys < (int64_t)ENTRIES_MIN)
+		return ENTRIES_MIN;
+	return max != 0 && (uint64_t)keys > max ? max : (uint64_t)keys;
+}
+
+/* Whether there are so many more or fewer entries that a state should be made for them. By entry each needs its place;
+ * by age it is only that of a full pool that matters. */
+static int is_misfit(struct lzi_store *store, const struct lzi_policy *policy, uint64_t want)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t have = bound->state_entries, evicted = lzi_load_relaxed(&bound->evicted);
+
+	if (policy->kind == LZI_POLICY_BY_ENTRY || want >= have * 2)
+		return want > have;
+	if (evicted - bound->fitted < have || (want < have + have / 4 && want > have - have / 4))
+		return 0;
+	lzi_store_relaxed(&bound->fitted, evicted);
+	return 1;
+}
+
 int lzi_hear_reset(struct lzi_store *store)
 {
 	const struct lzi_policy *policy = policy_of(store);
@@ -225,7 +254,7 @@ int lzi_hear_reset(struct lzi_store *store)
 	if (policy == NULL)
 		return LATZ_OK;
 	rc = make_file(store);
-	return rc == LATZ_OK ? make_state(store, policy, keys > ENTRIES_MIN ? (uint64_t)keys : ENTRIES_MIN, 1) : rc;
+	return rc == LATZ_OK ? make_state(store, policy, entries_for(store, keys), 1) : rc;
 }
 
 void lzi_hear_tidy(struct lzi_call *call)
@@ -320,7 +349,7 @@ int lzi_hear(struct lzi_store *store)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	const struct lzi_policy *policy;
-	int64_t keys;
+	uint64_t entries;
 	void *state;
 	int small;
 
@@ -335,14 +364,16 @@ int lzi_hear(struct lzi_store *store)
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
 		return lzi_error(LATZ_CORRUPT, "the policy's state is not there");
+	if (bound->capacity != capacity_of(store)) {
+		lzi_store_relaxed(&bound->capacity, capacity_of(store));
+		policy->resize(state, bound->capacity);
+	}
 	small = drain(store, policy, state);
 	lzi_policy_end(store);
-	keys = lzi_store_keys(store);
-	if (small || keys > (int64_t)bound->state_entries) {
-		uint64_t entries = bound->state_entries * 2;
-
-		if (keys > 0 && (uint64_t)keys > entries)
-			entries = (uint64_t)keys * 5 / 4;
+	entries = entries_for(store, lzi_store_keys(store));
+	if (small || is_misfit(store, policy, entries)) {
+		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < bound->state_entries * 3 / 2)
+			entries = bound->state_entries * 3 / 2;
 		/* The heap has to give it first. */
 		lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 		lzi_bound_refresh(store);
