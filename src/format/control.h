@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 2 /* 1: without the log's state */
+#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without compressed values */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -123,6 +123,28 @@ _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
 _Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
 _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
+/* Compressed values (doc/compression.md). */
+struct lzi_compress {
+	struct lzi_mutex mutex; /* held by who adds a dictionary. Its death: what is not counted in `dicts` is not there */
+	uint64_t dicts; /* 64: bytes of the file `dict` that count << 8 | dictionaries in them. Holder of `mutex` */
+	int32_t level;      /* 72: of zstd. Anyone who changes the settings, as the next */
+	uint32_t by_itself; /* 76: 1: the janitor makes dictionaries */
+	/* The janitor's, of when it last thought of making one. */
+	uint64_t tried_values;  /* 80: `values` and `plain` */
+	uint64_t tried_raw;     /* 88: `raw` */
+	uint64_t tried_stored;  /* 96: `stored` */
+	int64_t tried_mono_ms;  /* 104 */
+	uint8_t pad0[16];
+	/* Of values written since the pool was made that were long enough. Anyone, atomic add. */
+	uint64_t values; /* 128: compressed ones */
+	uint64_t plain;  /* 136: those that were not, as it would have saved too little */
+	uint64_t raw;    /* 144: bytes of both */
+	uint64_t stored; /* 152: bytes that became of them */
+	uint8_t pad1[96];
+};
+_Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
+_Static_assert(sizeof(struct lzi_compress) == 256, "layout");
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
@@ -135,7 +157,8 @@ struct lzi_shared {
 	uint64_t pin_min; /* 136: lowest seq an open scan reads at, UINT64_MAX if none */
 	uint64_t pin_max; /* 144: highest one, 0 if none */
 	uint32_t durable; /* 152: enum lzi_durable. Holder of `log`, who waits for calls under way (persist.c) */
-	uint8_t pad1[100];
+	uint32_t compress_min; /* 156: values of so many bytes and more are compressed; 0: none. As compress.level */
+	uint8_t pad1[96];
 
 	/* Read when an extent is taken. Writer: the holder of `heap`. Its death: recounted by the next holder. */
 	uint64_t extents;       /* 256: extents in the heap file, all with a directory entry */
@@ -183,7 +206,9 @@ struct lzi_shared {
 	uint8_t pad5[64];
 	struct lzi_log_state log; /* 1152 */
 	uint64_t log_move[6];     /* 5568: struct lzi_wal_move; holder of `log`, and the next one if it died */
-	uint8_t pad6[2576];
+	uint8_t pad6[16];
+	struct lzi_compress compress; /* 5632 */
+	uint8_t pad7[2304];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -192,6 +217,7 @@ _Static_assert(offsetof(struct lzi_shared, base_keys) == 512, "layout");
 _Static_assert(offsetof(struct lzi_shared, slots) == 640, "layout");
 _Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
+_Static_assert(offsetof(struct lzi_shared, compress) == 5632, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

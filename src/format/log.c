@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "format/heap.h"
 #include "format/log.h"
+#include "format/packed.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes in the file");
 
@@ -36,9 +37,9 @@ int lzi_segment_header_validate(const struct lzi_segment_header *header, const u
 		return lzi_error(LATZ_CORRUPT, "not a segment of a log");
 	if (lzi_crc32c(0, header, offsetof(struct lzi_segment_header, checksum)) != header->checksum)
 		return lzi_error(LATZ_CORRUPT, "segment header's checksum does not match");
-	if (header->major != LZI_LOG_MAJOR)
-		return lzi_error(LATZ_VERSION, "log of format %u, this library reads %d", header->major,
-		                 LZI_LOG_MAJOR);
+	if (header->major != LZI_LOG_MAJOR && header->major != LZI_LOG_MAJOR - 1)
+		return lzi_error(LATZ_VERSION, "log of format %u, this library reads %d and %d", header->major,
+		                 LZI_LOG_MAJOR - 1, LZI_LOG_MAJOR);
 	if (header->header_size != LZI_LOG_BLOCK)
 		return lzi_error(LATZ_CORRUPT, "segment header of %u bytes", header->header_size);
 	if (log_id != NULL && memcmp(header->log_id, log_id, sizeof header->log_id) != 0)
@@ -66,6 +67,16 @@ int lzi_frame_header_valid(const struct lzi_frame_header *header, uint32_t log_t
 	       lzi_crc32c(0, header, offsetof(struct lzi_frame_header, checksum)) == header->checksum;
 }
 
+static int check_packed(const struct lzi_log_entry *entry, const uint8_t *value, uint64_t next, uint64_t *ret_next)
+{
+	unsigned dict;
+	uint64_t size;
+	int rc = lzi_packed_parse(value, entry->value_size, &dict, &size);
+
+	*ret_next = next;
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "log entry");
+}
+
 int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint64_t *ret_next)
 {
 	const struct lzi_log_entry *entry = (const struct lzi_log_entry *)(payload + at);
@@ -84,6 +95,8 @@ int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint
 	switch (entry->op) {
 	case LZI_LOG_SET:
 		break;
+	case LZI_LOG_SET_PACKED:
+		return check_packed(entry, payload + at + sizeof *entry + entry->key_size, at + span, ret_next);
 	case LZI_LOG_DELETE:
 		if (entry->value_size != 0)
 			return lzi_error(LATZ_CORRUPT, "log entry: a delete with a value");

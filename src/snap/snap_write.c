@@ -206,6 +206,17 @@ static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	return put(writer, entry->value, entry->value_size);
 }
 
+int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size)
+{
+	struct lzi_snap_block block = { .codec = LZI_SNAP_DICT, .raw_size = size, .stored_size = size };
+
+	if (write_pending(writer) != LATZ_OK)
+		return writer->rc;
+	block.payload_crc = lzi_crc32c(0, dict, size);
+	put_block_header(writer, &block);
+	return put(writer, dict, size);
+}
+
 static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
 {
 	uint8_t *at = job->raw.data + job->raw.size;
@@ -301,6 +312,7 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.first_segment = info->first_segment;
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
+	writer->header.incompatible = info->has_dicts ? LZI_SNAP_HAS_DICTS : 0;
 	lzi_snap_header_make(&writer->header, bytes);
 	rc = put(writer, bytes, sizeof bytes);
 	if (rc != LATZ_OK) {

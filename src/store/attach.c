@@ -16,6 +16,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
@@ -243,6 +244,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_mutex_init(&store->list_mutex, NULL);
 	pthread_mutex_init(&store->image.mutex, NULL);
+	pthread_mutex_init(&store->codec.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -259,6 +261,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->hazard_mutex);
 	pthread_mutex_destroy(&store->list_mutex);
 	pthread_mutex_destroy(&store->image.mutex);
+	pthread_mutex_destroy(&store->codec.mutex);
 	pthread_cond_destroy(&store->wake);
 	pthread_cond_destroy(&store->scribe_wake);
 	free(store->latency_get);
@@ -379,6 +382,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_heap_close(&store->heap);
 	lzi_image_part(store);
 	lzi_persist_part(store);
+	lzi_dict_part(store);
 }
 
 void lzi_store_detach(struct lzi_store *store)

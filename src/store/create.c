@@ -13,13 +13,14 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 int lzi_control_init_mutexes(const struct lzi_control *control)
 {
 	struct lzi_shared *shared = control->shared;
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
 		                              &shared->maint, &shared->index, &shared->janitor,
-		                              &shared->log.mutex, &shared->log.scribe };
+		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -28,8 +29,9 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 	return rc;
 }
 
-static int init_shared(struct lzi_control *control)
+static int init_shared(struct lzi_control *control, const latz_options *options)
 {
+	lzi_compress_settings(control->shared, options);
 	control->shared->clock = LZI_SEQ_STRIDE;
 	control->shared->pin_min = UINT64_MAX;
 	return lzi_control_init_mutexes(control);
@@ -76,7 +78,7 @@ static int make_control(struct lzi_opened *opened, const latz_options *options, 
 	LZI_POINT("create.header");
 	if (rc == LATZ_OK)
 		rc = lzi_control_map(&opened->control, opened->control.fd);
-	return rc == LATZ_OK ? init_shared(&opened->control) : rc;
+	return rc == LATZ_OK ? init_shared(&opened->control, options) : rc;
 }
 
 static int make_files(struct lzi_opened *opened, const latz_options *options, const struct lzi_fill *fill)

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 /* What is loaded is not beyond the clock: so deletes and touches on the way find seqs in order. */
 static void move_clock(struct lzi_store *store, uint64_t seq)
@@ -25,7 +26,12 @@ void lzi_load_end(struct lzi_store *store, uint64_t seq_max)
 
 static int make_draft(struct lzi_call *call, const struct lzi_loaded *loaded, struct lzi_draft *draft)
 {
-	int rc = lzi_draft_make(call, draft, loaded->key, loaded->value, loaded->type);
+	latz_slice value = loaded->value;
+	int rc;
+
+	if (loaded->packed || (lzi_pack_wanted(call->store, value.size) && lzi_pack(call->store, &value)))
+		draft->flags = LZI_RECORD_PACKED;
+	rc = lzi_draft_make(call, draft, loaded->key, value, loaded->type);
 
 	if (rc != LATZ_OK)
 		return rc;
@@ -68,7 +74,7 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
 	struct lzi_bucket *bucket;
 	int rc;
 
@@ -125,7 +131,7 @@ static int give_slot(struct lzi_load *load)
 int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 {
 	struct lzi_call *call = load->call;
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
 	uint64_t hash = lzi_store_hash(call->store, loaded->key.data, loaded->key.size), unit;
 	unsigned to;
 	int rc = LATZ_OK;

@@ -15,6 +15,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 #include "store/snapshot.h"
 
 #define LOCK_FILE "lock"
@@ -185,7 +186,7 @@ static int is_ours(const char *name)
 {
 	size_t size = strlen(name);
 
-	return (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
+	return lzi_dict_is(name) || (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
 	       (strncmp(name, "wal-", 4) == 0 && size > 4 && strcmp(name + size - 4, ".log") == 0);
 }
 
@@ -199,7 +200,7 @@ int lzi_persist_holds(const char *dir, const char *name)
 		return 0;
 	if (lzi_dir_read(dirfd, &names, &count) == LATZ_OK) {
 		for (i = 0; i < count; i++)
-			found |= is_ours(names[i]);
+			found |= is_ours(names[i]) && !lzi_dict_is(names[i]);
 		lzi_dir_free(names, count);
 	}
 	lzi_file_close(dirfd);
@@ -392,6 +393,9 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	LZI_POINT("begin.marked");
 	if (rc == LATZ_OK)
+		rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	LZI_POINT("begin.dicts");
+	if (rc == LATZ_OK)
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
 	LZI_POINT("begin.snapshot");
 	if (rc == LATZ_OK && (rc = lzi_log_mutex(store, store->control.timeout_ms * 30)) >= 0) {
@@ -547,7 +551,9 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_thread_find(store, &call);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
+	rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	if (rc == LATZ_OK)
+		rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
 	if (rc == LATZ_OK) {
 		take_settings(log, options);
 		rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);

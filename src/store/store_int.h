@@ -15,11 +15,14 @@
 #include "base/histogram.h"
 #include "client/client.h"
 #include "format/image.h"
+#include "format/packed.h"
 #include "heap/heap.h"
 #include "index/index.h"
 #include "store/store.h"
 #include "table/table.h"
 #include "wal/wal.h"
+
+struct lzi_codec_dict;
 
 /* One attachment of this process to a pool; handles share it. */
 struct lzi_store {
@@ -73,6 +76,12 @@ struct lzi_store {
 		uint64_t cursor; /* where it goes on; the same */
 		struct lzi_image_note *note;
 	} image;
+	/* Dictionaries that this process has needed. */
+	struct {
+		pthread_mutex_t mutex;
+		struct lzi_codec_dict *dict[LZI_DICTS_MAX + 1]; /* set once, under `mutex`; read without */
+		unsigned failed; /* one that could not be had; atomic */
+	} codec;
 	pthread_t scribe;
 	int scribe_runs, scribe_stops; /* the second under `mutex` */
 	pthread_cond_t scribe_wake;
@@ -231,9 +240,17 @@ static inline int lzi_found_valid(const struct lzi_found *found)
 	return ((lzi_load_relaxed(found->word_at) ^ found->word) >> 8) == 0;
 }
 
+enum lzi_read_how {
+	LZI_READ_VALUE,
+	LZI_READ_KEY,   /* without the value's bytes */
+	LZI_READ_PACKED /* a compressed value as it is, its type marked with LZI_TYPE_PACKED */
+};
+/* Bit of a latz_value's type, within the library. */
+#define LZI_TYPE_PACKED 0x100
+
 /* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. value may be NULL. */
-int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
-                latz_value *value);
+int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms,
+                enum lzi_read_how how, latz_value *value);
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
@@ -275,6 +292,7 @@ struct lzi_draft {
 	struct lzi_record *record;
 	uint64_t offset, span;
 	int ext;
+	uint8_t flags; /* LZI_RECORD_PACKED, if the value is */
 };
 
 /* Room for draft->span bytes. */
