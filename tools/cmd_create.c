@@ -196,7 +196,7 @@ const struct cli_command cmd_create = {
 	"memory\n"
 	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
 	"Compression:\n"
-	"  --compress-min 1K   values of so many bytes and more are compressed, if that makes them smaller by an eighth\n"
+	"  --compress-min 1K   values of so many bytes and more are compressed, if that saves an eighth\n"
 	"  --compress-level 3  of zstd: 1 to 19, or negative for speed\n"
 	"  --compress-dict auto  dictionaries for small values are made by themselves; else latzero train makes them\n"
 	"Options of features a release may not have (exit 3 then):\n"

@@ -70,13 +70,10 @@ const struct cli_command cmd_train = {
 	"train",
 	"POOL [OPTION...]",
 	"Makes a dictionary for compressing small values",
-	"Of values that are in the pool, from 16 bytes (or --compress-min) to 32 KiB. With it small values that are alike, "
-	"as\n"
-	"JSON records are, become several times smaller. It is used for what is written from then on, and kept with the "
-	"pool, its\n"
-	"log, its snapshots and images; those before it stay for the values that need them. If it would not pay none is "
-	"made, which\n"
-	"is no failure. With --compress-dict auto the pool does all this by itself.\n\n"
+	"Of values that are in the pool, from 16 bytes (or --compress-min) to 32 KiB. With it small values that are\n"
+	"alike, as JSON records are, become several times smaller. It is used for what is written from then on, and\n"
+	"kept with the pool, its log, snapshots and images; those before it stay for the values that need them. If\n"
+	"it would not pay none is made, which is no failure. With --compress-dict auto the pool does it by itself.\n\n"
 	"Options:\n"
 	"  --dict-size 32K   at most, 256 to 64K\n"
 	"  --sample 1M       of values it is made of; more takes longer, about a second for 4M\n\n"

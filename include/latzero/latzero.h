@@ -461,7 +461,7 @@ LATZ_API int latz_compress(latz_pool *pool, const latz_options *options) LATZ_MU
 typedef struct latz_train_options {
 	size_t size;         /* sizeof(latz_train_options) */
 	size_t dict_bytes;   /* the dictionary's size at most, 256 to 65 536; 0: 32 768 */
-	size_t sample_bytes; /* of values it is made of at most; 0: 1 MiB. More takes longer: about a second for 4 MiB */
+	size_t sample_bytes; /* of values it is made of at most; 0: 1 MiB. More takes longer: a second for 4 MiB */
 } latz_train_options;
 
 /* clang-format off */
@@ -470,8 +470,8 @@ typedef struct latz_train_options {
 
 typedef struct latz_train_info {
 	size_t size;         /* bytes of this struct that the library filled in; set it first */
-	unsigned dictionary; /* the new dictionary's number; 0: there is none, since it would not pay: too few values, or
-	                      * values that are not alike, or the dictionary there is does as well */
+	unsigned dictionary; /* the new one's number; 0: there is none, as it would not pay: values are too few or not
+	                      * alike, or the dictionary there is does as well */
 	uint64_t dict_bytes;
 	uint64_t samples, sample_bytes; /* values looked at */
 	unsigned before_permille, after_permille; /* of 1000 bytes of other values, how many would be stored: without

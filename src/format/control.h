@@ -125,7 +125,7 @@ _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
-	struct lzi_mutex mutex; /* held by who adds a dictionary. Its death: what is not counted in `dicts` is not there */
+	struct lzi_mutex mutex; /* held by who adds one. Its death: what `dicts` does not count is not there */
 	uint64_t dicts; /* 64: bytes of the file `dict` that count << 8 | dictionaries in them. Holder of `mutex` */
 	int32_t level;      /* 72: of zstd. Anyone who changes the settings, as the next */
 	uint32_t by_itself; /* 76: 1: the janitor makes dictionaries */

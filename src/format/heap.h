@@ -192,7 +192,7 @@ static inline uint64_t lzi_record_crc_head(uint32_t value_size, uint16_t key_siz
 	       (flags & (LZI_RECORD_EXT | LZI_RECORD_PACKED));
 }
 
-/* crc32c of sizes, type, flags EXT and PACKED, key and value. key and value may be apart (a value copied out, a key given). */
+/* crc32c of sizes, type, flags EXT and PACKED, key and value. These may be apart (a value copied out, a key given). */
 static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
                                       const void *key, const void *value)
 {

@@ -38,7 +38,7 @@ enum lzi_image_part {
 };
 
 enum {
-	LZI_IMAGE_PACKED = 1 /* header.incompatible: records may hold compressed values; there is a part of dictionaries */
+	LZI_IMAGE_PACKED = 1 /* header.incompatible: records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
 };
 
 struct lzi_image_section {

@@ -186,7 +186,8 @@ static int is_ours(const char *name)
 {
 	size_t size = strlen(name);
 
-	return lzi_dict_is(name) || (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
+	return lzi_dict_is(name) ||
+	       (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
 	       (strncmp(name, "wal-", 4) == 0 && size > 4 && strcmp(name + size - 4, ".log") == 0);
 }
 

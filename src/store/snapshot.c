@@ -251,7 +251,8 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
                          struct lzi_snap_info *ret_info)
 {
 	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
-	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .dict = load_dict, .lost = tell_lost, .arg = &loading };
+	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .dict = load_dict,
+		                     .lost = tell_lost, .arg = &loading };
 	uint64_t keys = 0;
 	int rc;
 
