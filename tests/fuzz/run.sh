@@ -1,6 +1,6 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
-#   run.sh [--short] [format|log|snap|flip]...
+#   run.sh [--short] [format|log|snap|packed|flip]...
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 set -eu
@@ -15,11 +15,11 @@ for arg; do
 	case $arg in
 	--short) short=--short seconds=20 ;;
 	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | log | snap | flip) parts="$parts $arg" ;;
+	format | log | snap | packed | flip) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts="format log snap flip"
+[ -n "$parts" ] || parts="format log snap packed flip"
 mkdir -p "$work"
 
 clang=
@@ -44,7 +44,7 @@ status=0
 for part in $parts; do
 	echo "== fuzz $part, $seconds s"
 	case $part in
-	format | log | snap)
+	format | log | snap | packed)
 		if [ -n "$clang" ]; then
 			# shellcheck disable=SC2086
 			! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
