@@ -265,25 +265,34 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 }
 
 /* The same of a compressed value, which is copied to the thread's room for such first. */
-static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, latz_slice key,
-                                    const struct lzi_record *head, latz_value *value)
+static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
+                                    size_t key_size, latz_value *value)
 {
-	uint8_t *packed = lzi_codec_room(head->value_size);
-	uint32_t sum;
+	latz_slice whole = { key, key_size };
+	struct lzi_record head;
+	uint8_t *packed;
+	uint32_t sum = 0;
 	int rc;
 
-	if (packed == NULL)
-		return lzi_found_valid(found) ? lzi_error(LATZ_NOMEM, "value of %u bytes", head->value_size)
-		                              : LATZ_BUSY;
-	sum = copy_summed(found, key, packed, head->value_size, head->type, head->flags);
-	if (!lzi_found_valid(found))
+	copy_bytes(&head, found->record, LZI_RECORD_HEAD);
+	if (lzi_record_head(head.flags & LZI_RECORD_EXT) + key_size + head.value_size > found->room)
+		return lzi_found_valid(found)
+		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
+		                           (unsigned long long)lzi_unit_offset(found->unit))
+		               : LATZ_BUSY;
+	packed = lzi_codec_room(head.value_size);
+	if (packed != NULL)
+		sum = copy_summed(found, whole, packed, head.value_size, head.type, head.flags);
+	if (!lzi_found_valid(found) || (head.flags & LZI_RECORD_PACKED) == 0)
 		return LATZ_BUSY;
-	if ((sum ^ lzi_record_crc_seq(head->seq)) != head->crc)
+	if (packed == NULL)
+		return lzi_error(LATZ_NOMEM, "value of %u bytes", head.value_size);
+	if ((sum ^ lzi_record_crc_seq(head.seq)) != head.crc)
 		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
 		                 (unsigned long long)lzi_unit_offset(found->unit));
-	rc = lzi_unpack(store, packed, head->value_size, lzi_unit_offset(found->unit), value);
-	value->type = (latz_type)head->type;
-	value->version = head->seq;
+	rc = lzi_unpack(store, packed, head.value_size, lzi_unit_offset(found->unit), value);
+	value->type = (latz_type)head.type;
+	value->version = head.seq;
 	return rc;
 }
 
@@ -310,9 +319,9 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
 	if (lzi_unlikely(flags & LZI_RECORD_PACKED) && how == LZI_READ_VALUE) {
-		struct lzi_record head = { seq, 0, crc, size, (uint16_t)key.size, type, flags };
+		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
 
-		return take_packed(store, found, key, &head, value);
+		return take_packed(store, &copy, key.data, key.size, value);
 	}
 	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
