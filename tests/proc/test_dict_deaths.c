@@ -55,7 +55,8 @@ static latz_pool *attach(struct zip *z, const char *name)
 static latz_slice record(unsigned i, unsigned kind, char text[256])
 {
 	return slice(text, (size_t)snprintf(text, 256,
-	                                    "{\"kind\":%u,\"id\":%u,\"name\":\"user number %u\",\"mail\":\"u%u@example.com\","
+	                                    "{\"kind\":%u,\"id\":%u,\"name\":\"user number %u\","
+	                                    "\"mail\":\"u%u@example.com\","
 	                                    "\"active\":%s,\"groups\":[\"staff\",\"kind-%u-group\"]}",
 	                                    kind, i, i * 7919 % 10007, i, i % 2 ? "true" : "false", kind));
 }
