@@ -156,6 +156,8 @@ uint64_t bench_random(uint64_t *state);
 void bench_fill_uniform(uint32_t *ids, size_t n, uint64_t keys, uint64_t seed);
 void bench_fill_zipf(uint32_t *ids, size_t n, uint64_t keys, uint64_t seed);
 int64_t bench_tree_bytes(const char *path); /* st_blocks of every file below it */
+/* True if the comma-separated list names it; a NULL list names everything. */
+int list_has(const char *list, const char *name);
 void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void bench_say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* to stderr: progress */
 /* Starts a server; it dies with this process. Returns its pid. */

@@ -61,17 +61,6 @@ const char *durable_reason(void)
 	return reason;
 }
 
-int list_has(const char *list, const char *name)
-{
-	size_t size = strlen(name);
-	if (list == NULL)
-		return 1;
-	for (const char *at = list; (at = strstr(at, name)) != NULL; at += size)
-		if ((at == list || at[-1] == ',') && (at[size] == ',' || at[size] == '\0'))
-			return 1;
-	return 0;
-}
-
 int durable_wanted(const char *row)
 {
 	return list_has(durable_config.only, row);

@@ -84,7 +84,6 @@ const struct durable_system *durable_system_find(const char *name);
 int durable_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *durable_reason(void);
 
-int list_has(const char *list, const char *name);
 int durable_wanted(const char *row);
 int durable_asked(const char *system);
 

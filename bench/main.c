@@ -55,17 +55,6 @@ static int probing; /* results are not kept, slices are short */
 static uint32_t *ids;
 static float *times;
 
-int list_has(const char *list, const char *name)
-{
-	size_t size = strlen(name);
-	if (list == NULL)
-		return 1;
-	for (const char *at = list; (at = strstr(at, name)) != NULL; at += size)
-		if ((at == list || at[-1] == ',') && (at[size] == ',' || at[size] == '\0'))
-			return 1;
-	return 0;
-}
-
 static int wanted(const char *row)
 {
 	return list_has(config.only, row);

@@ -25,9 +25,6 @@ extern struct config config;
 extern struct subject subjects[SYSTEMS_MAX];
 extern unsigned subject_count;
 
-/* True if the comma-separated list names it; a NULL list names everything. */
-int list_has(const char *list, const char *name);
-
 /* ---- results.c: tables and bars ---- */
 
 void report_print(void);

@@ -144,6 +144,17 @@ int64_t bench_tree_bytes(const char *path)
 	return nftw(path, tree_visit, 16, FTW_PHYS) == 0 ? tree_bytes : -1;
 }
 
+int list_has(const char *list, const char *name)
+{
+	size_t size = strlen(name);
+	if (list == NULL)
+		return 1;
+	for (const char *at = list; (at = strstr(at, name)) != NULL; at += size)
+		if ((at == list || at[-1] == ',') && (at[size] == ',' || at[size] == '\0'))
+			return 1;
+	return 0;
+}
+
 void bench_say(const char *format, ...)
 {
 	va_list args;

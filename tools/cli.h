@@ -129,8 +129,8 @@ uint64_t cli_now_ns(void);
 void cli_begin(void);
 /* stdout's last words, and the password wiped. Returns the exit code. */
 int cli_finish(int code);
-/* Whether --version was asked for (then it is printed) in a program without commands. */
-bool cli_asks_version(int argc, char **argv);
+/* main() of a program that is one command: from cli_begin() to cli_finish(). */
+int cli_main(const struct cli_command *command, int argc, char **argv);
 
 /* SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process. */
 void cli_catch_signals(void);

@@ -43,12 +43,15 @@ int cli_finish(int code)
 	return code;
 }
 
-bool cli_asks_version(int argc, char **argv)
+int cli_main(const struct cli_command *command, int argc, char **argv)
 {
-	if (argc != 2 || (strcmp(argv[1], "--version") != 0 && strcmp(argv[1], "-V") != 0))
-		return false;
-	printf("%s %s\n", cli.program, latz_version());
-	return true;
+	cli.program = command->name;
+	cli_begin();
+	if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
+		printf("%s %s\n", cli.program, latz_version());
+		return cli_finish(CLI_OK);
+	}
+	return cli_finish(command->run(command, argc - 1, argv + 1));
 }
 
 static void on_signal(int number)

@@ -19,14 +19,6 @@ enum {
 	PROCESSES_MAX = 1024
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
-
 static void sleep_ms(uint64_t ms)
 {
 	struct timespec pause = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
@@ -62,7 +54,7 @@ static int load_keys(const struct bench_plan *plan, latz_pool *pool)
 	int rc = LATZ_OK;
 
 	cli_progress_begin(&bar, "loading keys", plan->keys);
-	for (uint64_t done = 0; done < plan->keys && rc == LATZ_OK && !interrupted;) {
+	for (uint64_t done = 0; done < plan->keys && rc == LATZ_OK && !cli_signalled();) {
 		size_t count = plan->keys - done < LOAD_BATCH ? (size_t)(plan->keys - done) : LOAD_BATCH;
 		for (size_t i = 0; i < count; i++) {
 			bench_make_key(done + i, keys[i]);
@@ -102,7 +94,7 @@ static uint64_t measure(const struct bench_plan *plan, struct bench_shared *shar
 	unsigned attached;
 
 	atomic_store(&shared->go, 1);
-	while ((attached = atomic_load(&shared->ready)) < plan->processes && !interrupted) {
+	while ((attached = atomic_load(&shared->ready)) < plan->processes && !cli_signalled()) {
 		bool alive = true;
 		for (unsigned i = 0; i < plan->processes; i++) {
 			siginfo_t info = { .si_pid = 0 };
@@ -116,7 +108,7 @@ static uint64_t measure(const struct bench_plan *plan, struct bench_shared *shar
 	uint64_t began_ns = cli_now_ns(), elapsed_ms = 0;
 	atomic_store(&shared->go, 2);
 	cli_progress_begin(&bar, "running", plan->run_ms);
-	while (elapsed_ms < plan->run_ms && !interrupted) {
+	while (elapsed_ms < plan->run_ms && !cli_signalled()) {
 		uint64_t left = plan->run_ms - elapsed_ms;
 		sleep_ms(left < 50 ? left : 50);
 		elapsed_ms = (cli_now_ns() - began_ns) / 1000000;
@@ -229,7 +221,6 @@ static void report(const struct bench_plan *plan, const struct bench_shared *sha
 
 static int run_plan(const struct bench_plan *plan, bool own_pool)
 {
-	struct sigaction action = { .sa_handler = on_interrupt };
 	size_t size = sizeof(struct bench_shared) + plan->processes * sizeof(struct bench_worker);
 	struct bench_shared *shared = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t *pids = cli_realloc(NULL, plan->processes * sizeof(*pids));
@@ -240,9 +231,7 @@ static int run_plan(const struct bench_plan *plan, bool own_pool)
 		return cli_error(CLI_FAIL, "no memory for %" PRIu64 " workers: %s", plan->processes, strerror(errno));
 	memset(pids, 0, plan->processes * sizeof(*pids));
 	atomic_store(&shared->inserted, plan->keys);
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	cli_catch_signals();
 	int code = fork_workers(plan, shared, pids);
 	cli_pool_options(&options, own_pool ? LATZ_CREATE | LATZ_EXCLUSIVE : 0);
 	int rc = code == CLI_OK ? latz_open(plan->pool_name, &options, &pool) : LATZ_OK;

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,14 +16,6 @@ enum {
 	PROBES = 16,
 	NAME_MAX_BYTES = 64
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-	(void)number;
-	interrupted = 1;
-}
 
 /* A pool at one moment. */
 struct sample {
@@ -239,7 +230,7 @@ static void wait_ms(int64_t ms)
 {
 	struct timespec left = { .tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000 };
 
-	while (!interrupted && nanosleep(&left, &left) != 0 && errno == EINTR)
+	while (!cli_signalled() && nanosleep(&left, &left) != 0 && errno == EINTR)
 		continue;
 }
 
@@ -257,7 +248,7 @@ static int show(const char *only, int64_t interval_ms, uint64_t count)
 		code = cli_fail(both[0].items[0].rc, "attaching", only, NULL);
 	for (uint64_t i = 0; code == CLI_OK && (count == 0 || i < count); i++) {
 		wait_ms(interval_ms);
-		if (interrupted || !cli_out_ok())
+		if (cli_signalled() || !cli_out_ok())
 			break;
 		now ^= 1;
 		code = take_samples(&both[now]);
@@ -277,7 +268,6 @@ static int show(const char *only, int64_t interval_ms, uint64_t count)
 
 static int run_top(const struct cli_command *command, int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = on_interrupt };
 	int64_t interval_ms = 1000;
 	uint64_t times = 0;
 	bool once = false;
@@ -293,9 +283,7 @@ static int run_top(const struct cli_command *command, int argc, char **argv)
 		return cli_error(CLI_USAGE, "--interval: at least 10ms");
 	if (once || (times == 0 && !cli.tty))
 		times = 1;
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	cli_catch_signals();
 	return show(count > 0 ? argv[0] : NULL, interval_ms, times);
 }
 

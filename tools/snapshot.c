@@ -281,9 +281,5 @@ static const struct cli_command command = {
 
 int main(int argc, char **argv)
 {
-	cli.program = command.name;
-	cli_begin();
-	if (cli_asks_version(argc, argv))
-		return cli_finish(CLI_OK);
-	return cli_finish(command.run(&command, argc - 1, argv + 1));
+	return cli_main(&command, argc, argv);
 }

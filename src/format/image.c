@@ -73,9 +73,9 @@ int lzi_image_header_validate(const struct lzi_image_header *header)
 		return lzi_error(LATZ_VERSION, "an image of a machine with the other byte order");
 	if (header->checksum != checksum(header))
 		return lzi_error(LATZ_CORRUPT, "checksum of the header does not match");
-	if (header->major != LZI_IMAGE_MAJOR)
-		return lzi_error(LATZ_VERSION, "an image of format %u; this release reads %u", header->major,
-		                 LZI_IMAGE_MAJOR);
+	if (header->major < LZI_IMAGE_MAJOR_OLDEST || header->major > LZI_IMAGE_MAJOR)
+		return lzi_error(LATZ_VERSION, "an image of format %u; this release reads %d to %d", header->major,
+		                 LZI_IMAGE_MAJOR_OLDEST, LZI_IMAGE_MAJOR);
 	if (header->incompatible & ~(uint32_t)LZI_IMAGE_PACKED)
 		return lzi_error(LATZ_VERSION, "an image with features 0x%x that this release does not know",
 		                 header->incompatible);

@@ -24,6 +24,7 @@
 
 #define LZI_IMAGE_MAGIC "lz-img\r\n"
 #define LZI_IMAGE_MAJOR 1
+#define LZI_IMAGE_MAJOR_OLDEST 1 /* that is read: at most LZI_IMAGE_MAJOR - 1, once there is one before */
 #define LZI_IMAGE_MINOR 0
 #define LZI_IMAGE_ENDIAN 0x01020304u
 #define LZI_IMAGE_HEADER 512u
@@ -50,7 +51,7 @@ struct lzi_image_section {
 
 struct lzi_image_header {
 	uint8_t magic[8];      /* 0 */
-	uint16_t major;        /* 8: refuse others */
+	uint16_t major;        /* 8: others than LZI_IMAGE_MAJOR_OLDEST to LZI_IMAGE_MAJOR are refused */
 	uint16_t minor;        /* 10 */
 	uint32_t endian;       /* 12: LZI_IMAGE_ENDIAN as the machine writes it */
 	uint32_t compatible;   /* 16: unknown bits are ignored */

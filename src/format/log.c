@@ -37,9 +37,9 @@ int lzi_segment_header_validate(const struct lzi_segment_header *header, const u
 		return lzi_error(LATZ_CORRUPT, "not a segment of a log");
 	if (lzi_crc32c(0, header, offsetof(struct lzi_segment_header, checksum)) != header->checksum)
 		return lzi_error(LATZ_CORRUPT, "segment header's checksum does not match");
-	if (header->major != LZI_LOG_MAJOR && header->major != LZI_LOG_MAJOR - 1)
-		return lzi_error(LATZ_VERSION, "log of format %u, this library reads %d and %d", header->major,
-		                 LZI_LOG_MAJOR - 1, LZI_LOG_MAJOR);
+	if (header->major < LZI_LOG_MAJOR_OLDEST || header->major > LZI_LOG_MAJOR)
+		return lzi_error(LATZ_VERSION, "log of format %u, this library reads %d to %d", header->major,
+		                 LZI_LOG_MAJOR_OLDEST, LZI_LOG_MAJOR);
 	if (header->header_size != LZI_LOG_BLOCK)
 		return lzi_error(LATZ_CORRUPT, "segment header of %u bytes", header->header_size);
 	if (log_id != NULL && memcmp(header->log_id, log_id, sizeof header->log_id) != 0)

@@ -11,7 +11,8 @@
 
 #include "base/mutex.h"
 
-#define LZI_LOG_MAJOR 2 /* 1: without LZI_LOG_SET_PACKED; is read */
+#define LZI_LOG_MAJOR 1
+#define LZI_LOG_MAJOR_OLDEST 1 /* that is read: at most LZI_LOG_MAJOR - 1, once there is one before */
 #define LZI_LOG_MINOR 0
 #define LZI_LOG_MAGIC "lz-wal\r\n"
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */
@@ -25,7 +26,7 @@
 /* First block of a segment; the rest of the block is 0. */
 struct lzi_segment_header {
 	uint8_t magic[8];     /* 0 */
-	uint16_t major;       /* 8: refuse others; a reader for major - 1 stays */
+	uint16_t major;       /* 8: others than LZI_LOG_MAJOR_OLDEST to LZI_LOG_MAJOR are refused */
 	uint16_t minor;       /* 10 */
 	uint32_t header_size; /* 12: LZI_LOG_BLOCK */
 	uint8_t log_id[16];   /* 16: of the durable pool; the same in its snapshots */

@@ -64,9 +64,9 @@ int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_
 		return lzi_error(LATZ_CORRUPT, "the header's checksum does not match");
 	header.major = (uint16_t)get(bytes + 8, 2);
 	header.minor = (uint16_t)get(bytes + 10, 2);
-	if (header.major != LZI_SNAP_MAJOR)
-		return lzi_error(LATZ_VERSION, "snapshot format %u.%u, this library reads %u.%u", header.major,
-		                 header.minor, LZI_SNAP_MAJOR, LZI_SNAP_MINOR);
+	if (header.major < LZI_SNAP_MAJOR_OLDEST || header.major > LZI_SNAP_MAJOR)
+		return lzi_error(LATZ_VERSION, "snapshot format %u.%u, this library reads %d to %d", header.major,
+		                 header.minor, LZI_SNAP_MAJOR_OLDEST, LZI_SNAP_MAJOR);
 	if (get(bytes + 12, 4) != LZI_SNAP_HEADER_SIZE)
 		return lzi_error(LATZ_CORRUPT, "the header claims to have %llu bytes",
 		                 (unsigned long long)get(bytes + 12, 4));

@@ -21,6 +21,7 @@
 #include "format/heap.h"
 
 #define LZI_SNAP_MAJOR 1
+#define LZI_SNAP_MAJOR_OLDEST 1 /* that is read: at most LZI_SNAP_MAJOR - 1, once there is one before */
 #define LZI_SNAP_MINOR 0
 #define LZI_SNAP_MAGIC "lz-snp\r\n"
 #define LZI_SNAP_END_MAGIC "\r\nlz-end"

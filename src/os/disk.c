@@ -62,22 +62,34 @@ int lzi_disk_create(int dirfd, const char *name, int *ret_fd)
 	return LATZ_OK;
 }
 
-int lzi_disk_write_at(int fd, const char *name, const void *data, uint64_t size, uint64_t offset)
+/* offset NULL: at the descriptor's own position. */
+static int write_all(int fd, const char *name, const void *data, uint64_t size, const uint64_t *offset)
 {
-	const uint8_t *from = data;
+	const uint8_t *from = data, *end = from + size;
 
-	while (size > 0) {
-		ssize_t n = lzi_os.pwrite(fd, from, at_most(size), (off_t)offset);
+	while (from < end) {
+		size_t part = at_most((uint64_t)(end - from));
+		off_t done = from - (const uint8_t *)data;
+		ssize_t n = offset == NULL ? lzi_os.write(fd, from, part)
+		                           : lzi_os.pwrite(fd, from, part, (off_t)*offset + done);
 
 		if (n < 0 && again(errno, fd, POLLOUT))
 			continue;
 		if (n <= 0)
 			return failed(n < 0 ? errno : EIO, "write", name);
 		from += n;
-		offset += (uint64_t)n;
-		size -= (uint64_t)n;
 	}
 	return LATZ_OK;
+}
+
+int lzi_disk_write_at(int fd, const char *name, const void *data, uint64_t size, uint64_t offset)
+{
+	return write_all(fd, name, data, size, &offset);
+}
+
+int lzi_disk_write(int fd, const char *name, const void *data, uint64_t size)
+{
+	return write_all(fd, name, data, size, NULL);
 }
 
 int lzi_disk_writev_at(int fd, const char *name, struct iovec *parts, size_t count, uint64_t offset)
@@ -106,12 +118,16 @@ int lzi_disk_writev_at(int fd, const char *name, struct iovec *parts, size_t cou
 	return LATZ_OK;
 }
 
-int lzi_disk_read_at(int fd, const char *name, void *data, uint64_t size, uint64_t offset, uint64_t *ret_got)
+/* offset NULL: at the descriptor's own position. */
+static int read_all(int fd, const char *name, void *data, uint64_t size, const uint64_t *offset,
+                    uint64_t *ret_got)
 {
 	uint64_t got = 0;
 
 	while (got < size) {
-		ssize_t n = lzi_os.pread(fd, (uint8_t *)data + got, at_most(size - got), (off_t)(offset + got));
+		uint8_t *to = (uint8_t *)data + got;
+		ssize_t n = offset == NULL ? lzi_os.read(fd, to, at_most(size - got))
+		                           : lzi_os.pread(fd, to, at_most(size - got), (off_t)(*offset + got));
 
 		if (n < 0 && again(errno, fd, POLLIN))
 			continue;
@@ -125,40 +141,14 @@ int lzi_disk_read_at(int fd, const char *name, void *data, uint64_t size, uint64
 	return LATZ_OK;
 }
 
-int lzi_disk_write(int fd, const char *name, const void *data, uint64_t size)
+int lzi_disk_read_at(int fd, const char *name, void *data, uint64_t size, uint64_t offset, uint64_t *ret_got)
 {
-	const uint8_t *from = data;
-
-	while (size > 0) {
-		ssize_t n = lzi_os.write(fd, from, at_most(size));
-
-		if (n < 0 && again(errno, fd, POLLOUT))
-			continue;
-		if (n <= 0)
-			return failed(n < 0 ? errno : EIO, "write", name);
-		from += n;
-		size -= (uint64_t)n;
-	}
-	return LATZ_OK;
+	return read_all(fd, name, data, size, &offset, ret_got);
 }
 
 int lzi_disk_read(int fd, const char *name, void *data, uint64_t size, uint64_t *ret_got)
 {
-	uint64_t got = 0;
-
-	while (got < size) {
-		ssize_t n = lzi_os.read(fd, (uint8_t *)data + got, at_most(size - got));
-
-		if (n < 0 && again(errno, fd, POLLIN))
-			continue;
-		if (n < 0)
-			return failed(errno, "read", name);
-		if (n == 0)
-			break;
-		got += (uint64_t)n;
-	}
-	*ret_got = got;
-	return LATZ_OK;
+	return read_all(fd, name, data, size, NULL, ret_got);
 }
 
 int lzi_disk_sync(int fd, const char *name)

@@ -156,28 +156,6 @@ static int check_dir(int fd, const char *path)
 	return LATZ_OK;
 }
 
-int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd)
-{
-	int fd, rc;
-
-	if (create && lzi_os.mkdirat(AT_FDCWD, path, mode) != 0 && errno != EEXIST)
-		return lzi_error_sys(errno, "create directory %s", path);
-	fd = lzi_os.openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-	if (fd < 0 && errno == ENOENT)
-		return lzi_error(LATZ_NOTFOUND, "%s: no such directory", path);
-	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return lzi_error(LATZ_ACCESS, "%s is not a directory, or a symbolic link", path);
-	if (fd < 0)
-		return lzi_error_sys(errno, "open directory %s", path);
-	rc = check_dir(fd, path);
-	if (rc != LATZ_OK) {
-		close(fd);
-		return rc;
-	}
-	*ret_fd = fd;
-	return LATZ_OK;
-}
-
 int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
 {
 	int rc, fd = lzi_os.openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -195,6 +173,13 @@ int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
 	}
 	*ret_fd = fd;
 	return LATZ_OK;
+}
+
+int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd)
+{
+	if (create && lzi_os.mkdirat(AT_FDCWD, path, mode) != 0 && errno != EEXIST)
+		return lzi_error_sys(errno, "create directory %s", path);
+	return lzi_dir_open_at(AT_FDCWD, path, ret_fd);
 }
 
 int lzi_dir_make(int dirfd, const char *name, unsigned mode)

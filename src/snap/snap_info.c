@@ -36,16 +36,16 @@ int lzi_snap_peek(int fd, const char *name, struct lzi_snap_info *ret_info)
 	uint8_t bytes[LZI_SNAP_HEADER_SIZE];
 	struct lzi_snap_header header;
 	struct lzi_snap_footer footer;
-	uint64_t size, at;
-	size_t n = 0;
+	uint64_t size, at, n = 0;
 	int rc = lzi_file_size(fd, &size);
 
 	if (rc == LATZ_OK)
-		rc = lzi_snap_io_read_at(fd, bytes, LZI_SNAP_HEADER_SIZE, 0, &n);
+		rc = lzi_disk_read_at(fd, LZI_SNAP_NAME, bytes, LZI_SNAP_HEADER_SIZE, 0, &n);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s", name);
 	if (n < LZI_SNAP_HEADER_SIZE)
-		return lzi_error(LATZ_CORRUPT, "%s: offset %zu: it ends within the header", name, n);
+		return lzi_error(LATZ_CORRUPT, "%s: offset %llu: it ends within the header", name,
+		                 (unsigned long long)n);
 	rc = lzi_snap_header_parse(bytes, &header);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s: offset 0", name);
@@ -53,7 +53,7 @@ int lzi_snap_peek(int fd, const char *name, struct lzi_snap_info *ret_info)
 		return lzi_error(LATZ_CORRUPT, "%s: offset %llu: it ends without a footer", name,
 		                 (unsigned long long)size);
 	at = size - LZI_SNAP_FOOTER_SIZE;
-	rc = lzi_snap_io_read_at(fd, bytes, LZI_SNAP_FOOTER_SIZE, at, &n);
+	rc = lzi_disk_read_at(fd, LZI_SNAP_NAME, bytes, LZI_SNAP_FOOTER_SIZE, at, &n);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "%s", name);
 	rc = n < LZI_SNAP_FOOTER_SIZE ? lzi_error(LATZ_CORRUPT, "it ends within the footer")

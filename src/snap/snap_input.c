@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "os/os.h"
 #include "snap/snap_int.h"
 
 #define WINDOW ((size_t)64 << 10)
@@ -33,7 +34,8 @@ void lzi_snap_input_fini(struct lzi_snap_input *input)
 int lzi_snap_input_fill(struct lzi_snap_input *input, size_t size, size_t *ret_have)
 {
 	struct lzi_buffer *window = &input->window;
-	size_t have = window->size - input->at, n;
+	size_t have = window->size - input->at;
+	uint64_t n;
 	int rc = LATZ_OK;
 
 	if (have < size && !input->end) {
@@ -43,7 +45,7 @@ int lzi_snap_input_fill(struct lzi_snap_input *input, size_t size, size_t *ret_h
 		window->size = have;
 		rc = lzi_buffer_reserve(window, size > WINDOW ? size : WINDOW);
 		if (rc == LATZ_OK)
-			rc = lzi_snap_io_read(input->fd, window->data + have, window->room - have, &n);
+			rc = lzi_disk_read(input->fd, LZI_SNAP_NAME, window->data + have, window->room - have, &n);
 		if (rc != LATZ_OK)
 			return rc;
 		input->end = n < window->room - have;
@@ -65,14 +67,15 @@ void lzi_snap_input_skip(struct lzi_snap_input *input, size_t size, int digested
 /* What the window has, then from the descriptor, which spares a copy. */
 static int take(struct lzi_snap_input *input, uint8_t *to, size_t size, size_t *ret_size)
 {
-	size_t have = input->window.size - input->at, n = have < size ? have : size, more = 0;
+	size_t have = input->window.size - input->at, n = have < size ? have : size;
+	uint64_t more = 0;
 	int rc = LATZ_OK;
 
 	if (n > 0)
 		memcpy(to, input->window.data + input->at, n);
 	input->at += n;
 	if (n < size && !input->end) {
-		rc = lzi_snap_io_read(input->fd, to + n, size - n, &more);
+		rc = lzi_disk_read(input->fd, LZI_SNAP_NAME, to + n, size - n, &more);
 		input->end = rc == LATZ_OK && more < size - n;
 	}
 	if (n + more > 0)

@@ -1,5 +1,5 @@
 /*
- * Private to snap/: bytes in and out, and buffers that grow.
+ * Private to snap/: buffers that grow, reading ahead.
  */
 #ifndef LZI_SNAP_SNAP_INT_H
 #define LZI_SNAP_SNAP_INT_H
@@ -24,11 +24,8 @@ struct lzi_buffer {
 int lzi_buffer_reserve(struct lzi_buffer *buffer, size_t room);
 void lzi_buffer_free(struct lzi_buffer *buffer);
 
-/* The only places of snap/ that read and write. */
-int lzi_snap_io_write(int fd, const void *data, size_t size);
-/* As many bytes as there are, up to `size`; fewer only at the end. */
-int lzi_snap_io_read(int fd, void *data, size_t size, size_t *ret_size);
-int lzi_snap_io_read_at(int fd, void *data, size_t size, uint64_t offset, size_t *ret_size);
+/* What errors call the descriptor, which may be a pipe's. */
+#define LZI_SNAP_NAME "a snapshot"
 
 /* ---- Reading ahead (snap_input.c) -------------------------------------------------------------------------------- */
 

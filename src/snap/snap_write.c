@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "format/snapshot.h"
+#include "os/os.h"
 #include "snap/snap_int.h"
 #include "snap/work.h"
 
@@ -111,7 +112,7 @@ static int put(struct lzi_snap_writer *writer, const void *data, size_t size)
 		return writer->rc;
 	XXH3_128bits_update(writer->digest, data, size);
 	writer->offset += size;
-	writer->rc = lzi_snap_io_write(writer->fd, data, size);
+	writer->rc = lzi_disk_write(writer->fd, LZI_SNAP_NAME, data, size);
 	return writer->rc;
 }
 

@@ -218,7 +218,6 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 {
 	static uint64_t last_id;
 	struct lzi_store *store = calloc(1, sizeof *store);
-	pthread_condattr_t attr;
 
 	if (store == NULL)
 		return NULL;
@@ -246,11 +245,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->image.mutex, NULL);
 	pthread_mutex_init(&store->codec.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&store->wake, &attr);
-	pthread_cond_init(&store->scribe_wake, &attr);
-	pthread_condattr_destroy(&attr);
+	lzi_worker_init(&store->janitor);
+	lzi_worker_init(&store->scribe);
 	return store;
 }
 
@@ -262,8 +258,8 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->list_mutex);
 	pthread_mutex_destroy(&store->image.mutex);
 	pthread_mutex_destroy(&store->codec.mutex);
-	pthread_cond_destroy(&store->wake);
-	pthread_cond_destroy(&store->scribe_wake);
+	lzi_worker_fini(&store->janitor);
+	lzi_worker_fini(&store->scribe);
 	free(store->latency_get);
 	free(store->latency_set);
 	free(store->dir);
@@ -389,8 +385,8 @@ void lzi_store_detach(struct lzi_store *store)
 {
 	int last;
 
-	lzi_janitor_stop(store);
-	lzi_scribe_stop(store);
+	lzi_worker_stop(&store->janitor);
+	lzi_worker_stop(&store->scribe);
 	if (store->open)
 		lzi_thread_leave(store);
 	part(store);

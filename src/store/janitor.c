@@ -5,10 +5,6 @@
  */
 #include "config.h"
 
-#include <errno.h>
-#include <signal.h>
-#include <time.h>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
@@ -24,24 +20,6 @@
  * more keys share a page, and one into an empty index is cheapest of all. */
 #define INDEX_EVERY_MS 2000
 #define FILES_EVERY_MS 500
-
-/* Waits; 1 when told to stop. */
-static int sleep_ms(struct lzi_store *store, int ms)
-{
-	struct timespec until;
-	int stop;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)ms * 1000000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_mutex_lock(&store->mutex);
-	if (!store->janitor_stops)
-		pthread_cond_timedwait(&store->wake, &store->mutex, &until);
-	stop = store->janitor_stops;
-	pthread_mutex_unlock(&store->mutex);
-	return stop;
-}
 
 /* What the janitor remembers between rounds. */
 struct memory {
@@ -91,7 +69,7 @@ static void *run(void *arg)
 	struct memory memory = { 0, 0, 0 };
 	int tick = TICK_BUSY_MS, seated = 0;
 
-	while (!sleep_ms(store, tick)) {
+	while (!lzi_worker_nap(&store->janitor, (unsigned)tick)) {
 		now = lzi_clock_mono_ms();
 		if (now >= files_due) {
 			files_due = now + FILES_EVERY_MS;
@@ -119,28 +97,5 @@ static void *run(void *arg)
 
 int lzi_janitor_start(struct lzi_store *store)
 {
-	sigset_t all, old;
-	int err;
-
-	/* The application's signals are for its own threads. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&store->janitor, NULL, run, store);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0)
-		return lzi_error_sys(err, "start the janitor thread");
-	store->janitor_runs = 1;
-	return LATZ_OK;
-}
-
-void lzi_janitor_stop(struct lzi_store *store)
-{
-	if (!store->janitor_runs)
-		return;
-	pthread_mutex_lock(&store->mutex);
-	store->janitor_stops = 1;
-	pthread_cond_signal(&store->wake);
-	pthread_mutex_unlock(&store->mutex);
-	pthread_join(store->janitor, NULL);
-	store->janitor_runs = 0;
+	return lzi_worker_start(&store->janitor, "janitor", run, store);
 }

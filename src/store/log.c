@@ -128,6 +128,31 @@ static int add_part(struct flush *flush, uint64_t extent)
 	return LATZ_OK;
 }
 
+/* By extent; of one the part that reaches further first. */
+static int compare_parts(const void *a, const void *b)
+{
+	const struct part *x = a, *y = b;
+
+	if (x->extent != y->extent)
+		return x->extent < y->extent ? -1 : 1;
+	return x->to > y->to ? -1 : x->to < y->to;
+}
+
+/* An extent that was left and taken, perhaps by one short-lived thread after another, was found as often. It is logged
+ * once. */
+static void drop_doubles(struct flush *flush)
+{
+	size_t i, n = 0;
+
+	if (flush->count > 1)
+		qsort(flush->parts, flush->count, sizeof *flush->parts, compare_parts);
+	for (i = 0; i < flush->count; i++) {
+		if (n == 0 || flush->parts[n - 1].extent != flush->parts[i].extent)
+			flush->parts[n++] = flush->parts[i];
+	}
+	flush->count = n;
+}
+
 /* First the open extents, then those left since: an owner tells of one before it takes the next. */
 static int collect(struct flush *flush)
 {
@@ -310,6 +335,7 @@ static int flush_locked(struct flush *flush, int sync)
 	lzi_fence_full();
 	LZI_POINT("flush.started");
 	rc = collect(flush);
+	drop_doubles(flush);
 	if (rc == LATZ_OK && flush->count > 0) {
 		rc = write_parts(flush);
 		if (rc == LATZ_OK)

@@ -78,10 +78,9 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
 /* A snapshot in the directory, and the log from then on only. */
 int lzi_checkpoint(struct lzi_call *call);
-/* The scribe: a thread that does lzi_log_tick() and checkpoints, in one process at a time. */
+/* The scribe: a thread that does lzi_scribe_work() all the time. */
 int lzi_scribe_start(struct lzi_store *store);
-void lzi_scribe_stop(struct lzi_store *store);
-/* A round of the scribe's work, for latz_maintain(). */
+/* A round of its work; for latz_maintain() too. */
 void lzi_scribe_work(struct lzi_call *call);
 /* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);

@@ -19,6 +19,7 @@
 #include "heap/heap.h"
 #include "index/index.h"
 #include "store/store.h"
+#include "store/worker.h"
 #include "table/table.h"
 #include "wal/wal.h"
 
@@ -42,7 +43,7 @@ struct lzi_store {
 	int poolfd; /* the pool's directory */
 	char name[65];
 	char *dir;                       /* path of the runtime directory */
-	pthread_mutex_t mutex;           /* of this process: threads, janitor's flags */
+	pthread_mutex_t mutex;           /* of this process: threads, `open` */
 	pthread_mutex_t hazard_mutex;    /* hazards: nothing is waited for under it, so borrowing does not wait */
 	pthread_mutex_t list_mutex;      /* first_thread, threads: nothing is waited for under it */
 	struct lzi_thread *first_thread; /* taken out, and walked, under `mutex`; a new thread need not have that */
@@ -53,9 +54,8 @@ struct lzi_store {
 	unsigned refills; /* extents taken by this process to append to; atomic */
 	uint32_t in_runs; /* and in runs; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
-	pthread_t janitor;
-	pthread_cond_t wake;
-	int janitor_runs, janitor_stops;
+	struct lzi_worker janitor;
+	struct lzi_worker scribe; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
@@ -82,9 +82,6 @@ struct lzi_store {
 		struct lzi_codec_dict *dict[LZI_DICTS_MAX + 1]; /* set once, under `mutex`; read without */
 		unsigned failed; /* one that could not be had; atomic */
 	} codec;
-	pthread_t scribe;
-	int scribe_runs, scribe_stops; /* the second under `mutex` */
-	pthread_cond_t scribe_wake;
 	struct lzi_store *next; /* registry */
 };
 
@@ -380,7 +377,6 @@ void lzi_clean_inline(struct lzi_call *call);
 void lzi_clean_runs(struct lzi_call *call, uint64_t span);
 
 int lzi_janitor_start(struct lzi_store *store);
-void lzi_janitor_stop(struct lzi_store *store);
 
 /* Sums of counters. */
 int64_t lzi_store_keys(const struct lzi_store *store);

@@ -324,6 +324,7 @@ static int read_frames(struct reader *reader, uint64_t next_segment)
 			reader->expect = frame.header.frame;
 		if (what == WHOLE_FRAME && frame.header.frame == reader->expect) {
 			reader->damaged = 0;
+			reader->begun = 1; /* even if the segment's header was lost: numbers don't fall from here on */
 			read->frames++;
 			read->last_frame = reader->expect++;
 			rc = deliver(reader, &frame, at);

@@ -392,7 +392,8 @@ static int deletes_without_room(void *arg)
 
 	snprintf(dir, sizeof dir, "%s/full", d->dir);
 	if (mkdir(dir, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("latzero", dir, "tmpfs", 0, "size=4m") != 0)
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("latzero", dir, "tmpfs", 0, "size=4m") != 0)
 		return 77;
 	options.dir = dir;
 	options.sync = LATZ_SYNC_NONE;
@@ -433,6 +434,43 @@ static void delete_without_room(void **state)
 	assert_true(count > 30);
 }
 
+static void *put_one(void *arg)
+{
+	struct durable *d = arg;
+
+	CHECK_OK(put(d->pool, "by a thread", "x"));
+	return NULL;
+}
+
+/* One thread after another takes the extent that the one before has left: what is in it is logged once all the same. */
+static void logged_once(void **state)
+{
+	struct durable *d = *state;
+	char path[4200], *bytes = check_alloc(1 << 20);
+	unsigned count = 0;
+	FILE *file;
+
+	d->options.sync = LATZ_SYNC_NONE;
+	d->options.flags |= LATZ_NO_THREAD;
+	open_it(d);
+	for (int i = 0; i < 20; i++) {
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, put_one, d), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	assert_ok(latz_sync_now(d->pool));
+	snprintf(path, sizeof path, "%s/p/wal-1.log", d->disk);
+	file = fopen(path, "rb");
+	assert_non_null(file);
+	assert_int_equal(fread(bytes, 1, 1 << 20, file), 1 << 20);
+	fclose(file);
+	for (char *at = bytes; (at = memmem(at, (size_t)(bytes + (1 << 20) - at), "by a thread", 11)) != NULL; at++)
+		count++;
+	assert_int_equal(count, 20);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +480,7 @@ int main(void)
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
 		DURABLE_TEST(damaged),              DURABLE_TEST(snapshot_and_restore),
 		DURABLE_TEST(delete_without_room),
+		DURABLE_TEST(logged_once),
 	};
 
 	return suite_run(tests);

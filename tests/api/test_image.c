@@ -435,6 +435,7 @@ static void flipped_bytes(void **state)
 	free(bytes);
 }
 
+/* To every length there is. */
 static void truncated(void **state)
 {
 	struct fixture *f = *state;
@@ -444,12 +445,12 @@ static void truncated(void **state)
 
 	small_image(f, 3);
 	bytes = slurp(image_path, &size);
-	for (at = size; at-- > 0; at -= at > 700 && at < size - 100 ? at % 173 : 0) {
+	for (at = size; at-- > 0;) {
 		assert_int_equal(truncate(image_path, (off_t)at), 0);
 		rc = latz_snapshot_verify(image_path, NULL, NULL);
 		assert_rc(LATZ_CORRUPT, rc);
 		assert_non_null(strstr(latz_error_detail(), image_path));
-		if (at % 5 == 0)
+		if (at % 7 == 0)
 			assert_rc(LATZ_CORRUPT, latz_restore(image_path, "copy", &f->options, NULL));
 	}
 	spill(image_path, bytes, size);
@@ -508,6 +509,18 @@ static void many_processes(void **state)
 	}
 }
 
+/* The copy of what `fill` made, and a key that was set later, are there when only the persist directory is left. */
+static void assert_comes_back(struct fixture *f, const latz_options *options)
+{
+	latz_pool *pool;
+
+	assert_ok(latz_open("copy", options, &pool));
+	assert_ok(del(pool, "later"));
+	assert_same(f->pool, pool);
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+}
+
 /* With a log: all of it comes in, and is there when only the disk is left. */
 static void restored_durable(void **state)
 {
@@ -526,11 +539,7 @@ static void restored_durable(void **state)
 	assert_int_equal(unlink(image_path), 0);
 	assert_same(pool, pool);
 	assert_ok(latz_close(pool));
-	assert_ok(latz_open("copy", &options, &pool));
-	assert_ok(del(pool, "later"));
-	assert_same(f->pool, pool);
-	assert_ok(verify_print(pool));
-	assert_ok(latz_close(pool));
+	assert_comes_back(f, &options);
 }
 
 /* A pool restored from an image that becomes durable later. */
@@ -550,10 +559,7 @@ static void durable_later(void **state)
 	assert_ok(put(pool, "later", "x"));
 	assert_ok(latz_close(pool));
 	assert_int_equal(unlink(image_path), 0);
-	assert_ok(latz_open("copy", &options, &pool));
-	assert_ok(del(pool, "later"));
-	assert_same(f->pool, pool);
-	assert_ok(latz_close(pool));
+	assert_comes_back(f, &options);
 }
 
 /* The janitor brings the rest in, and then the image is not needed. */
@@ -595,7 +601,8 @@ static int on_full_tmpfs(void *arg)
 
 	snprintf(dir, sizeof dir, "%s/full", f->dir);
 	if (mkdir(dir, 0700) != 0 || unshare(CLONE_NEWNS) != 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 || mount("latzero", dir, "tmpfs", 0, "size=3m") != 0)
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
+	    mount("latzero", dir, "tmpfs", 0, "size=3m") != 0)
 		return 77;
 	options.dir = dir;
 	options.flags |= LATZ_NO_GUARD;

@@ -10,5 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 size_t fuzz_seed(unsigned kind, uint8_t *out, size_t room);
 #define FUZZ_SEEDS 16
+/* Inputs of a run without libFuzzer, unless it is told how many. */
+extern const unsigned fuzz_runs;
 
 #endif

@@ -14,6 +14,8 @@
 #include "format/heap.h"
 #include "index/index.h"
 
+const unsigned fuzz_runs = 20000;
+
 /* The bytes in memory of exactly their size, so that a sanitizer sees a step past the end. */
 static void *exactly(const uint8_t *data, size_t size, size_t least)
 {

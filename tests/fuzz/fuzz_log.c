@@ -26,6 +26,8 @@
 #define SALVAGE 2
 #define SEGMENTS_MAX 3
 
+const unsigned fuzz_runs = 20000;
+
 static const uint8_t id[16] = "the log's own id";
 static char dir[64];
 static int dir_fd = -1;

@@ -71,7 +71,7 @@ static int replay(const char *path, uint8_t *data)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = (uint64_t)time(NULL), runs = 20000;
+	uint64_t seed = (uint64_t)time(NULL), runs = fuzz_runs;
 	uint8_t *data = malloc(ROOM);
 	uint64_t rnd;
 

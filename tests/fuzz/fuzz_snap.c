@@ -17,6 +17,8 @@
 #include "format/snapshot.h"
 #include "snap/snap.h"
 
+const unsigned fuzz_runs = 20000;
+
 struct told {
 	uint64_t keys, sum;
 	uint32_t size;

@@ -1,25 +1,30 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
-#   run.sh [--short] [format|log|snap|packed|flip]...
+#   run.sh [--short | --keep] [format|image|log|snap|packed|flip]...
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
+#   LATZERO_SECONDS=615 ./dev fuzz format image log snap     the long run: over ten minutes for each parser
+# What libFuzzer finds that is new stays in $LATZERO_BUILD/fuzz/corpus-*. --keep: instead of running, those of it that
+# reach code which no input in tests/fuzz/corpus reaches are copied there, the smallest that do.
 set -eu
 top=$(cd "${0%/*}/../.." && pwd)
 build=${LATZERO_BUILD:-$top/build/main}
 work=$build/fuzz
 seconds=${LATZERO_SECONDS:-300}
 short=
+keep=
 parts=
 
 for arg; do
 	case $arg in
 	--short) short=--short seconds=20 ;;
-	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | log | snap | packed | flip) parts="$parts $arg" ;;
+	--keep) keep=1 ;;
+	--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	format | image | log | snap | packed | flip) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts="format log snap packed flip"
+[ -n "$parts" ] || parts="format image log snap packed flip"
 mkdir -p "$work"
 
 clang=
@@ -40,28 +45,53 @@ stale() {
 	[ ! -e "$work/$1" ] || [ -n "$(find "$top/src" "$top/tests" "$top/include" -name '*.[ch]' -newer "$work/$1" | head -n 1)" ]
 }
 
+# fuzz_clang TARGET SOURCE...: libFuzzer, from what is kept and what earlier runs found.
+fuzz_clang() {
+	part=$1
+	shift
+	kept=$top/tests/fuzz/corpus/$part
+	# shellcheck disable=SC2086
+	! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+	mkdir -p "$work/corpus-$part"
+	if [ -n "$keep" ]; then
+		mkdir -p "$kept"
+		# One for each place that is reached, not for how often; longer ones are cut: it goes into every checkout.
+		"$work/$part" -merge=1 -use_counters=0 -max_len=16384 "$kept" "$work/corpus-$part" >"$work/$part-keep.log" 2>&1 || status=1
+		grep -E 'MERGE-OUTER: [0-9]+ new files' "$work/$part-keep.log" || status=1
+		return
+	fi
+	[ -d "$kept" ] || kept=
+	"$build/tests/fuzz/fuzz_$part" --seeds "$work/corpus-$part"
+	"$work/$part" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus-$part" ${kept:+"$kept"} \
+		>"$work/$part.log" 2>&1 || status=1
+	grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/$part.log" || status=1
+	! grep -q -E 'ERROR|runtime error' "$work/$part.log" || status=1
+}
+
+# fuzz_gcc TARGET SOURCE...: without clang, random changes to valid inputs.
+fuzz_gcc() {
+	part=$1
+	shift
+	# shellcheck disable=SC2086
+	! stale "$part" || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+		"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+	runs=3000
+	[ "$part" != image ] || runs=100 # a pool is made for each
+	"$work/$part" --runs $((seconds * runs)) || status=1
+}
+
+how="$seconds s"
+[ -z "$keep" ] || how=keeping
 status=0
 for part in $parts; do
-	echo "== fuzz $part, $seconds s"
+	echo "== fuzz $part, $how"
 	case $part in
-	format | log | snap | packed)
+	format | image | log | snap | packed)
 		if [ -n "$clang" ]; then
-			# shellcheck disable=SC2086
-			! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
-			mkdir -p "$work/corpus-$part"
-			kept=$top/tests/fuzz/corpus/$part
-			[ -d "$kept" ] || kept=
-			"$build/tests/fuzz/fuzz_$part" --seeds "$work/corpus-$part"
-			"$work/$part" -max_total_time="$seconds" -max_len=300000 -artifact_prefix="$work/" "$work/corpus-$part" ${kept:+"$kept"} \
-				>"$work/$part.log" 2>&1 || status=1
-			grep -E 'ERROR|SUMMARY|Test unit|runtime error|^Done' "$work/$part.log" || status=1
-			! grep -q -E 'ERROR|runtime error' "$work/$part.log" || status=1
+			fuzz_clang "$part" "$@"
 		else
-			# shellcheck disable=SC2086
-			! stale "$part" || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-				"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
-			"$work/$part" --runs $((seconds * 3000)) || status=1
+			fuzz_gcc "$part" "$@"
 		fi
 		;;
 	flip)

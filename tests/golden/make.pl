@@ -2,10 +2,12 @@
 # Makes a golden file's bytes from its description:   make.pl DESCRIPTION >FILE
 # One item a line; # begins a comment. Numbers are little-endian and may be names set before.
 #   u8 u16 u32 u64 N      varint N         text "..." (\xHH, \n, \r, \\)      hex BYTES      fill BYTE COUNT
+#   align N               zeros up to the next multiple of N bytes     pad SIZE   zeros up to SIZE bytes
 #   random SEED COUNT     bytes of x = x * 6364136223846793005 + 1442695040888963407 mod 2^64, each x >> 56
 #   crc32c FROM [NAME]    u32: the checksum of all bytes of the part from offset FROM on; NAME is set to it
 #   part NAME ... end     bytes kept for later; NAME.size and NAME.crc are set
-#   bytes NAME            those bytes
+#   bytes NAME [FROM [COUNT]]     those bytes, or a stretch of them
+# A^B is the exclusive or of two numbers.
 use strict;
 use warnings;
 use integer;
@@ -28,6 +30,7 @@ sub crc32c {
 
 sub number {
 	my ($text) = @_;
+	return number($1) ^ number($2) if $text =~ /^(.+)\^(.+)$/;
 	return $names{$text} if exists $names{$text};
 	return $text =~ /^0x/ ? hex $text : $text + 0 if $text =~ /^(0x[0-9a-fA-F]+|-?[0-9]+)$/;
 	die "line $.: what is $text?\n";
@@ -50,7 +53,12 @@ while (<>) {
 	elsif ($what eq 'u64') { $out .= pack 'q<', number($args[0]) }
 	elsif ($what eq 'hex') { $out .= pack 'H*', join '', @args }
 	elsif ($what eq 'fill') { $out .= chr(number($args[0])) x number($args[1]) }
-	elsif ($what eq 'varint') {
+	elsif ($what eq 'align') { $out .= "\0" x ((number($args[0]) - length($out) % number($args[0])) % number($args[0])) }
+	elsif ($what eq 'pad') {
+		my $more = number($args[0]) - length $out;
+		die "line $.: $more bytes too many\n" if $more < 0;
+		$out .= "\0" x $more;
+	} elsif ($what eq 'varint') {
 		my $n = number($args[0]);
 		while ($n > 127) { $out .= chr(128 | $n & 127); $n >>= 7 }
 		$out .= chr $n;
@@ -73,7 +81,10 @@ while (<>) {
 		$names{"$name.size"} = length $out;
 		$names{"$name.crc"} = crc32c($out);
 		$out = $before;
-	} elsif ($what eq 'bytes') { $out .= $parts{$args[0]} // die "line $.: no part $args[0]\n" }
+	} elsif ($what eq 'bytes') {
+		my $part = $parts{$args[0]} // die "line $.: no part $args[0]\n";
+		$out .= substr $part, @args > 1 ? number($args[1]) : 0, @args > 2 ? number($args[2]) : length $part;
+	}
 	else { die "line $.: what is $what?\n" }
 }
 die "a part has no end\n" if @stack;

@@ -77,6 +77,19 @@ int proc_wait(struct proc *proc, unsigned timeout_ms)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+void proc_wait_stopped(const struct proc *proc)
+{
+	int status;
+
+	CHECK(waitpid(proc->pid, &status, WUNTRACED) == proc->pid && WIFSTOPPED(status));
+}
+
+int proc_continue(struct proc *proc)
+{
+	proc_kill(proc, SIGCONT);
+	return proc_wait(proc, 20000);
+}
+
 bool proc_ended(const struct proc *proc)
 {
 	siginfo_t ended = { 0 };

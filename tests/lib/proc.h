@@ -32,6 +32,10 @@ bool proc_ended(const struct proc *proc);
 /* Sends a signal to it by pid. */
 void proc_kill(const struct proc *proc, int signal);
 
+/* Until it has stopped itself, at a point say. Then lets it go on to its end, as proc_wait(). */
+void proc_wait_stopped(const struct proc *proc);
+int proc_continue(struct proc *proc);
+
 /* proc_start and proc_wait in one. */
 int proc_run(proc_fn fn, void *arg, unsigned timeout_ms);
 

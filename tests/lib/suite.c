@@ -24,6 +24,15 @@ int fixture_up(void **state)
 	return rc;
 }
 
+latz_pool *fixture_attach(struct fixture *f)
+{
+	latz_pool *pool;
+
+	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	CHECK_OK(latz_open("t", &f->options, &pool));
+	return pool;
+}
+
 int fixture_down(void **state)
 {
 	struct fixture *f = *state;

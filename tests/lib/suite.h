@@ -34,6 +34,8 @@ struct fixture {
 int fixture_up(void **state);
 int fixture_up_dir(void **state);
 int fixture_down(void **state);
+/* The fixture's pool once more, without helpers in the background; for children too. */
+latz_pool *fixture_attach(struct fixture *f);
 
 #define POOL_TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_up, fixture_down)
 #define DIR_TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_up_dir, fixture_down)

@@ -251,7 +251,6 @@ static void stopped_while_bringing_in(void **state)
 	struct proc proc;
 	latz_pool *pool;
 	char text[64];
-	int status;
 
 	fill(f->pool, 0);
 	assert_ok(make(f, f->pool));
@@ -260,12 +259,10 @@ static void stopped_while_bringing_in(void **state)
 	pool = attach(f, "copy");
 	assert_ok(latz_get(pool, number_key(KEYS - 1, text), &value));
 	proc_start(&proc, stops_touching, &doing, false);
-	assert_int_equal(waitpid(proc.pid, &status, WUNTRACED), proc.pid);
-	assert_true(WIFSTOPPED(status));
+	proc_wait_stopped(&proc);
 	assert_ok(latz_get(pool, number_key(KEYS - 1, text), &value));
 	assert_rc(LATZ_TIMEOUT, latz_get(pool, number_key(0, text), &value));
-	proc_kill(&proc, SIGCONT);
-	assert_int_equal(proc_wait(&proc, 30000), 0);
+	assert_int_equal(proc_continue(&proc), 0);
 	check_all(pool, 0);
 	latz_value_free(&value);
 	assert_ok(latz_close(pool));

@@ -10,29 +10,11 @@
 
 #define EXTENT 262144
 
-static latz_pool *attach(struct fixture *f)
-{
-	latz_pool *pool;
-
-	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
-	CHECK_OK(latz_open("t", &f->options, &pool));
-	return pool;
-}
-
-/* Until the process has stopped itself at its point. */
-static void wait_stopped(const struct proc *proc)
-{
-	int status;
-
-	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
-	assert_true(WIFSTOPPED(status));
-}
-
 /* ---- A dead writer's old record, and a draft that stands where it was ---- */
 
 static int dies_after_killing_old(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 	char value[100] = "first";
 	int i;
 
@@ -48,7 +30,7 @@ static int dies_after_killing_old(void *arg)
 
 static int maintains_late(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	/* Past the look for dead threads, before the cleaning. */
 	lzi_point_arm("index.collected", 1, LZI_POINT_STOP);
@@ -57,7 +39,7 @@ static int maintains_late(void *arg)
 
 static int writes_there(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 	char value[100] = "second";
 
 	CHECK_OK(latz_set(pool, key_of("key"), (latz_slice){ value, sizeof value }, NULL));
@@ -69,16 +51,14 @@ static void a_draft_is_not_taken_for_the_dead_writers_old_record(void **state)
 	struct fixture *f = *state;
 	struct proc writer, janitor;
 	latz_set_options present = LATZ_SET_OPTIONS_INIT;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 
 	proc_start(&writer, dies_after_killing_old, f, false);
-	wait_stopped(&writer);
+	proc_wait_stopped(&writer);
 	proc_start(&janitor, maintains_late, f, false);
-	wait_stopped(&janitor);
-	proc_kill(&writer, SIGCONT);
-	assert_int_equal(proc_wait(&writer, 20000), 128 + SIGKILL);
-	proc_kill(&janitor, SIGCONT);
-	assert_int_equal(proc_wait(&janitor, 20000), 0);
+	proc_wait_stopped(&janitor);
+	assert_int_equal(proc_continue(&writer), 128 + SIGKILL);
+	assert_int_equal(proc_continue(&janitor), 0);
 	assert_int_equal(proc_run(writes_there, f, 20000), 0);
 	present.flags = LATZ_IF_PRESENT;
 	assert_ok(latz_get(pool, key_of("key"), &f->value));
@@ -93,7 +73,7 @@ static void a_draft_is_not_taken_for_the_dead_writers_old_record(void **state)
 
 static int dies_remaking_index(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	lzi_point_arm("index.collected", 1, LZI_POINT_KILL);
 	(void)!latz_maintain(pool, 0);
@@ -103,7 +83,7 @@ static int dies_remaking_index(void *arg)
 static void a_scan_outlives_the_making_anew_of_the_index(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	latz_scan *scan;
 	latz_slice key;
 	char name[32], path[4096];
@@ -139,7 +119,7 @@ static void a_scan_outlives_the_making_anew_of_the_index(void **state)
 
 static int dies_punching(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	lzi_point_arm("punch.quiet", 1, LZI_POINT_KILL);
 	(void)!latz_maintain(pool, 0);
@@ -148,7 +128,7 @@ static int dies_punching(void *arg)
 
 static int stops_with_heap(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	lzi_point_arm("extent.locked", 1, LZI_POINT_STOP);
 	CHECK_OK(put(pool, "stopped", "v"));
@@ -166,7 +146,7 @@ static void parked_extents_come_back_though_nobody_could_take_the_heap(void **st
 	int i;
 
 	f->options.timeout_ms = 100;
-	pool = attach(f);
+	pool = fixture_attach(f);
 	for (i = 0; i < 400; i++) {
 		snprintf(name, sizeof name, "key%05d", i);
 		assert_ok(latz_set(pool, key_of(name), (latz_slice){ value, sizeof value }, NULL));
@@ -174,10 +154,9 @@ static void parked_extents_come_back_though_nobody_could_take_the_heap(void **st
 	assert_ok(latz_clear(pool));
 	assert_int_equal(proc_run(dies_punching, f, 20000), 128 + SIGKILL);
 	proc_start(&stopped, stops_with_heap, f, false);
-	wait_stopped(&stopped);
+	proc_wait_stopped(&stopped);
 	(void)!latz_maintain(pool, 0);
-	proc_kill(&stopped, SIGCONT);
-	assert_int_equal(proc_wait(&stopped, 20000), 0);
+	assert_int_equal(proc_continue(&stopped), 0);
 	assert_true(maintain_all(pool));
 	assert_true(maintain_all(pool));
 	assert_ok(latz_stats(pool, &stats));
@@ -187,16 +166,9 @@ static void parked_extents_come_back_though_nobody_could_take_the_heap(void **st
 
 /* ---- A deadline noted, then the extent looked at, then the record published ---- */
 
-static void wait_ms(unsigned ms)
-{
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
 static int writes_two_deadlines(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 	latz_set_options options = LATZ_SET_OPTIONS_INIT;
 
 	/* Enough that lives: the extent is not cleaned, which would look at its deadlines. */
@@ -217,17 +189,16 @@ static int writes_two_deadlines(void *arg)
 static void a_deadline_noted_before_a_look_is_not_lost(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	latz_stats_t stats = { .size = sizeof stats };
 	struct proc writer;
 
 	proc_start(&writer, writes_two_deadlines, f, false);
-	wait_stopped(&writer);
-	wait_ms(100);
+	proc_wait_stopped(&writer);
+	sleep_ms(100);
 	(void)!latz_maintain(pool, 0);
-	proc_kill(&writer, SIGCONT);
-	assert_int_equal(proc_wait(&writer, 20000), 0);
-	wait_ms(300);
+	assert_int_equal(proc_continue(&writer), 0);
+	sleep_ms(300);
 	assert_true(maintain_all(pool));
 	assert_ok(latz_stats(pool, &stats));
 	assert_int_equal(stats.expired, 2);
@@ -249,12 +220,12 @@ static int dies_destroying(void *arg)
 static void a_name_is_free_though_its_destroyer_died(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f), *fresh;
+	latz_pool *pool = fixture_attach(f), *fresh;
 
 	assert_ok(put(pool, "k", "v"));
 	assert_int_equal(proc_run(dies_destroying, f, 20000), 128 + SIGKILL);
 	assert_rc(LATZ_DEAD, put(pool, "k", "v"));
-	fresh = attach(f); /* the old one is still attached */
+	fresh = fixture_attach(f); /* the old one is still attached */
 	assert_rc(LATZ_NOTFOUND, latz_exists(fresh, key_of("k")));
 	assert_ok(latz_close(fresh));
 	assert_ok(latz_close(pool));
@@ -264,7 +235,7 @@ static void a_name_is_free_though_its_destroyer_died(void **state)
 
 static int clears(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	return latz_clear(pool) == LATZ_CORRUPT ? 0 : 1;
 }
@@ -272,7 +243,7 @@ static int clears(void *arg)
 static void clear_ends_over_a_damaged_key(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	char path[4096], bytes[4096], *at;
 	int fd;
 
@@ -312,14 +283,14 @@ static int child_looks(void *arg)
 static void a_child_does_not_take_another_pool_for_its_own(void **state)
 {
 	struct fixture *f = *state;
-	struct remade remade = { f, attach(f), NULL };
+	struct remade remade = { f, fixture_attach(f), NULL };
 	struct proc child;
 	latz_pool *other;
 
 	assert_ok(put(remade.pool, "k", "ours"));
 	proc_start(&child, child_looks, &remade, true);
 	assert_ok(latz_destroy("t", &f->options));
-	other = attach(f);
+	other = fixture_attach(f);
 	assert_ok(put(other, "k", "another's"));
 	proc_go(&child);
 	assert_int_equal(proc_wait(&child, 20000), 0);
@@ -373,10 +344,9 @@ static void open_does_not_wait_for_ever_for_a_stopped_sweeper(void **state)
 	struct proc stopped;
 
 	proc_start(&stopped, stops_with_directory, f, false);
-	wait_stopped(&stopped);
+	proc_wait_stopped(&stopped);
 	assert_int_equal(proc_run(opens, f, 30000), 0);
-	proc_kill(&stopped, SIGCONT);
-	assert_int_equal(proc_wait(&stopped, 20000), 0);
+	assert_int_equal(proc_continue(&stopped), 0);
 }
 
 /* ---- A control file that claims a longer table ---- */
@@ -405,7 +375,7 @@ static void a_table_shorter_than_claimed_is_refused(void **state)
 static void a_key_in_the_values_buffer_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	latz_slice key;
 
 	assert_ok(put(pool, "first", "second"));
@@ -422,7 +392,7 @@ static void a_key_in_the_values_buffer_is_refused(void **state)
 static void a_bound_of_any_size_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
 	latz_scan *scan;
 
@@ -459,23 +429,22 @@ static void borrowing_does_not_wait_for_a_thread_that_exits(void **state)
 	latz_view view;
 
 	f->options.timeout_ms = 4000;
-	sibling.pool = attach(f);
+	sibling.pool = fixture_attach(f);
 	sem_init(&sibling.wrote, 0, 0);
 	sem_init(&sibling.exit, 0, 0);
 	assert_ok(put(sibling.pool, "k", "v"));
 	assert_int_equal(pthread_create(&thread, NULL, writes_and_exits, &sibling), 0);
 	sem_wait(&sibling.wrote);
 	proc_start(&stopped, stops_with_heap, f, false);
-	wait_stopped(&stopped);
+	proc_wait_stopped(&stopped);
 	sem_post(&sibling.exit);
-	wait_ms(200);
+	sleep_ms(200);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	assert_ok(latz_borrow(sibling.pool, key_of("k"), &view));
 	assert_ok(latz_release(&view));
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	assert_true(end.tv_sec - begin.tv_sec < 2);
-	proc_kill(&stopped, SIGCONT);
-	assert_int_equal(proc_wait(&stopped, 20000), 0);
+	assert_int_equal(proc_continue(&stopped), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_ok(latz_close(sibling.pool));
 }

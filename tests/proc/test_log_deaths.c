@@ -130,17 +130,15 @@ static int flushes_past(void *arg)
 	struct durable *d = arg;
 	latz_pool *pool = attach(d);
 	struct proc writer;
-	int status;
 
 	for (int i = 0; i < IN_RING; i++)
 		CHECK_OK(put_large(d, pool, "k", 0));
 	CHECK_OK(latz_sync_now(pool));
 	proc_start(&writer, is_held_up, d, false);
-	CHECK(waitpid(writer.pid, &status, WUNTRACED) == writer.pid && WIFSTOPPED(status));
+	proc_wait_stopped(&writer);
 	CHECK_OK(latz_sync_now(pool));
 	CHECK_OK(latz_sync_now(pool));
-	proc_kill(&writer, SIGCONT);
-	CHECK(proc_wait(&writer, 20000) == 128 + SIGKILL);
+	CHECK(proc_continue(&writer) == 128 + SIGKILL);
 	raise(SIGKILL);
 	return 0;
 }
@@ -219,10 +217,9 @@ static int writes_meanwhile(void *arg)
 	struct durable *d = arg;
 	struct proc stopped;
 	latz_pool *pool;
-	int status;
 
 	proc_start(&stopped, stops_in_a_checkpoint, d, false);
-	CHECK(waitpid(stopped.pid, &status, WUNTRACED) == stopped.pid && WIFSTOPPED(status));
+	proc_wait_stopped(&stopped);
 	d->options.flags &= ~(unsigned)LATZ_NO_THREAD;
 	pool = attach(d);
 	CHECK_OK(put(pool, "second", "x"));
@@ -274,14 +271,6 @@ static int comes_and_checkpoints(void *arg)
 	return 0;
 }
 
-static void wait_stopped(const struct proc *proc)
-{
-	int status;
-
-	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
-	assert_true(WIFSTOPPED(status));
-}
-
 static void one_snapshot_at_a_time(void **state)
 {
 	struct durable *d = *state;
@@ -291,11 +280,10 @@ static void one_snapshot_at_a_time(void **state)
 	d->options.snapshot_on_close = 1;
 	d->options.checkpoint_bytes = 4096;
 	proc_start(&closing, closes_slowly, d, false);
-	wait_stopped(&closing);
+	proc_wait_stopped(&closing);
 	proc_start(&coming, comes_and_checkpoints, d, false);
-	wait_stopped(&coming);
-	proc_kill(&closing, SIGCONT);
-	assert_int_equal(proc_wait(&closing, 20000), 0);
+	proc_wait_stopped(&coming);
+	assert_int_equal(proc_continue(&closing), 0);
 	proc_kill(&coming, SIGKILL);
 	assert_int_equal(proc_wait(&coming, 20000), 128 + SIGKILL);
 	pool = lose_memory(d);

@@ -15,45 +15,6 @@
 
 #define TWO_SECONDS 2000
 
-static latz_pool *attach(struct fixture *f)
-{
-	latz_pool *pool;
-
-	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
-	CHECK_OK(latz_open("t", &f->options, &pool));
-	return pool;
-}
-
-/* Until the process has stopped itself at its point. */
-static void wait_stopped(const struct proc *proc)
-{
-	int status;
-
-	assert_int_equal(waitpid(proc->pid, &status, WUNTRACED), proc->pid);
-	assert_true(WIFSTOPPED(status));
-}
-
-static void go_on(struct proc *proc)
-{
-	proc_kill(proc, SIGCONT);
-	assert_int_equal(proc_wait(proc, 20000), 0);
-}
-
-static void wait_ms(unsigned ms)
-{
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static uint64_t heap_blocks(struct fixture *f)
 {
 	char path[4096];
@@ -75,17 +36,17 @@ static int put_large(latz_pool *pool, const char *key)
 
 struct reader {
 	latz_pool *pool;
-	int64_t took_ms;
+	uint64_t took_ms;
 };
 
 static void *reads(void *arg)
 {
 	struct reader *reader = arg;
 	latz_value value = LATZ_VALUE_INIT;
-	int64_t begin = now_ms();
+	uint64_t begin = clock_ns();
 
 	CHECK_OK(latz_get(reader->pool, key_of("k"), &value));
-	reader->took_ms = now_ms() - begin;
+	reader->took_ms = (clock_ns() - begin) / 1000000;
 	latz_value_free(&value);
 	return NULL;
 }
@@ -95,7 +56,7 @@ static const char *stop_at;
 static int stops_attaching(void *arg)
 {
 	lzi_point_arm(stop_at, 1, LZI_POINT_STOP);
-	(void)attach(arg);
+	(void)fixture_attach(arg);
 	return 0;
 }
 
@@ -109,12 +70,12 @@ static void a_new_thread_reads_while_a_process_is_stopped_at_its_slot(void **sta
 	struct proc stopped;
 
 	f->options.timeout_ms = TWO_SECONDS;
-	reader[0].pool = attach(f);
+	reader[0].pool = fixture_attach(f);
 	assert_ok(put(reader[0].pool, "k", "v"));
 	for (unsigned i = 0; i < sizeof points / sizeof *points; i++) {
 		stop_at = points[i];
 		proc_start(&stopped, stops_attaching, f, false);
-		wait_stopped(&stopped);
+		proc_wait_stopped(&stopped);
 		for (int j = 0; j < 5; j++) {
 			reader[j].pool = reader[0].pool;
 			assert_int_equal(pthread_create(&thread[j], NULL, reads, &reader[j]), 0);
@@ -123,7 +84,7 @@ static void a_new_thread_reads_while_a_process_is_stopped_at_its_slot(void **sta
 			assert_int_equal(pthread_join(thread[j], NULL), 0);
 			assert_in_range(reader[j].took_ms, 0, TWO_SECONDS / 2);
 		}
-		go_on(&stopped);
+		assert_int_equal(proc_continue(&stopped), 0);
 	}
 	assert_ok(latz_close(reader[0].pool));
 }
@@ -132,7 +93,7 @@ static void a_new_thread_reads_while_a_process_is_stopped_at_its_slot(void **sta
 
 static int dies_cleaning(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	lzi_point_arm("set.old_dead", 1, LZI_POINT_KILL);
 	(void)!latz_maintain(pool, 0);
@@ -141,7 +102,7 @@ static int dies_cleaning(void *arg)
 
 static int stops_reaping(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	lzi_point_arm("reap.begun", 1, LZI_POINT_STOP);
 	(void)!latz_maintain(pool, 0);
@@ -152,7 +113,7 @@ static int stops_reaping(void *arg)
  * half moved; one who would mend that is stopped before he looks at where the record was. That must not be punched. */
 static int fills(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 
 	CHECK_OK(put(pool, "k", "v"));
 	for (int i = 0; i < 40; i++)
@@ -169,16 +130,16 @@ static void nothing_is_punched_under_a_reaper(void **state)
 	uint64_t before;
 
 	f->options.timeout_ms = 200;
-	pool = attach(f);
+	pool = fixture_attach(f);
 	assert_int_equal(proc_run(fills, f, 20000), 0);
 	assert_int_equal(proc_run(dies_cleaning, f, 20000), 128 + SIGKILL);
 	proc_start(&reaper, stops_reaping, f, false);
-	wait_stopped(&reaper);
+	proc_wait_stopped(&reaper);
 	before = heap_blocks(f);
 	for (int i = 0; i < 3; i++)
 		(void)!latz_maintain(pool, 0);
 	assert_int_equal(heap_blocks(f), before);
-	go_on(&reaper);
+	assert_int_equal(proc_continue(&reaper), 0);
 	assert_true(maintain_all(pool));
 	assert_true(maintain_all(pool));
 	assert_true(heap_blocks(f) < before);
@@ -198,7 +159,7 @@ static void *no_mremap(void *address, size_t old_size, size_t new_size, int flag
 
 static int grows_and_dies(void *arg)
 {
-	latz_pool *pool = attach(arg);
+	latz_pool *pool = fixture_attach(arg);
 	static char value[1 << 20];
 	char name[32];
 
@@ -217,7 +178,7 @@ static void the_heap_is_mended_by_a_later_holder_if_the_first_could_not(void **s
 {
 	struct fixture *f = *state;
 	void *(*real)(void *, size_t, size_t, int, void *) = lzi_os.mremap;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 
 	assert_int_equal(proc_run(grows_and_dies, f, 60000), 128 + SIGKILL);
 	lzi_os.mremap = no_mremap;
@@ -247,7 +208,7 @@ static int maybe_full(int fd, int mode, off_t offset, off_t length)
 static void an_insert_cleans_for_a_longer_chain(void **state)
 {
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	char name[32];
 
 	real_fallocate = lzi_os.fallocate;
@@ -291,16 +252,16 @@ static void destroy_tells_that_it_did_not(void **state)
 {
 	int (*real)(int, const char *, int, const char *) = lzi_os.renameat;
 	struct fixture *f = *state;
-	latz_pool *pool = attach(f);
+	latz_pool *pool = fixture_attach(f);
 	struct proc stopped;
 
 	lzi_os.renameat = no_rename;
 	assert_int_not_equal(latz_destroy("t", &f->options), LATZ_OK);
 	lzi_os.renameat = real;
 	proc_start(&stopped, stops_destroying, f, false);
-	wait_stopped(&stopped);
+	proc_wait_stopped(&stopped);
 	assert_rc(LATZ_BUSY, latz_destroy("t", &f->options));
-	go_on(&stopped);
+	assert_int_equal(proc_continue(&stopped), 0);
 	assert_rc(LATZ_NOTFOUND, latz_destroy("t", &f->options));
 	assert_ok(latz_close(pool));
 }
@@ -330,7 +291,7 @@ static int dies_guarded_without_watches(void *arg)
 		return 2;
 	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD;
 	CHECK_OK(latz_open("t", &f->options, &pool));
-	wait_ms(300); /* the guard's time to begin */
+	sleep_ms(300); /* the guard's time to begin */
 	raise(SIGKILL);
 	return 1;
 }
@@ -346,11 +307,11 @@ static void the_guard_does_without_watches(void **state)
 	assert_int_equal(rc, 128 + SIGKILL);
 	snprintf(path, sizeof path, "%s/t", f->dir);
 	for (i = 0; i < 500 && access(path, F_OK) == 0; i++)
-		wait_ms(10);
+		sleep_ms(10);
 	assert_int_not_equal(access(path, F_OK), 0);
 	snprintf(path, sizeof path, "%s/.guard", f->dir);
 	for (i = 0; i < 500 && access(path, F_OK) == 0; i++)
-		wait_ms(10);
+		sleep_ms(10);
 }
 
 /* ---- What the index's first pages say is looked at before LMDB believes it ---- */
