@@ -25,6 +25,8 @@
 #define MAKE 4
 #define RAW_MAX (4u << 20)
 
+const unsigned fuzz_runs = 20000;
+
 static const char content[] = "{\"id\":1,\"name\":\"somebody\",\"email\":\"somebody@example.com\",\"active\":true}";
 
 static struct lzi_codec_dict *dictionary(void)
