@@ -518,7 +518,7 @@ enum {
 typedef struct latz_snapshot_options {
 	size_t size; /* sizeof(latz_snapshot_options) */
 	unsigned flags;
-	int level;        /* of zstd: 1 to 19, negative ones are faster; 0: -1 */
+	int level;        /* of zstd: 1 to 19, negative ones are faster; 0: -7 */
 	unsigned threads; /* that compress or decompress; 0: chosen by the library */
 	latz_progress_fn progress; /* may be NULL */
 	void *arg;

@@ -86,7 +86,7 @@ static int load_all(struct making *making, struct lzi_call *call)
 	}
 	latz_value_free(&value);
 	lzi_scan_close(scan);
-	rc = rc == LATZ_DONE ? lzi_load_finish(&load) : rc;
+	rc = lzi_load_finish(&load, rc == LATZ_DONE ? LATZ_OK : rc);
 	if (rc != LATZ_OK)
 		return rc;
 	if (making->job->tick != NULL &&

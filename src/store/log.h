@@ -118,8 +118,11 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
 /* The same into a pool that was empty, of keys that are all different: first the record, its bucket asked for; and a
  * few records later its slot, when the bucket has come. */
 #define LZI_LOAD_AHEAD 32u
+struct lzi_stage;
 struct lzi_load {
 	struct lzi_call *call;
+	struct lzi_stage *stage;    /* where records are built; NULL: in the heap itself */
+	uint64_t keys_left;         /* of those that there is a table for */
 	unsigned at, count; /* in the ring */
 	struct {
 		uint64_t hash, unit;
@@ -127,9 +130,12 @@ struct lzi_load {
 };
 /* keys: how many there will be, 0 if that is not known. */
 int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys);
+/* Records are to be built beside the heap (stage.h). Only in a pool that nobody else sees. */
+int lzi_load_staged(struct lzi_load *load);
 int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded);
-/* The last slots. */
-int lzi_load_finish(struct lzi_load *load);
+/* The last slots, if rc, what it has come to so far, is LATZ_OK. To be called whatever it is, unless beginning
+ * failed. */
+int lzi_load_finish(struct lzi_load *load, int rc);
 /* Forgets a key if its seq is below. */
 int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
 /* A deadline of its own for that version, which may have expired by the one it had. */

@@ -115,12 +115,14 @@ static int take_bucket(struct lzi_call *call, uint64_t number, struct samples *s
 	end = samples->keys.size == 0 ? at : at + samples->keys.size;
 	for (; at < end && rc == LATZ_OK; at += size) {
 		latz_slice key = { at + sizeof size, 0 };
+		struct lzi_ahead ahead = { .slot = NULL };
 
 		memcpy(&size, at, sizeof size);
 		at += sizeof size;
 		key.size = size;
-		if (lzi_read_at(call->store, key, lzi_store_hash(call->store, key.data, key.size), UINT64_MAX,
-		                lzi_clock_mono_ms(), LZI_READ_VALUE, &samples->value) == LATZ_OK)
+		ahead.hash = lzi_store_hash(call->store, key.data, key.size);
+		if (lzi_read_at(call->store, key, &ahead, UINT64_MAX, lzi_clock_mono_ms(), LZI_READ_VALUE,
+		                &samples->value) == LATZ_OK)
 			rc = add_sample(samples);
 	}
 	lzi_call_end(call);

@@ -279,19 +279,12 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 	return rc;
 }
 
-/* Room, and all that does not depend on the value; *ret_value is where that goes. */
-LZI_INLINE int draft_head(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, uint64_t value_size,
-                          uint8_t type, uint8_t **ret_value)
+/* All that does not depend on the value; where that goes. */
+LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t value_size, uint8_t type)
 {
-	struct lzi_record *record;
+	struct lzi_record *record = draft->record;
 	uint8_t *to;
-	int rc;
 
-	draft->span = lzi_record_span(key.size, value_size, draft->ext);
-	rc = lzi_draft_room(call, &call->actor->extent, draft);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	record = draft->record;
 	record->died = 0;
 	record->value_size = (uint32_t)value_size;
 	record->key_size = (uint16_t)key.size;
@@ -301,35 +294,28 @@ LZI_INLINE int draft_head(struct lzi_call *call, struct lzi_draft *draft, latz_s
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
 	memcpy(to, key.data, key.size);
-	*ret_value = to + key.size;
-	return LATZ_OK;
+	return to + key.size;
 }
 
-LZI_INLINE int draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
-                          uint8_t type)
+LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
-	struct lzi_record *record;
-	uint8_t *to;
-	int rc = draft_head(call, draft, key, value.size, type, &to);
+	struct lzi_record *record = draft->record;
+	uint8_t *to = fill_head(draft, key, value.size, type);
 
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	record = draft->record;
 	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
 		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
 		                                                  record->flags),
 		                              key.data, key.size, to, value.data, value.size);
-		return LATZ_OK;
+		return;
 	}
 	memcpy(to, value.data, value.size);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), to);
-	return LATZ_OK;
 }
 
-int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
+void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
-	return draft_make(call, draft, key, value, type);
+	fill(draft, key, value, type);
 }
 
 /* A value that was compared with the one to be written, outside the lock, as it is compressed. */
@@ -357,8 +343,9 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 static int compare_outside(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
                            struct compared *ret_compared)
 {
+	struct lzi_ahead ahead = { .hash = hash };
 	latz_value value = LATZ_VALUE_INIT;
-	int rc = lzi_read_at(call->store, write->key, hash, UINT64_MAX, 0, LZI_READ_VALUE, &value);
+	int rc = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, 0, LZI_READ_VALUE, &value);
 
 	if (rc == LATZ_OK) {
 		ret_compared->seq = value.version;
@@ -512,20 +499,22 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
 	struct compared compared = { 0, 0 };
 	latz_slice value = write->value;
+	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	struct lzi_bucket *bucket;
-	uint8_t *sum;
 	int cleaned = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	for (;;) {
-		if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT)) /* the sum is known under the lock */
-			rc = draft_head(call, &draft, write->key, sizeof(int64_t), write->type, &sum);
-		else
-			rc = draft_make(call, &draft, write->key, value, write->type);
+		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
+		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
+		if (lzi_unlikely(is_sum)) /* which is known under the lock */
+			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
+		else
+			fill(&draft, write->key, value, write->type);
 		LZI_POINT("set.drafted");
 		lzi_read_prefetch_record(store, hash);
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
