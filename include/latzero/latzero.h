@@ -293,6 +293,11 @@ typedef struct latz_stats_t {
 	uint64_t snapshot_seq;      /* of the last snapshot in persist_dir; 0 none */
 	int64_t snapshot_age_ms;    /* -1: none */
 	latz_sync sync;
+	unsigned sync_interval_ms; /* of LATZ_SYNC_INTERVAL */
+	int snapshot_on_close;
+	uint64_t checkpoint_bytes;
+	uint64_t image_left_bytes; /* record bytes that have not come in yet from the image it was restored from */
+	char persist_dir[2048];    /* as an absolute path; "" if the pool is not durable */
 	uint64_t compress_min;      /* 0: nothing is compressed */
 	int compress_level;
 	latz_dict compress_dict;
@@ -332,7 +337,8 @@ LATZ_API int latz_maintain(latz_pool *pool, unsigned budget_us) LATZ_MUSTCHECK;
 typedef void (*latz_verify_fn)(const char *what, void *arg);
 
 /* Walks everything: every record's checksum, table against heap against index, all counts. LATZ_OK or LATZ_CORRUPT
- * (then fn, if not NULL, was called at least once). Other processes may go on meanwhile; it takes the maintenance lock,
+ * (then fn, if not NULL, was called at least once); LATZ_IO if the image that the pool was restored from has to be read
+ * and can't be. Other processes may go on meanwhile; it takes the maintenance lock,
  * so cleaning waits, and it reports only what cannot be explained by their activity. */
 LATZ_API int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg) LATZ_MUSTCHECK;
 

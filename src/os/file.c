@@ -30,6 +30,8 @@ int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return lzi_error(LATZ_NOTFOUND, "%s: no such file", name);
+	if (fd < 0 && errno == ELOOP)
+		return lzi_error(LATZ_ACCESS, "%s is a symbolic link, and links are not followed", name);
 	if (fd < 0)
 		return lzi_error_sys(errno, "open %s", name);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {

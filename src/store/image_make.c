@@ -92,7 +92,7 @@ static int load_all(struct making *making, struct lzi_call *call)
 	if (making->job->tick != NULL &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
 		return lzi_error(LATZ_BUSY, "ended by the progress function");
-	lzi_load_end(call->store, making->header.seq);
+	lzi_load_end(call->store, making->header.seq, 0);
 	return LATZ_OK;
 }
 

@@ -23,10 +23,20 @@ static void move_clock(struct lzi_store *store, uint64_t seq)
 		lzi_store_release(&shared->clock, (seq / LZI_SEQ_STRIDE + 1) * LZI_SEQ_STRIDE);
 }
 
-void lzi_load_end(struct lzi_store *store, uint64_t seq_max)
+uint64_t lzi_load_leap(uint64_t clock)
 {
+	/* Who has leapt so often has lost more than versions. */
+	return clock < LZI_SEQ_MAX - 2 * LZI_SEQ_LEAP ? clock + LZI_SEQ_LEAP : clock;
+}
+
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost)
+{
+	struct lzi_shared *shared = store->control.shared;
+
 	move_clock(store, seq_max);
-	lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
+	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	if (lost)
+		lzi_store_release(&shared->clock, lzi_load_leap(lzi_load_relaxed(&shared->clock)));
 }
 
 /* Fills the room that a draft has got. */

@@ -218,6 +218,39 @@ static int check_dicts(unsigned loaded, const uint8_t dict_id[16], const uint8_t
 	               : lzi_error(LATZ_CORRUPT, "the dictionaries are of another log");
 }
 
+/* The log goes on behind what was read; or, where that can't be relied on, behind a snapshot of it all. */
+static int go_on(struct lzi_call *call, struct lzi_snap_info *info, const struct lzi_wal_read *read, uint64_t last)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_snapshot_job job = { .tick = NULL };
+	struct lzi_snap_info again = *info;
+	int trusts = last == 0 || lzi_persist_trusts(store->persist.dirfd), rc = LATZ_OK;
+
+	again.first_segment = last + 1;
+	if (!trusts)
+		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &again);
+	/* Which first puts on disk what was read, if it is in the system's cache only. */
+	if (rc == LATZ_OK)
+		rc = lzi_persist_continue(store, info->log_id, last >= read->from ? last : read->from - 1,
+		                          read->next_frame, &again);
+	if (rc == LATZ_IO)
+		lzi_persist_distrust(store->persist.dirfd);
+	if (rc != LATZ_OK)
+		return rc;
+	if (!trusts) {
+		rc = lzi_snapshot_remove_below(store->persist.dirfd, again.seq);
+		if (rc == LATZ_OK)
+			rc = lzi_wal_remove_below(store->persist.dirfd, again.first_segment);
+		if (rc == LATZ_OK)
+			lzi_persist_trust(store->persist.dirfd);
+	} else if (last >= read->from) {
+		/* What was replayed now would be again, until a checkpoint. */
+		lzi_log_position(store)->bytes = (last - read->from + 1) * lzi_wal_segment_bytes;
+		store->control.shared->log.synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
+	}
+	return rc;
+}
+
 int lzi_warm_start(struct lzi_store *store)
 {
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
@@ -233,6 +266,8 @@ int lzi_warm_start(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	begin(&replay, &call);
+	if (lzi_persist_is_aside(store->persist.dirfd))
+		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
 	rc = load_dicts(store, dict_id);
 	dicts = lzi_dict_newest(store);
 	if (rc == LATZ_OK)
@@ -267,17 +302,10 @@ int lzi_warm_start(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	drop_expired(&call);
-	lzi_load_end(store, replay.seq_max);
+	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
-	/* Which first puts on disk what was read, if it is in the system's cache only. */
-	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
-	/* What was replayed now would be again, until a checkpoint. */
-	if (rc == LATZ_OK && last >= read.from) {
-		lzi_log_position(store)->bytes = (last - read.from + 1) * lzi_wal_segment_bytes;
-		log->synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
-	}
-	return rc;
+	return go_on(&call, &info, &read, last);
 }

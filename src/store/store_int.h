@@ -55,7 +55,7 @@ struct lzi_store {
 	uint32_t in_runs; /* and in runs; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
 	struct lzi_worker janitor;
-	struct lzi_worker scribe; /* started and stopped by the janitor, then by who stops the janitor */
+	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
@@ -64,6 +64,7 @@ struct lzi_store {
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
+		int was_left;        /* 1: its last pool had written everything; told by lzi_persist_prepare() */
 		struct lzi_wal wal;
 		uint8_t *buffer; /* of flushes; NULL until the first */
 	} persist;
