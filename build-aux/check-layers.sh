@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prints which folder of src/ includes which, and fails when an include goes against the layers:
-#   row 0 base   row 1 os format   row 2 client table heap index wal snap crypt policy   row 3 store   row 4 api
+#   row 0 base   row 1 os format   row 2 client table heap index wal snap codec crypt policy   row 3 store   row 4 api
 # A folder includes itself and lower rows, never its own row's others or a higher one; a *_int.h header is for its own
 # folder. Tools, bindings, examples, benchmarks and the api tests see <latzero/...> and their own folder.
 set -eu
@@ -17,7 +17,7 @@ includes() {
 status=0
 includes src | awk -F: '
 BEGIN {
-	split("base os format client table heap index wal snap crypt policy store api", order, " ")
+	split("base os format client table heap index wal snap codec crypt policy store api", order, " ")
 	split("0 1 1 2 2 2 2 2 2 2 2 3 4", number, " ")
 	for (i in order)
 		row[order[i]] = number[i]

@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor'
+	local commands='create list inspect persist train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -31,7 +31,8 @@ _latzero() {
 	--distribution) options='zipf uniform' ;;
 	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
 	--mode | --max-* | --if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-		--compress-* | --checkpoint-bytes | --size | --extents) return ;;
+		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents) return ;;
+	--compress-dict) options='trained auto' ;;
 	esac
 	if [[ -n $options ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -43,7 +44,7 @@ _latzero() {
 		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-			--compress-min | --compress-level | --checkpoint-bytes | --size | --extents) ((i++)) ;;
+			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents) ((i++)) ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -62,9 +63,10 @@ _latzero() {
 		return
 		;;
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
-		--idle-ttl --compress-min --compress-level --encrypt --persist --sync --sync-interval --checkpoint-bytes
+		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
+	train) options+=' --dict-size --sample' ;;
 	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;
 	get | del | exists | incr | append | ttl | inspect) options+=' --escaped' ;;
 	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;

@@ -9,9 +9,9 @@
 struct create_arguments {
 	latz_options options;
 	struct cli_persist persist;
-	const char *policy;
-	int64_t ttl_ms, idle_ttl_ms;
-	uint64_t max_clients, compress_min, compress_level;
+	const char *policy, *compress_dict;
+	int64_t ttl_ms, idle_ttl_ms, compress_level;
+	uint64_t max_clients, compress_min;
 	bool keep, attach, encrypt, no_guard, no_thread, start_empty;
 };
 
@@ -44,7 +44,13 @@ static int complete_options(struct create_arguments *arguments)
 	options->ttl_ms = arguments->ttl_ms;
 	options->idle_ttl_ms = arguments->idle_ttl_ms;
 	options->compress_min = (size_t)arguments->compress_min;
+	if (arguments->compress_level < -100 || arguments->compress_level > 19)
+		return cli_error(CLI_USAGE, "--compress-level: 1 to 19, or negative for speed");
 	options->compress_level = (int)arguments->compress_level;
+	if (arguments->compress_dict != NULL && strcmp(arguments->compress_dict, "auto") == 0)
+		options->compress_dict = LATZ_DICT_AUTO;
+	else if (arguments->compress_dict != NULL && strcmp(arguments->compress_dict, "trained") != 0)
+		return cli_error(CLI_USAGE, "--compress-dict %s: there are trained and auto", arguments->compress_dict);
 	options->encrypt = arguments->encrypt;
 	options->dir = cli.dir;
 	options->password = cli_password();
@@ -131,7 +137,8 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 		{ "policy", CLI_TEXT, &arguments.policy },
 		{ "idle-ttl", CLI_DURATION, &arguments.idle_ttl_ms },
 		{ "compress-min", CLI_SIZE, &arguments.compress_min },
-		{ "compress-level", CLI_COUNT, &arguments.compress_level },
+		{ "compress-level", CLI_INT, &arguments.compress_level },
+		{ "compress-dict", CLI_TEXT, &arguments.compress_dict },
 		{ "encrypt", CLI_FLAG, &arguments.encrypt },
 		{ "persist", CLI_TEXT, &arguments.persist.dir },
 		{ "start-empty", CLI_FLAG, &arguments.start_empty },
@@ -184,8 +191,12 @@ const struct cli_command cmd_create = {
 	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in "
 	"memory\n"
 	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
+	"Compression:\n"
+	"  --compress-min 1K   values of so many bytes and more are compressed, if that saves an eighth\n"
+	"  --compress-level 3  of zstd: 1 to 19, or negative for speed\n"
+	"  --compress-dict auto  dictionaries for small values are made by themselves; else latzero train makes them\n"
 	"Options of features a release may not have (exit 3 then):\n"
-	"  --max-bytes 64M --max-entries N --idle-ttl 1h --compress-min 1K --compress-level N --encrypt\n"
+	"  --max-bytes 64M --max-entries N --idle-ttl 1h --encrypt\n"
 	"  --policy none|adaptive|lru|fifo|clock|sieve|s3fifo|2q|arc|wtinylfu\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --ttl 10m\n"

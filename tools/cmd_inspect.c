@@ -108,6 +108,42 @@ static void print_log(const latz_stats_t *stats)
 		field_age(cli.tty ? "snapshot_age" : "snapshot_age_ms", stats->snapshot_age_ms);
 }
 
+static void compression_json(const latz_stats_t *stats)
+{
+	cli_json_u64("compress_min", stats->compress_min);
+	if (stats->compress_min != 0)
+		cli_json_i64("compress_level", stats->compress_level);
+	cli_json_text("compress_dict", stats->compress_dict == LATZ_DICT_AUTO ? "auto" : "trained");
+	cli_json_u64("compressed", stats->compressed);
+	cli_json_u64("compress_refused", stats->compress_refused);
+	cli_json_u64("compress_raw_bytes", stats->compress_raw_bytes);
+	cli_json_u64("compress_stored_bytes", stats->compress_stored_bytes);
+	cli_json_u64("dictionaries", stats->dictionaries);
+	cli_json_u64("dict_bytes", stats->dict_bytes);
+}
+
+static void print_compression(const latz_stats_t *stats)
+{
+	char text[CLI_TEXT_MAX];
+
+	if (stats->compress_min == 0)
+		cli_field("compress", "no");
+	else
+		cli_field("compress", "from %s, level %d", cli_show_size(stats->compress_min, text),
+		          stats->compress_level);
+	if (stats->compressed + stats->compress_refused > 0) {
+		field_count("compressed", stats->compressed);
+		field_count("compress_refused", stats->compress_refused);
+		field_size("compress_raw_bytes", stats->compress_raw_bytes);
+		field_size("compress_stored_bytes", stats->compress_stored_bytes);
+	}
+	if (stats->dictionaries > 0 || stats->compress_dict == LATZ_DICT_AUTO) {
+		cli_field("dictionaries", "%u%s", stats->dictionaries,
+		          stats->compress_dict == LATZ_DICT_AUTO ? ", made by itself" : "");
+		field_size("dict_bytes", stats->dict_bytes);
+	}
+}
+
 static int client_json(const latz_client_info *info, void *arg)
 {
 	(void)arg;
@@ -157,6 +193,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	cli_json_u64("pins", stats->pins);
 	cli_json_u64("views", stats->views);
 	log_json(stats);
+	compression_json(stats);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -233,6 +270,7 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	field_count("views", stats->views);
 	field_count("threads", stats->threads);
 	print_log(stats);
+	print_compression(stats);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 }
@@ -262,6 +300,8 @@ static void key_json(latz_slice key, const latz_key_info *info)
 	cli_json_text("type", cli_type_name(info->type, text));
 	cli_json_u64("value_size", info->value_size);
 	cli_json_u64("record_bytes", info->record_bytes);
+	cli_json_u64("stored_size", info->stored_size);
+	cli_json_u64("dictionary", info->dictionary);
 	cli_json_u64("version", info->version);
 	cli_json_i64("ttl_ms", info->ttl_ms);
 	cli_json_u64("address", info->address);
@@ -291,6 +331,10 @@ static int inspect_key(const char *name, latz_pool *pool, latz_slice key)
 	cli_field("type", "%s", cli_type_name(info.type, text));
 	field_size("value_size", info.value_size);
 	field_size("record_bytes", info.record_bytes);
+	if (info.stored_size != info.value_size)
+		field_size("stored_size", info.stored_size);
+	if (info.dictionary != 0)
+		cli_field("dictionary", "%u", info.dictionary);
 	cli_field("version", "%" PRIu64, info.version);
 	if (info.ttl_ms < 0)
 		cli_field("ttl", "never");

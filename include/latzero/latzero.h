@@ -155,6 +155,13 @@ typedef enum latz_sync {
 	LATZ_SYNC_ALWAYS
 } latz_sync;
 
+/* Who makes the dictionaries that small values are compressed with. TRAINED: latz_train(). AUTO: the janitor too, when
+ * there are enough values, and again when they have become others. */
+typedef enum latz_dict {
+	LATZ_DICT_TRAINED,
+	LATZ_DICT_AUTO
+} latz_dict;
+
 /* latz_options.flags. Without LATZ_CREATE a pool that does not exist is LATZ_NOTFOUND; options == NULL means
  * LATZ_OPTIONS_INIT, which has LATZ_CREATE. */
 enum {
@@ -188,8 +195,9 @@ typedef struct latz_options {
 	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire. A
 	                 * time to live over a century, here and below, counts as a century */
 	int64_t idle_ttl_ms;     /* U unless 0 */
-	size_t compress_min;     /* U unless 0 */
-	int compress_level;      /* U unless 0 */
+	size_t compress_min; /* C: values of so many bytes and more are stored compressed by zstd, if that makes them
+	                      * smaller by an eighth; 0: none. See latz_compress() */
+	int compress_level;  /* C: of zstd, -100 to 19; 0: 3 */
 	const char *password;    /* U unless NULL */
 	int encrypt;             /* U unless 0 */
 	const char *persist_dir; /* C: directory on a disk below which the pool's log and snapshots are kept, in a
@@ -199,12 +207,13 @@ typedef struct latz_options {
 	uint64_t checkpoint_bytes; /* C: the log is replaced by a snapshot when it is longer; 0: 256 MiB */
 	int snapshot_on_close;     /* C: the last user to leave writes a snapshot, so that the next start is faster */
 	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
+	latz_dict compress_dict; /* C */
 } latz_options;
 
 /* clang-format off */
 #define LATZ_OPTIONS_INIT                                                                         \
 	{ sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, \
-	  LATZ_SYNC_NONE, 0, 0, 0, 0 }
+	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED }
 /* clang-format on */
 
 /*
@@ -300,6 +309,14 @@ typedef struct latz_stats_t {
 	uint64_t refused;                /* writes refused with LATZ_FULL or LATZ_TOOBIG */
 	uint64_t hit_bytes;              /* record bytes of gets that found something; counted in bounded pools, as */
 	uint64_t created_bytes;          /* those of keys created: of read-through caches the bytes missed */
+	uint64_t compress_min;      /* 0: nothing is compressed */
+	int compress_level;
+	latz_dict compress_dict;
+	uint64_t compressed;        /* values that were written compressed, since creation */
+	uint64_t compress_refused;  /* long enough, but stored as they are: it would have saved too little */
+	uint64_t compress_raw_bytes, compress_stored_bytes; /* of both: what they were, and what became of them */
+	unsigned dictionaries;
+	uint64_t dict_bytes;
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
@@ -392,7 +409,7 @@ LATZ_API int latz_get(latz_pool *pool, latz_slice key, latz_value *value) LATZ_M
 /* Like latz_get(), but LATZ_MISMATCH, without copying, if the key's version is still `version`. */
 LATZ_API int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value) LATZ_MUSTCHECK;
 
-/* A value read in place. Start from zeroes. */
+/* A value read in place (a compressed one: as a copy, like that of latz_get()). Start from zeroes. */
 typedef struct latz_view {
 	const void *data; /* size bytes, not NUL-terminated; read-only */
 	size_t size;
@@ -461,11 +478,46 @@ typedef struct latz_key_info {
 	uint64_t hash; /* with the pool's seed */
 	int64_t ttl_ms;
 	latz_type type;
+	uint64_t stored_size; /* bytes that the value takes in the record: fewer than value_size if it is compressed */
+	unsigned dictionary;  /* that it is compressed with; 0: none */
 } latz_key_info;
 
 /* Set info->size first. Errors as latz_get(). */
 LATZ_API int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info) LATZ_MUSTCHECK;
 
+
+/* ---- Compression ------------------------------------------------------------------------------------------------- */
+
+/* Changes for everybody how values are compressed that are written from now on: compress_min, compress_level and
+ * compress_dict of the options; the others are ignored. Values that are there stay as they are, and readable. */
+LATZ_API int latz_compress(latz_pool *pool, const latz_options *options) LATZ_MUSTCHECK;
+
+typedef struct latz_train_options {
+	size_t size;         /* sizeof(latz_train_options) */
+	size_t dict_bytes;   /* the dictionary's size at most, 256 to 65 536; 0: 32 768 */
+	size_t sample_bytes; /* of values it is made of at most; 0: 1 MiB. More takes longer: a second for 4 MiB */
+} latz_train_options;
+
+/* clang-format off */
+#define LATZ_TRAIN_OPTIONS_INIT { sizeof(latz_train_options), 0, 0 }
+/* clang-format on */
+
+typedef struct latz_train_info {
+	size_t size;         /* bytes of this struct that the library filled in; set it first */
+	unsigned dictionary; /* the new one's number; 0: there is none, as it would not pay: values are too few or not
+	                      * alike, or the dictionary there is does as well */
+	uint64_t dict_bytes;
+	uint64_t samples, sample_bytes; /* values looked at */
+	unsigned before_permille, after_permille; /* of 1000 bytes of other values, how many would be stored: without
+	                                           * the new dictionary, and with it. 0: not tried */
+} latz_train_info;
+
+/* Makes a dictionary of values that are in the pool, from compress_min (at least 16) bytes to 32 KiB, with which values
+ * up to 64 KiB are compressed from now on, by everybody: small ones that are alike become much smaller. It stays with
+ * the pool, its log, its snapshots and images. A pool can have 255; older ones stay, for the values compressed with
+ * them. options and info may be NULL. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_NOSPC, LATZ_TOOBIG (it has 255), LATZ_IO
+ * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT. */
+LATZ_API int latz_train(latz_pool *pool, const latz_train_options *options, latz_train_info *info) LATZ_MUSTCHECK;
 
 /* LATZ_UNSUPPORTED in this release. */
 LATZ_API int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub) LATZ_MUSTCHECK;

@@ -81,5 +81,7 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 int lzi_api_name(const char *name);
 int lzi_api_policy(latz_policy policy);
 int lzi_api_options(const latz_options *from, latz_options *to);
+/* compress.c */
+int lzi_api_compression(const latz_options *options);
 
 #endif

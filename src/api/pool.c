@@ -59,8 +59,6 @@ static int check_supported(const latz_options *options)
 	}
 	if (options->idle_ttl_ms != 0)
 		return unsupported("idle_ttl_ms");
-	if (options->compress_min != 0 || options->compress_level != 0)
-		return unsupported("compression");
 	if (options->password != NULL || options->encrypt != 0)
 		return unsupported("encryption");
 	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
@@ -78,6 +76,8 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 	const unsigned known =
 		LATZ_CREATE | LATZ_EXCLUSIVE | (unsigned)LATZ_READONLY | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD |
 		LATZ_START_EMPTY;
+
+	int rc;
 
 	memset(to, 0, sizeof *to);
 	if (from == NULL)
@@ -97,7 +97,8 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
 	if (to->ttl_ms < -1)
 		return lzi_error(LATZ_INVALID, "options.ttl_ms is negative");
-	return check_supported(to);
+	rc = lzi_api_compression(to);
+	return rc == LATZ_OK ? check_supported(to) : rc;
 }
 
 int latz_open(const char *name, const latz_options *options, latz_pool **pool)

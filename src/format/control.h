@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without bounds */
+#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without compressed values and bounds */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -176,6 +176,27 @@ enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
 	LZI_WATCH_HITS = 2    /* hits are counted in slots, and those below `sampling` are told of */
 };
+/* Compressed values (doc/compression.md). */
+struct lzi_compress {
+	struct lzi_mutex mutex; /* held by who adds one. Its death: what `dicts` does not count is not there */
+	uint64_t dicts; /* 64: bytes of the file `dict` that count << 8 | dictionaries in them. Holder of `mutex` */
+	int32_t level;      /* 72: of zstd. Anyone who changes the settings, as the next */
+	uint32_t by_itself; /* 76: 1: the janitor makes dictionaries */
+	/* The janitor's, of when it last thought of making one. */
+	uint64_t tried_values;  /* 80: `values` and `plain` */
+	uint64_t tried_raw;     /* 88: `raw` */
+	uint64_t tried_stored;  /* 96: `stored` */
+	int64_t tried_mono_ms;  /* 104 */
+	uint8_t pad0[16];
+	/* Of values written since the pool was made that were long enough. Anyone, atomic add. */
+	uint64_t values; /* 128: compressed ones */
+	uint64_t plain;  /* 136: those that were not, as it would have saved too little */
+	uint64_t raw;    /* 144: bytes of both */
+	uint64_t stored; /* 152: bytes that became of them */
+	uint8_t pad1[96];
+};
+_Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
+_Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
@@ -192,7 +213,8 @@ struct lzi_shared {
 	uint64_t pin_min; /* 136: lowest seq an open scan reads at, UINT64_MAX if none */
 	uint64_t pin_max; /* 144: highest one, 0 if none */
 	uint32_t durable; /* 152: enum lzi_durable. Holder of `log`, who waits for calls under way (persist.c) */
-	uint8_t pad1[100];
+	uint32_t compress_min; /* 156: values of so many bytes and more are compressed; 0: none. As compress.level */
+	uint8_t pad1[96];
 
 	/* Read when an extent is taken. Writer: the holder of `heap`. Its death: recounted by the next holder. */
 	uint64_t extents;       /* 256: extents in the heap file, all with a directory entry */
@@ -245,7 +267,8 @@ struct lzi_shared {
 	uint32_t extents_born;    /* 5624: the last extent's `born`; holder of `heap` */
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
-	uint8_t pad7[2176];
+	struct lzi_compress compress; /* 6016 */
+	uint8_t pad7[1920];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -256,6 +279,7 @@ _Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
+_Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

@@ -111,7 +111,8 @@ enum {
 	LZI_RECORD_INSERT =
 		2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
 	LZI_RECORD_HAS_PREV = 4, /* ext.prev is valid. As INSERT */
-	LZI_RECORD_COPY = 8 /* a copy that cleaning made of a record that is in the log. As INSERT */
+	LZI_RECORD_COPY = 8, /* a copy that cleaning made of a record that is in the log. As INSERT */
+	LZI_RECORD_PACKED = 16 /* the value is compressed (format/packed.h); covered by crc */
 };
 
 /* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
@@ -199,10 +200,11 @@ static inline uint32_t lzi_record_crc_seq(uint64_t seq)
 
 static inline uint64_t lzi_record_crc_head(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags)
 {
-	return (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 | (flags & LZI_RECORD_EXT);
+	return (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 |
+	       (flags & (LZI_RECORD_EXT | LZI_RECORD_PACKED));
 }
 
-/* crc32c of sizes, type, EXT flag, key and value. key and value may be apart (a value copied out, a key given). */
+/* crc32c of sizes, type, flags EXT and PACKED, key and value. These may be apart (a value copied out, a key given). */
 static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
                                       const void *key, const void *value)
 {

@@ -48,7 +48,7 @@ static int check_sections(const struct lzi_image_header *header)
 	uint64_t at = LZI_PAGE, chunk = 0;
 	int i;
 
-	for (i = 0; i < LZI_IMAGE_PARTS; i++) {
+	for (i = 0; i < lzi_image_parts(header); i++) {
 		const struct lzi_image_section *part = &header->part[i];
 
 		if (part->offset < at || part->offset % LZI_PAGE != 0 || part->offset > header->file_bytes ||
@@ -76,7 +76,7 @@ int lzi_image_header_validate(const struct lzi_image_header *header)
 	if (header->major < LZI_IMAGE_MAJOR_OLDEST || header->major > LZI_IMAGE_MAJOR)
 		return lzi_error(LATZ_VERSION, "an image of format %u; this release reads %d to %d", header->major,
 		                 LZI_IMAGE_MAJOR_OLDEST, LZI_IMAGE_MAJOR);
-	if (header->incompatible != 0)
+	if (header->incompatible & ~(uint32_t)LZI_IMAGE_PACKED)
 		return lzi_error(LATZ_VERSION, "an image with features 0x%x that this release does not know",
 		                 header->incompatible);
 	if (header->endian != LZI_IMAGE_ENDIAN || header->page_size != LZI_PAGE || header->extent_size != LZI_EXTENT)
@@ -97,7 +97,7 @@ int lzi_image_sums_validate(const struct lzi_image_header *header, const struct 
 	uint64_t i;
 	int part;
 
-	for (part = 0; part < LZI_IMAGE_PARTS; part++) {
+	for (part = 0; part < lzi_image_parts(header); part++) {
 		const struct lzi_image_section *section = &header->part[part];
 
 		for (i = 0; i < section->chunks; i++) {

@@ -6,6 +6,7 @@
  *   extents    struct lzi_image_extent, one for each extent
  *   index      the LMDB environment's file
  *   heap       extent n at n * LZI_EXTENT; each as far as it has records, then nothing: a hole
+ *   dict       the pool's dictionaries, as in its file `dict`; only with LZI_IMAGE_PACKED
  *   sums       struct lzi_image_sum, one for each chunk, in the order of the sections
  *
  * Sections begin at multiples of LZI_PAGE and are cut into chunks of LZI_EXTENT, the last one shorter; a chunk of the
@@ -33,7 +34,12 @@ enum lzi_image_part {
 	LZI_IMAGE_EXTENTS,
 	LZI_IMAGE_INDEX,
 	LZI_IMAGE_HEAP,
+	LZI_IMAGE_DICT, /* only with LZI_IMAGE_PACKED */
 	LZI_IMAGE_PARTS
+};
+
+enum {
+	LZI_IMAGE_PACKED = 1 /* header.incompatible: records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
 };
 
 struct lzi_image_section {
@@ -69,7 +75,7 @@ struct lzi_image_header {
 	uint32_t sums_crc;     /* 160: of the sums */
 	uint32_t pad;          /* 164 */
 	struct lzi_image_section part[LZI_IMAGE_PARTS]; /* 168 */
-	uint8_t reserved[212]; /* 296 */
+	uint8_t reserved[180]; /* 328 */
 	uint32_t checksum;     /* 508: crc32c of the bytes before it */
 };
 _Static_assert(sizeof(struct lzi_image_header) == LZI_IMAGE_HEADER, "layout");
@@ -109,6 +115,12 @@ struct lzi_image_note {
 	struct lzi_image_header header;
 	char path[4096];    /* absolute */
 };
+
+/* How many parts there are. */
+static inline int lzi_image_parts(const struct lzi_image_header *header)
+{
+	return header->incompatible & LZI_IMAGE_PACKED ? LZI_IMAGE_PARTS : LZI_IMAGE_DICT;
+}
 
 uint32_t lzi_image_crc(const struct lzi_image_header *header, uint64_t chunk, const void *data, uint32_t length);
 /* Fills in magic, versions, machine, `first` and `chunks` of the sections, `chunks`; then, when all is known, seals. */

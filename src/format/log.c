@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "format/heap.h"
 #include "format/log.h"
+#include "format/packed.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes in the file");
 
@@ -66,6 +67,16 @@ int lzi_frame_header_valid(const struct lzi_frame_header *header, uint32_t log_t
 	       lzi_crc32c(0, header, offsetof(struct lzi_frame_header, checksum)) == header->checksum;
 }
 
+static int check_packed(const struct lzi_log_entry *entry, const uint8_t *value, uint64_t next, uint64_t *ret_next)
+{
+	unsigned dict;
+	uint64_t size;
+	int rc = lzi_packed_parse(value, entry->value_size, &dict, &size);
+
+	*ret_next = next;
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "log entry");
+}
+
 int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint64_t *ret_next)
 {
 	const struct lzi_log_entry *entry = (const struct lzi_log_entry *)(payload + at);
@@ -84,6 +95,8 @@ int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint
 	switch (entry->op) {
 	case LZI_LOG_SET:
 		break;
+	case LZI_LOG_SET_PACKED:
+		return check_packed(entry, payload + at + sizeof *entry + entry->key_size, at + span, ret_next);
 	case LZI_LOG_DELETE:
 		if (entry->value_size != 0)
 			return lzi_error(LATZ_CORRUPT, "log entry: a delete with a value");

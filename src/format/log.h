@@ -57,8 +57,9 @@ _Static_assert(sizeof(struct lzi_frame_header) == 64, "layout");
 enum lzi_log_op {
 	LZI_LOG_SET = 1,
 	LZI_LOG_DELETE = 2, /* no value */
-	LZI_LOG_TOUCH = 3   /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): the later of two holds */
+	LZI_LOG_TOUCH = 3,  /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): the later of two holds */
 	                    /* 4..15: kept for transactions: entries that count only when their group is whole */
+	LZI_LOG_SET_PACKED = 16 /* as SET, the value compressed (format/packed.h); its dictionary is beside the log */
 };
 
 /* Then key, value, and zeros up to a multiple of 8. */

@@ -5,6 +5,8 @@
 
 #include "format/snapshot.h"
 
+#include "format/packed.h"
+
 #include <latzero/latzero.h>
 
 #include "base/atomic.h"
@@ -76,7 +78,7 @@ int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_
 	header.ttl_ms = (int64_t)get(bytes + 64, 8);
 	header.compatible = (uint32_t)get(bytes + 72, 4);
 	header.incompatible = (uint32_t)get(bytes + 76, 4);
-	if (header.incompatible != 0)
+	if (header.incompatible & ~(uint32_t)LZI_SNAP_HAS_DICTS)
 		return lzi_error(LATZ_VERSION, "the snapshot uses features 0x%x this library does not know",
 		                 header.incompatible);
 	*ret_header = header;
@@ -121,8 +123,16 @@ int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_
 	block.count = (uint32_t)get(bytes + 32, 4);
 	block.codec = bytes[36];
 	block.payload_crc = (uint32_t)get(bytes + 40, 4);
-	if (get(bytes + 36, 4) > LZI_SNAP_ZSTD)
+	if (get(bytes + 36, 4) > LZI_SNAP_DICT)
 		return block_bad("an unknown codec");
+	if (block.codec == LZI_SNAP_DICT) {
+		if (block.count != 0 || block.stored_size != block.raw_size ||
+		    block.raw_size <= sizeof(struct lzi_dict_header) ||
+		    block.raw_size > sizeof(struct lzi_dict_header) + LZI_DICT_SIZE_MAX)
+			return block_bad("a dictionary of such a size");
+		*ret_block = block;
+		return LATZ_OK;
+	}
 	/* The least entry: flags, type, 4 varints, one byte of key. */
 	if (block.count == 0 || block.raw_size > LZI_SNAP_ENTRY_MAX || block.raw_size < 7 * (uint64_t)block.count)
 		return block_bad("sizes that cannot be");

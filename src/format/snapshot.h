@@ -46,11 +46,16 @@
 
 enum lzi_snap_codec {
 	LZI_SNAP_RAW = 0,
-	LZI_SNAP_ZSTD = 1 /* one frame that holds its content's size */
+	LZI_SNAP_ZSTD = 1, /* one frame that holds its content's size */
+	LZI_SNAP_DICT = 2  /* no entries: a dictionary for compressed values behind its header (format/packed.h) */
 };
 
 enum {
 	LZI_SNAP_DEADLINE = 1 /* entry flag: a deadline follows. Other bits: 0 */
+};
+
+enum {
+	LZI_SNAP_HAS_DICTS = 1 /* there are blocks of codec LZI_SNAP_DICT, before all others */
 };
 
 struct lzi_snap_header {
@@ -63,7 +68,7 @@ struct lzi_snap_header {
 	int64_t wall_ms;        /* 56 */
 	int64_t ttl_ms;         /* 64 */
 	uint32_t compatible;    /* 72: unknown bits are ignored */
-	uint32_t incompatible;  /* 76: unknown bits are LATZ_VERSION */
+	uint32_t incompatible;  /* 76: LZI_SNAP_HAS_*; unknown bits are LATZ_VERSION */
 	uint32_t tag;           /* 124: the checksum; blocks and footer repeat it, so that they are of this snapshot */
 };
 

@@ -19,6 +19,7 @@
 
 #include "base/crc32c.h"
 #include "base/error.h"
+#include "format/packed.h"
 #include "format/snapshot.h"
 #include "os/os.h"
 #include "snap/snap_int.h"
@@ -105,6 +106,15 @@ static int check(struct reader *reader, struct job *job, unsigned thread)
 	job->error = "the payload's checksum does not match";
 	if (lzi_crc32c(0, job->stored.data, job->stored.size) != job->block.payload_crc)
 		return LATZ_CORRUPT;
+	if (job->block.codec == LZI_SNAP_DICT) {
+		const struct lzi_dict_header *dict = (const struct lzi_dict_header *)(const void *)raw->data;
+
+		job->error = "not a dictionary of the size the header says";
+		return lzi_dict_header_validate(dict, 0) == LATZ_OK && dict->size == raw->size - sizeof *dict &&
+		                       lzi_dict_validate(dict, dict + 1) == LATZ_OK
+		               ? LATZ_OK
+		               : LATZ_CORRUPT;
+	}
 	if (job->block.codec == LZI_SNAP_ZSTD) {
 		rc = unpack(reader, job, thread);
 		if (rc != LATZ_OK)
@@ -442,6 +452,17 @@ static int tell_entries(struct reader *reader)
 	return LATZ_OK;
 }
 
+static int tell_dict(struct reader *reader, uint64_t number, const uint8_t *dict)
+{
+	if (reader->gap.is || number != reader->expected) {
+		reader->lost = 1;
+		tell_gap(reader, number, NULL, 0);
+	}
+	reader->expected = number + 1;
+	reader->blocks++;
+	return reader->read->dict ? reader->read->dict(dict, reader->read->arg) : LATZ_OK;
+}
+
 /* The oldest block. */
 static int tell_block(struct reader *reader)
 {
@@ -456,6 +477,8 @@ static int tell_block(struct reader *reader)
 	if (job->rc == LATZ_NOMEM)
 		return lzi_error(LATZ_NOMEM, "%s: no memory for block %llu", reader->read->name,
 		                 (unsigned long long)number);
+	if (job->rc == LATZ_OK && job->block.codec == LZI_SNAP_DICT && number >= reader->expected)
+		return tell_dict(reader, number, raw->data);
 	if (job->rc == LATZ_OK) {
 		lzi_snap_cursor_init(cursor, raw->data, raw->size, job->block.count);
 		lzi_snap_cursor_next(cursor);

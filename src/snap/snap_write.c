@@ -235,6 +235,18 @@ static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	return check(writer);
 }
 
+int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size)
+{
+	struct lzi_snap_block block = { .codec = LZI_SNAP_DICT, .raw_size = size, .stored_size = size };
+
+	if (write_pending(writer) != LATZ_OK)
+		return writer->rc;
+	block.payload_crc = lzi_crc32c(0, dict, size);
+	put_block_header(writer, &block);
+	put(&writer->out, dict, size);
+	return check(writer);
+}
+
 static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
 {
 	uint8_t *at = job->raw.data + job->raw.size;
@@ -333,6 +345,7 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.first_segment = info->first_segment;
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
+	writer->header.incompatible = info->has_dicts ? LZI_SNAP_HAS_DICTS : 0;
 	lzi_snap_header_make(&writer->header, bytes);
 	put(&writer->out, bytes, sizeof bytes);
 	rc = check(writer);

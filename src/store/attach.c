@@ -16,6 +16,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
@@ -245,6 +246,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->image.mutex, NULL);
 	pthread_mutex_init(&store->hear.mutex, NULL);
 	store->hear.fd = -1;
+	pthread_mutex_init(&store->codec.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
@@ -261,6 +263,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->image.mutex);
 	pthread_mutex_destroy(&store->hear.mutex);
 	free(store->evictor);
+	pthread_mutex_destroy(&store->codec.mutex);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
 	lzi_worker_fini(&store->office);
@@ -415,6 +418,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_hear_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
+	lzi_dict_part(store);
 }
 
 void lzi_store_detach(struct lzi_store *store)

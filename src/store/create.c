@@ -13,13 +13,14 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 int lzi_control_init_mutexes(const struct lzi_control *control)
 {
 	struct lzi_shared *shared = control->shared;
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
 		                              &shared->maint, &shared->index, &shared->janitor,
-		                              &shared->log.mutex, &shared->log.scribe };
+		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -31,6 +32,7 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 static int init_shared(struct lzi_control *control, const latz_options *options)
 {
 	lzi_bound_init(control->shared, options);
+	lzi_compress_settings(control->shared, options);
 	control->shared->clock = LZI_SEQ_STRIDE;
 	control->shared->pin_min = UINT64_MAX;
 	return lzi_control_init_mutexes(control);

@@ -13,6 +13,7 @@
 #include "base/point.h"
 #include "store/image.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 #define TICK_KEYS 2048u
 
@@ -33,13 +34,23 @@ struct making {
 static int load_one(struct making *making, struct lzi_load *load, latz_slice key, const latz_value *value)
 {
 	struct lzi_loaded loaded = { .key = key, .seq = value->version };
+	uint64_t raw = value->size;
+	unsigned dict;
+	int rc;
 
 	loaded.value.data = value->data;
 	loaded.value.size = value->size;
 	loaded.type = (uint8_t)value->type;
+	loaded.packed = (value->type & LZI_TYPE_PACKED) != 0;
+	if (loaded.packed) {
+		making->header.incompatible |= LZI_IMAGE_PACKED;
+		rc = lzi_packed_parse(value->data, value->size, &dict, &raw);
+		if (rc != LATZ_OK)
+			return rc;
+	}
 	loaded.expiry = value->ttl_ms < 0 ? 0 : making->header.wall_ms + value->ttl_ms;
 	making->header.keys++;
-	making->header.bytes += key.size + value->size;
+	making->header.bytes += key.size + raw;
 	if (value->version > making->header.seq_max)
 		making->header.seq_max = value->version;
 	if (making->job->tick != NULL && making->header.keys % TICK_KEYS == 0 &&
@@ -64,6 +75,7 @@ static int load_all(struct making *making, struct lzi_call *call)
 	}
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_scan_packed(scan);
 	making->header.seq = lzi_scan_seq(scan);
 	making->header.wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms() + lzi_scan_now_ms(scan);
 	while ((rc = lzi_scan_next(making->source, scan, &key, &value)) == LATZ_OK) {
@@ -185,6 +197,12 @@ static int fill_index(struct making *making, struct lzi_store *store, uint64_t a
 	return rc == LATZ_OK && got != length ? lzi_error(LATZ_CORRUPT, "the index is too short") : rc;
 }
 
+static int fill_dict(struct making *making, struct lzi_store *store, uint64_t at, uint32_t length)
+{
+	(void)store;
+	return lzi_dict_copy(making->source->store, making->buffer, at, length);
+}
+
 /* What the image says of an extent; the bytes of it that count. */
 static uint32_t describe(struct lzi_store *store, uint64_t e, struct lzi_image_extent *extent, uint64_t *run_left)
 {
@@ -260,6 +278,7 @@ static int lay_out(struct making *making, struct lzi_store *store)
 	struct lzi_image_header *header = &making->header;
 	uint64_t n = store->control.shared->extents, e, run_left = 0, at = LZI_PAGE, index_size = 0;
 	uint32_t *lengths = calloc(n + 1, sizeof *lengths);
+	unsigned dicts;
 	int fd, i, rc = open_index(store, &fd);
 
 	if (rc == LATZ_OK) {
@@ -274,6 +293,9 @@ static int lay_out(struct making *making, struct lzi_store *store)
 		if (lengths[e] > 0)
 			header->extents = e + 1;
 	}
+	header->part[LZI_IMAGE_DICT].size = lzi_dict_extent(making->source->store, &dicts);
+	if (dicts > 0)
+		header->incompatible |= LZI_IMAGE_PACKED;
 	header->buckets = store->control.shared->buckets;
 	header->part[LZI_IMAGE_TABLE].size = header->buckets * sizeof(struct lzi_bucket);
 	header->part[LZI_IMAGE_EXTENTS].size = header->extents * sizeof(struct lzi_image_extent);
@@ -281,7 +303,7 @@ static int lay_out(struct making *making, struct lzi_store *store)
 	if (header->extents > 0 && rc == LATZ_OK)
 		header->part[LZI_IMAGE_HEAP].size =
 			(header->extents - 1) * LZI_EXTENT + lengths[header->extents - 1];
-	for (i = 0; i < LZI_IMAGE_PARTS; i++) {
+	for (i = 0; i < lzi_image_parts(header); i++) {
 		header->part[i].offset = at;
 		header->part[i].first = header->chunks;
 		header->part[i].chunks = (header->part[i].size + LZI_EXTENT - 1) / LZI_EXTENT;
@@ -316,6 +338,8 @@ static int pack(struct making *making, struct lzi_store *store)
 		rc = put_section(making, store, LZI_IMAGE_INDEX, fill_index);
 	if (rc == LATZ_OK)
 		rc = put_heap(making, store);
+	if (rc == LATZ_OK && header->incompatible & LZI_IMAGE_PACKED)
+		rc = put_section(making, store, LZI_IMAGE_DICT, fill_dict);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_write_at(making->fd, making->name, making->sums, header->chunks * sizeof *making->sums,
 		                       header->sums_offset);

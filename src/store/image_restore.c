@@ -12,6 +12,7 @@
 #include "base/point.h"
 #include "store/image.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 int lzi_image_open(struct lzi_image *image, int fd, const char *path)
 {
@@ -201,6 +202,35 @@ static int make_directory(const struct lzi_image *image, struct lzi_opened *open
 	return rc;
 }
 
+/* All of them at once: they are few, and small. */
+static int make_dicts(const struct lzi_image *image, struct lzi_opened *opened, unsigned mode)
+{
+	const struct lzi_image_section *section = &image->header.part[LZI_IMAGE_DICT];
+	uint64_t i, size = image->header.incompatible & LZI_IMAGE_PACKED ? section->size : 0;
+	uint8_t *bytes;
+	int rc = LATZ_OK;
+
+	if (size == 0)
+		return LATZ_OK;
+	if (size > LZI_DICTS_MAX * lzi_dict_span(LZI_DICT_SIZE_MAX))
+		return lzi_error(LATZ_CORRUPT, "%s: offset %llu: dictionaries of %llu bytes", image->path,
+		                 (unsigned long long)section->offset, (unsigned long long)size);
+	bytes = malloc(section->chunks * LZI_EXTENT);
+	if (bytes == NULL)
+		return lzi_error(LATZ_NOMEM, "image");
+	for (i = 0; i < section->chunks && rc == LATZ_OK; i++)
+		rc = lzi_image_read(image->fd, image->path, &image->header, LZI_IMAGE_DICT, i,
+		                    sum_of(image, LZI_IMAGE_DICT, i), bytes + i * LZI_EXTENT);
+	if (rc == LATZ_OK)
+		rc = lzi_dict_file(opened == NULL ? -1 : opened->poolfd, mode, bytes, size,
+		                   opened == NULL ? NULL : opened->control.shared);
+	if (rc == LATZ_CORRUPT)
+		rc = lzi_error_prefix(rc, "%s: offset %llu", image->path, (unsigned long long)section->offset);
+	free(bytes);
+	LZI_POINT("image.dicts");
+	return rc;
+}
+
 static int make_note(const struct lzi_image *image, struct lzi_opened *opened, unsigned mode, int64_t to_mono_ms)
 {
 	struct lzi_image_note *note = calloc(1, sizeof *note);
@@ -246,6 +276,8 @@ int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, un
 	if (rc == LATZ_OK)
 		rc = make_directory(image, opened, mode, to_mono_ms);
 	if (rc == LATZ_OK)
+		rc = make_dicts(image, opened, mode);
+	if (rc == LATZ_OK)
 		rc = make_note(image, opened, mode, to_mono_ms);
 	if (rc == LATZ_OK)
 		rc = lzi_dir_make(opened->poolfd, "index", lzi_dir_mode(mode));
@@ -268,11 +300,19 @@ static int check_record(struct lzi_record *record, void *arg)
 {
 	struct checking *checking = arg;
 
+	uint64_t size = record->value_size;
+	unsigned dict;
+	int rc = lzi_record_validate(record, lzi_record_span_of(record));
+
+	if (rc == LATZ_OK && record->flags & LZI_RECORD_PACKED)
+		rc = lzi_packed_parse(lzi_record_value(record), record->value_size, &dict, &size);
+	if (rc != LATZ_OK)
+		return rc;
 	checking->keys++;
-	checking->bytes += (uint64_t)record->key_size + record->value_size;
+	checking->bytes += record->key_size + size;
 	if (record->seq > checking->image->header.seq_max)
 		return lzi_error(LATZ_CORRUPT, "a record is younger than the image");
-	return lzi_record_validate(record, lzi_record_span_of(record));
+	return LATZ_OK;
 }
 
 /* An extent's or a run's records, read whole: a run holds one. */
@@ -317,6 +357,8 @@ int lzi_image_verify(const struct lzi_image *image)
 		rc = lzi_image_read(image->fd, image->path, header, LZI_IMAGE_INDEX, i,
 		                    sum_of(image, LZI_IMAGE_INDEX, i), buffer);
 	free(buffer);
+	if (rc == LATZ_OK)
+		rc = make_dicts(image, NULL, 0);
 	for (i = 0; i < header->extents && rc == LATZ_OK; i++) {
 		if (image->extents[i].kind != LZI_IMAGE_EMPTY && image->extents[i].kind != LZI_IMAGE_BODY)
 			rc = check_extent(&checking, i);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 #define TICK_BUSY_MS 10
 #define TICK_IDLE_MS 100
@@ -51,6 +52,7 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
 	if (rc != LATZ_OK && rc != LATZ_BUSY && !lzi_store_dead(store) && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
 		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), lzi_error_text());
+	lzi_train_by_itself(&call);
 	/* More to do, or writers at work: soon again. */
 	if (rc == LATZ_BUSY)
 		return 1;

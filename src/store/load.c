@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/pack.h"
 #include "store/stage.h"
 
 /* Fewer keys are not worth a thread. */
@@ -42,11 +43,22 @@ void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost)
 /* Fills the room that a draft has got. */
 static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
 {
+	draft->flags = loaded->packed ? LZI_RECORD_PACKED : 0;
 	lzi_draft_fill(draft, loaded->key, loaded->value, loaded->type);
 	draft->record->seq = loaded->seq;
 	draft->record->crc ^= lzi_record_crc_seq(loaded->seq);
 	if (draft->ext)
 		lzi_record_ext(draft->record)->expiry = loaded->expiry;
+}
+
+/* As it is to be stored, which the thread's buffer holds if it was not compressed yet. */
+static struct lzi_loaded pack(struct lzi_store *store, const struct lzi_loaded *loaded)
+{
+	struct lzi_loaded packed = *loaded;
+
+	if (!packed.packed && lzi_pack_wanted(store, packed.value.size))
+		packed.packed = lzi_pack(store, &packed.value);
+	return packed;
 }
 
 /* Under the bucket's lock. 1: there is something newer. */
@@ -80,7 +92,7 @@ static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint6
 static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint64_t hash)
 {
 	struct lzi_store *store = call->store;
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
 	struct lzi_bucket *bucket;
 	int rc;
 
@@ -104,13 +116,14 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
 	unsigned tries = 0;
+	struct lzi_loaded stored = pack(call->store, loaded);
 	int rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	move_clock(store, loaded->seq);
 	lzi_call_begin(call);
 	/* Full beyond what a draft makes room for: the bucket's chain could not be lengthened. */
-	while ((rc = put_once(call, loaded, hash)) == LATZ_FULL && tries++ < FULL_TRIES &&
+	while ((rc = put_once(call, &stored, hash)) == LATZ_FULL && tries++ < FULL_TRIES &&
 	       (rc = lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, tries)) == LATZ_OK)
 		;
 	lzi_write_grow_table(call);
@@ -176,7 +189,8 @@ static int give_slot(struct lzi_load *load)
 int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 {
 	struct lzi_call *call = load->call;
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
+	struct lzi_loaded stored = pack(call->store, loaded);
 	uint64_t hash = lzi_store_hash(call->store, loaded->key.data, loaded->key.size), unit;
 	unsigned to;
 	int rc = LATZ_OK;
@@ -196,14 +210,14 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 		lzi_write_grow_table(call);
 	if (rc != LATZ_OK)
 		return rc;
-	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	draft.span = lzi_record_span(stored.key.size, stored.value.size, draft.ext);
 	if (load->stage != NULL && draft.span <= LZI_STAGE_RECORD_MAX)
 		rc = lzi_stage_room(load->stage, &draft);
 	else
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 	if (rc != LATZ_OK)
 		return rc;
-	fill(&draft, loaded);
+	fill(&draft, &stored);
 	draft.record->flags |= LZI_RECORD_INSERT;
 	unit = lzi_unit_of(draft.offset);
 	if (draft.ext)

@@ -300,6 +300,8 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 	}
 	if (record->flags & LZI_RECORD_EXT)
 		entry.deadline_wall_ms = wall_deadline(flush, lzi_load_relaxed(&lzi_record_ext(record)->expiry));
+	if (record->flags & LZI_RECORD_PACKED)
+		entry.op = LZI_LOG_SET_PACKED;
 	if (record->type == LZI_NOTE_DELETE) {
 		entry.op = LZI_LOG_DELETE;
 		entry.type = 0;

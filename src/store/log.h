@@ -141,6 +141,7 @@ struct lzi_loaded {
 	uint8_t type;
 	uint64_t seq;
 	int64_t expiry;
+	int packed; /* the value is compressed already, with a dictionary that the pool has */
 };
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
 

@@ -90,7 +90,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = lzi_record_at(store, unit), *found;
-	struct lzi_draft draft = { NULL, 0, 0, add_ext };
+	struct lzi_draft draft = { NULL, 0, 0, add_ext, 0 };
 	struct lzi_bucket *bucket;
 	latz_slice key;
 	uint64_t hash, visits, *slot;

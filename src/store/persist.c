@@ -11,6 +11,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 #include "store/snapshot.h"
 
 #define INTERVAL_MS 1000u
@@ -215,6 +216,9 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	int rc = begin_marks(store);
 
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
+	if (rc == LATZ_OK)
+		rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	LZI_POINT("begin.dicts");
 	while (rc == LATZ_OK) {
 		missed = lzi_load_seq_cst(&store->control.shared->log_missed);
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
@@ -350,7 +354,9 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_thread_find(store, &call);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
+	rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	if (rc == LATZ_OK)
+		rc = lzi_snapshot_to_file(&call, store->persist.dirfd, NULL, &job, &info);
 	LZI_POINT("restore.snapshot");
 	if (rc == LATZ_OK) {
 		take_settings(log, options);

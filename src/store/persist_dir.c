@@ -15,6 +15,7 @@
 #include "base/point.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 #define LOCK_FILE "lock"
 #define DISTRUST_FILE "unsynced"
@@ -204,7 +205,8 @@ static int is_ours(const char *name)
 {
 	size_t size = strlen(name);
 
-	return (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
+	return lzi_dict_is(name) ||
+	       (strncmp(name, "snapshot-", 9) == 0 && size > 4 && strcmp(name + size - 4, ".lzs") == 0) ||
 	       (strncmp(name, "wal-", 4) == 0 && size > 4 && strcmp(name + size - 4, ".log") == 0);
 }
 
@@ -218,7 +220,7 @@ int lzi_persist_holds(const char *dir, const char *name)
 		return 0;
 	if (lzi_dir_read(dirfd, &names, &count) == LATZ_OK) {
 		for (i = 0; i < count; i++)
-			found |= is_ours(names[i]);
+			found |= is_ours(names[i]) && !lzi_dict_is(names[i]);
 		lzi_dir_free(names, count);
 	}
 	lzi_file_close(dirfd);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store_int.h"
+#include "store/pack.h"
 
 /* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
  * throws such a copy away. */
@@ -264,8 +264,41 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
+/* The same of a compressed value, which is copied to the thread's room for such first. */
+static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
+                                    size_t key_size, latz_value *value)
+{
+	latz_slice whole = { key, key_size };
+	struct lzi_record head;
+	uint8_t *packed;
+	uint32_t sum = 0;
+	int rc;
+
+	copy_bytes(&head, found->record, LZI_RECORD_HEAD);
+	if (lzi_record_head(head.flags & LZI_RECORD_EXT) + key_size + head.value_size > found->room)
+		return lzi_found_valid(found)
+		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
+		                           (unsigned long long)lzi_unit_offset(found->unit))
+		               : LATZ_BUSY;
+	packed = lzi_codec_room(head.value_size);
+	if (packed != NULL)
+		sum = copy_summed(found, whole, packed, head.value_size, head.type, head.flags);
+	if (!lzi_found_valid(found) || (head.flags & LZI_RECORD_PACKED) == 0)
+		return LATZ_BUSY;
+	if (packed == NULL)
+		return lzi_error(LATZ_NOMEM, "value of %u bytes", head.value_size);
+	if ((sum ^ lzi_record_crc_seq(head.seq)) != head.crc)
+		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
+		                 (unsigned long long)lzi_unit_offset(found->unit));
+	rc = lzi_unpack(store, packed, head.value_size, lzi_unit_offset(found->unit), value);
+	value->type = (latz_type)head.type;
+	value->version = head.seq;
+	return rc;
+}
+
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
-LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *value)
+LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz_slice key, enum lzi_read_how how,
+                    latz_value *value)
 {
 	const struct lzi_record *record = found->record;
 	uint32_t size, crc, sum;
@@ -285,6 +318,11 @@ LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *v
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
+	if (lzi_unlikely(flags & LZI_RECORD_PACKED) && how == LZI_READ_VALUE) {
+		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
+
+		return take_packed(store, &copy, key.data, key.size, value);
+	}
 	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_found_valid(found) ? rc : LATZ_BUSY;
@@ -296,7 +334,7 @@ LZI_INLINE int take(const struct lzi_found *found, latz_slice key, latz_value *v
 		                 (unsigned long long)lzi_unit_offset(found->unit));
 	((char *)value->data)[size] = '\0';
 	value->size = size;
-	value->type = (latz_type)type;
+	value->type = (latz_type)(how == LZI_READ_PACKED && flags & LZI_RECORD_PACKED ? type | LZI_TYPE_PACKED : type);
 	value->version = seq;
 	return LATZ_OK;
 }
@@ -359,7 +397,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 		if (seq == unless)
 			return LATZ_MISMATCH;
 	}
-	rc = take(&found, key, value);
+	rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
@@ -472,7 +510,7 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 		return rc;
 	rc = present(&found, &now, &expiry);
 	if (lzi_likely(rc == LATZ_OK))
-		rc = take(&found, key, value);
+		rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
@@ -582,8 +620,11 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 {
 	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
 	struct lzi_found found;
+	uint8_t packed[16] = { 0 };
 	latz_key_info out;
 	int64_t now = 0, expiry;
+	uint64_t head;
+	uint8_t flags;
 	int rc;
 
 	lzi_call_begin(call);
@@ -594,15 +635,23 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 		if (rc != LATZ_OK)
 			continue;
 		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
-		out.value_size = found.record->value_size;
+		flags = found.record->flags;
+		out.value_size = out.stored_size = found.record->value_size;
 		out.record_bytes = lzi_record_span_of(found.record);
 		out.address = lzi_unit_offset(found.unit);
 		out.version = found.record->seq;
 		out.hash = hash;
 		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
 		out.type = (latz_type)found.record->type;
+		out.dictionary = 0;
+		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
+		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
+			memcpy(packed, (const uint8_t *)found.record + head,
+			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
 		lzi_racy_reads_end();
 		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
+		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
+			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
 	} while (rc == LATZ_BUSY);
 	lzi_call_end(call);
 	if (rc == LATZ_OK) {
@@ -657,7 +706,7 @@ static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t
 }
 
 int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
-                int keys_only, latz_value *value)
+                enum lzi_read_how how, latz_value *value)
 {
 	struct lzi_found found;
 	int64_t expiry;
@@ -678,7 +727,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 		lzi_racy_reads_begin(); /* either way the generation is looked at below */
 		expiry = record_expiry(found.record);
 		lzi_racy_reads_end();
-		if (keys_only) {
+		if (how == LZI_READ_KEY) {
 			lzi_racy_reads_begin(); /* the same */
 			value->type = (latz_type)found.record->type;
 			value->version = found.record->seq;
@@ -690,7 +739,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			if (!lzi_found_valid(&found))
 				rc = LATZ_BUSY;
 		} else {
-			rc = take(&found, key, value);
+			rc = take(store, &found, key, how, value);
 		}
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now_ms;
 	} while (rc == LATZ_BUSY);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/log.h"
+#include "store/pack.h"
 #include "store/snapshot.h"
 
 /* What was told of a key by a delete or a touch, until records that come late can't come any more. */
@@ -118,7 +119,7 @@ static const struct told *told_of(const struct replay *replay, lzi_hash128_t has
 static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, latz_slice key, int64_t deadline_ms)
 {
 	struct lzi_loaded loaded = { key, { entry->value, entry->head->value_size }, entry->head->type,
-		                     entry->head->seq, 0 };
+		                     entry->head->seq, 0, entry->head->op == LZI_LOG_SET_PACKED };
 	const struct told *told = NULL;
 
 	if (replay->now.count + replay->before.count > 0)
@@ -147,7 +148,10 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	/* Of what the snapshot has, only deadlines can have changed. */
 	if (head->seq <= replay->snapshot_seq && head->op != LZI_LOG_TOUCH)
 		return LATZ_OK;
-	if (head->op == LZI_LOG_SET)
+	if (head->op == LZI_LOG_SET_PACKED && *(const uint8_t *)entry->value > lzi_dict_newest(replay->call->store))
+		return lzi_error(LATZ_CORRUPT, "a value needs dictionary %u, which is not beside the log",
+		                 *(const uint8_t *)entry->value);
+	if (head->op == LZI_LOG_SET || head->op == LZI_LOG_SET_PACKED)
 		return replay_set(replay, entry, key, head->deadline_wall_ms);
 	told.hash = lzi_hash128(0, key.data, key.size);
 	if (head->op == LZI_LOG_TOUCH)
@@ -213,6 +217,28 @@ static void drop_expired(struct lzi_call *call)
 	lzi_maint_unlock(call->store);
 }
 
+/* What the log's values need. Without a log or snapshot they are what a beginning left that did not come to its end. */
+static int load_dicts(struct lzi_store *store, uint8_t ret_id[16])
+{
+	int dirfd = store->persist.dirfd, rc;
+	char name[64];
+	uint64_t first, last;
+
+	memset(ret_id, 0, 16);
+	rc = lzi_wal_range(dirfd, &first, &last);
+	if (rc == LATZ_OK && last == 0 && lzi_snapshot_newest(dirfd, name, sizeof name) == LATZ_NOTFOUND)
+		return lzi_dict_save(store, dirfd, ret_id);
+	return rc == LATZ_OK ? lzi_dict_load(store, dirfd, ret_id) : rc;
+}
+
+/* Another log's dictionaries would make other values of what this one has. */
+static int check_dicts(unsigned loaded, const uint8_t dict_id[16], const uint8_t log_id[16])
+{
+	return loaded == 0 || memcmp(dict_id, log_id, 16) == 0
+	               ? LATZ_OK
+	               : lzi_error(LATZ_CORRUPT, "the dictionaries are of another log");
+}
+
 /* The log goes on behind what was read; or, where that can't be relied on, behind a snapshot of it all. */
 static int go_on(struct lzi_call *call, struct lzi_snap_info *info, const struct lzi_wal_read *read, uint64_t last)
 {
@@ -254,6 +280,8 @@ int lzi_warm_start(struct lzi_store *store)
 	struct lzi_call call;
 	struct replay replay;
 	uint64_t first, last;
+	uint8_t dict_id[16];
+	unsigned dicts;
 	int rc = lzi_thread_find(store, &call);
 
 	if (rc != LATZ_OK)
@@ -261,7 +289,10 @@ int lzi_warm_start(struct lzi_store *store)
 	begin(&replay, &call);
 	if (lzi_persist_is_aside(store->persist.dirfd))
 		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
-	rc = load_newest(&call, store->persist.dirfd, &info);
+	rc = load_dicts(store, dict_id);
+	dicts = lzi_dict_newest(store);
+	if (rc == LATZ_OK)
+		rc = load_newest(&call, store->persist.dirfd, &info);
 	LZI_POINT("warm.snapshot");
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
@@ -284,13 +315,19 @@ int lzi_warm_start(struct lzi_store *store)
 		rc = lzi_error(LATZ_NOMEM, "evictions while the log was read");
 	if (rc != LATZ_OK)
 		return rc;
+	if (info.seq == 0 && last > 0)
+		memcpy(info.log_id, read.found_id, sizeof info.log_id);
+	rc = check_dicts(dicts, dict_id, info.log_id);
+	/* The snapshot may have had one that is not beside it. */
+	if (rc == LATZ_OK && lzi_dict_newest(store) > dicts)
+		rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	if (rc != LATZ_OK)
+		return rc;
 	drop_expired(&call);
 	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
-	if (info.seq == 0 && last > 0)
-		memcpy(info.log_id, read.found_id, sizeof info.log_id);
 	return go_on(&call, &info, &read, last);
 }

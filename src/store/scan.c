@@ -27,7 +27,8 @@ struct lzi_scan {
 	uint32_t pin;
 	uint64_t seq;
 	int64_t now_ms;
-	int reverse, keys_only;
+	int reverse;
+	enum lzi_read_how how;
 	uint64_t left;       /* of the limit */
 	uint8_t *low, *high; /* [low, high); high NULL: no end */
 	size_t low_size, high_size;
@@ -418,7 +419,7 @@ int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struc
 		return lzi_error(LATZ_NOMEM, "scan");
 	scan->store = call->store;
 	scan->reverse = options->reverse;
-	scan->keys_only = options->keys_only;
+	scan->how = options->keys_only ? LZI_READ_KEY : LZI_READ_VALUE;
 	scan->left = options->limit == 0 ? UINT64_MAX : options->limit;
 	rc = set_bounds(scan, options);
 	if (rc == LATZ_OK)
@@ -458,7 +459,7 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 		key->data = lzi_keylist_bytes(&scan->keys, scan->at);
 		key->size = scan->keys.item[scan->at].size;
 		rc = lzi_read_at(store, *key, &scan->ahead[scan->at % AHEAD], scan->seq, scan->now_ms,
-		                 scan->keys_only || value == NULL, value == NULL ? &none : value);
+		                 value == NULL ? LZI_READ_KEY : scan->how, value == NULL ? &none : value);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			break;
 		scan->at++;
@@ -471,6 +472,11 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 	if (rc == LATZ_OK)
 		scan->left--;
 	return rc;
+}
+
+void lzi_scan_packed(struct lzi_scan *scan)
+{
+	scan->how = LZI_READ_PACKED;
 }
 
 void lzi_scan_close(struct lzi_scan *scan)

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 /* Progress is told after so many keys, or so many bytes of them: large values take their time, too. */
 #define TICK_KEYS 2048u
@@ -68,6 +69,22 @@ int lzi_snapshot_remove_below(int dirfd, uint64_t seq)
 	return rc;
 }
 
+static int write_dicts(struct lzi_store *store, struct lzi_snap_writer *writer, unsigned count)
+{
+	struct lzi_dict_header *dict;
+	unsigned i;
+	int rc = LATZ_OK;
+
+	for (i = 1; i <= count && rc == LATZ_OK; i++) {
+		rc = lzi_dict_read(store, i, &dict);
+		if (rc == LATZ_OK) {
+			rc = lzi_snap_write_dict(writer, dict, (uint32_t)sizeof *dict + dict->size);
+			free(dict);
+		}
+	}
+	return rc;
+}
+
 static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct lzi_snapshot_job *job, int64_t wall_ms,
                      struct lzi_snap_writer *writer)
 {
@@ -109,6 +126,7 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	struct lzi_snap_writer *writer;
 	struct lzi_snap_info out;
 	struct lzi_scan *scan;
+	unsigned dicts = lzi_dict_newest(call->store);
 	int rc = lzi_scan_open(call, &options, &scan);
 
 	if (rc != LATZ_OK)
@@ -117,9 +135,12 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	info->wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms() + lzi_scan_now_ms(scan);
 	info->touched_ns = lzi_clock_mono_ns();
 	info->ttl_ms = call->store->control.header->ttl_ms;
+	info->has_dicts = dicts > 0;
 	rc = lzi_snap_writer_open(fd, info, job->level, job->threads, &writer);
 	if (rc == LATZ_OK) {
-		rc = write_all(call, scan, job, info->wall_ms, writer);
+		rc = write_dicts(call->store, writer, dicts);
+		if (rc == LATZ_OK)
+			rc = write_all(call, scan, job, info->wall_ms, writer);
 		if (rc == LATZ_OK)
 			rc = lzi_snap_finish(writer, &out);
 		else
@@ -185,6 +206,7 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 		                     { entry->value, entry->value_size },
 		                     entry->type,
 		                     entry->seq,
+		                     0,
 		                     0 };
 	const latz_snapshot_options *options = loading->options;
 
@@ -209,6 +231,14 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 	return lzi_load_add(&loading->load, &loaded);
 }
 
+/* Values of a snapshot don't need it; those to come will be compressed with it. */
+static int load_dict(const void *dict, void *arg)
+{
+	const struct loading *loading = arg;
+
+	return lzi_dict_bring(loading->call->store, dict);
+}
+
 static void tell_lost(const char *what, void *arg)
 {
 	const struct loading *loading = arg;
@@ -221,7 +251,8 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
                          struct lzi_snap_info *ret_info)
 {
 	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
-	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .lost = tell_lost, .arg = &loading };
+	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .dict = load_dict,
+		                     .lost = tell_lost, .arg = &loading };
 	uint64_t keys = 0;
 	int rc;
 

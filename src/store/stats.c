@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/pack.h"
 #include "store/store_int.h"
 
 int64_t lzi_store_ttl(const struct lzi_store *store)
@@ -136,6 +137,21 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 		stats->log_lag_ms = lzi_clock_mono_ms() - lzi_load_relaxed(&log->synced_mono_ms);
 }
 
+static void add_compression(const struct lzi_store *store, latz_stats_t *stats)
+{
+	const struct lzi_shared *shared = store->control.shared;
+	const struct lzi_compress *state = &shared->compress;
+
+	stats->compress_min = lzi_load_relaxed(&shared->compress_min);
+	stats->compress_level = stats->compress_min == 0 ? 0 : lzi_load_relaxed(&state->level);
+	stats->compress_dict = lzi_load_relaxed(&state->by_itself) ? LATZ_DICT_AUTO : LATZ_DICT_TRAINED;
+	stats->compressed = lzi_load_relaxed(&state->values);
+	stats->compress_refused = lzi_load_relaxed(&state->plain);
+	stats->compress_raw_bytes = lzi_load_relaxed(&state->raw);
+	stats->compress_stored_bytes = lzi_load_relaxed(&state->stored);
+	stats->dict_bytes = lzi_dict_extent(store, &stats->dictionaries);
+}
+
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 {
 	struct lzi_store *store = call->store;
@@ -169,6 +185,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	add_bounds(store, &out);
 	add_log(store, &out);
 	out.image_left_bytes = left_in_image(store);
+	add_compression(store, &out);
+	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	latencies(store->latency_get, out.latency_get_ns);
 	latencies(store->latency_set, out.latency_set_ns);
 	memcpy(stats, &out, out.size);

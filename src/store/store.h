@@ -77,6 +77,12 @@ int lzi_store_clear(struct lzi_call *call);
 void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at);
 int lzi_name_valid(const char *name);
 
+/* ---- Compression (pack.c, train.c) ---------------------------------------------------------------------------------
+ */
+
+void lzi_store_compress(struct lzi_call *call, const latz_options *options);
+int lzi_store_train(struct lzi_call *call, const latz_train_options *options, latz_train_info *info);
+
 /* ---- Scans (scan.c). One thread at a time ---------------------------------------------------------------------------
  */
 
@@ -84,6 +90,8 @@ struct lzi_scan;
 int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value);
 void lzi_scan_close(struct lzi_scan *scan);
+/* From now on compressed values come as they are stored, their type marked (store_int.h). */
+void lzi_scan_packed(struct lzi_scan *scan);
 /* The point in time: as a version, and by the clock that deadlines count on. */
 uint64_t lzi_scan_seq(const struct lzi_scan *scan);
 int64_t lzi_scan_now_ms(const struct lzi_scan *scan);

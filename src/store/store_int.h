@@ -15,12 +15,15 @@
 #include "base/histogram.h"
 #include "client/client.h"
 #include "format/image.h"
+#include "format/packed.h"
 #include "heap/heap.h"
 #include "index/index.h"
 #include "store/store.h"
 #include "store/worker.h"
 #include "table/table.h"
 #include "wal/wal.h"
+
+struct lzi_codec_dict;
 
 /* One attachment of this process to a pool; handles share it. */
 struct lzi_store {
@@ -86,6 +89,12 @@ struct lzi_store {
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
+	/* Dictionaries that this process has needed. */
+	struct {
+		pthread_mutex_t mutex;
+		struct lzi_codec_dict *dict[LZI_DICTS_MAX + 1]; /* set once, under `mutex`; read without */
+		unsigned failed; /* one that could not be had; atomic */
+	} codec;
 	struct lzi_store *next; /* registry */
 };
 
@@ -242,6 +251,14 @@ static inline int lzi_found_valid(const struct lzi_found *found)
 	return ((lzi_load_relaxed(found->word_at) ^ found->word) >> 8) == 0;
 }
 
+enum lzi_read_how {
+	LZI_READ_VALUE,
+	LZI_READ_KEY,   /* without the value's bytes */
+	LZI_READ_PACKED /* a compressed value as it is, its type marked with LZI_TYPE_PACKED */
+};
+/* Bit of a latz_value's type, within the library. */
+#define LZI_TYPE_PACKED 0x100
+
 /* The usual get, in steps, so that who knows many keys can take each step for some before the next: a bucket without
  * oddities, whose first slot with the key's tag is the key's. Whatever else there is, is looked at from the beginning
  * when the key's turn comes. What a step keeps may be used in a later call. */
@@ -258,7 +275,7 @@ void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead);
 void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *ahead);
 /* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. */
 int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
-                int keys_only, latz_value *value);
+                enum lzi_read_how how, latz_value *value);
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
@@ -367,6 +384,7 @@ struct lzi_draft {
 	struct lzi_record *record;
 	uint64_t offset, span;
 	int ext;
+	uint8_t flags; /* LZI_RECORD_PACKED, if the value is */
 };
 
 /* Room for draft->span bytes. */

@@ -10,13 +10,14 @@
 
 #include "base/error.h"
 #include "store/keylist.h"
-#include "store/store_int.h"
+#include "store/pack.h"
 
 struct verify {
 	struct lzi_call *call;
 	latz_verify_fn fn;
 	void *arg;
 	unsigned problems;
+	latz_value value; /* for compressed ones */
 	uint64_t live_records, live_slots, indexed, dead, miscounted;
 };
 
@@ -31,6 +32,18 @@ __attribute__((format(printf, 2, 3))) static void report(struct verify *verify, 
 	verify->problems++;
 	if (verify->fn != NULL)
 		verify->fn(text, verify->arg);
+}
+
+/* A compressed value is one, and its dictionary is there. */
+static void check_packed(struct verify *verify, const struct lzi_record *record, uint64_t offset)
+{
+	uint8_t *packed = lzi_codec_room(record->value_size);
+
+	if (packed == NULL)
+		return;
+	memcpy(packed, lzi_record_value(record), record->value_size);
+	if (lzi_unpack(verify->call->store, packed, record->value_size, offset, &verify->value) == LATZ_CORRUPT)
+		report(verify, "%s", lzi_error_text());
 }
 
 static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
@@ -53,6 +66,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 		return 0;
 	}
 	verify->live_records++;
+	if (record->flags & LZI_RECORD_PACKED)
+		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {
 		rc = lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found);
 		if ((rc == LATZ_OK && found.unit == unit) || lzi_load_acquire(&record->died) != 0)
@@ -244,6 +259,8 @@ static int verify_locked(struct verify *verify)
 		others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
 	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;
 	if (rc == LATZ_OK) {
+		if (lzi_dict_verify(store) != LATZ_OK)
+			report(verify, "%s", lzi_error_text());
 		rc = check_heap(verify);
 		if (rc == LATZ_IO)
 			return rc;
@@ -284,6 +301,7 @@ int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
 	rc = verify_locked(&verify);
 	lzi_call_end(call);
 	lzi_maint_unlock(call->store);
+	latz_value_free(&verify.value);
 	if (verify.problems > 0)
 		return lzi_error(LATZ_CORRUPT, "%u problems found", verify.problems);
 	return rc;

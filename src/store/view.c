@@ -47,7 +47,7 @@ static void hazard_drop(struct lzi_store *store, int at)
 	pthread_mutex_unlock(&store->hazard_mutex);
 }
 
-/* For want of a hazard, or of a stable record: the bytes themselves. */
+/* For want of a hazard, or of the value's bytes as such in the pool: a copy of them. */
 static int borrow_copy(struct lzi_call *call, latz_slice key, latz_view *view)
 {
 	latz_value value = LATZ_VALUE_INIT;
@@ -96,6 +96,8 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	rc = lzi_record_validate(record, found->room);
 	if (rc != LATZ_OK && died == 0)
 		return lzi_error_prefix(rc, "heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
+	if (record->flags & LZI_RECORD_PACKED)
+		return LATZ_BUSY; /* written in between: it is not held, but copied */
 	view->data = lzi_record_value(record);
 	view->size = record->value_size;
 	view->type = (latz_type)record->type;
@@ -104,6 +106,19 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	view->owner = store;
 	view->token = (uint64_t)at + 1;
 	return LATZ_OK;
+}
+
+/* Who copies it looks again. */
+static int is_packed(const struct lzi_found *found)
+{
+	int packed;
+
+	if (found->room < LZI_RECORD_HEAD)
+		return 0;
+	lzi_racy_reads_begin();
+	packed = found->record->flags & LZI_RECORD_PACKED;
+	lzi_racy_reads_end();
+	return packed;
 }
 
 int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
@@ -117,7 +132,7 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(store, key, hash, &found);
-		if (rc != LATZ_OK)
+		if (rc != LATZ_OK || is_packed(&found))
 			break;
 		at = hazard_take(store, lzi_unit_offset(found.unit) >> LZI_EXTENT_SHIFT);
 		if (at < 0)
@@ -127,7 +142,8 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		if (rc != LATZ_OK)
 			hazard_drop(store, at);
 	} while (rc == LATZ_BUSY);
-	lzi_bump_relaxed(&call->actor->gets, 1ull);
+	if (rc != LATZ_OK || out.owner != NULL) /* else the get of the copy counts */
+		lzi_bump_relaxed(&call->actor->gets, 1ull);
 	if (rc == LATZ_OK && out.owner != NULL) {
 		lzi_bump_relaxed(&call->actor->hits, 1ull);
 		if (lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS)

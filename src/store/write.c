@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
@@ -304,7 +305,7 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 	record->value_size = (uint32_t)value_size;
 	record->key_size = (uint16_t)key.size;
 	record->type = type;
-	record->flags = draft->ext ? LZI_RECORD_EXT : 0;
+	record->flags = (draft->ext ? LZI_RECORD_EXT : 0) | draft->flags;
 	if (draft->ext)
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
@@ -333,8 +334,47 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 	fill(draft, key, value, type);
 }
 
-/* What the conditions say of the present state. 1: nothing to write, successfully. */
-static int check_conditions(const struct lzi_write *write, const struct lzi_record *old, int present)
+/* A value that was compared with the one to be written, outside the lock, as it is compressed. */
+struct compared {
+	uint64_t seq; /* of the version; 0 none */
+	int same;
+};
+
+/* The conditions can't be told without LATZ_IF_CHANGED being looked at outside the lock. */
+#define LOOK 2
+
+/* 1: the value is the same already. */
+static int compare_packed(const struct lzi_write *write, const struct lzi_record *old, const struct compared *compared)
+{
+	unsigned dict;
+	uint64_t size;
+
+	if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK ||
+	    size != write->value.size)
+		return LATZ_OK;
+	return compared->seq != old->seq ? LOOK : compared->same;
+}
+
+/* Compares with the present version, which changes nothing: commit() sees whether it still is. */
+static int compare_outside(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
+                           struct compared *ret_compared)
+{
+	struct lzi_ahead ahead = { .hash = hash };
+	latz_value value = LATZ_VALUE_INIT;
+	int rc = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, 0, LZI_READ_VALUE, &value);
+
+	if (rc == LATZ_OK) {
+		ret_compared->seq = value.version;
+		ret_compared->same = value.size == write->value.size && value.type == (latz_type)write->type &&
+		                     memcmp(value.data, write->value.data, value.size) == 0;
+	}
+	latz_value_free(&value);
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
+/* What the conditions say of the present state. 1: nothing to write, successfully. LOOK. */
+static int check_conditions(const struct lzi_write *write, const struct lzi_record *old, int present,
+                            const struct compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
 		return LATZ_EXISTS;
@@ -342,6 +382,8 @@ static int check_conditions(const struct lzi_write *write, const struct lzi_reco
 		return LATZ_NOTFOUND;
 	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
 		return LATZ_MISMATCH;
+	if (write->flags & LATZ_IF_CHANGED && present && old->flags & LZI_RECORD_PACKED)
+		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
 	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
 	    old->value_size == write->value.size &&
 	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
@@ -392,9 +434,10 @@ static uint64_t last_seq(const struct lzi_record *old)
 	return died != 0 && lzi_death_seq(died) > old->seq ? lzi_death_seq(died) : old->seq;
 }
 
-/* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do. */
+/* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do.
+ * LOOK. */
 static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket,
-                  struct lzi_draft *draft)
+                  struct lzi_draft *draft, const struct compared *compared)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *old = NULL, *record = draft->record;
@@ -408,7 +451,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		present = is_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present) : LATZ_OK;
+	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present, compared) : LATZ_OK;
 	if (rc != LATZ_OK) {
 		if (rc == 1)
 			write->version = old->seq;
@@ -490,25 +533,29 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
-	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
+	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
+	struct compared compared = { 0, 0 };
+	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
 
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
+	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
+		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store) &&
 	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
 		return rc;
 	for (;;) {
-		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : write->value.size, draft.ext);
+		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
 		if (lzi_unlikely(is_sum)) /* which is known under the lock */
 			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
 		else
-			fill(&draft, write->key, write->value, write->type);
+			fill(&draft, write->key, value, write->type);
 		LZI_POINT("set.drafted");
 		if (lzi_is_bounded(store)) {
 			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));
@@ -517,7 +564,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		lzi_read_prefetch_record(store, hash);
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (lzi_likely(rc == LATZ_OK)) {
-			rc = commit(call, write, hash, bucket, &draft);
+			rc = commit(call, write, hash, bucket, &draft, &compared);
 			lzi_table_unlock(call->actor, bucket);
 		}
 		if (lzi_likely(rc == LATZ_OK))
@@ -527,6 +574,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
+		else if (rc == LOOK && (rc = compare_outside(call, write, hash, &compared)) == LATZ_OK)
+			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
 			return rc == 1 ? LATZ_OK : rc;

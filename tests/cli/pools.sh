@@ -67,10 +67,12 @@ one_line "destroy of what is not there"
 exits "an option of a later release" 3 create x --keep --idle-ttl 1h
 one_line "an option of a later release"
 like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--encrypt' '--compress-min 1K' '--compress-level 3'; do
+for option in '--encrypt' '--idle-ttl 1h'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "refused: $option" 3 create x --keep $option
 done
+exits "no such level" 2 create x --keep --compress-level 20
+exits "no such maker of dictionaries" 2 create x --keep --compress-dict often
 printf 'secret\n' >"$scratch/password"
 exits "a password too" 3 --password-file "$scratch/password" create x --keep
 is "none of them left a pool" "" "$(l list)"

@@ -55,7 +55,7 @@ static void record_one(const uint8_t *data, size_t size, int seal)
 
 	if (seal && size >= sizeof *record && record->key_size && record->key_size <= LZI_KEY_MAX &&
 	    lzi_record_span_of(record) <= size) {
-		record->flags &= LZI_RECORD_EXT | LZI_RECORD_INSERT | LZI_RECORD_HAS_PREV;
+		record->flags &= LZI_RECORD_EXT | LZI_RECORD_INSERT | LZI_RECORD_HAS_PREV | LZI_RECORD_PACKED;
 		if (lzi_record_span_of(record) <= size)
 			record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 			                             lzi_record_key(record), lzi_record_value(record)) ^

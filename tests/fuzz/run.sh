@@ -1,6 +1,6 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
-#   run.sh [--short | --keep] [format|image|log|snap|flip]...
+#   run.sh [--short | --keep] [format|image|log|snap|packed|flip]...
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 #   LATZERO_SECONDS=615 ./dev fuzz format image log snap     the long run: over ten minutes for each parser
@@ -20,11 +20,11 @@ for arg; do
 	--short) short=--short seconds=20 ;;
 	--keep) keep=1 ;;
 	--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | image | log | snap | flip) parts="$parts $arg" ;;
+	format | image | log | snap | packed | flip) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts="format image log snap flip"
+[ -n "$parts" ] || parts="format image log snap packed flip"
 mkdir -p "$work"
 
 clang=
@@ -87,7 +87,7 @@ status=0
 for part in $parts; do
 	echo "== fuzz $part, $how"
 	case $part in
-	format | image | log | snap)
+	format | image | log | snap | packed)
 		if [ -n "$clang" ]; then
 			fuzz_clang "$part" "$@"
 		else

@@ -61,6 +61,22 @@ static void do_reopen(struct model *m)
 	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &m->pool));
 }
 
+/* Of a pool that compresses: other settings, or a dictionary of what is there. */
+static void do_compress(struct model *m)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+
+	if (!m->plan->compress)
+		return;
+	if (rng_below(&m->rng, 4) == 0) {
+		EXPECT_RC(m, LATZ_OK, latz_train(m->pool, NULL, NULL));
+		return;
+	}
+	options.compress_min = rng_below(&m->rng, 5) == 0 ? 0 : rng_between(&m->rng, 1, 300);
+	options.compress_level = (int)rng_between(&m->rng, 0, 5) - 2;
+	EXPECT_RC(m, LATZ_OK, latz_compress(m->pool, &options));
+}
+
 static void do_verify(struct model *m)
 {
 	EXPECT_RC(m, LATZ_OK, verify_print(m->pool));
@@ -102,6 +118,7 @@ static const struct {
 	OP(do_reopen, 2),
 	OP(check_whole, 6),
 	OP(do_verify, 1),
+	OP(do_compress, 2),
 };
 
 static void run_op(struct model *m, unsigned total)
@@ -151,9 +168,10 @@ static int run_process(void *arg)
 	return 0;
 }
 
-static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes)
+static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes, bool compress)
 {
-	struct model_plan plan = { .seed = seed, .ops = ops_each, .processes = processes, .dir = tempdir_make() };
+	struct model_plan plan = { .seed = seed, .ops = ops_each, .processes = processes, .compress = compress,
+		                   .dir = tempdir_make() };
 	latz_options options = LATZ_OPTIONS_INIT;
 	struct proc procs[PROCESSES_MAX];
 	struct job jobs[PROCESSES_MAX];
@@ -162,6 +180,8 @@ static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes)
 	unsigned timeout_ms = 120000 + (unsigned)(ops_each * processes / 2);
 	bool ok = true;
 
+	options.compress_min = compress ? 32 : 0;
+	CHECK_OK(latz_compress(pool, &options));
 	plan_init(&plan);
 	/* Handles are not shared over the fork here: each process opens its own. */
 	CHECK_OK(latz_close(pool));
@@ -185,7 +205,7 @@ static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = 0, ops_each = 1000000;
+	uint64_t seed = 0, ops_each = 1000000, compress = 0;
 	unsigned processes = 1;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -195,22 +215,27 @@ int main(int argc, char **argv)
 			ops_each = strtoull(argv[i + 1], NULL, 0);
 		else if (strcmp(argv[i], "--processes") == 0)
 			processes = (unsigned)strtoul(argv[i + 1], NULL, 0);
+		else if (strcmp(argv[i], "--compress") == 0)
+			compress = strtoull(argv[i + 1], NULL, 0);
 		else
 			argc = 0;
 	}
 	if (argc == 0 || argc % 2 == 0 || processes < 1 || processes > PROCESSES_MAX) {
-		fprintf(stderr, "usage: model [--seed S] [--ops N] [--processes 1..%d]\n", PROCESSES_MAX);
+		fprintf(stderr, "usage: model [--seed S] [--ops N] [--processes 1..%d] [--compress 0|1]\n",
+		        PROCESSES_MAX);
 		return 2;
 	}
 	if (seed == 0)
 		seed = rng_test_seed("model");
 	if (argc > 1) {
-		tap_ok(run_model(seed, ops_each, processes), "%" PRIu64 " operations, %u processes, seed %" PRIu64,
-		       ops_each, processes, seed);
+		tap_ok(run_model(seed, ops_each, processes, compress != 0),
+		       "%" PRIu64 " operations, %u processes, seed %" PRIu64, ops_each, processes, seed);
 		return tap_done();
 	}
-	tap_ok(run_model(seed, 60000, 1), "one process, every result checked");
-	tap_ok(run_model(seed + 1, 60000, 1), "one process, another seed");
-	tap_ok(run_model(seed + 2, 20000, 4), "four processes, each with its own keys");
+	tap_ok(run_model(seed, 60000, 1, false), "one process, every result checked");
+	tap_ok(run_model(seed + 1, 60000, 1, false), "one process, another seed");
+	tap_ok(run_model(seed + 2, 20000, 4, false), "four processes, each with its own keys");
+	tap_ok(run_model(seed + 3, 40000, 1, true), "one process, values compressed, dictionaries made on the way");
+	tap_ok(run_model(seed + 4, 15000, 4, true), "four processes, values compressed");
 	return tap_done();
 }

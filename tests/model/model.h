@@ -25,6 +25,7 @@ struct model_key {
 struct model_plan {
 	uint64_t seed, ops;
 	unsigned processes;
+	bool compress;
 	const char *dir;
 	struct model_key *keys; /* sorted by key */
 	size_t key_count;

@@ -130,6 +130,11 @@ latz_slice make_value(struct model *m, const struct model_key *key)
 	struct stamp stamp = { key->hash, ++m->counter, size, 0 };
 
 	rng_fill(&m->rng, m->scratch, size);
+	/* Alike, and not the same: what compresses, best with a dictionary. */
+	for (size_t i = sizeof(stamp); m->plan->compress && i < size; i++) {
+		if (m->scratch[i] >= 8)
+			m->scratch[i] = (unsigned char)('a' + (i * i / 11 + key->hash % 3) % 26);
+	}
 	if (size >= sizeof(stamp)) {
 		stamp.check = stamp_check(&stamp, m->scratch + sizeof(stamp));
 		memcpy(m->scratch, &stamp, sizeof(stamp));
