@@ -31,7 +31,7 @@ _latzero() {
 	--distribution) options='zipf uniform' ;;
 	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
 	--mode | --max-* | --if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents) return ;;
+		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
 	--compress-dict) options='trained auto' ;;
 	esac
 	if [[ -n $options ]]; then
@@ -44,7 +44,7 @@ _latzero() {
 		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
-			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents) ((i++)) ;;
+			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -74,7 +74,7 @@ _latzero() {
 	dump) options+=' --format' ;;
 	top) options+=' --once --count --interval' ;;
 	bench) options+=' --workload --keys --value-size --processes --seconds --duration --distribution' ;;
-	simulate) options+=' --size --bytes --policy --extents' ;;
+	simulate) options+=' --size --bytes --policy --extents --processes' ;;
 	esac
 	if [[ $current == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")

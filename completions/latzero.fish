@@ -74,6 +74,7 @@ complete -c latzero -n '__fish_seen_subcommand_from simulate' -l size -x -d 'Ent
 complete -c latzero -n '__fish_seen_subcommand_from simulate' -l bytes -d 'Bounded by bytes'
 complete -c latzero -n '__fish_seen_subcommand_from simulate' -l policy -x -a 'all adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
 complete -c latzero -n '__fish_seen_subcommand_from simulate' -l extents -x -d 'Of the log'
+complete -c latzero -n '__fish_seen_subcommand_from simulate' -l processes -x -d 'In a real pool'
 for option in keep attach no-guard no-thread encrypt snapshot-on-close start-empty
     complete -c latzero -n '__fish_seen_subcommand_from create' -l $option
 end

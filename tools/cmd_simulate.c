@@ -19,7 +19,7 @@ struct simulate {
 	latz_policy policy[POLICIES_MAX];
 	uint64_t size[SIZES_MAX];
 	unsigned policies, sizes;
-	uint64_t extents;
+	uint64_t extents, processes; /* 0: not in a pool */
 	bool all, bytes;
 	struct cli_table *table;
 	struct cli_progress bar;
@@ -147,12 +147,34 @@ static int run_requests(struct simulate *simulate, latz_simulation *simulation)
 	return LATZ_OK;
 }
 
+/* In a real pool. */
+static int run_pool_cell(struct simulate *simulate, latz_policy policy, uint64_t size)
+{
+	latz_simulate_result_t result = { .size = sizeof(result) };
+	latz_options options = LATZ_OPTIONS_INIT;
+
+	options.dir = cli.dir;
+	options.policy = policy;
+	if (simulate->bytes)
+		options.max_bytes = size;
+	else
+		options.max_entries = size;
+	int code = trace_run_in_pool(&simulate->trace, &options, (unsigned)simulate->processes, &result);
+	if (code == CLI_OK)
+		report(simulate, policy, size, &result);
+	simulate->done += simulate->trace.count;
+	cli_progress_step(&simulate->bar, simulate->done);
+	return code;
+}
+
 static int run_cell(struct simulate *simulate, latz_policy policy, uint64_t size)
 {
 	latz_simulate_options options = LATZ_SIMULATE_OPTIONS_INIT;
 	latz_simulate_result_t result = { .size = sizeof(result) };
 	latz_simulation *simulation;
 
+	if (simulate->processes > 0)
+		return run_pool_cell(simulate, policy, size);
 	options.policy = policy;
 	if (simulate->bytes)
 		options.max_bytes = size;
@@ -203,6 +225,7 @@ static int run_simulate(const struct cli_command *command, int argc, char **argv
 		{ "size", CLI_TEXT, &size },
 		{ "bytes", CLI_FLAG, &simulate.bytes },
 		{ "extents", CLI_COUNT, &simulate.extents },
+		{ "processes", CLI_COUNT, &simulate.processes },
 		{ NULL, CLI_FLAG, NULL },
 	};
 
@@ -211,6 +234,8 @@ static int run_simulate(const struct cli_command *command, int argc, char **argv
 		return cli_error(CLI_USAGE, "--size N is needed: a number of entries, or a share of the keys like 5%%");
 	if (simulate.extents > 1000000)
 		return cli_error(CLI_USAGE, "--extents: at most a million");
+	if (simulate.processes > 64)
+		return cli_error(CLI_USAGE, "--processes: at most 64");
 	char *policies = policy != NULL ? strdup(policy) : NULL, *sizes = strdup(size);
 	if (sizes == NULL || (policy != NULL && policies == NULL))
 		return cli_error(CLI_FAIL, "out of memory");
@@ -242,7 +267,8 @@ const struct cli_command cmd_simulate = {
 	"                     that all keys have together, as their first requests say\n"
 	"  --bytes            the caches are bounded by bytes\n"
 	"  --policy P[,P...]  adaptive, lru, fifo, clock, sieve, s3fifo, 2q, arc, wtinylfu, or all (the default)\n"
-	"  --extents N        of the log that adaptive keeps its entries in (128)\n\n"
+	"  --extents N        of the log that adaptive keeps its entries in (128)\n"
+	"  --processes N      not simulated: so many processes share the requests, in a pool of their own\n\n"
 	"Examples:\n"
 	"  latzero simulate requests.txt.zst --size 1%,5%,10%\n"
 	"  awk '{ print $7, $10 }' access.log | latzero simulate - --policy adaptive,lru --bytes --size 64M,256M\n",

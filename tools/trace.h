@@ -29,6 +29,9 @@ struct trace {
 /* Reads a file, or with "-" standard input, to its end. An exit code, with its error line if it is not CLI_OK. */
 int trace_read(struct trace *trace, const char *path);
 void trace_free(struct trace *trace);
+/* Has so many processes run it through a pool of its own with these bounds. An exit code. */
+int trace_run_in_pool(const struct trace *trace, const latz_options *bounds, unsigned processes,
+                      latz_simulate_result_t *ret);
 
 static inline latz_slice trace_key(const struct trace *trace, size_t request)
 {
