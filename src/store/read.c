@@ -180,51 +180,9 @@ int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct
 	return rc;
 }
 
-LZI_NOINLINE static int value_widen(latz_value *value, size_t size)
-{
-	size_t capacity = size + 1;
-	void *data;
-
-	if (capacity < 64)
-		capacity = 64;
-	else if (capacity < 1u << 20)
-		capacity += capacity / 2;
-	/* Not realloc: the old bytes are not wanted. */
-	data = malloc(capacity);
-	if (data == NULL)
-		return lzi_error(LATZ_NOMEM, "value of %zu bytes", size);
-	free(value->data);
-	value->data = data;
-	value->capacity = capacity;
-	return LATZ_OK;
-}
-
 static inline int value_reserve(latz_value *value, size_t size)
 {
-	return lzi_likely(value->capacity > size && value->data != NULL) ? LATZ_OK : value_widen(value, size);
-}
-
-int lzi_value_reserve(latz_value *value, size_t size)
-{
-	return value_reserve(value, size);
-}
-
-int lzi_value_grow(latz_value *value, size_t keep, size_t size)
-{
-	latz_value wider = LATZ_VALUE_INIT;
-	int rc;
-
-	if (value->capacity > size && value->data != NULL)
-		return LATZ_OK;
-	rc = lzi_value_reserve(&wider, size);
-	if (rc != LATZ_OK)
-		return rc;
-	if (keep > 0)
-		memcpy(wider.data, value->data, keep);
-	free(value->data);
-	value->data = wider.data;
-	value->capacity = wider.capacity;
-	return LATZ_OK;
+	return lzi_likely(value->capacity > size && value->data != NULL) ? LATZ_OK : lzi_value_widen(value, size);
 }
 
 static int64_t record_expiry(const struct lzi_record *record)

@@ -279,7 +279,9 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
+/* The second: for who has looked that it is too small. */
 int lzi_value_reserve(latz_value *value, size_t size);
+int lzi_value_widen(latz_value *value, size_t size);
 /* As that, keeping the first `keep` bytes. */
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);
 /* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
