@@ -148,7 +148,7 @@ static int64_t db_snapshot_bytes(void *ptr)
 const struct durable_system durable_lmdb = {
 	.name = "lmdb",
 	.what = "default, synchronous commits; snapshot: mdb_env_copy2 with MDB_CP_COMPACT, as mdb_copy -c (no "
-		"compression, "
+		"compression; O_DIRECT, "
 		"no sync)",
 	.open = db_open,
 	.close = db_close,

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct cli_state cli;
@@ -249,6 +250,12 @@ static const char *file_hint(int rc)
 
 int cli_fail_file(int rc, const char *what, const char *file, const char *hint)
 {
+	struct stat st;
+
+	if (hint == NULL && rc == LATZ_ACCESS && lstat(file, &st) == 0 && S_ISLNK(st.st_mode))
+		hint = "give the path of the file itself";
+	else if (hint == NULL && rc == LATZ_INVALID && stat(file, &st) == 0 && S_ISDIR(st.st_mode))
+		hint = "give the path of a file: in a persist directory snapshot-*.lzs are the snapshots";
 	return fail(rc, what, "file", file, "", hint != NULL ? hint : file_hint(rc));
 }
 

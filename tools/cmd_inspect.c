@@ -75,6 +75,10 @@ static void log_json(const latz_stats_t *stats)
 	cli_json_u64("log_syncs", stats->log_syncs);
 	cli_json_u64("snapshot_seq", stats->snapshot_seq);
 	cli_json_i64("snapshot_age_ms", stats->snapshot_age_ms);
+	cli_json_bytes("persist_dir", stats->persist_dir, strlen(stats->persist_dir));
+	cli_json_u64("sync_interval_ms", stats->sync_interval_ms);
+	cli_json_u64("checkpoint_bytes", stats->checkpoint_bytes);
+	cli_json_bool("snapshot_on_close", stats->snapshot_on_close != 0);
 }
 
 static void print_log(const latz_stats_t *stats)
@@ -84,7 +88,12 @@ static void print_log(const latz_stats_t *stats)
 		return;
 	}
 	cli_field("durable", "%s", stats->log_broken == 0 ? "yes" : "no, the log is broken");
+	cli_field("persist_dir", "%s", stats->persist_dir);
 	cli_field("sync", "%s", cli_sync_name(stats->sync));
+	if (stats->sync == LATZ_SYNC_INTERVAL)
+		field_age(cli.tty ? "sync_interval" : "sync_interval_ms", stats->sync_interval_ms);
+	field_size("checkpoint_bytes", stats->checkpoint_bytes);
+	cli_field("snapshot_on_close", "%s", stats->snapshot_on_close ? "yes" : "no");
 	if (stats->log_broken != 0)
 		cli_field("log_broken", "%s%s%s; latzero persist begins a new log", cli_red(),
 		          latz_strerror(stats->log_broken), cli_plain());
@@ -183,6 +192,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	cli_json_u64("expired", stats->expired);
 	cli_json_u64("reaped", stats->reaped);
 	cli_json_u64("cleaned_bytes", stats->cleaned_bytes);
+	cli_json_u64("image_left_bytes", stats->image_left_bytes);
 	cli_json_u64("clients_max", stats->clients_max);
 	cli_json_u64("threads", stats->threads);
 	cli_json_u64("pins", stats->pins);
@@ -248,6 +258,8 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	field_size("table_bytes", stats->table_bytes);
 	field_size("index_bytes", stats->index_bytes);
 	field_size("file_bytes", stats->file_bytes);
+	if (stats->image_left_bytes > 0)
+		field_size("image_left_bytes", stats->image_left_bytes);
 	field_count("extents", stats->extents);
 	field_count("extents_free", stats->extents_free);
 	field_count("extents_hole", stats->extents_hole);

@@ -266,7 +266,7 @@ static const struct cli_command command = {
 	"then, any other file is not. With - it goes to stdout. latzero-restore makes a pool of it, here or on another "
 	"machine.\n\n"
 	"Options:\n"
-	"  --level N     of compression: 1 (the default) to 19, or negative for speed\n"
+	"  --level N     of compression: 1 to 19, or negative for speed; -7 if not given\n"
 	"  --threads N   that compress\n"
 	"  --image       a copy of the pool's own files, which a restore on this kind of machine only has to map\n"
 	"  --verify      reads FILE, checks every checksum and the order of keys; exit 3 if something is wrong\n"

@@ -289,6 +289,11 @@ typedef struct latz_stats_t {
 	uint64_t snapshot_seq;      /* of the last snapshot in persist_dir; 0 none */
 	int64_t snapshot_age_ms;    /* -1: none */
 	latz_sync sync;
+	unsigned sync_interval_ms; /* of LATZ_SYNC_INTERVAL */
+	int snapshot_on_close;
+	uint64_t checkpoint_bytes;
+	uint64_t image_left_bytes; /* record bytes that have not come in yet from the image it was restored from */
+	char persist_dir[2048];    /* as an absolute path; "" if the pool is not durable */
 	uint64_t max_bytes, max_entries; /* bounds, 0: none */
 	latz_policy policy;              /* LATZ_POLICY_DEFAULT: the pool is not bounded */
 	uint64_t evicted, evicted_bytes; /* entries evicted, their records' bytes */
@@ -344,7 +349,8 @@ LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHE
 typedef void (*latz_verify_fn)(const char *what, void *arg);
 
 /* Walks everything: every record's checksum, table against heap against index, all counts. LATZ_OK or LATZ_CORRUPT
- * (then fn, if not NULL, was called at least once). Other processes may go on meanwhile; it takes the maintenance lock,
+ * (then fn, if not NULL, was called at least once); LATZ_IO if the image that the pool was restored from has to be read
+ * and can't be. Other processes may go on meanwhile; it takes the maintenance lock,
  * so cleaning waits, and it reports only what cannot be explained by their activity. */
 LATZ_API int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg) LATZ_MUSTCHECK;
 
@@ -495,7 +501,7 @@ enum {
 typedef struct latz_snapshot_options {
 	size_t size; /* sizeof(latz_snapshot_options) */
 	unsigned flags;
-	int level;        /* of zstd: 1 to 19, negative ones are faster; 0: -1 */
+	int level;        /* of zstd: 1 to 19, negative ones are faster; 0: -7 */
 	unsigned threads; /* that compress or decompress; 0: chosen by the library */
 	latz_progress_fn progress; /* may be NULL */
 	void *arg;

@@ -94,7 +94,7 @@ enum lzi_durable {
  * again from what is marked as logged. */
 struct lzi_log_state {
 	struct lzi_mutex mutex;
-	struct lzi_mutex scribe;  /* 64: held by the thread that syncs at intervals and makes checkpoints */
+	struct lzi_mutex scribe;  /* 64: held by who makes checkpoints, begins a log or ends it */
 	uint64_t position[5];     /* 128: struct lzi_wal_position */
 	uint64_t generation;      /* 168: grows when the log is begun, moved or ended: directories are opened anew */
 	uint64_t started;         /* 176: flushes begun. Writers read it after their write */
@@ -239,8 +239,9 @@ struct lzi_shared {
 	uint8_t pad5[64];
 	struct lzi_log_state log; /* 1152 */
 	uint64_t log_move[6];     /* 5568: struct lzi_wal_move; holder of `log`, and the next one if it died */
-	uint32_t extents_born;    /* 5616: the last extent's `born`; holder of `heap` */
-	uint8_t pad6[12];
+	uint64_t log_missed;      /* 5616: deletes that the log has not got, and will not; anyone, atomic add */
+	uint32_t extents_born;    /* 5624: the last extent's `born`; holder of `heap` */
+	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	uint8_t pad7[2176];
 };
@@ -251,6 +252,7 @@ _Static_assert(offsetof(struct lzi_shared, base_keys) == 512, "layout");
 _Static_assert(offsetof(struct lzi_shared, slots) == 640, "layout");
 _Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
+_Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 

@@ -148,8 +148,9 @@ static LZI_COLD int full(void)
 }
 
 /* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where
- * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time. */
-static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
+ * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time.
+ * bare: without blocks, as HOLE. */
+static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes, int bare)
 {
 	struct lzi_shared *shared = heap->shared;
 	uint64_t old = shared->extents, more = count, i;
@@ -165,7 +166,9 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 		rc = within_limit(heap, count == more ? bytes : more * LZI_EXTENT) ? LATZ_OK : full();
 		if (rc == LATZ_OK)
 			rc = lzi_file_allocate(heap->dir_fd, 0, lzi_extents_size(old + more));
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK && bare)
+			rc = lzi_file_resize(heap->fd, (old + more) * LZI_EXTENT);
+		else if (rc == LATZ_OK)
 			rc = lzi_file_allocate(heap->fd, old * LZI_EXTENT, count == more ? bytes : more * LZI_EXTENT);
 		if (rc == LATZ_OK || more == count)
 			break;
@@ -182,13 +185,12 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes)
 	if (rc != LATZ_OK)
 		return rc;
 	for (i = old; i < old + more; i++) {
+		int part = i + 1 == old + more && bytes % LZI_EXTENT != 0 && count == more;
+
 		/* A grower that died here may have left words and accounts behind; nobody has seen them. */
 		memset(lzi_heap_meta(heap, i), 0, sizeof(struct lzi_extent));
-		lzi_heap_set_state(heap, i,
-		                   i + 1 == old + more && bytes % LZI_EXTENT != 0 && count == more ? LZI_EXTENT_PART
-		                                                                                   : LZI_EXTENT_FREE,
-		                   0);
-		if (lzi_heap_state(heap, i) == LZI_EXTENT_PART)
+		lzi_heap_set_state(heap, i, bare ? LZI_EXTENT_HOLE : part ? LZI_EXTENT_PART : LZI_EXTENT_FREE, 0);
+		if (bare || part)
 			lzi_bump_relaxed(&shared->extents_hole, 1ull);
 		else
 			lzi_bump_relaxed(&shared->extents_free, 1ull);
@@ -328,7 +330,7 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 				return rc;
 			lzi_bump_relaxed(&shared->extents_hole, -1ull);
 		} else {
-			rc = grow(heap, 1, LZI_EXTENT);
+			rc = grow(heap, 1, LZI_EXTENT, 0);
 			if (rc != LATZ_OK)
 				return rc;
 			e = n;
@@ -392,6 +394,32 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 	return LATZ_OK;
 }
 
+int lzi_heap_take_bare(struct lzi_heap *heap, uint32_t actor, uint64_t *ret_extent)
+{
+	struct lzi_shared *shared = heap->shared;
+	uint64_t e, n;
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	n = shared->extents;
+	e = shared->extents_hole > 0 ? find(heap, LZI_EXTENT_HOLE, 0, 0) : n;
+	if (e >= n) {
+		e = n;
+		rc = grow(heap, 1, LZI_EXTENT, 1);
+	}
+	if (rc == LATZ_OK) {
+		lzi_bump_relaxed(&shared->extents_hole, -1ull);
+		stamp(heap, lzi_heap_meta(heap, e), LZI_LIST_WINDOW);
+		lzi_store_relaxed(&lzi_heap_meta(heap, e)->owner, actor + 1);
+		lzi_heap_set_state(heap, e, LZI_EXTENT_OPEN, 0);
+		lzi_store_relaxed(&shared->extent_hint, e + 1);
+	}
+	lzi_heap_unlock(heap);
+	*ret_extent = e;
+	return rc;
+}
+
 static int is_empty(enum lzi_extent_state state)
 {
 	return state == LZI_EXTENT_FREE || state == LZI_EXTENT_HOLE || state == LZI_EXTENT_PART;
@@ -443,7 +471,7 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	if (e < heap->shared->extents)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	else
-		rc = grow(heap, count, bytes);
+		rc = grow(heap, count, bytes, 0);
 	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, count, 0)) < heap->shared->extents)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	if (rc != LATZ_OK) {

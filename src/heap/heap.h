@@ -93,6 +93,9 @@ static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offse
  * cleaning, which needs one to make more. */
 int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, enum lzi_extent_list list,
                   uint64_t *ret_extent);
+/* An empty extent without blocks, OPEN and owned by `actor`: who asks writes all of it to the file before anybody looks
+ * at its bytes. So only in a pool that nobody else sees. */
+int lzi_heap_take_bare(struct lzi_heap *heap, uint32_t actor, uint64_t *ret_extent);
 /* A run for one record of `span` bytes, RUN, owned by `actor` until lzi_heap_settle_run(). Errors as above. */
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent);
 /* The record in the run is published: it has no owner any more. */

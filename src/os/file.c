@@ -30,6 +30,8 @@ int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return lzi_error(LATZ_NOTFOUND, "%s: no such file", name);
+	if (fd < 0 && errno == ELOOP)
+		return lzi_error(LATZ_ACCESS, "%s is a symbolic link, and links are not followed", name);
 	if (fd < 0)
 		return lzi_error_sys(errno, "open %s", name);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -88,6 +90,25 @@ int lzi_file_write(int fd, const void *data, size_t size)
 	if (n < 0)
 		return lzi_error_sys(errno, "write");
 	return (size_t)n == size ? LATZ_OK : lzi_error(LATZ_NOSPC, "only %zd of %zu bytes could be written", n, size);
+}
+
+int lzi_file_write_at(int fd, const void *data, size_t size, uint64_t offset)
+{
+	const uint8_t *from = data;
+
+	while (size > 0) {
+		ssize_t n = lzi_os.pwrite(fd, from, size, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return lzi_error_sys(n < 0 ? errno : ENOSPC, "write %zu bytes at %llu", size,
+			                     (unsigned long long)offset);
+		from += n;
+		offset += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return LATZ_OK;
 }
 
 int lzi_file_resize(int fd, uint64_t size)

@@ -91,6 +91,7 @@ int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
 /* The file's first bytes; LATZ_CORRUPT if there are fewer. */
 int lzi_file_read(int fd, void *data, size_t size);
 int lzi_file_write(int fd, const void *data, size_t size);
+int lzi_file_write_at(int fd, const void *data, size_t size, uint64_t offset);
 /* Sets the file's size, sparse. */
 int lzi_file_resize(int fd, uint64_t size);
 /* Gives blocks back; the file's size stays. */
@@ -149,6 +150,9 @@ int lzi_disk_read_at(int fd, const char *name, void *data, uint64_t size, uint64
 /* At the descriptor's own position: pipes too. */
 int lzi_disk_write(int fd, const char *name, const void *data, uint64_t size);
 int lzi_disk_read(int fd, const char *name, void *data, uint64_t size, uint64_t *ret_got);
+/* Lets bytes that were written begin their way to the disk, so that a sync later waits for less. A hint: nothing is
+ * waited for, and errors are the sync's to tell. */
+void lzi_disk_push(int fd, uint64_t offset, uint64_t size);
 /* Data, and what is needed to read it back (fdatasync). After a failure nothing is known of what was written before,
  * and calling it again proves nothing. */
 int lzi_disk_sync(int fd, const char *name);

@@ -7,12 +7,13 @@
 
 #include "policy/policy.h"
 
-extern const struct lzi_policy lzi_policy_2q, lzi_policy_arc, lzi_policy_clock, lzi_policy_fifo, lzi_policy_lru,
+extern const struct lzi_policy lzi_policy_2q, lzi_policy_adaptive, lzi_policy_arc, lzi_policy_clock, lzi_policy_fifo,
+	lzi_policy_lru,
 	lzi_policy_s3fifo, lzi_policy_sieve, lzi_policy_wtinylfu;
 
 static const struct lzi_policy *const policies[] = {
-	&lzi_policy_lru,    &lzi_policy_fifo, &lzi_policy_clock, &lzi_policy_sieve,
-	&lzi_policy_s3fifo, &lzi_policy_2q,   &lzi_policy_arc,   &lzi_policy_wtinylfu,
+	&lzi_policy_adaptive, &lzi_policy_lru,    &lzi_policy_fifo, &lzi_policy_clock,    &lzi_policy_sieve,
+	&lzi_policy_s3fifo,   &lzi_policy_2q,     &lzi_policy_arc,  &lzi_policy_wtinylfu,
 };
 
 const struct lzi_policy *lzi_policy_by_name(const char *name)

@@ -33,8 +33,8 @@ struct lzi_snap_entry {
 
 struct lzi_snap_writer;
 /* To fd (a file, a pipe), from its present position. Writes the header. level, threads: as latz_snapshot_options; 0 the
- * library's choice: -1, which costs no more than copying, and a thread for each processor, at most 4. The caller's
- * thread writes, and compresses too when the others don't keep up. */
+ * library's choice: -7, which costs no more than copying, and a thread for each processor, at most 4. Threads
+ * write, too; the caller's compresses when they don't keep up. */
 int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, unsigned threads,
                          struct lzi_snap_writer **ret_writer);
 /* Keys must come in byte order, each once: LATZ_INVALID. Copies what it is given, but for entries of over 4 MiB, which

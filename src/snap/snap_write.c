@@ -1,17 +1,19 @@
 /*
- * Writing a snapshot: the caller's thread packs entries into blocks and writes finished blocks in order; compressing
- * and checksums are done beside it. The bytes depend on the entries and the level alone, not on threads or timing.
+ * Writing a snapshot: the caller's thread packs entries into blocks; compressing, checksums and writing finished blocks
+ * in their order are done beside it. The bytes depend on the entries and the level alone, not on threads or timing.
  */
 #include "config.h"
 
 #include "snap/snap.h"
 
 #include <latzero/latzero.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <zstd.h>
 
+#include "base/atomic.h"
 #include "base/crc32c.h"
 #include "base/error.h"
 #include "base/hash.h"
@@ -26,6 +28,12 @@
  * trying it would cost more than writing it. */
 #define PROBE_MIN (64u << 10)
 #define PROBE_SIZE (8u << 10)
+/* Written bytes are sent to the disk after so many: the sync at the end would otherwise wait for all of them. */
+#define PUSH (8u << 20)
+/* Blocks under way: enough that one who waits for the disk, or for his turn, does not soon hold up the others. */
+#define DEPTH 24u
+/* Of those that hold one entry of over 256 KiB, fewer, since they take up to 4 MiB each, twice. */
+#define DEPTH_LARGE 8u
 
 struct job {
 	struct lzi_buffer raw, packed;
@@ -33,16 +41,22 @@ struct job {
 	int rc;
 };
 
+/* The file so far. Whoever hands blocks on has it, and the caller when none is left to be handed on. */
+struct output {
+	int fd, failed; /* failed: the first failure, kept; atomic */
+	uint64_t blocks, offset, pushed;
+	XXH3_state_t *digest;
+	char detail[LZI_ERROR_DETAIL_SIZE]; /* of the failure: errors are told by thread */
+};
+
 struct lzi_snap_writer {
-	int fd, rc; /* rc: the first failure, kept */
+	int rc; /* the first failure, kept */
 	int level;
 	struct lzi_snap_header header;
 	struct lzi_snap_info info;
-	uint64_t written; /* jobs whose blocks have been written */
-	uint64_t offset;
-	XXH3_state_t *digest;
+	struct output out;
 	struct lzi_work work;
-	struct job job[LZI_WORK_DEPTH_MAX];
+	struct job job[DEPTH];
 	ZSTD_CCtx *zstd[LZI_WORK_THREADS_MAX + 1]; /* by thread */
 	struct job *open;                          /* being filled; NULL: none */
 	uint32_t key_size;
@@ -104,44 +118,34 @@ static void run(void *arg, unsigned slot, unsigned thread)
 	job->block.payload_crc = lzi_crc32c(0, packed ? job->packed.data : job->raw.data, job->block.stored_size);
 }
 
-/* ---- The caller's thread ----------------------------------------------------------------------------------------- */
-
-static int put(struct lzi_snap_writer *writer, const void *data, size_t size)
+static void put(struct output *out, const void *data, size_t size)
 {
-	if (writer->rc != LATZ_OK)
-		return writer->rc;
-	XXH3_128bits_update(writer->digest, data, size);
-	writer->offset += size;
-	writer->rc = lzi_disk_write(writer->fd, LZI_SNAP_NAME, data, size);
-	return writer->rc;
+	int rc;
+
+	if (lzi_load_relaxed(&out->failed) != LATZ_OK)
+		return;
+	XXH3_128bits_update(out->digest, data, size);
+	rc = lzi_disk_write(out->fd, LZI_SNAP_NAME, data, size);
+	if (rc != LATZ_OK) {
+		snprintf(out->detail, sizeof out->detail, "%s", lzi_error_text());
+		lzi_store_release(&out->failed, rc); /* pairs with check() */
+		return;
+	}
+	out->offset += size;
+	if (out->offset - out->pushed >= PUSH) {
+		lzi_disk_push(out->fd, out->pushed, out->offset - out->pushed);
+		out->pushed = out->offset;
+	}
 }
 
-static int put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_block *block)
+static void put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_block *block)
 {
 	uint8_t bytes[LZI_SNAP_BLOCK_SIZE];
 
 	block->tag = writer->header.tag;
-	block->number = writer->info.blocks++;
+	block->number = writer->out.blocks++;
 	lzi_snap_block_make(block, bytes);
-	return put(writer, bytes, sizeof bytes);
-}
-
-/* Writes the oldest block, when it is ready. */
-static int write_one(struct lzi_snap_writer *writer)
-{
-	struct job *job = &writer->job[writer->written % writer->work.depth];
-
-	lzi_work_wait(&writer->work, writer->written++);
-	if (writer->rc != LATZ_OK)
-		return writer->rc;
-	if (job->rc != LATZ_OK) {
-		writer->rc = lzi_error(job->rc, "no memory to compress a block");
-		return writer->rc;
-	}
-	if (put_block_header(writer, &job->block) != LATZ_OK)
-		return writer->rc;
-	return put(writer, job->block.codec == LZI_SNAP_ZSTD ? job->packed.data : job->raw.data,
-	           job->block.stored_size);
+	put(&writer->out, bytes, sizeof bytes);
 }
 
 /* Buffers of a block that was larger than most are not kept. */
@@ -151,13 +155,39 @@ static void shrink(struct lzi_buffer *buffer)
 		lzi_buffer_free(buffer);
 }
 
-static int close_block(struct lzi_snap_writer *writer)
+static void emit(void *arg, unsigned slot)
+{
+	struct lzi_snap_writer *writer = arg;
+	struct job *job = &writer->job[slot];
+
+	if (job->rc != LATZ_OK && lzi_load_relaxed(&writer->out.failed) == LATZ_OK) {
+		snprintf(writer->out.detail, sizeof writer->out.detail, "no memory to compress a block");
+		lzi_store_release(&writer->out.failed, job->rc);
+	}
+	put_block_header(writer, &job->block);
+	put(&writer->out, job->block.codec == LZI_SNAP_ZSTD ? job->packed.data : job->raw.data, job->block.stored_size);
+	shrink(&job->raw);
+	shrink(&job->packed);
+}
+
+/* ---- The caller's thread ----------------------------------------------------------------------------------------- */
+
+/* What has failed beside the caller becomes his. */
+static int check(struct lzi_snap_writer *writer)
+{
+	int failed = lzi_load_acquire(&writer->out.failed);
+
+	if (writer->rc == LATZ_OK && failed != LATZ_OK)
+		writer->rc = lzi_error(failed, "%s", writer->out.detail);
+	return writer->rc;
+}
+
+static void close_block(struct lzi_snap_writer *writer)
 {
 	if (!writer->open)
-		return LATZ_OK;
+		return;
 	writer->open = NULL;
 	lzi_work_submit(&writer->work);
-	return LATZ_OK;
 }
 
 /* An empty block to fill. */
@@ -166,10 +196,9 @@ static int open_block(struct lzi_snap_writer *writer, size_t room)
 	struct lzi_work *work = &writer->work;
 	struct job *job = &writer->job[work->submitted % work->depth];
 
-	if (work->submitted - writer->written == work->depth && write_one(writer) != LATZ_OK)
+	lzi_work_settle(work, (room > LZI_SNAP_RAW_MAX ? DEPTH_LARGE : DEPTH) - 1);
+	if (check(writer) != LATZ_OK)
 		return writer->rc;
-	shrink(&job->raw);
-	shrink(&job->packed);
 	job->raw.size = 0;
 	job->block.count = 0;
 	writer->rc = lzi_buffer_reserve(&job->raw, room > LZI_SNAP_RAW_MAX ? room : LZI_SNAP_RAW_MAX);
@@ -180,11 +209,9 @@ static int open_block(struct lzi_snap_writer *writer, size_t room)
 
 static int write_pending(struct lzi_snap_writer *writer)
 {
-	int rc = close_block(writer);
-
-	while (rc == LATZ_OK && writer->written < writer->work.submitted)
-		rc = write_one(writer);
-	return rc;
+	close_block(writer);
+	lzi_work_settle(&writer->work, 0);
+	return check(writer);
 }
 
 /* Too large to be held in memory twice: a raw block, from where the value lies. */
@@ -202,9 +229,10 @@ static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	block.payload_crc = lzi_crc32c(block.payload_crc, entry->key, entry->key_size);
 	block.payload_crc = lzi_crc32c(block.payload_crc, entry->value, entry->value_size);
 	put_block_header(writer, &block);
-	put(writer, bytes, size);
-	put(writer, entry->key, entry->key_size);
-	return put(writer, entry->value, entry->value_size);
+	put(&writer->out, bytes, size);
+	put(&writer->out, entry->key, entry->key_size);
+	put(&writer->out, entry->value, entry->value_size);
+	return check(writer);
 }
 
 static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
@@ -282,20 +310,23 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 
 	if (!writer)
 		return lzi_error(LATZ_NOMEM, "a snapshot's writer");
-	writer->fd = fd;
+	writer->out.fd = fd;
 	writer->level = level == 0 ? LZI_SNAP_LEVEL_DEFAULT : level;
 	writer->info = *info;
 	writer->info.major = LZI_SNAP_MAJOR;
 	writer->info.minor = LZI_SNAP_MINOR;
 	writer->info.keys = writer->info.bytes = writer->info.blocks = 0;
-	writer->digest = XXH3_createState();
-	rc = writer->digest ? lzi_work_init(&writer->work, threads, run, writer) : lzi_error(LATZ_NOMEM, "a digest");
+	writer->out.digest = XXH3_createState();
+	rc = writer->out.digest ? lzi_work_init(&writer->work, threads, run, writer)
+	                        : lzi_error(LATZ_NOMEM, "a digest");
 	if (rc != LATZ_OK) {
-		XXH3_freeState(writer->digest);
+		XXH3_freeState(writer->out.digest);
 		free(writer);
 		return rc;
 	}
-	XXH3_128bits_reset(writer->digest);
+	writer->work.emit = emit;
+	writer->work.depth = DEPTH;
+	XXH3_128bits_reset(writer->out.digest);
 	memcpy(writer->header.log_id, info->log_id, sizeof writer->header.log_id);
 	writer->header.seq = info->seq;
 	writer->header.touched_ns = info->touched_ns;
@@ -303,7 +334,8 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
 	lzi_snap_header_make(&writer->header, bytes);
-	rc = put(writer, bytes, sizeof bytes);
+	put(&writer->out, bytes, sizeof bytes);
+	rc = check(writer);
 	if (rc != LATZ_OK) {
 		lzi_snap_abort(writer);
 		return rc;
@@ -324,16 +356,17 @@ int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_in
 	else
 		rc = write_pending(writer);
 	if (rc == LATZ_OK) {
-		digest = XXH3_128bits_digest(writer->digest);
+		digest = XXH3_128bits_digest(writer->out.digest);
 		footer.tag = writer->header.tag;
 		footer.keys = writer->info.keys;
 		footer.bytes = writer->info.bytes;
-		footer.blocks = writer->info.blocks;
-		footer.file_bytes = writer->info.file_bytes = writer->offset + LZI_SNAP_FOOTER_SIZE;
+		footer.blocks = writer->info.blocks = writer->out.blocks;
+		footer.file_bytes = writer->info.file_bytes = writer->out.offset + LZI_SNAP_FOOTER_SIZE;
 		footer.digest_low = digest.low64;
 		footer.digest_high = digest.high64;
 		lzi_snap_footer_make(&footer, bytes);
-		rc = put(writer, bytes, sizeof bytes);
+		put(&writer->out, bytes, sizeof bytes);
+		rc = check(writer);
 	}
 	if (rc == LATZ_OK && ret_info)
 		*ret_info = writer->info;
@@ -352,6 +385,6 @@ void lzi_snap_abort(struct lzi_snap_writer *writer)
 	}
 	for (size_t i = 0; i < sizeof writer->zstd / sizeof *writer->zstd; i++)
 		ZSTD_freeCCtx(writer->zstd[i]);
-	XXH3_freeState(writer->digest);
+	XXH3_freeState(writer->out.digest);
 	free(writer);
 }

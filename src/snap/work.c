@@ -46,6 +46,22 @@ int lzi_work_init(struct lzi_work *work, unsigned threads, void (*run)(void *arg
 }
 
 /* Under the mutex, which is let go meanwhile. */
+static void emit_done(struct lzi_work *work)
+{
+	if (work->emitting)
+		return; /* who is at it looks again before he stops */
+	work->emitting = 1;
+	while (work->emitted < work->taken && work->done[work->emitted % work->depth]) {
+		pthread_mutex_unlock(&work->mutex);
+		work->emit(work->arg, (unsigned)(work->emitted % work->depth));
+		pthread_mutex_lock(&work->mutex);
+		work->emitted++;
+		pthread_cond_signal(&work->finished);
+	}
+	work->emitting = 0;
+}
+
+/* Under the mutex, which is let go meanwhile. */
 static void run_next(struct lzi_work *work, unsigned thread)
 {
 	unsigned slot = (unsigned)(work->taken++ % work->depth);
@@ -54,7 +70,10 @@ static void run_next(struct lzi_work *work, unsigned thread)
 	work->run(work->arg, slot, thread);
 	pthread_mutex_lock(&work->mutex);
 	work->done[slot] = 1;
-	pthread_cond_signal(&work->finished);
+	if (work->emit)
+		emit_done(work);
+	else
+		pthread_cond_signal(&work->finished);
 }
 
 static void *thread_main(void *arg)
@@ -109,6 +128,18 @@ void lzi_work_wait(struct lzi_work *work, uint64_t number)
 
 	pthread_mutex_lock(&work->mutex);
 	while (!work->done[slot]) {
+		if (work->taken < work->submitted)
+			run_next(work, 0);
+		else
+			pthread_cond_wait(&work->finished, &work->mutex);
+	}
+	pthread_mutex_unlock(&work->mutex);
+}
+
+void lzi_work_settle(struct lzi_work *work, uint64_t most)
+{
+	pthread_mutex_lock(&work->mutex);
+	while (work->submitted - work->emitted > most) {
 		if (work->taken < work->submitted)
 			run_next(work, 0);
 		else

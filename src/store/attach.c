@@ -22,6 +22,7 @@
 /* ... or keeps its persist directory locked, after having waited for that. */
 #define REFUSALS 3
 #define GUARD_WAIT_MS 200
+#define LEAVING_ROUNDS 3
 
 int lzi_control_map(struct lzi_control *control, int fd)
 {
@@ -247,6 +248,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
+	lzi_worker_init(&store->office);
 	return store;
 }
 
@@ -261,6 +263,7 @@ void lzi_store_free(struct lzi_store *store)
 	free(store->evictor);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
+	lzi_worker_fini(&store->office);
 	free(store->latency_get);
 	free(store->latency_set);
 	free(store->dir);
@@ -279,6 +282,22 @@ static int take_over(struct lzi_store *store)
 		rc = lzi_ofd_try(store->control.fd, LZI_LOCK_LIFE, 0); /* turns the lock into a shared one */
 	}
 	return rc;
+}
+
+/* Without its disk the pool works all the same, but for what needs it. */
+static void join_log(struct lzi_store *store, int alone)
+{
+	const struct lzi_log_state *log = &store->control.shared->log;
+
+	if (lzi_log_lock(store, 1) != LATZ_OK) {
+		lzi_log(LATZ_LOG_INFO, "%s: %s", store->name, lzi_error_text()); /* as a warning when it broke */
+		return;
+	}
+	/* Who was taking the pool away may have died after having left the directory. */
+	if (alone && lzi_load_acquire(&log->broken) == 0 &&
+	    lzi_owner_take(store, store->persist.dirfd, log->path, NULL) != LATZ_OK)
+		lzi_log_break(store, LATZ_IO);
+	lzi_log_unlock(store);
 }
 
 /* What comes after the control file is mapped and the life byte locked. */
@@ -309,13 +328,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
-	if (rc == LATZ_OK && lzi_is_durable(store)) {
-		/* Without its disk the pool works all the same, but for what needs it. */
-		if (lzi_log_lock(store, 1) == LATZ_OK)
-			lzi_log_unlock(store);
-		else /* told of as a warning when it broke */
-			lzi_log(LATZ_LOG_INFO, "%s: %s", store->name, lzi_error_text());
-	}
+	if (rc == LATZ_OK && lzi_is_durable(store))
+		join_log(store, alone);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
 	LZI_POINT("attach.done");
@@ -343,6 +357,21 @@ static int leave_durable(struct lzi_store *store)
 	return 0;
 }
 
+/* The life byte alone for us, and nothing left to be written: who comes while the last one waits for the disk need not
+ * wait, too, but is attached beside him. What is written under the byte after all is what came in between. */
+static int lock_life(struct lzi_store *store, int *ret_last)
+{
+	int fd = store->control.fd, rounds, rc = lzi_ofd_try(fd, LZI_LOCK_LIFE, 1);
+
+	for (rounds = 0; rc == LATZ_OK && rounds < LEAVING_ROUNDS && lzi_persist_owes(store); rounds++) {
+		(void)!lzi_ofd_try(fd, LZI_LOCK_LIFE, 0); /* makes it a shared one */
+		*ret_last = leave_durable(store);
+		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
+		rc = lzi_ofd_try(fd, LZI_LOCK_LIFE, 1);
+	}
+	return rc;
+}
+
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
@@ -357,12 +386,16 @@ static void part(struct lzi_store *store)
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
-	if (lzi_ofd_try(fd, LZI_LOCK_LIFE, 1) == LATZ_OK) {
+	if (lock_life(store, &last) == LATZ_OK) {
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);
-		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0)
+		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
+			if (lzi_is_durable(store) && !lzi_store_dead(store))
+				lzi_owner_leave(store);
+			LZI_POINT("detach.left");
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
+		}
 		lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 		return;
 	}
@@ -390,6 +423,7 @@ void lzi_store_detach(struct lzi_store *store)
 
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
+	lzi_worker_stop(&store->office);
 	if (store->open)
 		lzi_thread_leave(store);
 	part(store);

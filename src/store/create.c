@@ -143,6 +143,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 		rc = lzi_pool_destroy_at(dirfd, name);
 		if (rc == LATZ_NOTFOUND)
 			rc = LATZ_OK;
+		LZI_POINT("create.replaced");
 	}
 	if (rc == LATZ_OK) {
 		LZI_POINT("create.before_rename");

@@ -183,6 +183,8 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 
+	if (lzi_unlikely(call->store->on_evict != NULL))
+		call->store->on_evict(call->store->on_evict_arg, record);
 	/* As in a delete: who sets the key again must get a later version. */
 	if (record->seq >= lzi_load_acquire(&shared->clock))
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
@@ -233,6 +235,19 @@ static int log_lacks(struct lzi_store *store, uint64_t unit)
 	return lzi_log_collects(store) &&
 	       (uint64_t)lzi_load_acquire(&lzi_heap_meta(&store->heap, extent)->logged) * LZI_UNIT <=
 	               (offset & (LZI_EXTENT - 1));
+}
+
+/* Has the log written, not synced; what comes of it, its extents' accounts tell. */
+static int write_log(struct lzi_store *store)
+{
+	int rc = lzi_log_lock(store, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
+		(void)!lzi_log_flush(store, 0); /* failing breaks the log: then it lacks nothing */
+	lzi_log_unlock(store);
+	return LATZ_OK;
 }
 
 /* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. */
@@ -420,7 +435,9 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (!lzi_extent_holds(store, extent, &tail))
 		return LATZ_BUSY;
 	if (log_lacks(store, lzi_unit_of(extent * LZI_EXTENT + tail) - 1)) {
-		lzi_log_hurry(store);
+		rc = write_log(store);
+		if (rc != LATZ_OK)
+			return rc;
 		if (lzi_log_collects(store) && tail > (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT)
 			tail = (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT;
 	}
@@ -558,9 +575,8 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY)
 			return rc;
 	}
-	if (busy > 0)
-		lzi_log_hurry(store);
-	return n == 0 ? LATZ_BUSY : LATZ_OK;
+	rc = busy > 0 ? write_log(store) : LATZ_OK;
+	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
 int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)

@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "store/store_int.h"
@@ -74,14 +75,27 @@ static int heap_round(struct lzi_store *store, unsigned *left)
 	return LATZ_OK;
 }
 
+static int unsupported; /* once refused, not asked for again by this process; atomic */
+
+static int is_wanted(void)
+{
+	return !lzi_load_relaxed(&unsupported) && getenv("LATZERO_NO_HUGE") == NULL;
+}
+
+void lzi_huge_table(struct lzi_store *store)
+{
+	unsigned left = UINT_MAX;
+
+	if (is_wanted() && table_round(store, &left) == LATZ_UNSUPPORTED)
+		lzi_store_relaxed(&unsupported, 1);
+}
+
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more)
 {
-	static int unsupported; /* once refused, not asked for again by this process */
 	unsigned left = ROUND;
 	int rc;
 
-	if (lzi_load_relaxed(&unsupported) || getenv("LATZERO_NO_HUGE") != NULL ||
-	    lzi_heap_view(&store->heap) != LATZ_OK || lzi_table_view(&store->table) != LATZ_OK)
+	if (!is_wanted() || lzi_heap_view(&store->heap) != LATZ_OK || lzi_table_view(&store->table) != LATZ_OK)
 		return;
 	rc = table_round(store, &left);
 	if (rc == LATZ_OK)

@@ -74,13 +74,13 @@ static int load_all(struct making *making, struct lzi_call *call)
 	}
 	latz_value_free(&value);
 	lzi_scan_close(scan);
-	rc = rc == LATZ_DONE ? lzi_load_finish(&load) : rc;
+	rc = lzi_load_finish(&load, rc == LATZ_DONE ? LATZ_OK : rc);
 	if (rc != LATZ_OK)
 		return rc;
 	if (making->job->tick != NULL &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
 		return lzi_error(LATZ_BUSY, "ended by the progress function");
-	lzi_load_end(call->store, making->header.seq);
+	lzi_load_end(call->store, making->header.seq, 0);
 	return LATZ_OK;
 }
 

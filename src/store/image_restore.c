@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/image.h"
+#include "store/log.h"
 
 int lzi_image_open(struct lzi_image *image, int fd, const char *path)
 {
@@ -252,7 +253,7 @@ int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, un
 	shared->base_keys = (int64_t)image->header.keys;
 	shared->image_index = 1;
 	/* As after loading: new writes come after everything there is. */
-	shared->clock = (seq / LZI_SEQ_STRIDE + 2) * LZI_SEQ_STRIDE;
+	shared->clock = lzi_load_leap((seq / LZI_SEQ_STRIDE + 2) * LZI_SEQ_STRIDE);
 	return rc;
 }
 

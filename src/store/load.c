@@ -3,10 +3,16 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/stage.h"
+
+/* Fewer keys are not worth a thread. */
+#define STAGE_KEYS 1024u
+#define FULL_TRIES 100u
 
 /* What is loaded is not beyond the clock: so deletes and touches on the way find seqs in order. */
 static void move_clock(struct lzi_store *store, uint64_t seq)
@@ -17,23 +23,30 @@ static void move_clock(struct lzi_store *store, uint64_t seq)
 		lzi_store_release(&shared->clock, (seq / LZI_SEQ_STRIDE + 1) * LZI_SEQ_STRIDE);
 }
 
-void lzi_load_end(struct lzi_store *store, uint64_t seq_max)
+uint64_t lzi_load_leap(uint64_t clock)
 {
-	move_clock(store, seq_max);
-	lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE);
+	/* Who has leapt so often has lost more than versions. */
+	return clock < LZI_SEQ_MAX - 2 * LZI_SEQ_LEAP ? clock + LZI_SEQ_LEAP : clock;
 }
 
-static int make_draft(struct lzi_call *call, const struct lzi_loaded *loaded, struct lzi_draft *draft)
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost)
 {
-	int rc = lzi_draft_make(call, draft, loaded->key, loaded->value, loaded->type);
+	struct lzi_shared *shared = store->control.shared;
 
-	if (rc != LATZ_OK)
-		return rc;
+	move_clock(store, seq_max);
+	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	if (lost)
+		lzi_store_release(&shared->clock, lzi_load_leap(lzi_load_relaxed(&shared->clock)));
+}
+
+/* Fills the room that a draft has got. */
+static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
+{
+	lzi_draft_fill(draft, loaded->key, loaded->value, loaded->type);
 	draft->record->seq = loaded->seq;
 	draft->record->crc ^= lzi_record_crc_seq(loaded->seq);
 	if (draft->ext)
 		lzi_record_ext(draft->record)->expiry = loaded->expiry;
-	return LATZ_OK;
 }
 
 /* Under the bucket's lock. 1: there is something newer. */
@@ -64,27 +77,42 @@ static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint6
 	return LATZ_OK;
 }
 
+static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint64_t hash)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
+	struct lzi_bucket *bucket;
+	int rc;
+
+	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (rc != LATZ_OK)
+		return rc;
+	fill(&draft, loaded);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (rc == LATZ_OK) {
+		rc = publish(call, loaded, hash, bucket, &draft);
+		lzi_table_unlock(call->actor, bucket);
+	}
+	if (rc != LATZ_OK)
+		lzi_append_abandon(store, draft.offset, draft.span);
+	return rc;
+}
+
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0 };
-	struct lzi_bucket *bucket;
+	unsigned tries = 0;
 	int rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	move_clock(store, loaded->seq);
 	lzi_call_begin(call);
-	rc = make_draft(call, loaded, &draft);
-	if (rc == LATZ_OK) {
-		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
-		if (rc == LATZ_OK) {
-			rc = publish(call, loaded, hash, bucket, &draft);
-			lzi_table_unlock(call->actor, bucket);
-		}
-		if (rc != LATZ_OK)
-			lzi_append_abandon(store, draft.offset, draft.span);
-	}
+	/* Full beyond what a draft makes room for: the bucket's chain could not be lengthened. */
+	while ((rc = put_once(call, loaded, hash)) == LATZ_FULL && tries++ < FULL_TRIES &&
+	       (rc = lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, tries)) == LATZ_OK)
+		;
 	lzi_write_grow_table(call);
 	lzi_call_end(call);
 	return rc == 1 ? LATZ_OK : rc;
@@ -94,9 +122,32 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 
 int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys)
 {
+	int rc;
+
 	memset(load, 0, sizeof *load);
 	load->call = call;
-	return keys == 0 || lzi_is_bounded(call->store) ? LATZ_OK : lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+	load->keys_left = keys;
+	if (keys == 0 || lzi_is_bounded(call->store))
+		return LATZ_OK;
+	rc = lzi_table_presize(&call->store->table, keys / LZI_KEYS_PER_BUCKET + 1);
+	/* While it is empty, and nobody waits. */
+	if (rc == LATZ_OK)
+		lzi_huge_table(call->store);
+	return rc;
+}
+
+int lzi_load_staged(struct lzi_load *load)
+{
+	/* Splitting buckets needs the records: without room for all keys from the start they are built in place. */
+	return load->keys_left < STAGE_KEYS || lzi_is_bounded(load->call->store) ? LATZ_OK : lzi_stage_begin(load->call, &load->stage);
+}
+
+static int end_stage(struct lzi_load *load)
+{
+	int rc = load->stage == NULL ? LATZ_OK : lzi_stage_end(load->stage);
+
+	load->stage = NULL;
+	return rc;
 }
 
 /* Gives the oldest record of the ring its slot. Nobody else is there, so no lock is taken. */
@@ -137,14 +188,22 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 	move_clock(call->store, loaded->seq);
 	if (load->count == LZI_LOAD_AHEAD)
 		rc = give_slot(load);
+	/* Who said how many keys there are was wrong. */
+	if (load->stage != NULL && load->keys_left-- == 0 && rc == LATZ_OK)
+		rc = end_stage(load);
 	/* Splits look up the hashes of records by their slots, so they come between, not within. */
-	if (call->actor->debt >= 16)
+	if (load->stage == NULL && call->actor->debt >= 16)
 		lzi_write_grow_table(call);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = make_draft(call, loaded, &draft);
+	draft.span = lzi_record_span(loaded->key.size, loaded->value.size, draft.ext);
+	if (load->stage != NULL && draft.span <= LZI_STAGE_RECORD_MAX)
+		rc = lzi_stage_room(load->stage, &draft);
+	else
+		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 	if (rc != LATZ_OK)
 		return rc;
+	fill(&draft, loaded);
 	draft.record->flags |= LZI_RECORD_INSERT;
 	unit = lzi_unit_of(draft.offset);
 	if (draft.ext)
@@ -156,13 +215,17 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 	return LATZ_OK;
 }
 
-int lzi_load_finish(struct lzi_load *load)
+int lzi_load_finish(struct lzi_load *load, int rc)
 {
-	int rc = LATZ_OK;
+	char detail[LZI_ERROR_DETAIL_SIZE];
 
 	while (load->count > 0 && rc == LATZ_OK)
 		rc = give_slot(load);
-	return rc;
+	if (rc == LATZ_OK)
+		return end_stage(load);
+	snprintf(detail, sizeof detail, "%s", lzi_error_text());
+	(void)!end_stage(load);
+	return lzi_error(rc, "%s", detail);
 }
 
 /* ---- What the log says ---- */

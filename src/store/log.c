@@ -18,8 +18,6 @@
 _Static_assert(COPY_MAX + LZI_KEY_MAX + 64 <= LZI_FRAME_PAYLOAD, "what is copied fits an empty buffer");
 /* How long a writer waits for a disk on which somebody else's sync does not end. */
 #define WAIT_FACTOR 30u
-/* What who holds `maint` waits for the mutex. */
-#define HURRY_MS 50u
 #define NAP_US 2000u
 /* Without syncs the log is written so often. */
 #define WRITE_EVERY_MS 1000
@@ -59,6 +57,8 @@ void lzi_log_break(struct lzi_store *store, int rc)
 		lzi_log(LATZ_LOG_ERROR, "%s: the log is broken, nothing is durable from now on: %s", store->name,
 		        lzi_error_text());
 	lzi_store_release(&log->broken, rc);
+	if (rc == LATZ_IO && store->persist.dirfd >= 0)
+		lzi_persist_distrust(store->persist.dirfd);
 	lzi_fetch_add(&log->bell, 1u);
 	lzi_futex_wake(&log->bell);
 }
@@ -73,10 +73,10 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
 	return rc;
 }
 
-static int lock(struct lzi_store *store, unsigned timeout_ms)
+int lzi_log_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_log_mutex(store, timeout_ms);
+	int rc = lzi_log_mutex(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
 
 	if (rc < 0)
 		return rc;
@@ -88,11 +88,6 @@ static int lock(struct lzi_store *store, unsigned timeout_ms)
 		lzi_log_break(store, LATZ_IO);
 	lzi_mutex_unlock(&log->mutex);
 	return lzi_error(LATZ_IO, "%s", lzi_error_text());
-}
-
-int lzi_log_lock(struct lzi_store *store, int wait)
-{
-	return lock(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
 }
 
 void lzi_log_unlock(struct lzi_store *store)
@@ -376,6 +371,9 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 
 	if (rc != LATZ_OK)
 		return rc;
+	/* Ended since the caller looked: the directory may be another pool's by now. */
+	if (!lzi_is_durable(store))
+		return lzi_error(LATZ_UNSUPPORTED, "pool %s is not durable", store->name);
 	flush.to_wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms();
 	rc = open_buffer(store);
 	if (rc == LATZ_OK)
@@ -387,15 +385,6 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 	if (rc != LATZ_OK && rc != LATZ_NOMEM)
 		lzi_log_break(store, rc);
 	return rc;
-}
-
-void lzi_log_hurry(struct lzi_store *store)
-{
-	if (lock(store, HURRY_MS) != LATZ_OK)
-		return;
-	if (lzi_is_durable(store))
-		(void)!lzi_log_flush(store, 0);
-	lzi_log_unlock(store);
 }
 
 /* ---- Waiting ---- */
@@ -439,8 +428,18 @@ int lzi_log_wait(struct lzi_store *store)
 	}
 }
 
+/* The log lacks a delete, so what it has is not the pool any more: a younger snapshot has to come. It is counted before
+ * it is told: who begins a log that was broken looks at the count after having said that it is whole. */
+static void miss(struct lzi_store *store)
+{
+	int32_t whole = 0;
+
+	lzi_fetch_add(&store->control.shared->log_missed, 1ull);
+	(void)!lzi_cas_acquire(&store->control.shared->log.broken, &whole, (int32_t)LATZ_NOSPC);
+}
+
 /* The mutex is held. What goes wrong breaks the log, as an error of a flush would. */
-static void write_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
+static int write_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 {
 	struct lzi_log_entry entry = { 0, (uint16_t)key.size, LZI_LOG_DELETE, 0, seq, 0 };
 	struct flush flush = { .store = store, .log = &store->control.shared->log };
@@ -453,20 +452,25 @@ static void write_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 	/* Of memory as of room on the disk, there may be enough again. */
 	if (rc != LATZ_OK)
 		lzi_log_break(store, rc == LATZ_NOMEM ? LATZ_NOSPC : rc);
+	return rc;
 }
 
 void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 {
 	int rc = lzi_log_lock(store, 1);
 
-	/* The log lacks it, so what the log has is not the pool any more: a snapshot has to come. */
-	if (rc != LATZ_OK && rc != LATZ_IO)
-		lzi_store_release(&store->control.shared->log.broken, LATZ_NOSPC);
-	if (rc == LATZ_OK) {
-		if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
-			write_delete(store, key, seq);
-		lzi_log_unlock(store);
+	if (rc != LATZ_OK) {
+		miss(store);
+		return;
 	}
+	if (lzi_is_durable(store)) {
+		rc = lzi_log_check(store);
+		if (rc == LATZ_OK)
+			rc = write_delete(store, key, seq);
+		if (rc != LATZ_OK)
+			miss(store);
+	}
+	lzi_log_unlock(store);
 }
 
 uint64_t lzi_log_lag(struct lzi_store *store)

@@ -36,9 +36,6 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms);
 void lzi_log_unlock(struct lzi_store *store);
 /* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
 int lzi_log_flush(struct lzi_store *store, int sync);
-/* The same without sync and without the mutex, if that can be had soon. For the holder of `maint`, whom the log's holder
- * may wait for. */
-void lzi_log_hurry(struct lzi_store *store);
 /* The calling thread's writes are on disk when it returns, or an error says that nothing is. */
 int lzi_log_wait(struct lzi_store *store);
 /* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
@@ -68,25 +65,52 @@ static inline void lzi_log_mend(struct lzi_store *store)
 	lzi_wal_mend(lzi_log_move(store), lzi_log_position(store));
 }
 
+/* ---- persist_dir.c ---- */
+
+/* The directory of pool `name` in dir, as other processes see it, from wherever they are. */
+int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX]);
+/* The directory that is open is the log state's. */
+void lzi_persist_adopt(struct lzi_store *store);
+/* Opens the directory that is the pool's already: its lock is shared with others who are attached. */
+int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
+/* A beginning that failed leaves nothing, so that another can be tried. */
+void lzi_persist_clear(int dirfd);
+/* Who set files aside died on the way: what is left is no pool. */
+int lzi_persist_is_aside(int dirfd);
+/* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not
+ * tell. So until the next boot a start builds on nothing that it finds, but writes it again. */
+void lzi_persist_distrust(int dirfd);
+int lzi_persist_trusts(int dirfd);
+void lzi_persist_trust(int dirfd);
+/* Who still holds the directory's lock holds it of a file without a name. */
+void lzi_persist_unname_lock(struct lzi_store *store);
+
 /* ---- persist.c ---- */
 
 /* This process's part in a durable pool: the directory opened and locked. The log's mutex is held, or the store is not
  * yet anybody else's. Does nothing if it is open already. */
 int lzi_persist_join(struct lzi_store *store);
 void lzi_persist_part(struct lzi_store *store);
-/* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there. */
-int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path);
+/* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there.
+ * *ret_left (may be NULL): 0 if it had an owner that did not leave it, with everything written. */
+int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path, int *ret_left);
+/* All that the pool held is on disk, and nobody will write to it any more. */
+void lzi_owner_leave(struct lzi_store *store);
 /* Makes the pool durable, with a first snapshot; options NULL: not durable any more. */
 int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
 /* A snapshot in the directory, and the log from then on only. */
 int lzi_checkpoint(struct lzi_call *call);
-/* The scribe: a thread that does lzi_scribe_work() all the time. */
+/* The scribe: a thread for lzi_log_tick(), and one for what may take long: checkpoints and the like. */
 int lzi_scribe_start(struct lzi_store *store);
-/* A round of its work; for latz_maintain() too. */
+/* A round of the second one's work. Does nothing if another process is at it. */
+void lzi_scribe_office(struct lzi_call *call);
+/* A round of both, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
 /* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
 void lzi_persist_leave(struct lzi_store *store);
+/* Whether that would write anything; nobody else is attached. */
+int lzi_persist_owes(struct lzi_store *store);
 
 struct lzi_snap_info;
 /* After a warm start: the log goes on behind `segment`, in one of its own, with `frame`. id all zeros: a new log. */
@@ -120,8 +144,11 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
 /* The same into a pool that was empty, of keys that are all different: first the record, its bucket asked for; and a
  * few records later its slot, when the bucket has come. */
 #define LZI_LOAD_AHEAD 32u
+struct lzi_stage;
 struct lzi_load {
 	struct lzi_call *call;
+	struct lzi_stage *stage;    /* where records are built; NULL: in the heap itself */
+	uint64_t keys_left;         /* of those that there is a table for */
 	unsigned at, count; /* in the ring */
 	struct {
 		uint64_t hash, unit;
@@ -129,9 +156,12 @@ struct lzi_load {
 };
 /* keys: how many there will be, 0 if that is not known. */
 int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys);
+/* Records are to be built beside the heap (stage.h). Only in a pool that nobody else sees. */
+int lzi_load_staged(struct lzi_load *load);
 int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded);
-/* The last slots. */
-int lzi_load_finish(struct lzi_load *load);
+/* The last slots, if rc, what it has come to so far, is LATZ_OK. To be called whatever it is, unless beginning
+ * failed. */
+int lzi_load_finish(struct lzi_load *load, int rc);
 /* Forgets a key if its seq is below. */
 int lzi_load_delete(struct lzi_call *call, latz_slice key, uint64_t seq);
 /* A deadline of its own for that version, which may have expired by the one it had. */
@@ -148,7 +178,11 @@ static inline int64_t lzi_load_expiry(int64_t deadline_wall_ms, int64_t to_mono_
 		return deadline_wall_ms < 0 ? 1 : INT64_MAX;
 	return expiry < 1 ? 1 : expiry;
 }
-/* New writes come after everything that was loaded. */
-void lzi_load_end(struct lzi_store *store, uint64_t seq_max);
+/* What a restart leaps over, when there may have been writes that nothing on disk tells of: readers may remember their
+ * versions, and must not meet them again. So many seqs are 2^34 writes of one key, or 2^28 deletes. */
+#define LZI_SEQ_LEAP (1ull << 34)
+uint64_t lzi_load_leap(uint64_t clock);
+/* New writes come after everything that was loaded; lost: and after what may have come after that. */
+void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * Whose a persist directory is. Its lock tells only of pools that somebody is attached to; a kept pool may have nobody
  * for a while, and its log must go on where it was. So the file `owner` in the directory names the pool: who wants the
- * directory for another one looks whether that pool is still there. Of a copied directory it says nothing.
+ * directory for another one looks whether that pool is still there. Of a copied directory it says nothing. Who takes a
+ * pool away whose log has everything removes it: if it is there at a start, writes may have been lost.
  */
 #include "config.h"
 
@@ -80,7 +81,24 @@ static int is_there(const struct owner *owner)
 	return found;
 }
 
-int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path)
+/* Whatever it says. */
+static int is_file(int dirfd)
+{
+	int fd, rc = lzi_disk_open(dirfd, OWNER, 0, &fd);
+
+	if (rc == LATZ_OK)
+		lzi_file_close(fd);
+	return rc != LATZ_NOTFOUND;
+}
+
+void lzi_owner_leave(struct lzi_store *store)
+{
+	/* Not synced: if it is back after a power cut, a leap of the clock is made for nothing. */
+	if (store->persist.dirfd >= 0)
+		(void)!lzi_disk_remove(store->persist.dirfd, OWNER);
+}
+
+int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path, int *ret_left)
 {
 	uint64_t device = 0, inode = 0;
 	char text[OWNER_MAX], pool[33], boot_text[33], dir[4096];
@@ -104,6 +122,8 @@ int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path)
 	}
 	n = snprintf(text, sizeof text, "pool %s\nboot %s\nat %" PRIu64 " %" PRIu64 "\nname %s\ndir %s\n", pool,
 	             boot_text, device, inode, store->name, dir);
+	if (ret_left != NULL)
+		*ret_left = !is_file(dirfd);
 	rc = lzi_disk_remove(dirfd, OWNER_TMP);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_create(dirfd, OWNER_TMP, &fd);

@@ -365,21 +365,13 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 	return rc;
 }
 
-/* The usual get, in steps, so that a batch can take each step for many keys: a bucket without oddities, whose first
- * slot with the key's tag is the key's. Whatever else there is, get_once() does from the beginning. */
-struct ahead {
-	uint64_t hash, number, word;
-	struct lzi_bucket *bucket;
-	uint64_t *slot; /* the first with the key's tag; NULL: look properly */
-};
-
-LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct ahead *ahead)
+LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct lzi_ahead *ahead)
 {
 	ahead->number = lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets));
 	ahead->bucket = lzi_table_bucket(&store->table, ahead->number);
 }
 
-LZI_INLINE void look_at_record(const struct lzi_store *store, struct ahead *ahead)
+LZI_INLINE void look_at_record(const struct lzi_store *store, struct lzi_ahead *ahead)
 {
 	unsigned match = lzi_unlikely(ahead->bucket == NULL) ? 0 : lzi_slots_matching(ahead->bucket, ahead->hash);
 	uint64_t offset;
@@ -400,7 +392,7 @@ LZI_INLINE void look_at_record(const struct lzi_store *store, struct ahead *ahea
 
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
 {
-	struct ahead ahead = { .hash = hash };
+	struct lzi_ahead ahead = { .hash = hash };
 
 	look_at_bucket(store, &ahead);
 	lzi_prefetch(ahead.bucket); /* NULL does no harm */
@@ -408,34 +400,76 @@ void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
 
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
 {
-	struct ahead ahead = { .hash = hash };
+	struct lzi_ahead ahead = { .hash = hash };
 
 	look_at_bucket(store, &ahead);
 	look_at_record(store, &ahead);
 }
 
-/* A get that begins at step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning.
- */
-LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct ahead *ahead, latz_value *value)
+void lzi_ahead_bucket(const struct lzi_store *store, uint64_t hash, struct lzi_ahead *ahead)
+{
+	ahead->hash = hash;
+	look_at_bucket(store, ahead);
+	if (ahead->bucket != NULL)
+		lzi_prefetch(ahead->bucket);
+}
+
+void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead)
+{
+	look_at_record(store, ahead);
+	if (lzi_unlikely(ahead->slot == NULL && ahead->bucket != NULL)) {
+		const struct lzi_bucket *next = lzi_table_next(&store->table, ahead->bucket);
+
+		if (next != NULL)
+			lzi_prefetch(next);
+	}
+}
+
+void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *ahead)
+{
+	struct lzi_bucket *next;
+	struct lzi_ahead over;
+
+	if (lzi_likely(ahead->slot != NULL || ahead->bucket == NULL))
+		return;
+	/* Overflow buckets come and go: what is found in one counts for nothing later, but the record is on its way. */
+	next = lzi_table_next(&store->table, ahead->bucket);
+	if (next == NULL)
+		return;
+	over = *ahead;
+	over.bucket = next;
+	look_at_record(store, &over);
+}
+
+/* Steps (3) and (4), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning. */
+LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead,
+                          struct lzi_found *found)
 {
 	uint64_t offset = lzi_unit_offset(lzi_slot_unit(ahead->word));
-	struct lzi_found found;
-	int64_t now = 0, expiry;
-	int rc;
 
 	if (lzi_unlikely(ahead->slot == NULL))
 		return LATZ_BUSY;
-	found.unit = lzi_slot_unit(ahead->word);
-	found.record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
-	found.word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), offset >> LZI_EXTENT_SHIFT);
-	found.word = lzi_load_acquire(found.word_at);
+	found->slot = ahead->slot;
+	found->unit = lzi_slot_unit(ahead->word);
+	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
+	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), offset >> LZI_EXTENT_SHIFT);
+	found->word = lzi_load_acquire(found->word_at);
 	if (lzi_unlikely(lzi_load_acquire(ahead->slot) != ahead->word ||
 	                 lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) !=
 	                         ahead->number))
 		return LATZ_BUSY;
-	found.room = lzi_heap_room(&store->heap, offset, found.word);
-	if (lzi_unlikely(!key_is(&found, key)))
-		return LATZ_BUSY;
+	found->room = lzi_heap_room(&store->heap, offset, found->word);
+	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
+}
+
+LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, latz_value *value)
+{
+	struct lzi_found found;
+	int64_t now = 0, expiry;
+	int rc = find_ahead(store, key, ahead, &found);
+
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
 	rc = present(&found, &now, &expiry);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = take(&found, key, value);
@@ -455,7 +489,7 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 }
 
 /* The hit counts, in a bounded pool. ahead: how it was found, if its slot is known. */
-static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const struct ahead *ahead, int slot_known,
+static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
                                   const latz_value *value)
 {
 	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
@@ -476,7 +510,7 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 {
 	struct lzi_store *store = call->store;
 	struct lzi_actor *actor = call->actor;
-	struct ahead ahead;
+	struct lzi_ahead ahead;
 	int known = 1, rc = LATZ_BUSY;
 
 	ahead.hash = lzi_store_hash(store, key.data, key.size);
@@ -505,7 +539,7 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 
 void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results)
 {
-	struct ahead ahead[GROUP];
+	struct lzi_ahead ahead[GROUP];
 	uint64_t hits = 0;
 	size_t at, i, m;
 
@@ -622,21 +656,24 @@ static int version_at(struct lzi_store *store, struct lzi_found *found, uint64_t
 	return rc;
 }
 
-int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
-                latz_value *value)
+int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
+                int keys_only, latz_value *value)
 {
 	struct lzi_found found;
 	int64_t expiry;
-	int rc;
+	int first = 1, rc;
 
 	do {
-		rc = lzi_read_find(store, key, hash, &found);
+		rc = first ? find_ahead(store, key, ahead, &found) : LATZ_BUSY;
+		first = 0;
+		if (lzi_unlikely(rc == LATZ_BUSY))
+			rc = lzi_read_find(store, key, ahead->hash, &found);
 		if (rc == LATZ_OK) {
 			rc = version_at(store, &found, seq, now_ms);
 			if (rc == LATZ_NOTFOUND && !lzi_found_valid(&found))
 				rc = LATZ_BUSY;
 		}
-		if (rc != LATZ_OK || value == NULL)
+		if (rc != LATZ_OK)
 			continue;
 		lzi_racy_reads_begin(); /* either way the generation is looked at below */
 		expiry = record_expiry(found.record);

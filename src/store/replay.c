@@ -31,6 +31,7 @@ struct replay {
 	uint64_t snapshot_seq, seq_max, flush;
 	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
+	int forgot;                  /* 1: no memory to remember an eviction in */
 };
 
 static struct told *look(const struct told_set *set, lzi_hash128_t hash)
@@ -163,11 +164,31 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	                      lzi_load_expiry(told.expiry, replay->to_mono_ms));
 }
 
+/* A version before it may still come, and must not take its place. */
+static void remember_evicted(void *arg, const struct lzi_record *record)
+{
+	struct replay *replay = arg;
+	struct told told = { lzi_hash128(0, lzi_record_key(record), record->key_size), record->seq, 0, 0,
+		             LZI_LOG_DELETE };
+
+	if (tell(&replay->now, &told) != LATZ_OK)
+		replay->forgot = 1;
+}
+
 static void begin(struct replay *replay, struct lzi_call *call)
 {
 	memset(replay, 0, sizeof *replay);
 	replay->call = call;
 	replay->to_mono_ms = lzi_clock_mono_ms() - lzi_clock_wall_ms();
+	call->store->on_evict = remember_evicted;
+	call->store->on_evict_arg = replay;
+}
+
+static void end(struct replay *replay)
+{
+	replay->call->store->on_evict = NULL;
+	free(replay->now.list);
+	free(replay->before.list);
 }
 
 static int load_newest(struct lzi_call *call, int dirfd, struct lzi_snap_info *ret_info)
@@ -192,6 +213,39 @@ static void drop_expired(struct lzi_call *call)
 	lzi_maint_unlock(call->store);
 }
 
+/* The log goes on behind what was read; or, where that can't be relied on, behind a snapshot of it all. */
+static int go_on(struct lzi_call *call, struct lzi_snap_info *info, const struct lzi_wal_read *read, uint64_t last)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_snapshot_job job = { .tick = NULL };
+	struct lzi_snap_info again = *info;
+	int trusts = last == 0 || lzi_persist_trusts(store->persist.dirfd), rc = LATZ_OK;
+
+	again.first_segment = last + 1;
+	if (!trusts)
+		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &again);
+	/* Which first puts on disk what was read, if it is in the system's cache only. */
+	if (rc == LATZ_OK)
+		rc = lzi_persist_continue(store, info->log_id, last >= read->from ? last : read->from - 1,
+		                          read->next_frame, &again);
+	if (rc == LATZ_IO)
+		lzi_persist_distrust(store->persist.dirfd);
+	if (rc != LATZ_OK)
+		return rc;
+	if (!trusts) {
+		rc = lzi_snapshot_remove_below(store->persist.dirfd, again.seq);
+		if (rc == LATZ_OK)
+			rc = lzi_wal_remove_below(store->persist.dirfd, again.first_segment);
+		if (rc == LATZ_OK)
+			lzi_persist_trust(store->persist.dirfd);
+	} else if (last >= read->from) {
+		/* What was replayed now would be again, until a checkpoint. */
+		lzi_log_position(store)->bytes = (last - read->from + 1) * lzi_wal_segment_bytes;
+		store->control.shared->log.synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
+	}
+	return rc;
+}
+
 int lzi_warm_start(struct lzi_store *store)
 {
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
@@ -205,6 +259,8 @@ int lzi_warm_start(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	begin(&replay, &call);
+	if (lzi_persist_is_aside(store->persist.dirfd))
+		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
 	rc = load_newest(&call, store->persist.dirfd, &info);
 	LZI_POINT("warm.snapshot");
 	if (rc == LATZ_OK)
@@ -223,24 +279,18 @@ int lzi_warm_start(struct lzi_store *store)
 	if (last >= read.from)
 		rc = lzi_wal_read(&read);
 	LZI_POINT("warm.replayed");
-	free(replay.now.list);
-	free(replay.before.list);
+	end(&replay);
+	if (rc == LATZ_OK && replay.forgot)
+		rc = lzi_error(LATZ_NOMEM, "evictions while the log was read");
 	if (rc != LATZ_OK)
 		return rc;
 	drop_expired(&call);
-	lzi_load_end(store, replay.seq_max);
+	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
 	if (info.seq == 0 && last > 0)
 		memcpy(info.log_id, read.found_id, sizeof info.log_id);
-	/* Which first puts on disk what was read, if it is in the system's cache only. */
-	rc = lzi_persist_continue(store, info.log_id, last >= read.from ? last : read.from - 1, read.next_frame, &info);
-	/* What was replayed now would be again, until a checkpoint. */
-	if (rc == LATZ_OK && last >= read.from) {
-		lzi_log_position(store)->bytes = (last - read.from + 1) * lzi_wal_segment_bytes;
-		log->synced_pages = (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE);
-	}
-	return rc;
+	return go_on(&call, &info, &read, last);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/point.h"
 #include "store/image.h"
 #include "store/lifetime.h"
 #include "store/log.h"
@@ -116,8 +117,10 @@ static int fill(struct lzi_store *store, const latz_options *options, void *arg)
 
 	if (rc == LATZ_OK)
 		rc = load_path(&call, arg);
+	LZI_POINT("restore.loaded");
 	if (rc == LATZ_OK && options->persist_dir != NULL)
 		rc = lzi_persist_create_from(store, options);
+	LZI_POINT("restore.persisted");
 	return rc;
 }
 
@@ -158,7 +161,8 @@ static int open_path(const char *path, int *ret_fd)
 		return rc;
 	rc = lzi_disk_open(dirfd, name, 0, ret_fd);
 	lzi_file_close(dirfd);
-	return rc;
+	/* No snapshot was ever there that could be damaged. */
+	return rc == LATZ_CORRUPT ? lzi_error(LATZ_INVALID, "%s is no file, but a directory or the like", path) : rc;
 }
 
 static int open_image(const char *path, struct mapping *mapping, int *ret_is)
@@ -205,6 +209,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	}
 	if (rc != LATZ_OK)
 		return rc;
+	LZI_POINT("restore.published");
 	if (taken.flags & LATZ_KEEP) {
 		lzi_store_close(store);
 		return LATZ_OK;

@@ -16,8 +16,11 @@
 #include "store/store_int.h"
 
 #define STEP 512u /* keys a step takes from the index */
+/* Keys ahead of the one at hand whose bucket, and whose record, are being fetched. */
 #define AHEAD_BUCKET 24u
 #define AHEAD_RECORD 12u
+#define AHEAD_OVERFLOW 6u
+#define AHEAD 32u
 
 struct lzi_scan {
 	struct lzi_store *store;
@@ -30,6 +33,8 @@ struct lzi_scan {
 	size_t low_size, high_size;
 	struct lzi_keylist keys; /* the present step's */
 	size_t at;
+	size_t buckets, records; /* of them whose buckets, whose records are being fetched */
+	struct lzi_ahead ahead[AHEAD];
 	int more; /* the index has more */
 	int resumed;
 	struct lzi_entry last; /* entry where the next step begins, seen already */
@@ -244,15 +249,18 @@ static int settle(struct lzi_scan *scan)
 	return rc;
 }
 
-/* The first keys of a step, whose memory nobody has asked for yet. */
-static void look_ahead(const struct lzi_scan *scan)
+/* Has the memory of the keys to come fetched. */
+static void look_ahead(struct lzi_scan *scan)
 {
-	size_t i;
+	size_t count = scan->keys.count, bucket = scan->at + AHEAD_BUCKET, record = scan->at + AHEAD_RECORD;
 
-	for (i = 0; i < AHEAD_BUCKET && i < scan->keys.count; i++)
-		lzi_read_prefetch_bucket(scan->store, scan->keys.item[i].hash);
-	for (i = 0; i < AHEAD_RECORD && i < scan->keys.count; i++)
-		lzi_read_prefetch_record(scan->store, scan->keys.item[i].hash);
+	for (; scan->buckets <= bucket && scan->buckets < count; scan->buckets++)
+		lzi_ahead_bucket(scan->store, scan->keys.item[scan->buckets].hash,
+		                 &scan->ahead[scan->buckets % AHEAD]);
+	for (; scan->records <= record && scan->records < count; scan->records++)
+		lzi_ahead_record(scan->store, &scan->ahead[scan->records % AHEAD]);
+	if (scan->at + AHEAD_OVERFLOW < count)
+		lzi_ahead_overflow(scan->store, &scan->ahead[(scan->at + AHEAD_OVERFLOW) % AHEAD]);
 }
 
 /* LATZ_BUSY: the index is being made anew, or has to be. */
@@ -264,7 +272,7 @@ static int step_index(struct lzi_scan *scan)
 	int have = 1, more = 0, rc;
 
 	lzi_keylist_reset(&scan->keys);
-	scan->at = 0;
+	scan->at = scan->buckets = scan->records = 0;
 	if (scan->resumed)
 		from = scan->last;
 	else
@@ -292,7 +300,6 @@ static int step_index(struct lzi_scan *scan)
 		rc = gather.failed;
 	if (rc == LATZ_OK && gather.groups)
 		rc = settle(scan);
-	look_ahead(scan);
 	return rc;
 }
 
@@ -447,13 +454,10 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 				break;
 			continue;
 		}
-		if (scan->at + AHEAD_BUCKET < scan->keys.count)
-			lzi_read_prefetch_bucket(store, scan->keys.item[scan->at + AHEAD_BUCKET].hash);
-		if (scan->at + AHEAD_RECORD < scan->keys.count)
-			lzi_read_prefetch_record(store, scan->keys.item[scan->at + AHEAD_RECORD].hash);
+		look_ahead(scan);
 		key->data = lzi_keylist_bytes(&scan->keys, scan->at);
 		key->size = scan->keys.item[scan->at].size;
-		rc = lzi_read_at(store, *key, scan->keys.item[scan->at].hash, scan->seq, scan->now_ms,
+		rc = lzi_read_at(store, *key, &scan->ahead[scan->at % AHEAD], scan->seq, scan->now_ms,
 		                 scan->keys_only || value == NULL, value == NULL ? &none : value);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			break;

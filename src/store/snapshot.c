@@ -238,12 +238,14 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 	}
 	rc = lzi_load_begin(&loading.load, call, keys);
 	if (rc == LATZ_OK)
-		rc = lzi_snap_read(&read);
+		rc = lzi_load_staged(&loading.load);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_load_finish(&loading.load, lzi_snap_read(&read));
 	*ret_info = read.info;
 	if (rc == LATZ_OK)
-		rc = lzi_load_finish(&loading.load);
-	if (rc == LATZ_OK)
-		lzi_load_end(call->store, read.info.seq);
+		/* Without options a log goes on from it. */
+		lzi_load_end(call->store, read.info.seq, options != NULL);
 	if (rc == LATZ_OK && options != NULL && options->progress != NULL)
 		(void)options->progress(&loading.progress, options->arg);
 	return rc;

@@ -76,6 +76,32 @@ static void latencies(const struct lzi_histogram *histogram, uint64_t out[4])
 	out[3] = lzi_histogram_max(histogram);
 }
 
+/* The option: without the pool's own directory below it. Another process may be changing it. */
+static void persist_dir(const struct lzi_store *store, char dir[LZI_PERSIST_PATH_MAX])
+{
+	char *slash;
+
+	memcpy(dir, store->control.shared->log.path, LZI_PERSIST_PATH_MAX);
+	dir[LZI_PERSIST_PATH_MAX - 1] = '\0';
+	slash = strrchr(dir, '/');
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+}
+
+static uint64_t left_in_image(struct lzi_store *store)
+{
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, sum = 0;
+
+	if (lzi_likely(lzi_load_relaxed(&store->control.shared->image_left) == 0) ||
+	    lzi_heap_view(&store->heap) != LATZ_OK)
+		return 0;
+	for (e = 0; e < n; e++) {
+		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE)
+			sum += lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->tail);
+	}
+	return sum;
+}
+
 static void add_log(struct lzi_store *store, latz_stats_t *stats)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -88,6 +114,11 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 	stats->durable = 1;
 	stats->log_broken = lzi_load_acquire(&log->broken);
 	stats->sync = (latz_sync)lzi_load_relaxed(&log->sync);
+	stats->sync_interval_ms = lzi_load_relaxed(&log->interval_ms);
+	stats->checkpoint_bytes = lzi_load_relaxed(&log->checkpoint_bytes);
+	stats->snapshot_on_close = (int)lzi_load_relaxed(&log->snapshot_on_close);
+	_Static_assert(sizeof stats->persist_dir == LZI_PERSIST_PATH_MAX, "holds any");
+	persist_dir(store, stats->persist_dir);
 	stats->log_bytes = lzi_load_relaxed(&position->bytes);
 	stats->log_flushes = lzi_load_relaxed(&log->flushes);
 	stats->log_syncs = lzi_load_relaxed(&log->syncs);
@@ -137,6 +168,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	add_slots(store, &out);
 	add_bounds(store, &out);
 	add_log(store, &out);
+	out.image_left_bytes = left_in_image(store);
 	latencies(store->latency_get, out.latency_get_ns);
 	latencies(store->latency_set, out.latency_set_ns);
 	memcpy(stats, &out, out.size);

@@ -52,7 +52,7 @@ struct lzi_store {
 	uint32_t in_runs; /* and in runs; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
 	struct lzi_worker janitor;
-	struct lzi_worker scribe; /* started and stopped by the janitor, then by who stops the janitor */
+	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
@@ -61,6 +61,7 @@ struct lzi_store {
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
+		int was_left;        /* 1: its last pool had written everything; told by lzi_persist_prepare() */
 		struct lzi_wal wal;
 		uint8_t *buffer; /* of flushes; NULL until the first */
 	} persist;
@@ -82,6 +83,9 @@ struct lzi_store {
 		struct lzi_map map;    /* file `policy` */
 	} hear;
 	struct lzi_evictor *evictor;
+	/* NULL, or while a log is replayed: hears of the records evicted. */
+	void (*on_evict)(void *arg, const struct lzi_record *record);
+	void *on_evict_arg;
 	struct lzi_store *next; /* registry */
 };
 
@@ -238,9 +242,23 @@ static inline int lzi_found_valid(const struct lzi_found *found)
 	return ((lzi_load_relaxed(found->word_at) ^ found->word) >> 8) == 0;
 }
 
-/* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. value may be NULL. */
-int lzi_read_at(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t seq, int64_t now_ms, int keys_only,
-                latz_value *value);
+/* The usual get, in steps, so that who knows many keys can take each step for some before the next: a bucket without
+ * oddities, whose first slot with the key's tag is the key's. Whatever else there is, is looked at from the beginning
+ * when the key's turn comes. What a step keeps may be used in a later call. */
+struct lzi_ahead {
+	uint64_t hash, number, word;
+	struct lzi_bucket *bucket;
+	uint64_t *slot; /* the first with the key's tag; NULL: look properly */
+};
+
+/* Each starts the memory accesses of the next: the bucket; its slot and the record; where the slot is in an overflow
+ * bucket, the record, which takes a step more. */
+void lzi_ahead_bucket(const struct lzi_store *store, uint64_t hash, struct lzi_ahead *ahead);
+void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead);
+void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *ahead);
+/* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. */
+int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
+                int keys_only, latz_value *value);
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
@@ -353,9 +371,8 @@ struct lzi_draft {
 
 /* Room for draft->span bytes. */
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
-/* Room in the actor's extent, and in it the whole record but its seq, which the checksum lacks too, its deadline and
- * links. draft->ext is set. */
-int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
+/* Fills that room with the whole record but its seq, which the checksum lacks too, its deadline and links. */
+void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
  * `death`. delta: to the number of keys. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
@@ -433,6 +450,8 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
+/* All of the table at once: for who is about to fill it, in a pool that nobody else sees. */
+void lzi_huge_table(struct lzi_store *store);
 /* patient: not again right after one that came to nothing. */
 int lzi_recount(struct lzi_call *call, int patient);
 

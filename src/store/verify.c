@@ -63,7 +63,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return 0;
 }
 
-static void check_heap(struct verify *verify)
+/* LATZ_IO: the image can't be read. What is still in it is not looked at one by one, each time in vain. */
+static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, covered = 0, dead;
@@ -73,7 +74,10 @@ static void check_heap(struct verify *verify)
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_extent_state state;
 
-		if (lzi_image_bring(store, e) != LATZ_OK)
+		rc = lzi_image_bring(store, e);
+		if (rc == LATZ_IO)
+			return rc;
+		if (rc != LATZ_OK)
 			report(verify, "extent %llu: %s", (unsigned long long)e, lzi_error_text());
 		state = lzi_heap_state(&store->heap, e);
 		if (state > LZI_EXTENT_IMAGE)
@@ -97,6 +101,7 @@ static void check_heap(struct verify *verify)
 		else if (dead != verify->dead)
 			verify->miscounted++; /* a problem only if all was quiet */
 	}
+	return LATZ_OK;
 }
 
 static void check_slot(struct verify *verify, uint64_t number, const uint64_t *slot, uint64_t word)
@@ -239,9 +244,12 @@ static int verify_locked(struct verify *verify)
 		others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
 	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;
 	if (rc == LATZ_OK) {
-		check_heap(verify);
-		rc = check_table(verify);
+		rc = check_heap(verify);
+		if (rc == LATZ_IO)
+			return rc;
 	}
+	if (rc == LATZ_OK)
+		rc = check_table(verify);
 	if (rc == LATZ_OK && index_rc == LATZ_OK)
 		rc = check_index(verify);
 	if (rc != LATZ_OK)

@@ -294,19 +294,12 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 	return rc;
 }
 
-/* Room, and all that does not depend on the value; *ret_value is where that goes. */
-LZI_INLINE int draft_head(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, uint64_t value_size,
-                          uint8_t type, uint8_t **ret_value)
+/* All that does not depend on the value; where that goes. */
+LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t value_size, uint8_t type)
 {
-	struct lzi_record *record;
+	struct lzi_record *record = draft->record;
 	uint8_t *to;
-	int rc;
 
-	draft->span = lzi_record_span(key.size, value_size, draft->ext);
-	rc = lzi_draft_room(call, &call->actor->extent, draft);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	record = draft->record;
 	record->died = 0;
 	record->value_size = (uint32_t)value_size;
 	record->key_size = (uint16_t)key.size;
@@ -316,35 +309,28 @@ LZI_INLINE int draft_head(struct lzi_call *call, struct lzi_draft *draft, latz_s
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
 	memcpy(to, key.data, key.size);
-	*ret_value = to + key.size;
-	return LATZ_OK;
+	return to + key.size;
 }
 
-LZI_INLINE int draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
-                          uint8_t type)
+LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
-	struct lzi_record *record;
-	uint8_t *to;
-	int rc = draft_head(call, draft, key, value.size, type, &to);
+	struct lzi_record *record = draft->record;
+	uint8_t *to = fill_head(draft, key, value.size, type);
 
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	record = draft->record;
 	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
 		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
 		                                                  record->flags),
 		                              key.data, key.size, to, value.data, value.size);
-		return LATZ_OK;
+		return;
 	}
 	memcpy(to, value.data, value.size);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), to);
-	return LATZ_OK;
 }
 
-int lzi_draft_make(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
+void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
-	return draft_make(call, draft, key, value, type);
+	fill(draft, key, value, type);
 }
 
 /* What the conditions say of the present state. 1: nothing to write, successfully. */
@@ -505,8 +491,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0 };
+	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	struct lzi_bucket *bucket;
-	uint8_t *sum;
 	int cleaned = 0, evicted = 0, rc;
 
 	write->crowded = 0;
@@ -515,12 +501,14 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
 		return rc;
 	for (;;) {
-		if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT)) /* the sum is known under the lock */
-			rc = draft_head(call, &draft, write->key, sizeof(int64_t), write->type, &sum);
-		else
-			rc = draft_make(call, &draft, write->key, write->value, write->type);
+		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : write->value.size, draft.ext);
+		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
+		if (lzi_unlikely(is_sum)) /* which is known under the lock */
+			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
+		else
+			fill(&draft, write->key, write->value, write->type);
 		LZI_POINT("set.drafted");
 		if (lzi_is_bounded(store)) {
 			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));

@@ -261,6 +261,43 @@ static void persist_on_and_off(void **state)
 	is_text(d, "k7", "newer");
 }
 
+static int stays_attached(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("p", &d->options, &pool));
+	CHECK_OK(put(pool, "k", "x"));
+	raise(SIGSTOP);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* The directory is free when durability has been ended, whoever has not heard of it. */
+static void off_lets_the_directory_go(void **state)
+{
+	struct durable *d = *state;
+	latz_options elsewhere = d->options;
+	struct proc idle;
+	latz_pool *other;
+	int status;
+
+	d->options.flags |= LATZ_NO_THREAD;
+	open_it(d);
+	proc_start(&idle, stays_attached, d, false);
+	assert_int_equal(waitpid(idle.pid, &status, WUNTRACED), idle.pid);
+	assert_true(WIFSTOPPED(status));
+	assert_ok(latz_persist(d->pool, NULL));
+	elsewhere.dir = tempdir_make();
+	assert_ok(latz_open("p", &elsewhere, &other));
+	assert_ok(latz_exists(other, key_of("k")));
+	proc_kill(&idle, SIGCONT);
+	assert_int_equal(proc_wait(&idle, 20000), 0);
+	assert_rc(LATZ_BUSY, latz_persist(d->pool, &d->options)); /* it is the other's now */
+	assert_ok(latz_close(other));
+	tempdir_remove(elsewhere.dir);
+}
+
 /* One pool at a time has a directory. */
 static void one_pool_at_a_time(void **state)
 {
@@ -478,6 +515,7 @@ int main(void)
 		DURABLE_TEST(touched_outlives_its_first_deadline),
 		DURABLE_TEST(durable_flag),         DURABLE_TEST(options_that_need_a_directory),
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
+		DURABLE_TEST(off_lets_the_directory_go),
 		DURABLE_TEST(damaged),              DURABLE_TEST(snapshot_and_restore),
 		DURABLE_TEST(delete_without_room),
 		DURABLE_TEST(logged_once),

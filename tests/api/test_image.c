@@ -349,10 +349,18 @@ static bool answer_is_honest(latz_pool *pool, latz_value *value, unsigned i, con
 	return (rc == LATZ_CORRUPT || rc == LATZ_IO) && strstr(latz_error_detail(), where) != NULL;
 }
 
+static void count_call(const char *what, void *arg)
+{
+	(void)what;
+	++*(unsigned *)arg;
+}
+
 static void image_gone(void **state)
 {
 	struct fixture *f = *state;
 	char away[320];
+	latz_stats_t stats = { .size = sizeof(stats) };
+	unsigned told = 0;
 	latz_pool *pool;
 	unsigned char *bytes;
 	size_t size;
@@ -361,12 +369,18 @@ static void image_gone(void **state)
 		assert_ok(put_number(f->pool, i, 0));
 	assert_ok(image_of(f->pool, image_path));
 	pool = restore(f, "copy");
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.image_left_bytes > KEYS * 100);
 	snprintf(away, sizeof away, "%s.away", image_path);
 	assert_int_equal(rename(image_path, away), 0);
 	for (unsigned i = 0; i < KEYS; i += 100)
 		assert_false(number_is(pool, &f->value, i, 0));
 	assert_true(answer_is_honest(pool, &f->value, 7, "gone"));
 	assert_rc(LATZ_IO, put_number(pool, 7, 1)); /* whether the key is the slot's can't be told */
+	/* One look is enough to tell what can't be verified. */
+	assert_rc(LATZ_IO, latz_verify(pool, count_call, &told));
+	assert_int_equal(told, 0);
+	assert_non_null(strstr(latz_error_detail(), image_path));
 	/* Another image at its place is not it. */
 	assert_ok(image_of(f->pool, image_path));
 	assert_rc(LATZ_CORRUPT, latz_get(pool, slice("number:000007", 13), &f->value));
@@ -380,6 +394,8 @@ static void image_gone(void **state)
 	/* What is there by now does not need it. */
 	assert_int_equal(unlink(image_path), 0);
 	assert_ok(verify_print(pool));
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.image_left_bytes == 0);
 	assert_ok(latz_close(pool));
 }
 
@@ -650,7 +666,7 @@ static void full_tmpfs(void **state)
 
 struct writing {
 	latz_pool *pool;
-	volatile int stop;
+	_Atomic int stop;
 };
 
 /* y follows x: whoever sees both as of one moment sees y at most as far as x. */

@@ -139,6 +139,10 @@ static void stats_of_log(void **state)
 	path_of(f, ".disk", disk);
 	durable.persist_dir = disk;
 	durable.flags |= LATZ_NO_THREAD;
+	durable.sync = LATZ_SYNC_INTERVAL;
+	durable.sync_interval_ms = 300;
+	durable.checkpoint_bytes = 1234567;
+	durable.snapshot_on_close = 1;
 	assert_ok(latz_open("p", &durable, &pool));
 	assert_ok(latz_set(pool, latz_str("k"), latz_str("v"), NULL));
 	assert_ok(latz_stats(pool, &stats));
@@ -146,6 +150,9 @@ static void stats_of_log(void **state)
 	assert_int_equal(stats.log_broken, 0);
 	assert_true(stats.log_lag_bytes > 0);
 	assert_true(stats.snapshot_age_ms == -1);
+	assert_string_equal(stats.persist_dir, disk);
+	assert_true(stats.sync == LATZ_SYNC_INTERVAL && stats.sync_interval_ms == 300);
+	assert_true(stats.checkpoint_bytes == 1234567 && stats.snapshot_on_close == 1);
 	assert_ok(latz_sync_now(pool));
 	assert_ok(latz_stats(pool, &stats));
 	assert_true(stats.log_lag_bytes == 0);
@@ -155,6 +162,7 @@ static void stats_of_log(void **state)
 	assert_ok(latz_persist(pool, NULL));
 	assert_ok(latz_stats(pool, &stats));
 	assert_int_equal(stats.durable, 0);
+	assert_string_equal(stats.persist_dir, "");
 	assert_ok(latz_close(pool));
 }
 

@@ -38,6 +38,10 @@ is "inspect: nothing waits for the disk" 0 "$(field d log_lag_bytes)"
 ok "inspect: the log has grown" test "$(field d log_bytes)" -gt 10000
 ok "inspect: and was synced" test "$(field d log_syncs)" -gt 0
 is "inspect: no snapshot" none "$(field d snapshot)"
+is "inspect: where" "$disk" "$(field d persist_dir)"
+is "inspect: when a checkpoint is made" 268435456 "$(field d checkpoint_bytes)"
+like "inspect --json: options" '"persist_dir":".*","sync_interval_ms":1000,"checkpoint_bytes":268435456,"snapshot_on_close":false' \
+	"$(l inspect d --json)"
 like "inspect --json" '"durable":true,"sync":"always","log_broken":null,"log_lag_bytes":0,' "$(l inspect d --json)"
 is "top has the mode" always "$(l top d --once --interval 20ms | cut -f 12)"
 like "top --json" '"durable":true,"sync":"always","log_lag_bytes":' "$(l top d --once --interval 20ms --json)"

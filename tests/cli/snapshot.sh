@@ -184,6 +184,14 @@ as restore exits "a file that is no snapshot: restore" 3 "$scratch/text" x --kee
 as restore exits "a file that is no snapshot: salvage" 3 "$scratch/text" x --keep --salvage
 as snapshot exits "a file that is no snapshot is not replaced" 1 p "$scratch/text"
 is "it is as it was" text "$(cat "$scratch/text")"
+ln -s "$scratch/text" "$scratch/link"
+as snapshot exits "onto a symbolic link" 3 p "$scratch/link"
+as snapshot one_line "onto a symbolic link"
+like "it is called one" "link is a symbolic link, and links are not followed); give the path of the file itself" "$err"
+as snapshot exits "a directory: --info" 2 --info "$scratch"
+as snapshot exits "a directory: --verify" 2 --verify "$scratch"
+like "it is called one" "$scratch is no file, but a directory or the like); give the path of a file" "$err"
+as restore exits "a directory: restore" 2 "$scratch" x --keep
 as restore exits "no such file" 1 "$scratch/none" x --keep
 as restore one_line "no such file"
 like "it is named" "file $scratch/none: LATZ_NOTFOUND" "$err"

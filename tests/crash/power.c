@@ -144,6 +144,20 @@ static void record_again(struct scene *scene, const struct rc_tree *image, const
 	pw_history_free(&history);
 }
 
+/* A copy that has its name is whole. */
+static int copy_is_bad(const char *persist, const char *kind, char *text, size_t size)
+{
+	char path[440];
+	int rc;
+
+	snprintf(path, sizeof path, "%s%s", persist, kind);
+	rc = latz_snapshot_verify(path, NULL, NULL);
+	if (rc == LATZ_OK || rc == LATZ_NOTFOUND)
+		return 0;
+	snprintf(text, size, "%s: %s (%s)", path, hn_rc(rc), latz_error_detail());
+	return 1;
+}
+
 /* Opens the image and compares. 0 if all is well. */
 static int look(struct scene *scene, const struct rc_tree *image, const struct pw_range *range, const char *run,
                 const char *disk, char *text, size_t size)
@@ -155,7 +169,12 @@ static int look(struct scene *scene, const struct rc_tree *image, const struct p
 
 	snprintf(persist, sizeof persist, "%s/persist", disk);
 	rc_tree_write(image, disk);
+	if (copy_is_bad(persist, PW_SNAPSHOT, text, size) || copy_is_bad(persist, PW_IMAGE, text, size))
+		return 1;
 	o = pw_options(scene->setting, run, persist);
+	/* A power cut damages nothing: there is nothing to be set aside. */
+	if (hn_random(&scene->worker->random) % 2)
+		o.flags |= LATZ_START_EMPTY;
 	rc = latz_open("pool", &o, &pool);
 	if (rc != LATZ_OK) {
 		snprintf(text, size, "open: %s (%s)", hn_rc(rc), latz_error_detail());

@@ -14,6 +14,10 @@
 #define PW_KEYS 40
 #define PW_ALL (-1)
 
+/* Behind the persist directory's path: what is copied to beside it. */
+#define PW_SNAPSHOT "-copy.lzs"
+#define PW_IMAGE "-copy.lzi"
+
 enum pw_mark {
 	PW_BEGIN, /* a write that makes the next state of `key` begins */
 	PW_SAFE,  /* all begun states of `key` are promised */

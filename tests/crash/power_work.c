@@ -345,6 +345,19 @@ static int step_reopen(struct pw_work *work)
 	return done(work, "open again", latz_open(POOL, &options, &work->pool), PW_ALL, 1);
 }
 
+/* A snapshot or an image beside the persist directory, in place of the last one. */
+static int step_copy(struct pw_work *work)
+{
+	latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+	int image = (int)any(work->random, 2);
+	char path[440];
+
+	options.flags = image ? LATZ_SNAPSHOT_IMAGE : 0;
+	options.threads = 1;
+	snprintf(path, sizeof path, "%s%s", work->persist, image ? PW_IMAGE : PW_SNAPSHOT);
+	return done(work, path, latz_snapshot(work->pool, path, &options), PW_ALL, 0);
+}
+
 static int step_persist(struct pw_work *work)
 {
 	latz_options options = pw_options(&work->setting, work->run, work->persist);
@@ -386,6 +399,8 @@ static int step_all(struct pw_work *work, unsigned lot)
 		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
 	if (lot < 85)
 		return step_clear(work);
+	if (lot < 90)
+		return step_copy(work);
 	return work->durable && !work->lock ? step_reopen(work) : 0;
 }
 
