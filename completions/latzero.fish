@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect persist destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor
-set -l pooled inspect persist destroy clear verify get set del exists incr append ttl keys scan load dump top bench
+set -l commands create list inspect persist limit destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor
+set -l pooled inspect persist limit destroy clear verify get set del exists incr append ttl keys scan load dump top bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -24,6 +24,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a list -d 'T
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Figures and clients of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d 'Make a running pool durable'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a limit -d 'Show or change bounds'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a sweep -d 'Remove what dead processes left'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a verify -d 'Check everything'
@@ -82,6 +83,9 @@ end
 complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'
