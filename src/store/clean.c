@@ -207,6 +207,7 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_shared *shared = store->control.shared;
+	uint64_t tail;
 	int rc;
 
 	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing
@@ -218,6 +219,11 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 		return lzi_clean_extent(call, extent);
 	rc = lzi_heap_shut(&store->heap, extent);
 	if (rc == LATZ_OK && is_borrowed(store, extent))
+		rc = LATZ_BUSY;
+	/* Somebody may have taken it for the room at its end, and left it again, since its records were judged. */
+	if (rc == LATZ_OK &&
+	    (!lzi_extent_holds(store, extent, &tail) ||
+	     lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->judged) * (uint64_t)LZI_UNIT != tail))
 		rc = LATZ_BUSY;
 	LZI_POINT("clean.judged");
 	return rc == LATZ_OK ? lzi_heap_free(&store->heap, extent) : rc;
