@@ -48,7 +48,8 @@ static void print_figures(latz_pool *pool, const char *when)
 	check(latz_stats(pool, &stats), "latz_stats");
 	printf("%s: %" PRIu64 " keys in %" PRIu64 " of %" PRIu64 " KiB, %" PRIu64 " of %" PRIu64
 	       " gets were hits, %" PRIu64 " evicted\n",
-	       when, stats.keys, stats.file_bytes / 1024, stats.max_bytes / 1024, stats.hits, stats.gets, stats.evicted);
+	       when, stats.keys, stats.file_bytes / 1024, stats.max_bytes / 1024, stats.hits, stats.gets,
+	       stats.evicted);
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /*
- * The bounded victim: alone in a kept pool that is smaller than what it writes. Passes the points of evicting, of bounds
- * and policies that change, of policies' states that grow and, with a log in its second half, of deleting what was
- * evicted. See workload.h.
+ * The bounded victim: alone in a kept pool that is smaller than what it writes. Passes the points of evicting, of
+ * bounds and policies that change, of policies' states that grow and, with a log in its second half, of deleting what
+ * was evicted. See workload.h.
  */
 #define _GNU_SOURCE
 #include "config.h"
