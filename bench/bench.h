@@ -69,7 +69,8 @@ struct system {
 	int (*server)(void *db);    /* servers only: its pid */
 };
 
-/* What a store may take, for those that can be told; 0: no bound. Set before open(). Of a server it is that of values. */
+/* What a store may take, for those that can be told; 0: no bound. Set before open(). Of a server it is that of its
+ * values. */
 extern uint64_t bench_max_bytes;
 
 extern const struct system *const bench_systems[]; /* ends with NULL; those this build has */

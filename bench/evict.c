@@ -207,8 +207,9 @@ static void print_row(const char *title, const char *metric, const char *const *
 
 static void report(void)
 {
-	static const char *const get[] = { "unbounded", "bounded", NULL }, *const set[] = { "unbounded", "evicting", NULL },
-				 *const hit[] = { "latzero", "redis", "memcached", NULL };
+	static const char *const get[] = { "unbounded", "bounded", NULL };
+	static const char *const set[] = { "unbounded", "evicting", NULL };
+	static const char *const hit[] = { "latzero", "redis", "memcached", NULL };
 	double best = fmax(result_median("hits", "redis"), result_median("hits", "memcached"));
 
 	printf("Bounded pools: %.0f MiB, values of 100 bytes, the default policy\n", (double)config.bytes / (1 << 20));
@@ -216,7 +217,8 @@ static void report(void)
 	print_row("set of fresh keys (ns)", "set", set);
 	print_row("  median of single sets, clock included (ns)", "median", set);
 	print_row("  99.9th percentile (ns)", "p99.9", set);
-	print_row("hits of a read-through cache, zipf 0.99 over ten times the memory (%; redis: allkeys-lfu)", "hits", hit);
+	print_row("hits of a read-through cache, zipf 0.99 over ten times the memory (%; redis: allkeys-lfu)", "hits",
+	          hit);
 	printf("\nBars\n");
 	bar("get, of unbounded", -1, 1.10, "x", result_median("get", "bounded") / result_median("get", "unbounded"));
 	bar("set while evicting, of unbounded", -1, 1.5, "x",
@@ -229,9 +231,9 @@ static void report(void)
 
 static void usage(void)
 {
-	printf("Usage: ./dev bench evict [--only get,set,hits] [--systems latzero,redis,memcached] [--rounds N] [--mib N]\n"
-	       "                         [--ops N] [--quick]\n"
-	       "Measures bounded pools: the cost of keeping the bound, and hit rates beside caches of the same size.\n");
+	printf("Usage: ./dev bench evict [--only get,set,hits] [--systems latzero,redis,memcached] [--rounds N]\n"
+	       "                         [--mib N] [--ops N] [--quick]\n"
+	       "Measures bounded pools: what keeping the bound costs, and hit rates beside caches of the same size.\n");
 	exit(0);
 }
 

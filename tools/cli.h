@@ -169,6 +169,18 @@ struct cli_persist {
 int cli_persist_options(const struct cli_persist *persist, latz_options *options);
 const char *cli_sync_name(latz_sync sync);
 
+/* ---- Bounds: cli_bound.c ----------------------------------------------------------------------------------------- */
+
+#define CLI_POLICIES "adaptive|lru|fifo|clock|sieve|s3fifo|2q|arc|wtinylfu|none"
+
+/* CLI_USAGE, with its line, if there is no such policy. */
+int cli_parse_policy(const char *text, latz_policy *policy);
+/* A size or a count; "none" is 0. */
+bool cli_parse_bound(const char *text, bool is_size, uint64_t *bound);
+bool cli_is_bounded(const latz_stats_t *stats);
+/* 0 of nothing. */
+double cli_percent(uint64_t part, uint64_t whole);
+
 /* ---- Texts: cli_text.c ------------------------------------------------------------------------------------------ */
 
 bool cli_parse_count(const char *text, uint64_t *count);
@@ -304,6 +316,6 @@ int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options 
 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
 	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
-	cmd_top, cmd_bench, cmd_doctor, cmd_persist, cmd_simulate, cmd_train;
+	cmd_top, cmd_bench, cmd_doctor, cmd_persist, cmd_simulate, cmd_train, cmd_limit;
 
 #endif

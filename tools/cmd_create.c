@@ -15,22 +15,13 @@ struct create_arguments {
 	bool keep, attach, encrypt, no_guard, no_thread, start_empty;
 };
 
-static int parse_policy(const char *text, latz_policy *policy)
-{
-	if (cli_policy_parse(text, policy))
-		return CLI_OK;
-	return cli_error(CLI_USAGE,
-	                 "--policy %s: there are none, adaptive, lru, fifo, clock, sieve, s3fifo, 2q, arc and wtinylfu",
-	                 text);
-}
-
 /* The parsed arguments as the library's options; those of features a release lacks come back from latz_open. */
 static int complete_options(struct create_arguments *arguments)
 {
 	latz_options *options = &arguments->options;
 	int code;
 
-	if (arguments->policy != NULL && (code = parse_policy(arguments->policy, &options->policy)) != CLI_OK)
+	if (arguments->policy != NULL && (code = cli_parse_policy(arguments->policy, &options->policy)) != CLI_OK)
 		return code;
 	if ((code = cli_persist_options(&arguments->persist, options)) != CLI_OK)
 		return code;
@@ -195,11 +186,15 @@ const struct cli_command cmd_create = {
 	"  --compress-min 1K   values of so many bytes and more are compressed, if that saves an eighth\n"
 	"  --compress-level 3  of zstd: 1 to 19, or negative for speed\n"
 	"  --compress-dict auto  dictionaries for small values are made by themselves; else latzero train makes them\n"
+	"Bounded pools (latzero limit changes all three later):\n"
+	"  --max-bytes 64M     what all of the pool's files may take together, at least 4M\n"
+	"  --max-entries N     keys it may have\n"
+	"  --policy P          what goes when it is full: " CLI_POLICIES ";\n"
+	"                      with none nothing goes and writes are refused\n"
 	"Options of features a release may not have (exit 3 then):\n"
-	"  --max-bytes 64M --max-entries N --idle-ttl 1h --encrypt\n"
-	"  --policy none|adaptive|lru|fifo|clock|sieve|s3fifo|2q|arc|wtinylfu\n\n"
+	"  --idle-ttl 1h --encrypt\n\n"
 	"Examples:\n"
-	"  latzero create cache --keep --ttl 10m\n"
+	"  latzero create cache --keep --ttl 10m --max-bytes 64M\n"
 	"  latzero create scratch          # until Enter\n"
 	"  latzero create sessions --persist /var/lib/app --sync interval\n",
 	run_create,

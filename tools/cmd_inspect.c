@@ -144,6 +144,47 @@ static void print_compression(const latz_stats_t *stats)
 	}
 }
 
+/* Hit rates since creation; by bytes of a read-through cache, where what was missed is created. */
+static void bounds_json(const latz_stats_t *stats)
+{
+	cli_json_double("hit_percent", cli_percent(stats->hits, stats->gets));
+	cli_json_bool("bounded", cli_is_bounded(stats));
+	if (!cli_is_bounded(stats))
+		return;
+	cli_json_u64("max_bytes", stats->max_bytes);
+	cli_json_u64("max_entries", stats->max_entries);
+	cli_json_text("policy", cli_policy_name(stats->policy));
+	cli_json_u64("evicted", stats->evicted);
+	cli_json_u64("evicted_bytes", stats->evicted_bytes);
+	cli_json_u64("kept", stats->kept);
+	cli_json_u64("kept_bytes", stats->kept_bytes);
+	cli_json_u64("refused", stats->refused);
+	cli_json_u64("hit_bytes", stats->hit_bytes);
+	cli_json_u64("created_bytes", stats->created_bytes);
+	cli_json_double("byte_hit_percent", cli_percent(stats->hit_bytes, stats->hit_bytes + stats->created_bytes));
+}
+
+static void print_bounds(const latz_stats_t *stats)
+{
+	cli_field("hit_percent", "%.1f", cli_percent(stats->hits, stats->gets));
+	if (!cli_is_bounded(stats)) {
+		cli_field("bounds", "none");
+		return;
+	}
+	if (stats->max_bytes != 0)
+		field_size("max_bytes", stats->max_bytes);
+	if (stats->max_entries != 0)
+		field_count("max_entries", stats->max_entries);
+	cli_field("policy", "%s", cli_policy_name(stats->policy));
+	field_count("evicted", stats->evicted);
+	field_size("evicted_bytes", stats->evicted_bytes);
+	field_count("kept", stats->kept);
+	field_size("kept_bytes", stats->kept_bytes);
+	field_count("refused", stats->refused);
+	cli_field("byte_hit_percent", "%.1f",
+	          cli_percent(stats->hit_bytes, stats->hit_bytes + stats->created_bytes));
+}
+
 static int client_json(const latz_client_info *info, void *arg)
 {
 	(void)arg;
@@ -192,6 +233,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	cli_json_u64("threads", stats->threads);
 	cli_json_u64("pins", stats->pins);
 	cli_json_u64("views", stats->views);
+	bounds_json(stats);
 	log_json(stats);
 	compression_json(stats);
 	cli_json_begin("clients", '[');
@@ -269,6 +311,7 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	field_count("scans", stats->pins);
 	field_count("views", stats->views);
 	field_count("threads", stats->threads);
+	print_bounds(stats);
 	print_log(stats);
 	print_compression(stats);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);

@@ -22,6 +22,7 @@ static void list_json(const latz_pool_info *info)
 	cli_json_bool("keep", (info->flags & LATZ_KEEP) != 0);
 	cli_json_bool("durable", info->durable != 0);
 	cli_json_bool("log_broken", info->log_broken != 0);
+	cli_json_bool("bounded", info->bounded != 0);
 	cli_json_text("status", latz_strerror(info->status));
 	cli_json_end('}');
 }
@@ -30,7 +31,8 @@ static const char *flags_text(const latz_pool_info *info, char buffer[CLI_TEXT_M
 {
 	const char *log = !info->durable ? "" : info->log_broken == 0 ? ",durable" : ",broken";
 
-	snprintf(buffer, CLI_TEXT_MAX, "%s%s", (info->flags & LATZ_KEEP) != 0 ? ",keep" : "", log);
+	snprintf(buffer, CLI_TEXT_MAX, "%s%s%s", (info->flags & LATZ_KEEP) != 0 ? ",keep" : "", log,
+	         info->bounded ? ",bounded" : "");
 	return *buffer == '\0' ? "-" : buffer + 1;
 }
 
@@ -74,7 +76,7 @@ const struct cli_command cmd_list = {
 	"Piped, the fields have a tab between them, bytes and age are plain numbers (bytes, milliseconds). A pool that "
 	"can't be\n"
 	"read is listed with the reason as its status. Flags: keep, durable, broken (durable, but its log can't be "
-	"written).\n"
+	"written), bounded.\n"
 	"Ephemeral pools without a user are removed on the way.\n\n"
 	"Example:\n"
 	"  latzero list --json | jq -r .name\n",

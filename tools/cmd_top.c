@@ -121,7 +121,7 @@ static double rate(uint64_t before, uint64_t now, uint64_t ours, double seconds)
 }
 
 struct figures {
-	double gets, hits, sets, deletes, expired, hit_percent;
+	double gets, hits, sets, deletes, expired, evicted, hit_percent;
 };
 
 static struct figures compute(const struct sample *before, const struct sample *now)
@@ -138,6 +138,7 @@ static struct figures compute(const struct sample *before, const struct sample *
 		.sets = rate(old->sets, now->stats.sets, 0, seconds),
 		.deletes = rate(old->deletes, now->stats.deletes, 0, seconds),
 		.expired = rate(old->expired, now->stats.expired, 0, seconds),
+		.evicted = rate(old->evicted, now->stats.evicted, 0, seconds),
 	};
 
 	figures.hit_percent = figures.gets > 0 ? figures.hits * 100 / figures.gets : 0;
@@ -162,6 +163,7 @@ static void print_json(const struct sample *sample, const struct figures *figure
 	cli_json_double("sets_per_second", figures->sets);
 	cli_json_double("deletes_per_second", figures->deletes);
 	cli_json_double("expired_per_second", figures->expired);
+	cli_json_double("evicted_per_second", figures->evicted);
 	cli_json_u64("live_bytes", sample->stats.live_bytes);
 	cli_json_u64("file_bytes", sample->stats.file_bytes);
 	cli_json_u64("index_lag_bytes", sample->stats.index_lag_bytes);
@@ -194,13 +196,14 @@ static void print_row(struct cli_table *table, const struct sample *sample, cons
 	cli_table_cell(table, "%s", cli_show_ns(sample->probe_ns, text));
 	cli_table_cell(table, "%s", log_text(&sample->stats));
 	cli_table_cell(table, "%s", cli_show_size(sample->stats.log_lag_bytes, text));
+	cli_table_cell(table, "%s", cli_show_count((uint64_t)(figures->evicted + 0.5), text));
 }
 
 static void print_samples(const struct samples *before, const struct samples *now, bool clear)
 {
 	static const char *const columns[] = { "POOL",    ">CLIENTS",   ">KEYS", ">GETS/S", ">HIT%",   ">SETS/S",
 		                               ">DELS/S", ">EXPIRED/S", ">LIVE", ">FILES",  ">LOOKUP", "SYNC",   ">LAG",
-		                               NULL };
+		                               ">EVICTED/S", NULL };
 	struct cli_table *table = cli_table_open(columns);
 	char text[64] = "";
 
@@ -295,8 +298,8 @@ const struct cli_command cmd_top = {
 	"keys, gets/s,\n"
 	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, sync mode, bytes "
 	"not synced\n"
-	"yet, tabs between. LOOKUP is how long a get of an absent key takes from here. SYNC is - for a pool that is "
-	"not durable,\n"
+	"yet, evicted/s, tabs between. LOOKUP is how long a get of an absent key takes from here. SYNC is - for a pool "
+	"that is not durable,\n"
 	"and broken for one whose log can't be written.\n\n"
 	"Options:\n"
 	"  --once            one sample\n"

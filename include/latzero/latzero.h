@@ -249,6 +249,7 @@ typedef struct latz_pool_info {
 	int status;       /* LATZ_OK, or why this pool can't be read (then the counts are 0) */
 	int durable;      /* 1: it has a log */
 	int log_broken;   /* 0, or why nothing is durable any more */
+	int bounded;      /* 1: it has max_bytes or max_entries */
 } latz_pool_info;
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */

@@ -190,8 +190,8 @@ static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 }
 
 /* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. Who waits has nothing of the pool in
- * hand yet, and is not inside a call meanwhile: the holder may be waiting for all readers to leave, to give back what we
- * wait for. */
+ * hand yet, and is not inside a call meanwhile: the holder may be waiting for all readers to leave, to give back what
+ * we wait for. */
 static int begin(struct lzi_call *call, int wait)
 {
 	struct lzi_store *store = call->store;

@@ -207,20 +207,20 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_shared *shared = store->control.shared;
-	const struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
+	uint64_t tail;
 	int rc;
 
-	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing
-	 * has to
-	 * be cleared up after it. A pin taken from here on is of a time when all of it was dead. */
+	/* Without scans nothing dead is wanted any more; without the index, and keys deleted under a scan, nothing has
+	 * to be cleared up after it. A pin taken from here on is of a time when all of it was dead. */
 	lzi_fence_full();
 	if (lzi_load_acquire(&shared->pin_max) != 0 || lzi_load_relaxed(&shared->zombies) != 0 ||
 	    lzi_load_relaxed(&shared->index_rebuild) == 0 || lzi_log_collects(store))
 		return lzi_clean_extent(call, extent);
 	rc = lzi_heap_shut(&store->heap, extent);
-	/* While it was open it may have got records that were not judged; nobody appends to it any more. */
+	/* Somebody may have taken it for the room at its end, and left it again, since its records were judged. */
 	if (rc == LATZ_OK &&
-	    (uint64_t)lzi_load_relaxed(&meta->judged) * LZI_UNIT < lzi_load_acquire(&meta->tail))
+	    (!lzi_extent_holds(store, extent, &tail) ||
+	     lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->judged) * (uint64_t)LZI_UNIT != tail))
 		rc = LATZ_BUSY;
 	if (rc == LATZ_OK && is_borrowed(store, extent))
 		rc = LATZ_BUSY;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store_int.h"
+#include "store/log.h"
 
 /* Items a batch looks ahead: buckets far, records near. */
 #define AHEAD_BUCKET 8u
@@ -151,6 +151,10 @@ int lzi_store_clear(struct lzi_call *call)
 	/* A bucket that comes by a split meanwhile is visited too, or holds only what its parent's visit left. */
 	for (number = 0; number < lzi_load_acquire(&call->store->control.shared->buckets) && rc == LATZ_OK; number++)
 		rc = clear_bucket(call, number);
+	/* What was evicted before is still in the log, and nothing there says that it has gone. */
+	if (rc == LATZ_OK && lzi_is_durable(call->store) &&
+	    lzi_load_relaxed(&call->store->control.shared->bound.evicted) != 0)
+		rc = lzi_checkpoint_now(call);
 	return rc;
 }
 

@@ -45,13 +45,14 @@ struct lzi_evictor {
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
 	unsigned asked;     /* and how often it was asked for since then */
-	unsigned spared;    /* entries, since one was evicted */
+	unsigned spared;    /* fresh entries, since there was another */
 };
 
 struct target {
 	uint64_t unit, hash;
 	uint32_t span;
 	int expired;
+	int fresh; /* its writer has written nothing since */
 };
 
 struct batch {
@@ -237,28 +238,6 @@ static int log_lacks(struct lzi_store *store, uint64_t unit)
 	               (offset & (LZI_EXTENT - 1));
 }
 
-/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. */
-static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
-{
-	struct lzi_store *store = call->store;
-	struct lzi_record *record = NULL;
-	struct lzi_bucket *bucket;
-	uint64_t *slot;
-	int rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
-
-	if (rc != LATZ_OK)
-		return rc;
-	slot = find_slot(store, bucket, hash, unit, &record);
-	if (slot == NULL || lzi_load_relaxed(&record->died) != 0)
-		rc = LATZ_NOTFOUND;
-	else if (log_lacks(store, lzi_slot_unit(lzi_load_relaxed(slot))))
-		rc = LATZ_BUSY;
-	else
-		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
-	lzi_table_unlock(call->actor, bucket);
-	return rc;
-}
-
 /* ---- What is fresh ---- */
 
 /* What threads wrote last is to be there when they look for it, whatever the policy thinks of it. */
@@ -273,6 +252,44 @@ static const struct lzi_actor *who_wrote(const struct lzi_store *store, uint64_t
 			return actor;
 	}
 	return NULL;
+}
+
+/* Has the log written, not synced; what comes of it, its extents' accounts tell. */
+static int write_log(struct lzi_store *store)
+{
+	int rc = lzi_log_lock(store, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (lzi_is_durable(store) && lzi_log_check(store) == LATZ_OK)
+		(void)!lzi_log_flush(store, 0); /* failing breaks the log: then it lacks nothing */
+	lzi_log_unlock(store);
+	return LATZ_OK;
+}
+
+/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. LATZ_EXISTS: unit is 0,
+ * and somebody has just written it. */
+static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_record *record = NULL;
+	struct lzi_bucket *bucket;
+	uint64_t *slot;
+	int rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+
+	if (rc != LATZ_OK)
+		return rc;
+	slot = find_slot(store, bucket, hash, unit, &record);
+	if (slot == NULL || lzi_load_relaxed(&record->died) != 0)
+		rc = LATZ_NOTFOUND;
+	else if (unit == 0 && who_wrote(store, hash) != NULL) /* since it was named */
+		rc = LATZ_EXISTS;
+	else if (log_lacks(store, lzi_slot_unit(lzi_load_relaxed(slot))))
+		rc = LATZ_BUSY;
+	else
+		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
+	lzi_table_unlock(call->actor, bucket);
+	return rc;
 }
 
 /* ---- By age ---- */
@@ -292,6 +309,7 @@ static int gather(struct lzi_record *record, uint64_t unit, void *arg)
 	target->hash = lzi_store_hash(store, lzi_record_key(record), record->key_size);
 	target->span = (uint32_t)(lzi_record_span_of(record) / LZI_UNIT);
 	target->expired = 0;
+	target->fresh = 0;
 	if (record->flags & LZI_RECORD_EXT) {
 		int64_t expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 
@@ -346,16 +364,20 @@ static int judge(struct batch *batch, enum lzi_policy_list list)
  * no others. */
 static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 {
-	unsigned i;
+	unsigned others = 0, i;
 
 	if (!is_fine(batch->call->store, evictor))
 		return;
-	for (i = 0; i < batch->count && evictor->spared < SPARED_MAX; i++) {
-		if (!batch->candidate[i].keep && who_wrote(batch->call->store, batch->target[i].hash) != NULL) {
-			batch->candidate[i].keep = 1;
+	for (i = 0; i < batch->count; i++) {
+		if (batch->candidate[i].keep || who_wrote(batch->call->store, batch->target[i].hash) == NULL) {
+			others++;
+		} else if (evictor->spared < SPARED_MAX) {
+			batch->target[i].fresh = 1;
 			evictor->spared++;
 		}
 	}
+	if (others > 0)
+		evictor->spared = 0;
 }
 
 /* Moves a record to the main list. A run just changes its list. */
@@ -377,6 +399,22 @@ static int keep_one(struct lzi_call *call, const struct target *target)
 	return rc;
 }
 
+/* Moves a record behind the others of its list. */
+static int spare_one(struct lzi_call *call, const struct target *target)
+{
+	struct lzi_store *store = call->store;
+	uint64_t extent = lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT;
+	uint32_t *open = lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->list) == LZI_LIST_MAIN
+	                         ? &call->actor->clean_extent
+	                         : &call->actor->clean_window;
+
+	if (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN) {
+		lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
+		return LATZ_OK;
+	}
+	return lzi_move_record(call, open, target->unit, 0, 0, 0);
+}
+
 /* Carries out what was decided. */
 static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_policy_list list, unsigned *ret_done)
 {
@@ -391,13 +429,13 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		rc = LATZ_NOSPC;
 		if (batch->candidate[i].keep && !target->expired)
 			rc = keep_one(call, target);
+		else if (target->fresh && !target->expired)
+			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
-			evictor->weight[LZI_POLICY_MAIN] += bytes;
+			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
-			if (rc == LATZ_OK)
-				evictor->spared = 0;
 		}
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
@@ -422,7 +460,9 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (!lzi_extent_holds(store, extent, &tail))
 		return LATZ_BUSY;
 	if (log_lacks(store, lzi_unit_of(extent * LZI_EXTENT + tail) - 1)) {
-		lzi_log_hurry(store);
+		rc = write_log(store);
+		if (rc != LATZ_OK)
+			return rc;
 		if (lzi_log_collects(store) && tail > (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT)
 			tail = (uint64_t)lzi_load_acquire(&meta->logged) * LZI_UNIT;
 	}
@@ -440,7 +480,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 		return rc;
 	LZI_POINT("evict.judged");
 	if (is_run) {
-		if (batch.count == 1 && batch.candidate[0].keep)
+		if (batch.count == 1 && (batch.candidate[0].keep || batch.target[0].fresh))
 			return LATZ_OK;
 		rc = lzi_clean_extent(call, extent);
 		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */
@@ -496,6 +536,8 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 		list = policy->next(state, evictor->weight[LZI_POLICY_WINDOW], evictor->weight[LZI_POLICY_MAIN]);
 		lzi_policy_end(store);
 	}
+	if (evictor->spared >= SPARED_MAX / 4) /* this one may have nothing but what is fresh */
+		list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
 	extent = choose(store, evictor, list);
 	if (extent == UINT64_MAX) {
 		list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
@@ -509,6 +551,24 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 }
 
 /* ---- By entry ---- */
+
+/* The policy named it, and so forgot it; but it was just written and stays. */
+static void tell_again(struct lzi_store *store, uint64_t hash)
+{
+	const struct lzi_actor *actor = who_wrote(store, hash);
+	uint32_t weight = actor != NULL && store->control.shared->bound.max_bytes != 0
+	                          ? lzi_load_relaxed(&actor->fresh_units)
+	                          : 1;
+	const struct lzi_policy *policy;
+	void *state;
+
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL)
+		return;
+	if (policy->kind == LZI_POLICY_BY_ENTRY)
+		(void)!policy->insert(state, hash, weight);
+	lzi_policy_end(store);
+}
 
 /* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
 static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,
@@ -557,12 +617,13 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 		rc = evict_one(call, hash[i], 0);
 		*ret_done += rc == LATZ_OK;
 		busy += rc == LATZ_BUSY;
-		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY)
+		if (rc == LATZ_EXISTS)
+			tell_again(store, hash[i]);
+		else if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY)
 			return rc;
 	}
-	if (busy > 0)
-		lzi_log_hurry(store);
-	return n == 0 ? LATZ_BUSY : LATZ_OK;
+	rc = busy > 0 ? write_log(store) : LATZ_OK;
+	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
 int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)

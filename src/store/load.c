@@ -152,7 +152,9 @@ int lzi_load_begin(struct lzi_load *load, struct lzi_call *call, uint64_t keys)
 int lzi_load_staged(struct lzi_load *load)
 {
 	/* Splitting buckets needs the records: without room for all keys from the start they are built in place. */
-	return load->keys_left < STAGE_KEYS || lzi_is_bounded(load->call->store) ? LATZ_OK : lzi_stage_begin(load->call, &load->stage);
+	if (load->keys_left < STAGE_KEYS || lzi_is_bounded(load->call->store))
+		return LATZ_OK;
+	return lzi_stage_begin(load->call, &load->stage);
 }
 
 static int end_stage(struct lzi_load *load)

@@ -18,8 +18,6 @@
 _Static_assert(COPY_MAX + LZI_KEY_MAX + 64 <= LZI_FRAME_PAYLOAD, "what is copied fits an empty buffer");
 /* How long a writer waits for a disk on which somebody else's sync does not end. */
 #define WAIT_FACTOR 30u
-/* What who holds `maint` waits for the mutex. */
-#define HURRY_MS 50u
 #define NAP_US 2000u
 /* Without syncs the log is written so often. */
 #define WRITE_EVERY_MS 1000
@@ -75,10 +73,10 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
 	return rc;
 }
 
-static int lock(struct lzi_store *store, unsigned timeout_ms)
+int lzi_log_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_log_mutex(store, timeout_ms);
+	int rc = lzi_log_mutex(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
 
 	if (rc < 0)
 		return rc;
@@ -90,11 +88,6 @@ static int lock(struct lzi_store *store, unsigned timeout_ms)
 		lzi_log_break(store, LATZ_IO);
 	lzi_mutex_unlock(&log->mutex);
 	return lzi_error(LATZ_IO, "%s", lzi_error_text());
-}
-
-int lzi_log_lock(struct lzi_store *store, int wait)
-{
-	return lock(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
 }
 
 void lzi_log_unlock(struct lzi_store *store)
@@ -394,15 +387,6 @@ int lzi_log_flush(struct lzi_store *store, int sync)
 	if (rc != LATZ_OK && rc != LATZ_NOMEM)
 		lzi_log_break(store, rc);
 	return rc;
-}
-
-void lzi_log_hurry(struct lzi_store *store)
-{
-	if (lock(store, HURRY_MS) != LATZ_OK)
-		return;
-	if (lzi_is_durable(store))
-		(void)!lzi_log_flush(store, 0);
-	lzi_log_unlock(store);
 }
 
 /* ---- Waiting ---- */

@@ -36,9 +36,6 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms);
 void lzi_log_unlock(struct lzi_store *store);
 /* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
 int lzi_log_flush(struct lzi_store *store, int sync);
-/* The same without sync and without the mutex, if that can be had soon. For the holder of `maint`, whom the log's holder
- * may wait for. */
-void lzi_log_hurry(struct lzi_store *store);
 /* The calling thread's writes are on disk when it returns, or an error says that nothing is. */
 int lzi_log_wait(struct lzi_store *store);
 /* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
@@ -104,6 +101,8 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options);
 int lzi_persist_end(struct lzi_store *store);
 /* A snapshot in the directory, and the log from then on only. */
 int lzi_checkpoint(struct lzi_call *call);
+/* The same by a caller: waits for who is at one. */
+int lzi_checkpoint_now(struct lzi_call *call);
 /* The scribe: a thread for lzi_log_tick(), and one for what may take long: checkpoints and the like. */
 int lzi_scribe_start(struct lzi_store *store);
 /* A round of the second one's work. Does nothing if another process is at it. */

@@ -396,6 +396,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
+	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
+		rc = LATZ_OK;
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)

@@ -459,6 +459,20 @@ static void finish_beginning(struct lzi_call *call)
 		lzi_log(LATZ_LOG_WARNING, "%s: beginning the log: %s", store->name, lzi_error_text());
 }
 
+int lzi_checkpoint_now(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
+	int rc = lzi_mutex_lock_patient(scribe, store->control.timeout_ms * 30, "scribe",
+	                                &store->control.shared->heartbeat);
+
+	if (rc < 0)
+		return rc;
+	rc = lzi_is_durable(store) ? lzi_checkpoint(call) : LATZ_OK;
+	lzi_mutex_unlock(scribe);
+	return rc;
+}
+
 void lzi_scribe_office(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;

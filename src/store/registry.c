@@ -358,6 +358,8 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.keys = keys > 0 ? (uint64_t)keys : 0;
 		info.age_ms = lzi_clock_mono_ms() - opened.control.header->created_mono_ms;
 		info.durable = lzi_load_relaxed(&opened.control.shared->durable) != LZI_DURABLE_OFF;
+		info.bounded = lzi_load_relaxed(&opened.control.shared->bound.max_bytes) != 0 ||
+		               lzi_load_relaxed(&opened.control.shared->bound.max_entries) != 0;
 		if (info.durable)
 			info.log_broken = lzi_load_relaxed(&opened.control.shared->log.broken);
 		lzi_opened_close(&opened);

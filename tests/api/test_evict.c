@@ -201,8 +201,9 @@ static void expiry_and_eviction(void **state)
 		uint64_t expired = 0;
 		struct cache c;
 
-		cache_init(&c, open_bounded(f, p % 2 ? 6 * MIB : 0, p % 2 ? 0 : 2000, cache_policy(p)), f->dir, "p", 8000,
-		           NULL);
+		latz_pool *pool = open_bounded(f, p % 2 ? 6 * MIB : 0, p % 2 ? 0 : 2000, cache_policy(p));
+
+		cache_init(&c, pool, f->dir, "p", 8000, NULL);
 		c.max_bytes = p % 2 ? 6 * MIB : 0;
 		c.max_entries = p % 2 ? 0 : 2000;
 		print_message("# %s\n", cache_policy_name(cache_policy(p)));

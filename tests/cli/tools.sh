@@ -5,7 +5,7 @@
 l create p --keep >/dev/null
 l set p k v
 exits "top prints one sample when piped" 0 top --interval 50ms
-is "a line with thirteen fields" 13 "$(printf '%s\n' "$out" | awk -F '\t' '{ print NF }')"
+is "a line with fourteen fields" 14 "$(printf '%s\n' "$out" | awk -F '\t' '{ print NF }')"
 is "pool, clients, keys" "p	0	1" "$(printf '%s\n' "$out" | cut -f 1-3)"
 exits "top --count" 0 top p --count 3 --interval 20ms --json
 is "is so many samples" 3 "$(printf '%s\n' "$out" | grep -c '^{"pool":"p",.*"gets_per_second":')"

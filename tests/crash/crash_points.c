@@ -74,12 +74,17 @@ static int all_paused(int pause)
 	return 0;
 }
 
+static int is_kept(enum wl_scene scene)
+{
+	return scene == WL_ALONE_KEEP || scene == WL_BOUNDED;
+}
+
 /* A process of its own: attaches afresh, repairs, compares, verifies. */
 static int checker_run(void *arg)
 {
 	struct checker *c = arg;
 	latz_options o =
-		hn_options(dir, LATZ_CREATE | LATZ_NO_THREAD | (c->victim->scene == WL_ALONE_KEEP ? LATZ_KEEP : 0));
+		hn_options(dir, LATZ_CREATE | LATZ_NO_THREAD | (is_kept(c->victim->scene) ? LATZ_KEEP : 0));
 	char disk[400];
 	uint64_t start;
 	latz_pool *pool;
@@ -106,6 +111,8 @@ static int checker_run(void *arg)
 	/* An ephemeral pool that lost its only user is gone with its keys; any other has them all. */
 	if (c->victim->scene != WL_ALONE && (c->victim->scene != WL_DURABLE || c->victim->stage != WL_EPHEMERAL))
 		wl_victim_check(c->victim, pool, c->when);
+	if (c->victim->scene == WL_BOUNDED)
+		wl_bounded_check(pool, c->when);
 	hn_verify(pool, c->when);
 	rc = latz_set(pool, latz_str("checker"), latz_str("on"), NULL);
 	if (rc != LATZ_OK)
@@ -276,6 +283,9 @@ static enum wl_scene first_scene(const char *point)
 		return WL_JOIN_THREAD;
 	if (is_durable(point))
 		return WL_DURABLE;
+	if (starts(point, "bound") || starts(point, "evict") || starts(point, "policy") ||
+	    strcmp(point, "clean.judged") == 0 || strcmp(point, "delete.evicted") == 0)
+		return WL_BOUNDED;
 	return WL_JOIN;
 }
 

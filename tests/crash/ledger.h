@@ -23,6 +23,7 @@ struct hn_ledger {
 	uint32_t size_max;
 	_Atomic uint64_t next;     /* number of the next write */
 	_Atomic uint64_t alive;    /* clock at the start of the owner's last operation */
+	_Atomic uint64_t evicts;   /* the pool is bounded: a key may be gone, but not be an older one */
 	_Atomic uint64_t void_all; /* the owner started something that may take any key away (clear, destroy) */
 	struct hn_entry keys[];
 };

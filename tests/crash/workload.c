@@ -20,7 +20,7 @@
 #include "base/point.h"
 #include "format/control.h"
 
-const char *const wl_scene_names[WL_SCENES] = { "join", "janitor", "heir", "keeper", "alone", "durable" };
+const char *const wl_scene_names[WL_SCENES] = { "join", "janitor", "heir", "keeper", "alone", "durable", "bounded" };
 
 /* ---- Names of points -------------------------------------------------------------------------------------------- */
 
@@ -493,6 +493,7 @@ int wl_victim_run(void *arg)
 	struct wl_victim *v = arg;
 	struct work w = { v, NULL, hn_seed ^ 0x51u, 0 };
 
+	v->ledger->evicts = v->scene == WL_BOUNDED;
 	lzi_point_arm(v->point, v->countdown, v->action);
 	switch (v->scene) {
 	case WL_JOIN: victim_join(&w, LATZ_NO_THREAD); break;
@@ -500,6 +501,7 @@ int wl_victim_run(void *arg)
 	case WL_HEIR: victim_heir(&w); break;
 	case WL_ALONE_KEEP: victim_alone(&w, LATZ_KEEP); break;
 	case WL_DURABLE: w.bad = wl_durable_run(v); break;
+	case WL_BOUNDED: w.bad = wl_bounded_run(v); break;
 	default: victim_alone(&w, 0); break;
 	}
 	v->passed = 1;

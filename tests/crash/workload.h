@@ -15,6 +15,7 @@ enum wl_scene {
 	WL_ALONE_KEEP,  /* creates a kept pool, works, destroys other pools, sweeps */
 	WL_ALONE,       /* creates, works in, leaves and destroys ephemeral pools */
 	WL_DURABLE,     /* alone in a pool with a log; leaves it and comes back */
+	WL_BOUNDED,     /* alone in a pool smaller than what it writes */
 	WL_SCENES
 };
 extern const char *const wl_scene_names[WL_SCENES];
@@ -62,6 +63,10 @@ int wl_durable_run(struct wl_victim *victim);
 void wl_durable_disk(const char *dir, char *out, size_t size);
 latz_options wl_durable_options(const char *dir, const char *disk);
 int wl_durable_check(struct wl_victim *victim, const char *when);
+
+/* workload_bounded.c: the scene WL_BOUNDED; what holds after its death. */
+int wl_bounded_run(struct wl_victim *victim);
+void wl_bounded_check(latz_pool *pool, const char *when);
 
 struct wl_bystander {
 	const char *dir;

@@ -84,22 +84,28 @@ static void do_verify(struct model *m)
 
 #define OP(fn, weight) \
 	{ \
-		fn, #fn, weight \
+		fn, #fn, weight, false \
+	}
+/* Not in a bounded pool. */
+#define OP_UNBOUNDED(fn, weight) \
+	{ \
+		fn, #fn, weight, true \
 	}
 
 static const struct {
 	void (*run)(struct model *m);
 	const char *name;
 	unsigned weight;
+	bool unbounded_only;
 } ops[] = {
 	OP(do_set, 2200),
-	OP(do_set_conditional, 700),
+	OP_UNBOUNDED(do_set_conditional, 700),
 	OP(do_set_typed, 400),
 	OP(do_delete, 1000),
-	OP(do_increment, 500),
-	OP(do_append, 500),
+	OP_UNBOUNDED(do_increment, 500),
+	OP_UNBOUNDED(do_append, 500),
 	OP(do_swap, 300),
-	OP(do_touch, 300),
+	OP_UNBOUNDED(do_touch, 300),
 	OP(do_mset, 80),
 	OP(do_expire, 2),
 	OP(do_clear, 1),
@@ -107,7 +113,7 @@ static const struct {
 	OP(do_get_if_changed, 400),
 	OP(do_exists, 400),
 	OP(do_mget, 200),
-	OP(do_key_stat, 200),
+	OP_UNBOUNDED(do_key_stat, 200),
 	OP(do_borrow, 300),
 	OP(do_release, 300),
 	OP(do_scan_open, 40),
@@ -128,6 +134,8 @@ static void run_op(struct model *m, unsigned total)
 
 	for (i = 0; draw >= ops[i].weight; i++)
 		draw -= ops[i].weight;
+	if (ops[i].unbounded_only && (m->plan->max_bytes != 0 || m->plan->max_entries != 0))
+		return;
 	m->doing = ops[i].name;
 	ops[i].run(m);
 }
@@ -168,21 +176,27 @@ static int run_process(void *arg)
 	return 0;
 }
 
-static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes, bool compress)
+static bool run_plan(struct model_plan plan)
 {
-	struct model_plan plan = { .seed = seed, .ops = ops_each, .processes = processes, .compress = compress,
-		                   .dir = tempdir_make() };
+	unsigned processes = plan.processes;
 	latz_options options = LATZ_OPTIONS_INIT;
 	struct proc procs[PROCESSES_MAX];
 	struct job jobs[PROCESSES_MAX];
-	latz_pool *pool = must_open(plan.dir, "model", LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD);
+	latz_stats_t stats = { .size = sizeof(stats) };
+	latz_pool *pool;
 	/* Far above what it takes: it only ends a run that hangs. */
-	unsigned timeout_ms = 120000 + (unsigned)(ops_each * processes / 2);
+	unsigned timeout_ms = 120000 + (unsigned)(plan.ops * processes / 2);
 	bool ok = true;
 
-	options.compress_min = compress ? 32 : 0;
-	CHECK_OK(latz_compress(pool, &options));
+	plan.dir = tempdir_make();
 	plan_init(&plan);
+	options.compress_min = plan.compress ? 32 : 0;
+	options.dir = plan.dir;
+	options.flags = LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD;
+	options.max_bytes = plan.max_bytes;
+	options.max_entries = plan.max_entries;
+	options.policy = plan.policy;
+	CHECK_OK(latz_open("model", &options, &pool));
 	/* Handles are not shared over the fork here: each process opens its own. */
 	CHECK_OK(latz_close(pool));
 	for (unsigned i = 0; i < processes; i++) {
@@ -195,12 +209,31 @@ static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes, bool
 		ok = proc_wait(&procs[i], timeout_ms) == 0 && ok;
 	pool = must_open(plan.dir, "model", 0);
 	ok = verify_print(pool) == LATZ_OK && ok;
+	CHECK_OK(latz_stats(pool, &stats));
+	if (plan.max_bytes != 0 || plan.max_entries != 0) /* or it was no test of it */
+		ok = ok && stats.evicted > 0;
 	CHECK_OK(latz_close(pool));
-	options.dir = plan.dir;
 	CHECK_OK(latz_destroy("model", &options));
 	plan_fini(&plan);
 	tempdir_remove(plan.dir);
 	return ok;
+}
+
+static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes, bool compress)
+{
+	return run_plan((struct model_plan){
+		.seed = seed, .ops = ops_each, .processes = processes, .compress = compress });
+}
+
+static bool run_bounded(uint64_t seed, uint64_t ops_each, unsigned processes, uint64_t max_bytes, uint64_t max_entries,
+                        latz_policy policy)
+{
+	return run_plan((struct model_plan){ .seed = seed,
+	                                     .ops = ops_each,
+	                                     .processes = processes,
+	                                     .max_bytes = max_bytes,
+	                                     .max_entries = max_entries,
+	                                     .policy = policy });
 }
 
 int main(int argc, char **argv)
@@ -235,7 +268,10 @@ int main(int argc, char **argv)
 	tap_ok(run_model(seed, 60000, 1, false), "one process, every result checked");
 	tap_ok(run_model(seed + 1, 60000, 1, false), "one process, another seed");
 	tap_ok(run_model(seed + 2, 20000, 4, false), "four processes, each with its own keys");
-	tap_ok(run_model(seed + 3, 40000, 1, true), "one process, values compressed, dictionaries made on the way");
-	tap_ok(run_model(seed + 4, 15000, 4, true), "four processes, values compressed");
+	tap_ok(run_bounded(seed + 3, 60000, 1, 5 << 20, 0, LATZ_POLICY_DEFAULT), "one process, few bytes");
+	tap_ok(run_bounded(seed + 4, 60000, 1, 0, 300, LATZ_POLICY_LRU), "one process, few keys");
+	tap_ok(run_bounded(seed + 5, 20000, 4, 0, 700, LATZ_POLICY_S3FIFO), "four processes, few keys");
+	tap_ok(run_model(seed + 6, 40000, 1, true), "one process, values compressed, dictionaries made on the way");
+	tap_ok(run_model(seed + 7, 15000, 4, true), "four processes, values compressed");
 	return tap_done();
 }

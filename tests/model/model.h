@@ -4,6 +4,9 @@
  * With one process everything is known: every result is checked, old scans included. With several, each process owns
  * the keys whose owner it is, writes only those, and knows them exactly; from others' keys it checks that values are
  * whole (they describe themselves) and never go back in time.
+ *
+ * A pool may be bounded: then a key that is not found has been evicted, and the oracle forgets it; one that is found is
+ * right. Operations whose result says too little about that are left out.
  */
 #ifndef TESTS_MODEL_H
 #define TESTS_MODEL_H
@@ -26,6 +29,8 @@ struct model_plan {
 	uint64_t seed, ops;
 	unsigned processes;
 	bool compress;
+	uint64_t max_bytes, max_entries; /* 0: none */
+	latz_policy policy;
 	const char *dir;
 	struct model_key *keys; /* sorted by key */
 	size_t key_count;
@@ -101,6 +106,12 @@ void check_foreign(struct model *m, const struct model_key *key, const void *dat
 
 #define VALUE_STAMPED ((latz_type)(LATZ_USER + 1)) /* the type of values that describe themselves */
 #define VALUE_MAX ((size_t)400000)
+
+/* An own key that should be there is not: whether it may have been evicted. Then the oracle knows. */
+bool may_be_gone(struct model *m, latz_slice key);
+/* Whether a write was refused because old versions and views take all of the bounded pool: they are let go, for the
+ * write to be tried again. */
+bool was_full(struct model *m, int rc);
 
 /* The handle to use for the next call. */
 latz_pool *pick_pool(struct model *m);

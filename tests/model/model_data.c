@@ -168,6 +168,23 @@ void check_foreign(struct model *m, const struct model_key *key, const void *dat
 	*seen = counter;
 }
 
+bool may_be_gone(struct model *m, latz_slice key)
+{
+	if (m->plan->max_bytes == 0 && m->plan->max_entries == 0)
+		return false;
+	oracle_delete(&m->oracle, key);
+	return true;
+}
+
+bool was_full(struct model *m, int rc)
+{
+	if (rc != LATZ_FULL || m->plan->max_bytes == 0)
+		return false;
+	scans_close(m);
+	views_release(m);
+	return true;
+}
+
 latz_pool *pick_pool(struct model *m)
 {
 	return m->second != NULL && rng_below(&m->rng, 2) ? m->second : m->pool;

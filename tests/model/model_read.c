@@ -13,6 +13,8 @@ static void check_read(struct model *m, const struct model_key *key, int rc, con
 		return;
 	}
 	entry = oracle_get(&m->oracle, key->key);
+	if (entry != NULL && rc == LATZ_NOTFOUND && may_be_gone(m, key->key))
+		return;
 	EXPECT_RC(m, entry != NULL ? LATZ_OK : LATZ_NOTFOUND, rc);
 	if (entry != NULL)
 		check_own(m, entry, value, true);
@@ -36,7 +38,9 @@ void do_get_if_changed(struct model *m)
 	int rc;
 
 	if (entry != NULL && entry->version != 0 && rng_below(&m->rng, 2)) {
-		EXPECT_RC(m, LATZ_MISMATCH, latz_get_if_changed(pick_pool(m), key->key, entry->version, &m->value));
+		rc = latz_get_if_changed(pick_pool(m), key->key, entry->version, &m->value);
+		if (rc != LATZ_NOTFOUND || !may_be_gone(m, key->key))
+			EXPECT_RC(m, LATZ_MISMATCH, rc);
 		return;
 	}
 	if (entry != NULL && entry->version_not != 0 && rng_below(&m->rng, 2))
@@ -52,7 +56,7 @@ void do_exists(struct model *m)
 
 	if (key->owner != m->me)
 		EXPECT(m, rc == LATZ_OK || rc == LATZ_NOTFOUND);
-	else
+	else if (rc != LATZ_NOTFOUND || !may_be_gone(m, key->key))
 		EXPECT_RC(m, oracle_get(&m->oracle, key->key) != NULL ? LATZ_OK : LATZ_NOTFOUND, rc);
 }
 

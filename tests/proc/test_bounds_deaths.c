@@ -42,6 +42,7 @@ static void cache_of(struct cache *c, const struct role *role, latz_pool *pool)
 	c->max_bytes = role->crowd->options.max_bytes;
 	c->max_entries = role->crowd->options.max_entries;
 	c->serial = w->serial;
+	c->beside_others = true;
 	c->entries_slack = role->crowd->stop ? 0 : 2 * PROCESSES;
 }
 
@@ -52,7 +53,8 @@ static void write_one(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms
 
 		check_failed(__FILE__, __LINE__,
 		             "%u bytes: %s: %" PRIu64 " live bytes, %" PRIu64 " dead, %" PRIu64 " of heap, %" PRIu64
-		             " of table, %" PRIu64 " of index; %" PRIu64 " extents, %" PRIu64 " free, %" PRIu64 " holes",
+		             " of table, %" PRIu64 " of index; %" PRIu64 " extents, %" PRIu64 " free, %" PRIu64
+		             " holes",
 		             size, c->why, stats.live_bytes, stats.dead_bytes, stats.heap_bytes, stats.table_bytes,
 		             stats.index_bytes, stats.extents, stats.extents_free, stats.extents_hole);
 	}

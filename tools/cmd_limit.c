@@ -1,0 +1,104 @@
+/*
+ * latzero limit: a pool's bounds and policy, shown or changed while it is used.
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+
+struct limit_arguments {
+	const char *max_bytes, *max_entries, *policy;
+};
+
+/* What is not given stays; policies of a pool that had no bounds are the default. */
+static int complete(const struct limit_arguments *arguments, const latz_stats_t *now, latz_limits *limits)
+{
+	limits->max_bytes = now->max_bytes;
+	limits->max_entries = now->max_entries;
+	limits->policy = now->policy;
+	if (arguments->max_bytes != NULL && !cli_parse_bound(arguments->max_bytes, true, &limits->max_bytes))
+		return cli_error(CLI_USAGE, "--max-bytes %s: a size like 64M, or none", arguments->max_bytes);
+	if (arguments->max_entries != NULL && !cli_parse_bound(arguments->max_entries, false, &limits->max_entries))
+		return cli_error(CLI_USAGE, "--max-entries %s: a number, or none", arguments->max_entries);
+	if (arguments->policy == NULL)
+		return CLI_OK;
+	if (limits->max_bytes == 0 && limits->max_entries == 0)
+		return cli_error(CLI_USAGE, "--policy goes with a bound: --max-bytes or --max-entries");
+	return cli_parse_policy(arguments->policy, &limits->policy);
+}
+
+static void print_bounds(const char *name, const latz_stats_t *stats)
+{
+	char text[CLI_TEXT_MAX];
+
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("pool", name);
+		cli_json_u64("max_bytes", stats->max_bytes);
+		cli_json_u64("max_entries", stats->max_entries);
+		cli_json_text("policy", cli_is_bounded(stats) ? cli_policy_name(stats->policy) : "none");
+		cli_json_u64("file_bytes", stats->file_bytes);
+		cli_json_u64("keys", stats->keys);
+		cli_json_end('}');
+		return;
+	}
+	cli_field("max_bytes", "%s", stats->max_bytes == 0 ? "none" : cli_show_size(stats->max_bytes, text));
+	cli_field("max_entries", "%s", stats->max_entries == 0 ? "none" : cli_show_count(stats->max_entries, text));
+	cli_field("policy", "%s", cli_is_bounded(stats) ? cli_policy_name(stats->policy) : "none");
+	cli_field("file_bytes", "%s", cli_show_size(stats->file_bytes, text));
+	cli_field("keys", "%s", cli_show_count(stats->keys, text));
+}
+
+static int run_limit(const struct cli_command *command, int argc, char **argv)
+{
+	struct limit_arguments arguments = { .policy = NULL };
+	latz_stats_t stats = { .size = sizeof(stats) };
+	latz_limits limits = LATZ_LIMITS_INIT;
+	latz_pool *pool;
+	const struct cli_option table[] = {
+		{ "max-bytes", CLI_TEXT, &arguments.max_bytes },
+		{ "max-entries", CLI_TEXT, &arguments.max_entries },
+		{ "policy", CLI_TEXT, &arguments.policy },
+		{ NULL, CLI_FLAG, NULL },
+	};
+
+	cli_parse(command, table, argc, argv, 1, 1);
+	bool change = arguments.max_bytes != NULL || arguments.max_entries != NULL || arguments.policy != NULL;
+	int code = change ? cli_open_write(argv[0], LATZ_NO_THREAD, &pool)
+	                  : cli_open(argv[0], LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
+	if (code != CLI_OK)
+		return code;
+	int rc = latz_stats(pool, &stats);
+	if (rc == LATZ_OK && change) {
+		code = complete(&arguments, &stats, &limits);
+		if (code != CLI_OK)
+			return cli_close(argv[0], pool, code);
+		rc = latz_limit(pool, &limits);
+		if (rc == LATZ_OK)
+			rc = latz_stats(pool, &stats);
+	}
+	if (rc != LATZ_OK)
+		code = cli_fail(rc, change ? "changing bounds" : "reading figures", argv[0],
+		                rc == LATZ_INVALID ? "--max-bytes: at least 4M, or none" : NULL);
+	else
+		print_bounds(argv[0], &stats);
+	return cli_close(argv[0], pool, code);
+}
+
+const struct cli_command cmd_limit = {
+	"limit",
+	"POOL [OPTION...]",
+	"Shows or changes a pool's bounds and what goes when it is full",
+	"For all its users, at once; what is over the new bounds is evicted before it returns. What is not given stays "
+	"as it is.\n"
+	"Without options it shows the bounds, and how much there is.\n\n"
+	"Options:\n"
+	"  --max-bytes 64M|none    what all of the pool's files may take together, at least 4M\n"
+	"  --max-entries N|none    keys it may have\n"
+	"  --policy P              " CLI_POLICIES "\n"
+	"                          (none: nothing goes, writes are refused)\n\n"
+	"Examples:\n"
+	"  latzero limit cache --max-bytes 256M\n"
+	"  latzero limit cache --max-bytes none --max-entries 100000 --policy lru\n"
+	"  latzero limit cache --json\n",
+	run_limit,
+};
