@@ -224,7 +224,6 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent)
 		rc = LATZ_BUSY;
 	if (rc == LATZ_OK && is_borrowed(store, extent))
 		rc = LATZ_BUSY;
-	LZI_POINT("clean.judged");
 	return rc == LATZ_OK ? lzi_heap_free(&store->heap, extent) : rc;
 }
 
