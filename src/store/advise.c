@@ -221,9 +221,8 @@ static void take_sizes(struct lzi_store *store, struct moment *moment)
 	moment->policy = (latz_policy)lzi_load_relaxed(&bound->policy);
 	moment->heap_limit = lzi_load_relaxed(&bound->heap_limit);
 	moment->table = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
+	                lzi_hear_blocks(store) +
 	                lzi_dir_blocks(store->poolfd, "index");
-	if (store->hear.ready)
-		moment->table += lzi_file_blocks(store->hear.fd);
 	moment->file_bytes = moment->table + lzi_file_blocks(store->heap.fd) + lzi_file_blocks(store->control.fd);
 	lzi_heap_account(store, &used, &dead);
 	moment->weight = (used > dead ? used - dead : 0) / LZI_UNIT;

@@ -125,6 +125,13 @@ int lzi_hear_ready(struct lzi_store *store)
 	return is_ready(store);
 }
 
+uint64_t lzi_hear_blocks(struct lzi_store *store)
+{
+	return lzi_load_relaxed(&store->control.shared->bound.file_size) != 0 && is_ready(store)
+	               ? lzi_file_blocks(store->hear.fd)
+	               : 0;
+}
+
 /* For advice, if there is a sample. */
 static inline void note_reference(struct lzi_call *call, uint64_t hash, uint64_t bytes, int created)
 {

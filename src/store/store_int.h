@@ -333,6 +333,8 @@ int lzi_hear(struct lzi_store *store);
 int lzi_hear_file(struct lzi_store *store);
 /* Whether it is mapped; not under `maint`, too. */
 int lzi_hear_ready(struct lzi_store *store);
+/* Bytes that the file takes. */
+uint64_t lzi_hear_blocks(struct lzi_store *store);
 /* Forgets what this process has mapped. */
 void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. */
