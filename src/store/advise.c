@@ -19,8 +19,9 @@
 
 _Static_assert(LZI_SAMPLE_AT % LZI_PAGE == 0 && LZI_SAMPLE_BYTES % LZI_PAGE == 0, "pages of its own");
 
-/* The log takes at most such a part of max_bytes. */
+/* The log takes at most such a part of max_bytes; the smallest pools have no room to spare. */
 #define LOG_PART 32u
+#define SMALL (8ull << 20)
 /* Of those that are told of late, because somebody else is making room, each so-maniest tries itself. */
 #define LATE_EVERY 64u
 /* Of the part of a heap's limit that live records have when it is full. */
@@ -38,6 +39,8 @@ static uint64_t places_wanted(const struct lzi_store *store)
 {
 	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_bytes), places = LZI_SAMPLE_PLACES_MAX;
 
+	if (max != 0 && max < SMALL)
+		return LZI_SAMPLE_PLACES_MIN;
 	while (max != 0 && places > LZI_SAMPLE_PLACES_MIN && places * sizeof(uint64_t) > max / LOG_PART)
 		places /= 2;
 	return places;

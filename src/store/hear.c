@@ -1,7 +1,7 @@
 /*
  * What a bounded pool's policy hears, and where its state lies: the file `policy`, which begins with a ring of events
- * and goes on with a sample of references (advise.c) and the state, made larger (elsewhere in the file) as the pool gets
- * more keys.
+ * and goes on with a sample of references (advise.c) and the state, made larger (elsewhere in the file) as the pool
+ * gets more keys.
  *
  * Whoever has something to tell takes a place of the ring and fills it. Nobody waits: who is too late to listen misses
  * events, and then the policy knows a little less than it might. Who listens holds `maint`. A death in the middle of a
