@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor'
+	local commands='create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -73,7 +73,8 @@ _latzero() {
 	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;
 	load) options+=' --format --type' ;;
 	dump) options+=' --format' ;;
-	top) options+=' --once --count --interval' ;;
+	top) options+=' --once --count --interval --keys --most' ;;
+	advise) options+=' --seconds --policy --svg' ;;
 	bench) options+=' --workload --keys --value-size --processes --seconds --duration --distribution' ;;
 	simulate) options+=' --size --bytes --policy --extents --processes' ;;
 	esac

@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top bench simulate doctor
-set -l pooled inspect persist limit train destroy clear verify get set del exists incr append ttl keys scan load dump top bench
+set -l commands create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor
+set -l pooled inspect persist limit train destroy clear verify get set del exists incr append ttl keys scan load dump top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -40,6 +40,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a scan -d 'K
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a load -d 'Load keys and values'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a dump -d 'Write all keys and values'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a top -d 'What goes on, live'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a advise -d 'On the size of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a bench -d 'Measure'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'What will hurt on this machine'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a simulate -d 'Caches on a trace'
@@ -62,6 +63,11 @@ complete -c latzero -n '__fish_seen_subcommand_from load dump' -l format -x -a '
 complete -c latzero -n '__fish_seen_subcommand_from top' -l once -d 'One sample'
 complete -c latzero -n '__fish_seen_subcommand_from top' -l count -x -d 'So many samples'
 complete -c latzero -n '__fish_seen_subcommand_from top' -l interval -x -d 'Between samples'
+complete -c latzero -n '__fish_seen_subcommand_from top' -l keys -d 'Hot keys of the pool'
+complete -c latzero -n '__fish_seen_subcommand_from top' -l most -x -d 'Keys, at most'
+complete -c latzero -n '__fish_seen_subcommand_from advise' -l seconds -x -d 'Watch before'
+complete -c latzero -n '__fish_seen_subcommand_from advise' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
+complete -c latzero -n '__fish_seen_subcommand_from advise' -l svg -r -F -d 'A plot'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l workload -x -a 'a b c d f get set mget'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l keys -x -d 'How many keys'
 complete -c latzero -n '__fish_seen_subcommand_from bench' -l value-size -x -d 'Bytes of a value'

@@ -3,7 +3,7 @@
  *
  * It attaches for a moment at each sample and lets go again, so that it keeps no pool alive that others have left.
  */
-#include "cli.h"
+#include "top.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -273,17 +273,26 @@ static int run_top(const struct cli_command *command, int argc, char **argv)
 {
 	int64_t interval_ms = 1000;
 	uint64_t times = 0;
-	bool once = false;
+	uint64_t most = 10;
+	bool once = false, keys = false;
 	const struct cli_option options[] = {
 		{ "once", CLI_FLAG, &once },
 		{ "count", CLI_COUNT, &times },
 		{ "interval", CLI_DURATION, &interval_ms },
+		{ "keys", CLI_FLAG, &keys },
+		{ "most", CLI_COUNT, &most },
 		{ NULL, CLI_FLAG, NULL },
 	};
 
 	int count = cli_parse(command, options, argc, argv, 0, 1);
 	if (interval_ms < 10)
 		return cli_error(CLI_USAGE, "--interval: at least 10ms");
+	if (keys && count == 0)
+		return cli_error(CLI_USAGE, "--keys needs a pool; usage: latzero top POOL --keys");
+	if (keys) {
+		cli_catch_signals();
+		return top_keys(argv[0], interval_ms, most > 2048 ? 2048 : (unsigned)most);
+	}
 	if (once || (times == 0 && !cli.tty))
 		times = 1;
 	cli_catch_signals();
@@ -304,8 +313,13 @@ const struct cli_command cmd_top = {
 	"Options:\n"
 	"  --once            one sample\n"
 	"  --count N         N samples\n"
-	"  --interval 1s     between them\n\n"
-	"Example:\n"
-	"  latzero top cache --count 5 --json\n",
+	"  --interval 1s     between them\n"
+	"  --keys            instead: the keys most gets ask for, and their share of those that find something, in "
+	"percent;\n"
+	"                    a pool that does not evict is watched for --interval first\n"
+	"  --most 10         keys, at most\n\n"
+	"Examples:\n"
+	"  latzero top cache --count 5 --json\n"
+	"  latzero top --keys cache\n",
 	run_top,
 };

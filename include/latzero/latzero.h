@@ -629,6 +629,68 @@ LATZ_API int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 
 LATZ_API int latz_scan_close(latz_scan *scan);
 
+/* ---- Advice ----------------------------------------------------------------------------------------------------- */
+
+/* A pool that evicts keeps a sample of what is asked for: of the keys that it has and creates, some, chosen by their
+ * hash, and every access to these. What it costs is 8 bytes an access noted, at most a 32nd of max_bytes or 1 MiB, and
+ * some nanoseconds for one in many gets. Other pools do so from LATZ_ADVISE_START on. */
+
+/* latz_advise_options.flags */
+enum {
+	LATZ_ADVISE_START = 1u << 0, /* sampling begins, if it is not under way */
+	LATZ_ADVISE_STOP = 1u << 1   /* it ends, unless the pool evicts, when the advice has been made */
+};
+
+/* Set size to sizeof(latz_advise_options). */
+typedef struct latz_advise_options {
+	size_t size;
+	unsigned flags;
+	latz_policy policy; /* LATZ_POLICY_DEFAULT: the pool's own; if it has none that evicts, LATZ_POLICY_ADAPTIVE */
+} latz_advise_options;
+
+/* clang-format off */
+#define LATZ_ADVISE_OPTIONS_INIT { sizeof(latz_advise_options), 0, LATZ_POLICY_DEFAULT }
+/* clang-format on */
+
+/* What a pool of this size would have missed: of all accesses, of all record bytes. */
+typedef struct latz_advice_point {
+	size_t size;          /* bytes of this struct that the library filled in */
+	double scale;         /* of the size that the pool has; of what it takes now, if it has no bounds */
+	uint64_t max_bytes;   /* 0: no bound */
+	uint64_t max_entries; /* 0: no bound */
+	double miss_ratio, byte_miss_ratio;         /* 0 to 1, under the policy asked for */
+	double lru_miss_ratio, lru_byte_miss_ratio; /* under LRU */
+} latz_advice_point;
+
+/* A non-zero return ends the call and is returned. */
+typedef int (*latz_advise_fn)(const latz_advice_point *point, void *arg);
+
+typedef struct latz_advice_t {
+	size_t size;         /* bytes of this struct that the library filled in; set it first */
+	int running;         /* 1: sampling is under way; else the rest is 0 */
+	latz_policy policy;  /* that the points are about */
+	uint64_t references; /* accesses that the sample stands for */
+	uint64_t sampled;    /* of them noted */
+	double sampling;     /* the share of keys that are in the sample */
+	int64_t age_ms;      /* since sampling began */
+	double miss_ratio, byte_miss_ratio; /* that there was */
+} latz_advice_t;
+
+/* What the pool would have missed if it had been larger or smaller: calls fn for each of some sizes, smallest first.
+ * An access is a get that found something, or the creation of a key: what a cache is asked for that gets what it
+ * missed. options may be NULL, fn may be NULL; advice may be NULL. Takes up to seconds of the caller's time, none of
+ * the pool's. Errors: LATZ_INVALID, LATZ_NOSPC, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY (START or STOP). */
+LATZ_API int latz_advise(latz_pool *pool, const latz_advise_options *options, latz_advise_fn fn, void *arg,
+                         latz_advice_t *advice) LATZ_MUSTCHECK;
+
+/* A key that many gets ask for. share: of all gets of late that found something. A non-zero return ends the call and is
+ * returned. */
+typedef int (*latz_hot_key_fn)(latz_slice key, double share, void *arg);
+
+/* Calls fn for at most `max` keys, the hottest first, from some 2000 gets taken by chance of late, one of 64. Nothing
+ * if the pool is not sampled (latz_advise()). Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_IO. */
+LATZ_API int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg) LATZ_MUSTCHECK;
+
 /* ---- Simulation ------------------------------------------------------------------------------------------------- */
 
 /* A cache that holds no values: what a bounded pool with a policy would have made of a sequence of requests. */

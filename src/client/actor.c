@@ -82,6 +82,10 @@ static void fold(const struct lzi_control *control, struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->hit_bytes, 0ull);
 	lzi_fetch_add_relaxed(&shared->base_created_bytes, actor->created_bytes);
 	lzi_store_relaxed(&actor->created_bytes, 0ull);
+	lzi_fetch_add_relaxed(&shared->base_references, actor->references);
+	lzi_store_relaxed(&actor->references, 0ull);
+	lzi_fetch_add_relaxed(&shared->base_created, actor->created);
+	lzi_store_relaxed(&actor->created, 0ull);
 }
 
 /* Without `slots`: who holds a slot's `alive` is alone with it, and who gets it by a state that says it is free looks

@@ -174,7 +174,8 @@ enum lzi_event_kind {
 /* What a pool's users look at. */
 enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
-	LZI_WATCH_HITS = 2    /* hits are counted in slots, and those below `sampling` are told of */
+	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
+	LZI_WATCH_SAMPLE = 4  /* references below `tracing` are logged */
 };
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
@@ -205,7 +206,8 @@ struct lzi_shared {
 	uint32_t watch;     /* 8: enum lzi_watch. Holder of `maint`, as is the next; a reader that sees an old value
 	                       counts a hit too many or too few */
 	uint32_t sampling;  /* 12: lzi_policy_is_sampled() */
-	uint8_t pad0[112];
+	uint32_t tracing;   /* 16: lzi_sample_has(); 0 none. Holder of `maint` */
+	uint8_t pad0[108];
 
 	/* Read by every write. clock: anyone, atomic add. pin_*: the holder of `pins`, which are recomputed by the next
 	 * holder if it died. */
@@ -250,7 +252,8 @@ struct lzi_shared {
 	int64_t base_keys; /* 512 */
 	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
 	uint64_t base_hit_bytes, base_created_bytes; /* 560 */
-	uint8_t pad4[64];
+	uint64_t base_references, base_created;      /* 576 */
+	uint8_t pad4[48];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */
@@ -343,12 +346,13 @@ struct lzi_actor {
 	uint32_t debt;                               /* 120: inserts since it last looked whether to split */
 	uint32_t pad1;
 	struct lzi_mutex alive; /* 128 */
-	/* In bounded pools, as the counters. */
+	/* While hits are watched, as the counters. */
 	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */
 	uint32_t writes;                   /* 208: since it last looked whether to evict */
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
-	uint64_t pad2[4];
+	uint64_t references, created;      /* 224: hits and keys created; these alone */
+	uint64_t pad2[2];
 };
 _Static_assert(sizeof(struct lzi_actor) == 256, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");

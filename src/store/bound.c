@@ -65,7 +65,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        (store->hear.ready ? lzi_file_blocks(store->hear.fd) : 0) + lzi_load_relaxed(&bound->wanted);
+	        lzi_hear_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -471,6 +471,8 @@ int lzi_bound_join(struct lzi_call *call)
 		return rc;
 	refresh_all(store);
 	rc = lzi_hear(store);
+	if (rc == LATZ_OK)
+		lzi_sample_keep(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
 	if (rc == LATZ_OK && is_over(store))
 		lzi_bound_maintain(call, 0, &more);
@@ -504,6 +506,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_store_relaxed(&shared->watch, watch_for(policy));
 	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
+	lzi_sample_keep(store);
 	lzi_bump_relaxed(&bound->changes, 1u);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);

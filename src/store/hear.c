@@ -1,6 +1,7 @@
 /*
  * What a bounded pool's policy hears, and where its state lies: the file `policy`, which begins with a ring of events
- * and goes on with the state, made larger (elsewhere in the file) as the pool gets more keys.
+ * and goes on with a sample of references (advise.c) and the state, made larger (elsewhere in the file) as the pool
+ * gets more keys.
  *
  * Whoever has something to tell takes a place of the ring and fills it. Nobody waits: who is too late to listen misses
  * events, and then the policy knows a little less than it might. Who listens holds `maint`. A death in the middle of a
@@ -16,7 +17,6 @@
 #include "policy/policy.h"
 #include "store/store_int.h"
 
-#define RING_BYTES (LZI_RING * sizeof(struct lzi_event))
 #define ENTRIES_MIN 4096u
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
@@ -50,7 +50,7 @@ static LZI_COLD int open_file(struct lzi_store *store)
 	rc = lzi_file_open(store->poolfd, "policy", 1, &fd);
 	if (rc == LATZ_OK)
 		rc = lzi_file_size(fd, &size);
-	if (rc == LATZ_OK && size < RING_BYTES)
+	if (rc == LATZ_OK && size < LZI_STATES_AT)
 		rc = lzi_error(LATZ_CORRUPT, "the file policy has %llu bytes", (unsigned long long)size);
 	if (rc == LATZ_OK)
 		rc = lzi_map_open(&store->hear.map, fd, page_up(size) * 2, 1);
@@ -120,13 +120,41 @@ static inline int is_ready(struct lzi_store *store)
 	return lzi_likely(lzi_load_acquire(&store->hear.ready) != 0) || open_file(store) == LATZ_OK;
 }
 
+int lzi_hear_ready(struct lzi_store *store)
+{
+	return is_ready(store);
+}
+
+uint64_t lzi_hear_blocks(struct lzi_store *store)
+{
+	return lzi_load_relaxed(&store->control.shared->bound.file_size) != 0 && is_ready(store)
+	               ? lzi_file_blocks(store->hear.fd)
+	               : 0;
+}
+
+/* For advice, if there is a sample. */
+static inline void note_reference(struct lzi_call *call, uint64_t hash, uint64_t bytes, int created)
+{
+	uint32_t tracing = lzi_load_relaxed(&call->store->control.shared->tracing);
+	uint64_t count = lzi_load_relaxed(&call->actor->references) + 1;
+
+	lzi_store_relaxed(&call->actor->references, count);
+	if (lzi_unlikely(lzi_sample_has(lzi_sample_id(hash), tracing)))
+		lzi_sample_reference(call, hash, bytes, created);
+	/* One of 64, at distances in which no loop over keys is at the same place again. */
+	if (lzi_unlikely(count * 0x9e3779b97f4a7c15ull >> 58 == 0) && tracing != 0 && !created)
+		lzi_sample_hit(call, hash);
+}
+
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes)
 {
 	struct lzi_store *store = call->store;
 
-	if ((word & LZI_SLOT_VISITS) != LZI_SLOT_VISITS && lzi_slot_unit(word) != 0)
+	if ((word & LZI_SLOT_VISITS) != LZI_SLOT_VISITS && lzi_slot_unit(word) != 0 &&
+	    (lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS))
 		(void)!lzi_cas_acquire(slot, &word, word + LZI_SLOT_VISIT); /* failing: it has changed; no matter */
 	lzi_bump_relaxed(&call->actor->hit_bytes, bytes);
+	note_reference(call, hash, bytes, 0);
 	if (lzi_policy_is_sampled(hash, lzi_load_relaxed(&store->control.shared->sampling)) && is_ready(store))
 		tell(store, hash, bytes, LZI_EVENT_HIT);
 }
@@ -137,8 +165,11 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 	const struct lzi_policy *policy = policy_of(store);
 	void *state;
 
-	if (kind == LZI_EVENT_CREATED)
+	if (kind == LZI_EVENT_CREATED) {
+		lzi_bump_relaxed(&call->actor->created, 1ull);
 		lzi_bump_relaxed(&call->actor->created_bytes, span);
+		note_reference(call, hash, span, 1);
+	}
 	if (policy == NULL || !is_ready(store))
 		return;
 	if (kind == LZI_EVENT_CREATED && policy->created != NULL && (state = state_at(store)) != NULL)
@@ -149,19 +180,24 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 
 /* ---- The state ---- */
 
-static int make_file(struct lzi_store *store)
+int lzi_hear_file(struct lzi_store *store)
 {
 	unsigned mode = store->control.header->mode;
-	int fd, rc = lzi_file_create(store->poolfd, "policy", mode, &fd);
+	uint64_t size = 0;
+	int fd, rc = lzi_file_open(store->poolfd, "policy", 1, &fd); /* a maker died, or it was bounded before */
 
-	if (rc == LATZ_EXISTS) /* a maker died, or it was bounded before */
-		rc = lzi_file_open(store->poolfd, "policy", 1, &fd);
+	if (rc == LATZ_NOTFOUND)
+		rc = lzi_file_create(store->poolfd, "policy", mode, &fd);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_file_allocate(fd, 0, RING_BYTES);
+	rc = lzi_file_size(fd, &size);
+	if (rc == LATZ_OK)
+		rc = lzi_file_allocate(fd, 0, LZI_RING_BYTES);
+	if (rc == LATZ_OK && size < LZI_STATES_AT) /* the sample's blocks come when it begins */
+		rc = lzi_file_resize(fd, LZI_STATES_AT);
 	lzi_file_close(fd);
-	if (rc == LATZ_OK && store->control.shared->bound.file_size < RING_BYTES)
-		lzi_store_release(&store->control.shared->bound.file_size, (uint64_t)RING_BYTES);
+	if (rc == LATZ_OK && store->control.shared->bound.file_size < LZI_STATES_AT)
+		lzi_store_release(&store->control.shared->bound.file_size, (uint64_t)LZI_STATES_AT);
 	return rc == LATZ_OK && !is_ready(store) ? lzi_error(LATZ_IO, "the file policy can't be mapped") : rc;
 }
 
@@ -253,7 +289,7 @@ int lzi_hear_reset(struct lzi_store *store)
 
 	if (policy == NULL)
 		return LATZ_OK;
-	rc = make_file(store);
+	rc = lzi_hear_file(store);
 	return rc == LATZ_OK ? make_state(store, policy, entries_for(store, keys), 1) : rc;
 }
 
@@ -265,7 +301,7 @@ void lzi_hear_tidy(struct lzi_call *call)
 
 	if (at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
 		return;
-	if (at >= RING_BYTES && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
+	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
 	    (at + size <= bound->state_at || at >= bound->state_at + bound->state_size))
 		(void)!lzi_file_punch(store->hear.fd, at, size);
 	lzi_store_relaxed(&bound->old_at, 0ull);

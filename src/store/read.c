@@ -484,7 +484,7 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 	return rc;
 }
 
-/* The hit counts, in a bounded pool. ahead: how it was found, if its slot is known. */
+/* The hit counts, in a bounded pool, or one that is sampled. ahead: how it was found, if its slot is known. */
 static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
                                   const latz_value *value)
 {
@@ -499,7 +499,8 @@ static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const s
 
 static inline int watches_hits(const struct lzi_call *call)
 {
-	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) & LZI_WATCH_HITS);
+	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) &
+	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE));
 }
 
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
@@ -704,8 +705,10 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 	return rc;
 }
 
-/* Copies the key of a slot's record if it is the entry's. LATZ_BUSY: look again; LATZ_NOTFOUND: it is another. */
-static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, latz_value *key)
+/* Copies the key of a slot's record if it is the entry's, or with entry NULL that of the hash. LATZ_BUSY: look again;
+ * LATZ_NOTFOUND: it is another. */
+static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, uint64_t hash,
+                     latz_value *key)
 {
 	uint16_t size;
 	uint64_t head;
@@ -728,12 +731,15 @@ static int entry_key(struct lzi_store *store, const struct lzi_found *found, con
 	key->size = size;
 	if (!lzi_found_valid(found))
 		return LATZ_BUSY;
-	return lzi_entry_matches(entry, store->control.header->hash_seed, key->data, size) ? LATZ_OK : LATZ_NOTFOUND;
+	return (entry != NULL ? lzi_entry_matches(entry, store->control.header->hash_seed, key->data, size)
+	                      : lzi_store_hash(store, key->data, size) == hash)
+	               ? LATZ_OK
+	               : LATZ_NOTFOUND;
 }
 
-static int entry_key_once(struct lzi_store *store, const void *entry, latz_value *key)
+static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
 {
-	uint64_t hash = lzi_entry_hash(entry), n = lzi_load_acquire(&store->control.shared->buckets), header;
+	uint64_t n = lzi_load_acquire(&store->control.shared->buckets), header;
 	struct lzi_bucket *head = lzi_table_bucket(&store->table, lzi_bucket_of(hash, n)), *bucket;
 	struct lzi_found found;
 	unsigned i, hops;
@@ -753,7 +759,7 @@ static int entry_key_once(struct lzi_store *store, const void *entry, latz_value
 				continue;
 			rc = locate(store, &bucket->slot[i], word, &found);
 			if (rc == LATZ_OK)
-				rc = entry_key(store, &found, entry, key);
+				rc = entry_key(store, &found, entry, hash, key);
 			if (rc != LATZ_NOTFOUND)
 				return rc;
 		}
@@ -769,7 +775,16 @@ int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *k
 {
 	int rc;
 
-	while ((rc = entry_key_once(store, entry, key)) == LATZ_BUSY)
+	while ((rc = entry_key_once(store, entry, lzi_entry_hash(entry), key)) == LATZ_BUSY)
+		lzi_pause();
+	return rc;
+}
+
+int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
+{
+	int rc;
+
+	while ((rc = entry_key_once(store, NULL, hash, key)) == LATZ_BUSY)
 		lzi_pause();
 	return rc;
 }

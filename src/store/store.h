@@ -106,7 +106,7 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
 
-/* ---- The rest (maintain.c, verify.c, stats.c) -----------------------------------------------------------------------
+/* ---- The rest (maintain.c, verify.c, stats.c, advise.c) -------------------------------------------------------------
  */
 
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us);
@@ -117,6 +117,9 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 int lzi_bound_valid(uint64_t max_bytes);
 int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg);
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats);
+int lzi_store_advise(struct lzi_call *call, const latz_advise_options *options, latz_advise_fn fn, void *arg,
+                     latz_advice_t *advice);
+int lzi_store_hot_keys(struct lzi_call *call, unsigned max, latz_hot_key_fn fn, void *arg);
 int lzi_store_clients(struct lzi_call *call, latz_client_fn fn, void *arg);
 /* The pool's default time to live: > 0 or -1. */
 int64_t lzi_store_ttl(const struct lzi_store *store);

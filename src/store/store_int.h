@@ -18,6 +18,7 @@
 #include "format/packed.h"
 #include "heap/heap.h"
 #include "index/index.h"
+#include "policy/sample.h"
 #include "store/store.h"
 #include "store/worker.h"
 #include "table/table.h"
@@ -286,6 +287,8 @@ int lzi_value_widen(latz_value *value, size_t size);
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);
 /* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
 int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key);
+/* A key with this hash. */
+int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key);
 
 static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
 {
@@ -305,8 +308,19 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_BOUNDS) != 0);
+}
+
+/* Whether somebody wants to hear of accesses: the policy, or a sample. */
+static inline int lzi_is_watched(const struct lzi_store *store)
+{
 	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0);
 }
+
+/* The file `policy`: the ring, the sample, states. */
+#define LZI_RING_BYTES (LZI_RING * sizeof(struct lzi_event))
+#define LZI_SAMPLE_AT LZI_RING_BYTES
+#define LZI_STATES_AT (LZI_SAMPLE_AT + LZI_SAMPLE_BYTES)
 
 /* A hit in a bounded pool, found through the slot when it was `word`. */
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
@@ -315,12 +329,23 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 /* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);
+/* Makes the file, if need be, and maps it. */
+int lzi_hear_file(struct lzi_store *store);
+/* Whether it is mapped; not under `maint`, too. */
+int lzi_hear_ready(struct lzi_store *store);
+/* Bytes that the file takes. */
+uint64_t lzi_hear_blocks(struct lzi_store *store);
 /* Forgets what this process has mapped. */
 void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. */
 int lzi_hear_reset(struct lzi_store *store);
 /* Gives back the blocks of a state that is no longer used. */
 void lzi_hear_tidy(struct lzi_call *call);
+/* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
+void lzi_sample_keep(struct lzi_store *store);
+/* A reference to a key in the sample; a hit taken by chance. Not under `maint`. */
+void lzi_sample_reference(struct lzi_call *call, uint64_t hash, uint64_t bytes, int created);
+void lzi_sample_hit(struct lzi_call *call, uint64_t hash);
 struct lzi_policy;
 /* Between the two, after lzi_hear(), the state may be changed. */
 const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);

@@ -526,7 +526,8 @@ static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
 	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
-	lzi_bound_pace(call);
+	if (lzi_is_bounded(call->store))
+		lzi_bound_pace(call);
 }
 
 static int put(struct lzi_call *call, struct lzi_write *write)
@@ -583,7 +584,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_is_bounded(store))
+	if (lzi_is_watched(store))
 		after_put(call, write, hash, draft.span);
 	return LATZ_OK;
 }
