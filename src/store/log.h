@@ -107,8 +107,9 @@ int lzi_scribe_start(struct lzi_store *store);
 void lzi_scribe_office(struct lzi_call *call);
 /* A round of both, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
-/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
-void lzi_persist_leave(struct lzi_store *store);
+/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. What fails, but for the snapshot,
+ * leaves something that only memory has. */
+int lzi_persist_leave(struct lzi_store *store);
 /* Whether that would write anything; nobody else is attached. */
 int lzi_persist_owes(struct lzi_store *store);
 

@@ -492,14 +492,14 @@ void lzi_scribe_work(struct lzi_call *call)
 	lzi_scribe_office(call);
 }
 
-void lzi_persist_leave(struct lzi_store *store)
+int lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_call call;
-	int known = lzi_load_acquire(&log->broken), office, rc;
+	int known = lzi_load_acquire(&log->broken), office, flushed, rc;
 
 	if (!lzi_is_durable(store))
-		return;
+		return LATZ_OK;
 	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
 	 * us. */
 	office = lzi_mutex_lock(&log->scribe, 0, "scribe") >= 0;
@@ -512,6 +512,7 @@ void lzi_persist_leave(struct lzi_store *store)
 		rc = lzi_log_flush(store, 1);
 		lzi_log_unlock(store);
 	}
+	flushed = lzi_is_durable(store) ? rc : LATZ_OK;
 	LZI_POINT("leave.flushed");
 	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
 		rc = lzi_thread_find(store, &call);
@@ -524,6 +525,7 @@ void lzi_persist_leave(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name,
 		        latz_strerror(rc), lzi_error_text());
+	return flushed;
 }
 
 int lzi_persist_owes(struct lzi_store *store)

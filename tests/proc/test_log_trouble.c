@@ -1,0 +1,112 @@
+/*
+ * Persist directories that can't be used just now, that are full, or in which somebody was interrupted: what is in
+ * memory stays there until it is on disk, and nothing that is left behind speaks against what comes later.
+ */
+#include "config.h"
+
+#include "base/point.h"
+#include "os/os.h"
+#include "wal/wal.h"
+#include "lib/suite.h"
+
+#include <dirent.h>
+
+#define LARGE 100000 /* has an extent of its own */
+
+struct durable {
+	const char *dir, *disk;
+	latz_options options;
+	unsigned count;
+	struct lzi_os os; /* as it was */
+	char value[LARGE];
+};
+
+static int up(void **state)
+{
+	static struct durable d;
+
+	memset(&d, 0, sizeof d);
+	d.dir = tempdir_make();
+	d.disk = tempdir_make();
+	d.options = (latz_options)LATZ_OPTIONS_INIT;
+	d.options.dir = d.dir;
+	d.options.persist_dir = d.disk;
+	d.options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	d.os = lzi_os;
+	memset(d.value, 'x', sizeof d.value);
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	*state = &d;
+	return 0;
+}
+
+static int down(void **state)
+{
+	struct durable *d = *state;
+
+	lzi_os = d->os;
+	lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
+	(void)!latz_destroy("p", &d->options);
+	tempdir_remove(d->dir);
+	tempdir_remove(d->disk);
+	return 0;
+}
+
+#define TROUBLE_TEST(fn) cmocka_unit_test_setup_teardown(fn, up, down)
+
+static latz_pool *attach(struct durable *d)
+{
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("p", &d->options, &pool));
+	return pool;
+}
+
+static void on_disk(const struct durable *d, const char *file, char path[4200])
+{
+	snprintf(path, 4200, "%s/p/%s", d->disk, file);
+}
+
+/* ---- The last one can't have the directory: what only memory holds is not thrown away ---- */
+
+static int writes_and_dies(void *arg)
+{
+	latz_pool *pool = attach(arg);
+
+	CHECK_OK(put(pool, "k", "x"));
+	raise(SIGKILL);
+	return 0;
+}
+
+static void leaving_without_the_directory(void **state)
+{
+	struct durable *d = *state;
+	char path[4200];
+	latz_pool *pool;
+	int fd;
+
+	assert_int_equal(proc_run(writes_and_dies, d, 20000), 128 + SIGKILL);
+	/* Somebody looks whether he can have it, as a pool elsewhere would. */
+	on_disk(d, "lock", path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_ok(lzi_ofd_try(fd, 0, 1));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+	close(fd);
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+	pool = attach(d); /* from the disk now */
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TROUBLE_TEST(leaving_without_the_directory),
+	};
+
+	return suite_run(tests);
+}
