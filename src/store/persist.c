@@ -116,7 +116,7 @@ static void end_log(struct lzi_store *store)
 int lzi_persist_end(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	int rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
 
 	if (rc < 0)
 		return rc;

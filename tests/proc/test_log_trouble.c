@@ -102,10 +102,53 @@ static void leaving_without_the_directory(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Durability is ended after a flusher's death ---- */
+
+static int put_large(struct durable *d, latz_pool *pool, const char *key)
+{
+	return latz_set(pool, key_of(key), (latz_slice){ d->value, sizeof d->value }, NULL);
+}
+
+static int dies_flushing(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	CHECK_OK(put_large(d, pool, "first"));
+	CHECK_OK(latz_sync_now(pool));
+	CHECK_OK(put_large(d, pool, "second"));
+	CHECK_OK(put_large(d, pool, "third"));
+	lzi_point_arm("wal.moving", d->count, LZI_POINT_KILL);
+	CHECK_OK(latz_sync_now(pool));
+	return 0;
+}
+
+static void ending_after_a_flushers_death(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	lzi_wal_segment_bytes = 4 * LZI_LOG_BLOCK; /* a segment a frame: it is begun, then the frame written */
+	for (d->count = 1; d->count <= 8; d->count++) {
+		pool = attach(d);
+		assert_int_equal(proc_run(dies_flushing, d, 20000), 128 + SIGKILL);
+		assert_ok(latz_exists(pool, key_of("third")));
+		assert_ok(latz_persist(pool, NULL));
+		assert_ok(latz_close(pool));
+		pool = attach(d);
+		assert_ok(latz_exists(pool, key_of("first")));
+		assert_ok(latz_exists(pool, key_of("second")));
+		assert_ok(latz_exists(pool, key_of("third")));
+		assert_ok(latz_clear(pool));
+		assert_ok(latz_close(pool));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TROUBLE_TEST(leaving_without_the_directory),
+		TROUBLE_TEST(ending_after_a_flushers_death),
 	};
 
 	return suite_run(tests);
