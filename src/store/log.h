@@ -77,6 +77,8 @@ int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 void lzi_persist_clear(int dirfd);
 /* Who set files aside died on the way: what is left is no pool. */
 int lzi_persist_is_aside(int dirfd);
+/* The store's directory, open and locked alone, holds no pool: one may begin in it. LATZ_EXISTS. */
+int lzi_persist_vacant(struct lzi_store *store, const latz_options *options);
 /* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not
  * tell. So until the next boot a start builds on nothing that it finds, but writes it again. */
 void lzi_persist_distrust(int dirfd);

@@ -252,8 +252,8 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
 		rc = again ? lzi_persist_prepare_again(store, path) : lzi_persist_prepare(store, options);
-	if (rc == LATZ_OK && !again && lzi_persist_holds(options->persist_dir, store->name))
-		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already; open it, or take those files away", path);
+	if (rc == LATZ_OK && !again)
+		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
 	if (rc == LATZ_OK && !again)
@@ -342,8 +342,8 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
-	if (rc == LATZ_OK && lzi_persist_holds(options->persist_dir, store->name))
-		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already", log->path);
+	if (rc == LATZ_OK)
+		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK)
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)

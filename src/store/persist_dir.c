@@ -290,6 +290,16 @@ int lzi_persist_set_aside(const char *dir, const char *name)
 	return rc;
 }
 
+int lzi_persist_vacant(struct lzi_store *store, const latz_options *options)
+{
+	if (lzi_persist_holds(options->persist_dir, store->name))
+		return lzi_error(LATZ_EXISTS, "%s/%s holds a pool already; open it, or take those files away",
+		                 options->persist_dir, store->name);
+	/* Who set aside all there was may have died before he said so: of what comes now it is not true. That it is
+	 * gone is on disk before a snapshot counts, which is followed by a sync of the directory. */
+	return lzi_disk_remove(store->persist.dirfd, ASIDE_FILE);
+}
+
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd)
 {

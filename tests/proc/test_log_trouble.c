@@ -144,11 +144,68 @@ static void ending_after_a_flushers_death(void **state)
 	}
 }
 
+/* ---- All was set aside, and who did it died before he could say so ---- */
+
+static void touch_file(struct durable *d, const char *file)
+{
+	char path[4200];
+	int fd;
+
+	on_disk(d, "", path);
+	assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+	on_disk(d, file, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void a_log_begun_where_all_is_aside(void **state)
+{
+	struct durable *d = *state;
+	latz_options options = d->options;
+	latz_pool *pool;
+
+	touch_file(d, "aside");
+	options.persist_dir = NULL;
+	assert_ok(latz_open("p", &options, &pool));
+	assert_ok(put(pool, "k", "x"));
+	assert_ok(latz_persist(pool, &d->options));
+	assert_ok(latz_close(pool));
+	assert_ok(latz_open("p", &d->options, &pool));
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
+static void a_restore_where_all_is_aside(void **state)
+{
+	struct durable *d = *state;
+	latz_options options = d->options;
+	latz_pool *pool;
+	char path[4200];
+
+	touch_file(d, "aside");
+	options.persist_dir = NULL;
+	assert_ok(latz_open("other", &options, &pool));
+	assert_ok(put(pool, "k", "x"));
+	snprintf(path, sizeof path, "%s/file", d->disk);
+	assert_ok(latz_snapshot(pool, path, NULL));
+	assert_ok(latz_close(pool));
+	options = d->options;
+	options.flags |= LATZ_KEEP;
+	assert_ok(latz_restore(path, "p", &options, NULL));
+	assert_ok(latz_destroy("p", &options));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TROUBLE_TEST(leaving_without_the_directory),
 		TROUBLE_TEST(ending_after_a_flushers_death),
+		TROUBLE_TEST(a_log_begun_where_all_is_aside),
+		TROUBLE_TEST(a_restore_where_all_is_aside),
 	};
 
 	return suite_run(tests);
