@@ -15,7 +15,7 @@
 
 #define INTERVAL_MS 1000u
 #define CHECKPOINT_BYTES (256ull << 20)
-/* After a full disk, a new beginning is tried so often. */
+/* After a full disk, a new beginning is tried so often; a checkpoint that failed, too. */
 #define HEAL_EVERY_MS 5000
 /* Snapshots made to begin a log beside deletes that find no room for their notes. */
 #define BEGIN_ATTEMPTS 4u
@@ -373,6 +373,31 @@ static int tick(uint64_t keys, uint64_t bytes, void *arg)
 	return 0;
 }
 
+/* The segment from which the log goes on behind the snapshot to come; *ret_bytes are before it. One that was begun for
+ * a checkpoint that failed will do, though more has come since: else they would fill the disk. The mutex is held. */
+static int roll(struct lzi_store *store, uint64_t *ret_segment, uint64_t *ret_bytes)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	struct lzi_wal_position *position = lzi_log_position(store);
+	uint64_t bytes = position->bytes;
+	int rc;
+
+	if (store->persist.rolled.segment == 0 || store->persist.rolled.generation != log->generation ||
+	    store->persist.rolled.snapshot_seq != log->snapshot_seq) {
+		store->persist.rolled.segment = 0;
+		rc = lzi_wal_begin(&store->persist.wal, position, position->segment + 1);
+		if (rc != LATZ_OK)
+			return rc;
+		store->persist.rolled.segment = position->segment;
+		store->persist.rolled.bytes = bytes;
+		store->persist.rolled.generation = log->generation;
+		store->persist.rolled.snapshot_seq = log->snapshot_seq;
+	}
+	*ret_segment = store->persist.rolled.segment;
+	*ret_bytes = store->persist.rolled.bytes;
+	return LATZ_OK;
+}
+
 int lzi_checkpoint(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
@@ -387,12 +412,10 @@ int lzi_checkpoint(struct lzi_call *call)
 		return rc;
 	rc = lzi_is_durable(store) ? lzi_log_flush(store, 1) : lzi_error(LATZ_UNSUPPORTED, "not durable");
 	if (rc == LATZ_OK) {
-		bytes = position->bytes;
-		rc = lzi_wal_begin(&store->persist.wal, position, position->segment + 1);
-		if (rc != LATZ_OK)
+		rc = roll(store, &info.first_segment, &bytes);
+		if (rc != LATZ_OK && rc != LATZ_NOMEM) /* which leaves all as it was */
 			lzi_log_break(store, rc);
 	}
-	info.first_segment = position->segment;
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.rolled");
@@ -410,6 +433,7 @@ int lzi_checkpoint(struct lzi_call *call)
 	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
+	store->persist.rolled.segment = 0;
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.removed");
 	return rc;
@@ -457,6 +481,7 @@ void lzi_scribe_office(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
+	int64_t now;
 	int rc;
 
 	if (!lzi_is_durable(store))
@@ -475,9 +500,11 @@ void lzi_scribe_office(struct lzi_call *call)
 	else if (store->persist.generation == log->generation)
 		(void)!lzi_wal_prepare(store->persist.dirfd);
 	/* Another thread flushes meanwhile. */
+	now = lzi_clock_mono_ms();
 	if (lzi_load_relaxed(&lzi_log_position(store)->bytes) > log->checkpoint_bytes &&
-	    lzi_load_acquire(&log->broken) == 0) {
+	    lzi_load_acquire(&log->broken) == 0 && now - log->healed_mono_ms >= HEAL_EVERY_MS) {
 		rc = lzi_checkpoint(call);
+		log->healed_mono_ms = rc == LATZ_OK ? 0 : lzi_clock_mono_ms();
 		if (rc != LATZ_OK)
 			lzi_log(LATZ_LOG_WARNING, "%s: checkpoint: %s: %s", store->name, latz_strerror(rc),
 			        lzi_error_text());

@@ -199,6 +199,102 @@ static void a_restore_where_all_is_aside(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Checkpoints that fail ---- */
+
+/* How many files there have names that begin so. */
+static unsigned files(const struct durable *d, const char *prefix)
+{
+	char path[4200];
+	struct dirent *entry;
+	unsigned n = 0;
+	DIR *dir;
+
+	on_disk(d, "", path);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		n += strncmp(entry->d_name, prefix, strlen(prefix)) == 0;
+	closedir(dir);
+	return n;
+}
+
+/* The file's name behind a descriptor. */
+static const char *name_of(int fd)
+{
+	static _Thread_local char path[4200];
+	const char *slash;
+	char link[64];
+	ssize_t size;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	size = readlink(link, path, sizeof path - 1);
+	path[size < 0 ? 0 : size] = '\0';
+	slash = strrchr(path, '/');
+	return slash == NULL ? path : slash + 1;
+}
+
+static int fails_for_snapshots(int fd)
+{
+	if (strcmp(name_of(fd), "snapshot.tmp") != 0)
+		return 0;
+	errno = ENOSPC;
+	return -1;
+}
+
+static void failing_checkpoints_do_not_eat_the_disk(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+	unsigned i;
+
+	lzi_wal_segment_bytes = 64 * LZI_LOG_BLOCK;
+	d->options.checkpoint_bytes = 4096;
+	pool = attach(d);
+	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
+	assert_ok(put(pool, "k", "x"));
+	for (i = 0; i < 40; i++) {
+		assert_ok(put(pool, "k", "y"));
+		assert_ok(latz_sync_now(pool));
+		(void)!latz_maintain(pool, 0);
+	}
+	assert_true(files(d, "wal-") <= 4);
+	assert_int_equal(files(d, "snapshot"), 0);
+	assert_ok(latz_destroy("p", &d->options));
+	assert_ok(latz_close(pool));
+	lzi_os.fsync = d->os.fsync;
+	lzi_os.fdatasync = d->os.fdatasync;
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
+/* On leaving, each attempt comes at once after the other; then there is room again. */
+static void a_checkpoint_after_failed_ones(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	lzi_wal_segment_bytes = 64 * LZI_LOG_BLOCK;
+	d->options.snapshot_on_close = 1;
+	pool = attach(d);
+	assert_ok(put(pool, "k", "x"));
+	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
+	assert_ok(latz_close(pool));
+	assert_true(files(d, "wal-") <= 3);
+	assert_int_equal(files(d, "snapshot"), 0);
+	lzi_os.fsync = d->os.fsync;
+	lzi_os.fdatasync = d->os.fdatasync;
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(put(pool, "k2", "x"));
+	assert_ok(latz_close(pool));
+	assert_int_equal(files(d, "snapshot"), 1);
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_exists(pool, key_of("k2")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +302,8 @@ int main(void)
 		TROUBLE_TEST(ending_after_a_flushers_death),
 		TROUBLE_TEST(a_log_begun_where_all_is_aside),
 		TROUBLE_TEST(a_restore_where_all_is_aside),
+		TROUBLE_TEST(failing_checkpoints_do_not_eat_the_disk),
+		TROUBLE_TEST(a_checkpoint_after_failed_ones),
 	};
 
 	return suite_run(tests);
