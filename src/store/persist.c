@@ -200,6 +200,14 @@ static int begin_segment(struct lzi_store *store, uint64_t segment, const struct
 	return rc;
 }
 
+/* What the snapshot makes superfluous goes before the segment is made, which may need the room; one of the old ones
+ * will do for it. 0: not all of it could be removed. */
+static int remove_replaced(struct lzi_store *store, const struct lzi_snap_info *info)
+{
+	return lzi_snapshot_remove_below(store->persist.dirfd, info->seq) == LATZ_OK &&
+	       lzi_wal_remove_below(store->persist.dirfd, info->first_segment) == LATZ_OK;
+}
+
 /* A log that begins while the pool is in use: a snapshot first, then the segment that goes on from it, so that the
  * directory is whole, or holds nothing that counts, at every moment. Until both are there the log counts as broken:
  * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. A delete that
@@ -212,13 +220,15 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	struct lzi_snap_info info = { .first_segment = segment };
 	unsigned attempt = 0;
 	uint64_t missed;
-	int rc = begin_marks(store);
+	int removed = 0, rc = begin_marks(store);
 
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	while (rc == LATZ_OK) {
 		missed = lzi_load_seq_cst(&store->control.shared->log_missed);
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
 		LZI_POINT("begin.snapshot");
+		if (rc == LATZ_OK)
+			removed = remove_replaced(store, &info);
 		if (rc == LATZ_OK)
 			rc = begin_segment(store, segment, &info, missed);
 		if (rc != LATZ_BUSY || ++attempt == BEGIN_ATTEMPTS)
@@ -232,8 +242,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
 	if (rc != LATZ_OK)
 		return rc;
-	if (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) == LATZ_OK &&
-	    lzi_wal_remove_below(store->persist.dirfd, segment) == LATZ_OK)
+	if (removed)
 		lzi_persist_trust(store->persist.dirfd);
 	else
 		lzi_log(LATZ_LOG_WARNING, "%s: old files stay: %s", store->name, lzi_error_text());

@@ -295,6 +295,63 @@ static void a_checkpoint_after_failed_ones(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- A disk with room for a snapshot, but for no further segment: the log that it replaces has the room ---- */
+
+static int is_new_room(int fd, off_t end)
+{
+	struct stat st;
+
+	return strncmp(name_of(fd), "wal-", 4) == 0 && fstat(fd, &st) == 0 && end > st.st_size;
+}
+
+static ssize_t writes_within(int fd, const void *data, size_t size, off_t offset)
+{
+	if (!is_new_room(fd, offset + (off_t)size))
+		return pwrite(fd, data, size, offset);
+	errno = ENOSPC;
+	return -1;
+}
+
+static int allocates_none(int fd, int mode, off_t offset, off_t length)
+{
+	if (!is_new_room(fd, offset + length))
+		return fallocate(fd, mode, offset, length);
+	errno = ENOSPC;
+	return -1;
+}
+
+static void the_old_logs_room_serves_the_new_one(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+	int i, rc = LATZ_OK;
+
+	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
+	pool = attach(d);
+	for (i = 0; i < 20; i++) {
+		assert_ok(put(pool, "k", "x"));
+		assert_ok(latz_sync_now(pool));
+	}
+	lzi_os.pwrite = writes_within;
+	lzi_os.fallocate = allocates_none;
+	for (i = 0; i < 40 && rc == LATZ_OK; i++) {
+		assert_ok(put(pool, "k", "y"));
+		rc = latz_sync_now(pool);
+	}
+	assert_int_equal(rc, LATZ_NOSPC);
+	assert_ok(put(pool, "last", "x"));
+	assert_ok(latz_maintain(pool, 0));
+	assert_ok(latz_sync_now(pool));
+	assert_int_equal(files(d, "snapshot"), 1);
+	assert_ok(latz_destroy("p", &d->options));
+	assert_ok(latz_close(pool));
+	lzi_os = d->os;
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_exists(pool, key_of("last")));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +361,7 @@ int main(void)
 		TROUBLE_TEST(a_restore_where_all_is_aside),
 		TROUBLE_TEST(failing_checkpoints_do_not_eat_the_disk),
 		TROUBLE_TEST(a_checkpoint_after_failed_ones),
+		TROUBLE_TEST(the_old_logs_room_serves_the_new_one),
 	};
 
 	return suite_run(tests);
