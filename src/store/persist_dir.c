@@ -195,6 +195,9 @@ int lzi_persist_prepare_again(struct lzi_store *store, const char *path)
 		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
 	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
 		rc = lzi_error(LZI_IN_USE, "%s is being restored", path);
+	/* If it was made anew by hand, it does not say yet whose it is. */
+	if (rc == LATZ_OK)
+		rc = lzi_owner_take(store, store->persist.dirfd, path, NULL);
 	if (rc != LATZ_OK)
 		lzi_persist_part(store);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);

@@ -352,6 +352,35 @@ static void the_old_logs_room_serves_the_new_one(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The directory was made anew by hand, and the log begun again there ---- */
+
+static int fails(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+static void a_directory_made_anew_has_an_owner(void **state)
+{
+	struct durable *d = *state;
+	char path[4200];
+	latz_pool *pool;
+
+	pool = attach(d);
+	assert_ok(put(pool, "k", "x"));
+	lzi_os.fsync = lzi_os.fdatasync = fails;
+	assert_rc(LATZ_IO, latz_sync_now(pool));
+	lzi_os.fsync = d->os.fsync;
+	lzi_os.fdatasync = d->os.fdatasync;
+	on_disk(d, "owner", path);
+	assert_int_equal(unlink(path), 0);
+	assert_ok(latz_persist(pool, &d->options));
+	assert_int_equal(files(d, "owner"), 1);
+	assert_ok(latz_close(pool));
+	assert_int_equal(files(d, "owner"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +391,7 @@ int main(void)
 		TROUBLE_TEST(failing_checkpoints_do_not_eat_the_disk),
 		TROUBLE_TEST(a_checkpoint_after_failed_ones),
 		TROUBLE_TEST(the_old_logs_room_serves_the_new_one),
+		TROUBLE_TEST(a_directory_made_anew_has_an_owner),
 	};
 
 	return suite_run(tests);
