@@ -247,7 +247,7 @@ struct lzi_actor {
 	uint32_t kind;         /* 48: enum lzi_intent_kind */
 	uint32_t extent;       /* 52: open extent + 1, 0 none */
 	uint32_t clean_extent; /* 56: open extent + 1 that cleaning fills */
-	uint32_t pad0;
+	uint32_t unlogged;     /* 60: 1: a delete for which there is no note, and which the log may not have got yet */
 	/* Line 1: counters. Plain; summed by readers. */
 	int64_t keys;                                /* 64: inserts minus deletes by this thread */
 	uint64_t gets, hits, sets, deletes, expired; /* 72 */

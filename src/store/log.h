@@ -40,6 +40,8 @@ int lzi_log_flush(struct lzi_store *store, int sync);
 int lzi_log_wait(struct lzi_store *store);
 /* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
 void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
+/* The log lacks a delete, and will: it is broken until a younger snapshot is there. */
+void lzi_log_miss(struct lzi_store *store);
 /* What is due by the clock: flush or sync; cheap if nothing is. */
 void lzi_log_tick(struct lzi_store *store);
 /* The log is broken from now on; the mutex is held. */

@@ -552,7 +552,7 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_bucket *bucket;
 	struct lzi_note note;
 	uint64_t *slot, seq = 0;
-	int expired = 0, rc;
+	int expired = 0, unlogged = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	rc = draft_note(call, write, LZI_NOTE_DELETE, &note);
@@ -565,16 +565,22 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		rc = LATZ_NOTFOUND;
 	if (rc == LATZ_OK) {
 		expired = !is_present(record);
+		unlogged = note.record == NULL && write->kind != LZI_WRITE_EXPIRE && lzi_is_durable(store);
+		if (lzi_unlikely(unlogged)) /* before others see it: if we die, the log has missed it */
+			lzi_store_release(&call->actor->unlogged, 1u);
 		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
 		                                                 : remove_record(call, slot, record, &note, &seq);
 		if (rc == LATZ_OK)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 	}
 	lzi_table_unlock(call->actor, bucket);
+	if (lzi_unlikely(unlogged)) {
+		if (rc == LATZ_OK)
+			lzi_log_delete(store, write->key, seq);
+		lzi_store_release(&call->actor->unlogged, 0u);
+	}
 	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
-	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
-		lzi_log_delete(store, write->key, seq);
 	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 

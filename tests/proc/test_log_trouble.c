@@ -381,6 +381,56 @@ static void a_directory_made_anew_has_an_owner(void **state)
 	assert_int_equal(files(d, "owner"), 0);
 }
 
+/* ---- A delete for whose note there is no room, and whose thread dies before the log has it ---- */
+
+static int no_room(int fd, int mode, off_t offset, off_t length)
+{
+	(void)fd;
+	(void)mode;
+	(void)offset;
+	(void)length;
+	errno = ENOSPC;
+	return -1;
+}
+
+static int dies_deleting(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	int i, rc = LATZ_OK;
+
+	lzi_os.fallocate = no_room;
+	for (i = 0; i < 1000000 && (rc = put(pool, "fills", "")) == LATZ_OK; i++)
+		;
+	CHECK(rc == LATZ_NOSPC);
+	lzi_point_arm(d->count == 0 ? "delete.dead" : "delete.cleared", 1, LZI_POINT_KILL);
+	CHECK_OK(del(pool, "k"));
+	return 0;
+}
+
+static void a_delete_whose_thread_died_stays_one(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	for (d->count = 0; d->count < 2; d->count++) {
+		pool = attach(d);
+		assert_ok(put(pool, "k", "x"));
+		assert_ok(latz_sync_now(pool));
+		assert_int_equal(proc_run(dies_deleting, d, 60000), 128 + SIGKILL);
+		assert_ok(latz_maintain(pool, 0)); /* finds the dead thread */
+		assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("k")));
+		assert_rc(LATZ_NOSPC, latz_sync_now(pool));
+		assert_ok(latz_maintain(pool, 0)); /* begins the log anew */
+		assert_ok(latz_sync_now(pool));
+		assert_ok(latz_destroy("p", &d->options));
+		assert_ok(latz_close(pool));
+		pool = attach(d);
+		assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("k")));
+		assert_ok(latz_close(pool));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +442,7 @@ int main(void)
 		TROUBLE_TEST(a_checkpoint_after_failed_ones),
 		TROUBLE_TEST(the_old_logs_room_serves_the_new_one),
 		TROUBLE_TEST(a_directory_made_anew_has_an_owner),
+		TROUBLE_TEST(a_delete_whose_thread_died_stays_one),
 	};
 
 	return suite_run(tests);
