@@ -113,7 +113,8 @@ struct lzi_log_state {
 	int32_t broken;             /* 280: 0, or the error after which nothing is durable any more */
 	uint32_t sweep;             /* 284: 1: `left` was too small, or is not to be trusted: look at every extent */
 	uint8_t log_id[16];         /* 288 */
-	int64_t healed_mono_ms;     /* 304: when a new beginning was last tried; holder of `scribe`, as is the next */
+	int64_t healed_mono_ms;     /* 304: when a new beginning was last tried, or a checkpoint failed; holder of
+	                             * `scribe`, as is the next */
 	uint32_t healing;           /* 312: 1: a log is about to begin: cleaning keeps what it has not got */
 	uint32_t synced_pages;      /* 316: `bytes` of the position at the last sync, in pages of 4096 */
 	uint32_t left[LZI_LEFT_MAX]; /* 320: extents (+1) that were left with something new; anyone; 0: not there yet */
@@ -344,7 +345,8 @@ struct lzi_actor {
 	uint32_t state;                              /* 112: 0 free, 1 used; under `alive` */
 	uint32_t client;                             /* 116: slot of its process */
 	uint32_t debt;                               /* 120: inserts since it last looked whether to split */
-	uint32_t pad1;
+	uint32_t unlogged;                           /* 124: 1: a delete for which there is no note, and which the log
+	                                                may not have got yet */
 	struct lzi_mutex alive; /* 128 */
 	/* While hits are watched, as the counters. */
 	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */

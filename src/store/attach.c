@@ -346,15 +346,15 @@ static void release_client(struct lzi_store *store)
 	store->client = UINT32_MAX;
 }
 
-/* The last one leaves a durable pool: what is not on the disk yet goes there. A log that can't be written keeps the
- * pool's files from being taken away: they hold what it lacks. 1 if they may go. */
+/* The last one leaves a durable pool: what is not on the disk yet goes there. A log that can't be written, or only not
+ * now (another looks whether he can have the directory, no descriptor is left), keeps the pool's files from being taken
+ * away: they hold what it lacks. 1 if they may go. */
 static int leave_durable(struct lzi_store *store)
 {
 	if (!lzi_is_durable(store) || lzi_store_dead(store))
 		return 1;
-	if (store->open)
-		lzi_persist_leave(store);
-	if (lzi_load_acquire(&store->control.shared->log.broken) == 0 && store->open)
+	if (store->open && lzi_persist_leave(store) == LATZ_OK &&
+	    lzi_load_acquire(&store->control.shared->log.broken) == 0)
 		return 1;
 	lzi_log(LATZ_LOG_INFO, "%s: its log can't be written: the pool stays in memory", store->name);
 	return 0;

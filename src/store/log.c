@@ -432,7 +432,7 @@ int lzi_log_wait(struct lzi_store *store)
 
 /* The log lacks a delete, so what it has is not the pool any more: a younger snapshot has to come. It is counted before
  * it is told: who begins a log that was broken looks at the count after having said that it is whole. */
-static void miss(struct lzi_store *store)
+void lzi_log_miss(struct lzi_store *store)
 {
 	int32_t whole = 0;
 
@@ -462,7 +462,7 @@ void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 	int rc = lzi_log_lock(store, 1);
 
 	if (rc != LATZ_OK) {
-		miss(store);
+		lzi_log_miss(store);
 		return;
 	}
 	if (lzi_is_durable(store)) {
@@ -470,7 +470,7 @@ void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 		if (rc == LATZ_OK)
 			rc = write_delete(store, key, seq);
 		if (rc != LATZ_OK)
-			miss(store);
+			lzi_log_miss(store);
 	}
 	lzi_log_unlock(store);
 }

@@ -40,6 +40,8 @@ int lzi_log_flush(struct lzi_store *store, int sync);
 int lzi_log_wait(struct lzi_store *store);
 /* A delete for whose note there was no room. It is done; whether it is durable is asked of lzi_log_wait(). */
 void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq);
+/* The log lacks a delete, and will: it is broken until a younger snapshot is there. */
+void lzi_log_miss(struct lzi_store *store);
 /* What is due by the clock: flush or sync; cheap if nothing is. */
 void lzi_log_tick(struct lzi_store *store);
 /* The log is broken from now on; the mutex is held. */
@@ -77,6 +79,8 @@ int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 void lzi_persist_clear(int dirfd);
 /* Who set files aside died on the way: what is left is no pool. */
 int lzi_persist_is_aside(int dirfd);
+/* The store's directory, open and locked alone, holds no pool: one may begin in it. LATZ_EXISTS. */
+int lzi_persist_vacant(struct lzi_store *store, const latz_options *options);
 /* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not
  * tell. So until the next boot a start builds on nothing that it finds, but writes it again. */
 void lzi_persist_distrust(int dirfd);
@@ -109,8 +113,9 @@ int lzi_scribe_start(struct lzi_store *store);
 void lzi_scribe_office(struct lzi_call *call);
 /* A round of both, for latz_maintain(). */
 void lzi_scribe_work(struct lzi_call *call);
-/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. */
-void lzi_persist_leave(struct lzi_store *store);
+/* The last user, as it seems, leaves: everything to disk, a snapshot if it is wanted. What fails, but for the snapshot,
+ * leaves something that only memory has. */
+int lzi_persist_leave(struct lzi_store *store);
 /* Whether that would write anything; nobody else is attached. */
 int lzi_persist_owes(struct lzi_store *store);
 

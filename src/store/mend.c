@@ -172,6 +172,10 @@ int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *arg)
 	struct lzi_store *store = arg;
 	int rc = mend_bucket(store, actor, index);
 
+	if (lzi_load_acquire(&actor->unlogged) != 0) {
+		lzi_log_miss(store);
+		lzi_store_release(&actor->unlogged, 0u);
+	}
 	if (rc == LATZ_OK)
 		rc = mend_extents(store, index);
 	if (rc != LATZ_OK) {

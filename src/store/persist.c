@@ -16,7 +16,7 @@
 
 #define INTERVAL_MS 1000u
 #define CHECKPOINT_BYTES (256ull << 20)
-/* After a full disk, a new beginning is tried so often. */
+/* After a full disk, a new beginning is tried so often; a checkpoint that failed, too. */
 #define HEAL_EVERY_MS 5000
 /* Snapshots made to begin a log beside deletes that find no room for their notes. */
 #define BEGIN_ATTEMPTS 4u
@@ -117,7 +117,7 @@ static void end_log(struct lzi_store *store)
 int lzi_persist_end(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_mutex_lock(&log->mutex, store->control.timeout_ms * 30, "log");
+	int rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
 
 	if (rc < 0)
 		return rc;
@@ -201,6 +201,14 @@ static int begin_segment(struct lzi_store *store, uint64_t segment, const struct
 	return rc;
 }
 
+/* What the snapshot makes superfluous goes before the segment is made, which may need the room; one of the old ones
+ * will do for it. 0: not all of it could be removed. */
+static int remove_replaced(struct lzi_store *store, const struct lzi_snap_info *info)
+{
+	return lzi_snapshot_remove_below(store->persist.dirfd, info->seq) == LATZ_OK &&
+	       lzi_wal_remove_below(store->persist.dirfd, info->first_segment) == LATZ_OK;
+}
+
 /* A log that begins while the pool is in use: a snapshot first, then the segment that goes on from it, so that the
  * directory is whole, or holds nothing that counts, at every moment. Until both are there the log counts as broken:
  * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. A delete that
@@ -213,7 +221,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	struct lzi_snap_info info = { .first_segment = segment };
 	unsigned attempt = 0;
 	uint64_t missed;
-	int rc = begin_marks(store);
+	int removed = 0, rc = begin_marks(store);
 
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
@@ -223,6 +231,8 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 		missed = lzi_load_seq_cst(&store->control.shared->log_missed);
 		rc = lzi_snapshot_to_file(call, store->persist.dirfd, NULL, &job, &info);
 		LZI_POINT("begin.snapshot");
+		if (rc == LATZ_OK)
+			removed = remove_replaced(store, &info);
 		if (rc == LATZ_OK)
 			rc = begin_segment(store, segment, &info, missed);
 		if (rc != LATZ_BUSY || ++attempt == BEGIN_ATTEMPTS)
@@ -236,8 +246,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
 	if (rc != LATZ_OK)
 		return rc;
-	if (lzi_snapshot_remove_below(store->persist.dirfd, info.seq) == LATZ_OK &&
-	    lzi_wal_remove_below(store->persist.dirfd, segment) == LATZ_OK)
+	if (removed)
 		lzi_persist_trust(store->persist.dirfd);
 	else
 		lzi_log(LATZ_LOG_WARNING, "%s: old files stay: %s", store->name, lzi_error_text());
@@ -256,8 +265,8 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	lzi_persist_part(store);
 	if (rc == LATZ_OK)
 		rc = again ? lzi_persist_prepare_again(store, path) : lzi_persist_prepare(store, options);
-	if (rc == LATZ_OK && !again && lzi_persist_holds(options->persist_dir, store->name))
-		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already; open it, or take those files away", path);
+	if (rc == LATZ_OK && !again)
+		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
 	if (rc == LATZ_OK && !again)
@@ -346,8 +355,8 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
-	if (rc == LATZ_OK && lzi_persist_holds(options->persist_dir, store->name))
-		rc = lzi_error(LATZ_EXISTS, "%s holds a pool already", log->path);
+	if (rc == LATZ_OK)
+		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK)
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
@@ -379,6 +388,31 @@ static int tick(uint64_t keys, uint64_t bytes, void *arg)
 	return 0;
 }
 
+/* The segment from which the log goes on behind the snapshot to come; *ret_bytes are before it. One that was begun for
+ * a checkpoint that failed will do, though more has come since: else they would fill the disk. The mutex is held. */
+static int roll(struct lzi_store *store, uint64_t *ret_segment, uint64_t *ret_bytes)
+{
+	struct lzi_log_state *log = &store->control.shared->log;
+	struct lzi_wal_position *position = lzi_log_position(store);
+	uint64_t bytes = position->bytes;
+	int rc;
+
+	if (store->persist.rolled.segment == 0 || store->persist.rolled.generation != log->generation ||
+	    store->persist.rolled.snapshot_seq != log->snapshot_seq) {
+		store->persist.rolled.segment = 0;
+		rc = lzi_wal_begin(&store->persist.wal, position, position->segment + 1);
+		if (rc != LATZ_OK)
+			return rc;
+		store->persist.rolled.segment = position->segment;
+		store->persist.rolled.bytes = bytes;
+		store->persist.rolled.generation = log->generation;
+		store->persist.rolled.snapshot_seq = log->snapshot_seq;
+	}
+	*ret_segment = store->persist.rolled.segment;
+	*ret_bytes = store->persist.rolled.bytes;
+	return LATZ_OK;
+}
+
 int lzi_checkpoint(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
@@ -393,12 +427,10 @@ int lzi_checkpoint(struct lzi_call *call)
 		return rc;
 	rc = lzi_is_durable(store) ? lzi_log_flush(store, 1) : lzi_error(LATZ_UNSUPPORTED, "not durable");
 	if (rc == LATZ_OK) {
-		bytes = position->bytes;
-		rc = lzi_wal_begin(&store->persist.wal, position, position->segment + 1);
-		if (rc != LATZ_OK)
+		rc = roll(store, &info.first_segment, &bytes);
+		if (rc != LATZ_OK && rc != LATZ_NOMEM) /* which leaves all as it was */
 			lzi_log_break(store, rc);
 	}
-	info.first_segment = position->segment;
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.rolled");
@@ -416,6 +448,7 @@ int lzi_checkpoint(struct lzi_call *call)
 	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
 	log->snapshot_seq = info.seq;
 	log->snapshot_wall_ms = info.wall_ms;
+	store->persist.rolled.segment = 0;
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.removed");
 	return rc;
@@ -477,6 +510,7 @@ void lzi_scribe_office(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
+	int64_t now;
 	int rc;
 
 	if (!lzi_is_durable(store))
@@ -495,9 +529,11 @@ void lzi_scribe_office(struct lzi_call *call)
 	else if (store->persist.generation == log->generation)
 		(void)!lzi_wal_prepare(store->persist.dirfd);
 	/* Another thread flushes meanwhile. */
+	now = lzi_clock_mono_ms();
 	if (lzi_load_relaxed(&lzi_log_position(store)->bytes) > log->checkpoint_bytes &&
-	    lzi_load_acquire(&log->broken) == 0) {
+	    lzi_load_acquire(&log->broken) == 0 && now - log->healed_mono_ms >= HEAL_EVERY_MS) {
 		rc = lzi_checkpoint(call);
+		log->healed_mono_ms = rc == LATZ_OK ? 0 : lzi_clock_mono_ms();
 		if (rc != LATZ_OK)
 			lzi_log(LATZ_LOG_WARNING, "%s: checkpoint: %s: %s", store->name, latz_strerror(rc),
 			        lzi_error_text());
@@ -512,14 +548,14 @@ void lzi_scribe_work(struct lzi_call *call)
 	lzi_scribe_office(call);
 }
 
-void lzi_persist_leave(struct lzi_store *store)
+int lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_call call;
-	int known = lzi_load_acquire(&log->broken), office, rc;
+	int known = lzi_load_acquire(&log->broken), office, flushed, rc;
 
 	if (!lzi_is_durable(store))
-		return;
+		return LATZ_OK;
 	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
 	 * us. */
 	office = lzi_mutex_lock(&log->scribe, 0, "scribe") >= 0;
@@ -532,6 +568,7 @@ void lzi_persist_leave(struct lzi_store *store)
 		rc = lzi_log_flush(store, 1);
 		lzi_log_unlock(store);
 	}
+	flushed = lzi_is_durable(store) ? rc : LATZ_OK;
 	LZI_POINT("leave.flushed");
 	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
 		rc = lzi_thread_find(store, &call);
@@ -544,6 +581,7 @@ void lzi_persist_leave(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name,
 		        latz_strerror(rc), lzi_error_text());
+	return flushed;
 }
 
 int lzi_persist_owes(struct lzi_store *store)

@@ -196,6 +196,9 @@ int lzi_persist_prepare_again(struct lzi_store *store, const char *path)
 		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
 	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
 		rc = lzi_error(LZI_IN_USE, "%s is being restored", path);
+	/* If it was made anew by hand, it does not say yet whose it is. */
+	if (rc == LATZ_OK)
+		rc = lzi_owner_take(store, store->persist.dirfd, path, NULL);
 	if (rc != LATZ_OK)
 		lzi_persist_part(store);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);
@@ -290,6 +293,16 @@ int lzi_persist_set_aside(const char *dir, const char *name)
 	lzi_file_close(lockfd);
 	lzi_file_close(dirfd);
 	return rc;
+}
+
+int lzi_persist_vacant(struct lzi_store *store, const latz_options *options)
+{
+	if (lzi_persist_holds(options->persist_dir, store->name))
+		return lzi_error(LATZ_EXISTS, "%s/%s holds a pool already; open it, or take those files away",
+		                 options->persist_dir, store->name);
+	/* Who set aside all there was may have died before he said so: of what comes now it is not true. That it is
+	 * gone is on disk before a snapshot counts, which is followed by a sync of the directory. */
+	return lzi_disk_remove(store->persist.dirfd, ASIDE_FILE);
 }
 
 /* A beginning that failed leaves nothing, so that another can be tried. */

@@ -669,7 +669,7 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_bucket *bucket;
 	struct lzi_note note;
 	uint64_t *slot, seq = 0;
-	int expired = 0, rc;
+	int expired = 0, unlogged = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
 	rc = draft_note(call, write, LZI_NOTE_DELETE, &note);
@@ -680,6 +680,9 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
 	if (rc == LATZ_OK && lzi_load_relaxed(&record->died) != 0)
 		rc = LATZ_NOTFOUND;
+	unlogged = note.record == NULL && write->kind != LZI_WRITE_EXPIRE && lzi_is_durable(store);
+	if (lzi_unlikely(unlogged)) /* before others see it: if we die, the log has missed it */
+		lzi_store_release(&call->actor->unlogged, 1u);
 	if (rc == LATZ_OK) {
 		expired = !is_present(record);
 		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
@@ -692,11 +695,14 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		seq = erase_evicted(call, &note);
 	}
 	lzi_table_unlock(call->actor, bucket);
-	if ((rc != LATZ_OK && seq == 0) || write->kind == LZI_WRITE_EXPIRE)
+	if (lzi_unlikely(unlogged)) {
+		if (rc == LATZ_OK || seq != 0)
+			lzi_log_delete(store, write->key, seq);
+		lzi_store_release(&call->actor->unlogged, 0u);
+	}
+	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
 		return rc;
-	if (lzi_unlikely(note.record == NULL) && lzi_is_durable(store))
-		lzi_log_delete(store, write->key, seq);
-	return expired ? LATZ_NOTFOUND : rc;
+	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
