@@ -32,6 +32,7 @@
 #define GRAIN 128u
 /* Fresh entries spared in a row. */
 #define SPARED_MAX 64u
+#define FRESH_MAX 128u
 
 struct lzi_evictor {
 	struct known {
@@ -360,16 +361,43 @@ static int judge(struct batch *batch, enum lzi_policy_list list)
 	return LATZ_OK;
 }
 
-/* Where a list has few extents, the oldest entries of one may be the youngest of a thread. Not for ever: there may be
- * no others. */
+/* What threads wrote last, once for many entries; with very many threads, of the first of them. */
+static unsigned list_fresh(const struct lzi_store *store, uint64_t hash[FRESH_MAX])
+{
+	uint32_t n = lzi_control_actors(&store->control), i;
+	unsigned count = 0;
+
+	for (i = 0; i < n && count < FRESH_MAX; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		if (lzi_load_relaxed(&actor->state) != 0 && lzi_load_relaxed(&actor->fresh_hash) != 0)
+			hash[count++] = lzi_load_relaxed(&actor->fresh_hash);
+	}
+	return count;
+}
+
+static int is_listed(const uint64_t *list, unsigned count, uint64_t hash)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		if (list[i] == hash)
+			return 1;
+	}
+	return 0;
+}
+
+/* Where a list has few extents, or large records, the oldest entries may be the youngest of a thread. Not for ever:
+ * there may be no others. */
 static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 {
-	unsigned others = 0, i;
+	const struct lzi_store *store = batch->call->store;
+	uint64_t fresh[FRESH_MAX];
+	unsigned others = 0, known, i;
 
-	if (!is_fine(batch->call->store, evictor))
-		return;
+	known = list_fresh(store, fresh);
 	for (i = 0; i < batch->count; i++) {
-		if (batch->candidate[i].keep || who_wrote(batch->call->store, batch->target[i].hash) == NULL) {
+		if (batch->candidate[i].keep || !is_listed(fresh, known, batch->target[i].hash)) {
 			others++;
 		} else if (evictor->spared < SPARED_MAX) {
 			batch->target[i].fresh = 1;

@@ -18,6 +18,8 @@
 #include "store/store_int.h"
 
 #define ENTRIES_MIN 4096u
+/* What a larger state may be of max_bytes. */
+#define STATE_PART 6u
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
@@ -410,6 +412,9 @@ int lzi_hear(struct lzi_store *store)
 	if (small || is_misfit(store, policy, entries)) {
 		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < bound->state_entries * 3 / 2)
 			entries = bound->state_entries * 3 / 2;
+		/* Values are what the pool is for: of more entries than that the oldest go unasked. */
+		if (bound->max_bytes != 0 && policy->size(entries) > bound->max_bytes / STATE_PART)
+			return LATZ_OK;
 		/* The heap has to give it first. */
 		lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 		lzi_bound_refresh(store);

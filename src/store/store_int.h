@@ -66,7 +66,8 @@ struct lzi_store {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
 		int was_left;        /* 1: its last pool had written everything; told by lzi_persist_prepare() */
-		/* What a checkpoint that failed has left for the next: the segment begun for it, `bytes` before that, and the
+		/* What a checkpoint that failed has left for the next: the segment begun for it, `bytes` before
+		 * that, and the
 		 * log then. segment 0: none. Holder of the scribe's office. */
 		struct {
 			uint64_t segment, bytes, generation, snapshot_seq;
