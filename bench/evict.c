@@ -41,8 +41,10 @@ static latz_pool *open_pool(const char *name, uint64_t max_bytes)
 
 	options.dir = config.dir;
 	options.max_bytes = max_bytes;
+	bench_pin(-1); /* its maintenance thread may run on any core, as servers may */
 	if (latz_open(name, &options, &pool) != LATZ_OK)
 		bench_fail("latzero: %s", latz_error_detail());
+	bench_pin(bench_core_main());
 	return pool;
 }
 
