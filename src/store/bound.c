@@ -35,6 +35,8 @@
 /* Steps of a writer that can't go on without. */
 #define STEPS_MAX 100000u
 #define TIDY_STEPS 8u
+/* Steps that came to nothing before a write is refused. */
+#define IDLE_MAX 40u
 /* Free extents whose blocks are not given back to make room for others. */
 #define KEEP_FREE 2u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
@@ -258,6 +260,18 @@ static void give_back_strays(struct lzi_call *call)
 	} while (rc == LATZ_OK && more);
 }
 
+/* What can't go just now may be a dead thread's, or on its way to the log. */
+static int wait_a_little(struct lzi_call *call, unsigned idle)
+{
+	struct lzi_store *store = call->store;
+
+	if (idle > 2) {
+		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+		lzi_sleep_us(500);
+	}
+	return LATZ_OK;
+}
+
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt)
 {
 	struct lzi_store *store = call->store;
@@ -285,8 +299,8 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
 			give_back_strays(call);
-			if (++idle < 4)
-				rc = LATZ_OK;
+			if (++idle < IDLE_MAX)
+				rc = wait_a_little(call, idle);
 		}
 		/* Blocks of extents that are empty, but not as they are wanted, go back: now and then, for it takes
 		 * everybody's time. */
@@ -337,8 +351,8 @@ int lzi_bound_make_entry(struct lzi_call *call)
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
-		if (rc == LATZ_BUSY && ++idle < 4)
-			rc = LATZ_OK;
+		if (rc == LATZ_BUSY && ++idle < IDLE_MAX)
+			rc = wait_a_little(call, idle);
 	}
 	end(call);
 	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;
