@@ -180,6 +180,15 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 		tell(store, hash, span, kind);
 }
 
+/* A policy by entry would never name what it has not heard of. By age it comes to it. */
+void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind)
+{
+	const struct lzi_policy *policy = policy_of(call->store);
+
+	if (policy != NULL && policy->kind == LZI_POLICY_BY_ENTRY && is_ready(call->store))
+		tell(call->store, hash, span, kind);
+}
+
 /* ---- The state ---- */
 
 int lzi_hear_file(struct lzi_store *store)
@@ -283,6 +292,44 @@ static int is_misfit(struct lzi_store *store, const struct lzi_policy *policy, u
 	return 1;
 }
 
+struct telling {
+	struct lzi_store *store;
+	const struct lzi_policy *policy;
+	void *state;
+	int by_bytes;
+};
+
+static int tell_of(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	const struct telling *telling = arg;
+	uint64_t span = lzi_record_span_of(record) / LZI_UNIT;
+	uint64_t hash = lzi_store_hash(telling->store, lzi_record_key(record), record->key_size);
+
+	(void)unit;
+	if (lzi_load_relaxed(&record->died) == 0)
+		(void)!telling->policy->insert(telling->state, hash,
+		                               telling->by_bytes ? (uint32_t)span : 1);
+	return 0;
+}
+
+/* A new policy by entry hears of what is there: else what comes would go before it. */
+static int tell_of_all(struct lzi_store *store)
+{
+	struct telling telling = { .store = store, .by_bytes = store->control.shared->bound.max_bytes != 0 };
+	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	int rc = lzi_heap_view(&store->heap);
+
+	telling.policy = lzi_policy_begin(store, &telling.state);
+	if (telling.policy == NULL)
+		return rc;
+	for (e = 0; e < n && rc == LATZ_OK && telling.policy->kind == LZI_POLICY_BY_ENTRY; e++) {
+		if (lzi_extent_holds(store, e, &tail))
+			rc = lzi_extent_walk(store, e, 0, tail, tell_of, &telling);
+	}
+	lzi_policy_end(store);
+	return rc;
+}
+
 int lzi_hear_reset(struct lzi_store *store)
 {
 	const struct lzi_policy *policy = policy_of(store);
@@ -292,7 +339,9 @@ int lzi_hear_reset(struct lzi_store *store)
 	if (policy == NULL)
 		return LATZ_OK;
 	rc = lzi_hear_file(store);
-	return rc == LATZ_OK ? make_state(store, policy, entries_for(store, keys), 1) : rc;
+	if (rc == LATZ_OK)
+		rc = make_state(store, policy, entries_for(store, keys), 1);
+	return rc == LATZ_OK && keys > 0 ? tell_of_all(store) : rc;
 }
 
 void lzi_hear_tidy(struct lzi_call *call)

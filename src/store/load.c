@@ -93,6 +93,7 @@ static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint
 {
 	struct lzi_store *store = call->store;
 	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
+	enum lzi_event_kind kind = LZI_EVENT_WRITTEN;
 	struct lzi_bucket *bucket;
 	int rc;
 
@@ -104,10 +105,14 @@ static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint
 	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 	if (rc == LATZ_OK) {
 		rc = publish(call, loaded, hash, bucket, &draft);
+		if (draft.record->flags & LZI_RECORD_INSERT)
+			kind = LZI_EVENT_CREATED;
 		lzi_table_unlock(call->actor, bucket);
 	}
 	if (rc != LATZ_OK)
 		lzi_append_abandon(store, draft.offset, draft.span);
+	else if (lzi_is_bounded(store))
+		lzi_hear_loaded(call, hash, draft.span, kind);
 	return rc;
 }
 

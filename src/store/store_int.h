@@ -332,6 +332,8 @@ static inline int lzi_is_watched(const struct lzi_store *store)
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
 /* Something happened to a key: for the policy, if it wants to know. */
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
+/* The same of a record put back by a restart or a restore. */
+void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
 /* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);

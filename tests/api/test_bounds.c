@@ -5,6 +5,8 @@
 #include "lib/cache.h"
 #include "lib/suite.h"
 
+#include <stdio.h>
+
 #define MIB (1ull << 20)
 
 struct bounded {
@@ -399,6 +401,50 @@ static void limit_arguments(void **state)
 	end(&b);
 }
 
+static unsigned count_numbered(latz_pool *pool, unsigned from, unsigned to)
+{
+	latz_value value = LATZ_VALUE_INIT;
+	unsigned found = 0;
+	char name[32];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		found += latz_get(pool, latz_str(name), &value) == LATZ_OK;
+	}
+	latz_value_free(&value);
+	return found;
+}
+
+static void set_numbered(latz_pool *pool, unsigned from, unsigned to)
+{
+	char name[32];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_ok(latz_set(pool, latz_str(name), latz_str("v"), NULL));
+	}
+}
+
+/* A policy that comes to keys knows them: what is written after it does not go before them. */
+static void new_policy_knows_what_is_there(void **state)
+{
+	struct fixture *f = *state;
+	latz_options options = f->options;
+	latz_limits limits = LATZ_LIMITS_INIT;
+
+	options.max_entries = limits.max_entries = 1000;
+	options.policy = LATZ_POLICY_FIFO;
+	limits.policy = LATZ_POLICY_LRU;
+	assert_ok(latz_open("p", &options, &f->pool));
+	set_numbered(f->pool, 0, 6000); /* so many that what was told of the last of them was heard */
+	assert_ok(latz_limit(f->pool, &limits));
+	set_numbered(f->pool, 6000, 6500);
+	assert_int_equal(count_numbered(f->pool, 6000, 6500), 500);
+	assert_true(count_numbered(f->pool, 5000, 6000) > 450);
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -414,6 +460,7 @@ int main(void)
 		DIR_TEST(too_big_evicts_nothing),
 		DIR_TEST(limits_change_under_way),
 		DIR_TEST(policies_change_under_way),
+		DIR_TEST(new_policy_knows_what_is_there),
 		DIR_TEST(limit_arguments),
 	};
 
