@@ -18,7 +18,7 @@ status=0
 includes src | awk -F: '
 BEGIN {
 	split("base os format client table heap index wal snap codec crypt policy store api", order, " ")
-	split("0 1 1 2 2 2 2 2 2 2 2 3 4", number, " ")
+	split("0 1 1 2 2 2 2 2 2 2 2 2 3 4", number, " ")
 	for (i in order)
 		row[order[i]] = number[i]
 }
