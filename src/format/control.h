@@ -131,7 +131,7 @@ struct lzi_bound {
 	uint64_t max_entries; /* 8: 0 none */
 	uint64_t heap_limit;  /* 16: bytes of blocks the heap may have; 0 none. Anyone, when another file grows */
 	uint32_t policy;      /* 24: latz_policy, never DEFAULT */
-	uint32_t changes;     /* 28: grows with every change of bounds, policy or place of its state */
+	uint32_t pad;
 	uint64_t state_at;    /* 32: of the policy's state in the file `policy`; 0 none */
 	uint64_t state_size;  /* 40 */
 	uint64_t state_entries; /* 48: for which it was made */

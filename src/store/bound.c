@@ -260,16 +260,19 @@ static void give_back_strays(struct lzi_call *call)
 	} while (rc == LATZ_OK && more);
 }
 
-/* What can't go just now may be a dead thread's, or on its way to the log. */
+/* What can't go just now may be a dead thread's, or on its way to the log. Others may have `maint` meanwhile; if it
+ * can't
+ * be had again it is not held. */
 static int wait_a_little(struct lzi_call *call, unsigned idle)
 {
 	struct lzi_store *store = call->store;
 
-	if (idle > 2) {
-		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
-		lzi_sleep_us(500);
-	}
-	return LATZ_OK;
+	if (idle <= 2)
+		return LATZ_OK;
+	end(call);
+	(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+	lzi_sleep_us(500);
+	return begin(call, 1);
 }
 
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt)
@@ -299,8 +302,8 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
 			give_back_strays(call);
-			if (++idle < IDLE_MAX)
-				rc = wait_a_little(call, idle);
+			if (++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
+				return rc;
 		}
 		/* Blocks of extents that are empty, but not as they are wanted, go back: now and then, for it takes
 		 * everybody's time. */
@@ -325,11 +328,14 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 
 	if (max == 0)
 		return 0;
-	keys = lzi_store_keys(store);
-	/* Others may be about to create one as well. */
+	keys = lzi_load_relaxed(&store->control.shared->base_keys);
 	n = lzi_control_actors(&store->control);
-	for (i = 0; i < n; i++)
-		others += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->bucket) != 0;
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		keys += lzi_load_relaxed(&actor->keys);
+		others += lzi_load_relaxed(&actor->bucket) != 0; /* may be about to create one as well */
+	}
 	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
 }
 
@@ -351,8 +357,8 @@ int lzi_bound_make_entry(struct lzi_call *call)
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
-		if (rc == LATZ_BUSY && ++idle < IDLE_MAX)
-			rc = wait_a_little(call, idle);
+		if (rc == LATZ_BUSY && ++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
+			return rc;
 	}
 	end(call);
 	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;
@@ -521,7 +527,6 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_sample_keep(store);
-	lzi_bump_relaxed(&bound->changes, 1u);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
 	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)

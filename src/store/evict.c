@@ -340,7 +340,7 @@ static unsigned visits_of(struct lzi_store *store, const struct target *target)
 	return 0;
 }
 
-static int judge(struct batch *batch, enum lzi_policy_list list)
+static void judge(struct batch *batch, enum lzi_policy_list list)
 {
 	struct lzi_store *store = batch->call->store;
 	const struct lzi_policy *policy;
@@ -355,10 +355,9 @@ static int judge(struct batch *batch, enum lzi_policy_list list)
 	}
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL || policy->judge == NULL)
-		return LATZ_OK; /* first in, first out */
+		return; /* first in, first out */
 	policy->judge(state, list, batch->candidate, batch->count);
 	lzi_policy_end(store);
-	return LATZ_OK;
 }
 
 /* What threads wrote last, once for many entries; with very many threads, of the first of them. */
@@ -500,10 +499,9 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	rc = lzi_extent_walk(store, extent, from, tail, gather, &batch);
 	if (rc < 0)
 		return rc;
-	rc = judge(&batch, list);
+	judge(&batch, list);
 	spare_fresh(&batch, evictor);
-	if (rc == LATZ_OK)
-		rc = carry_out(&batch, evictor, list, ret_done);
+	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
@@ -678,12 +676,8 @@ int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done)
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
 	const struct lzi_policy *policy = lzi_policy_by_id((latz_policy)lzi_load_relaxed(&shared->bound.policy));
-	uint64_t used, dead;
 	int rc = LATZ_BUSY;
 
-	if (store->evictor == NULL && (rc = lzi_evict_survey(store, &used, &dead)) != LATZ_OK)
-		return rc;
-	rc = LATZ_BUSY;
 	/* What goes from here on does not leave the index one by one. */
 	if (lzi_load_relaxed(&shared->index_rebuild) == 0)
 		lzi_store_release(&shared->index_rebuild, 1u);

@@ -128,7 +128,7 @@ int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 		if (due == 0 || due > expiring.now_ms || lzi_image_bring(store, e) != LATZ_OK ||
 		    !lzi_extent_holds(store, e, &tail))
 			continue;
-		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
+		if ((deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) || lzi_bound_urgent(store)) {
 			*ret_more = 1;
 			break;
 		}
@@ -184,6 +184,10 @@ int lzi_purge_zombies(struct lzi_call *call)
 	for (number = 0; number < lzi_load_acquire(&shared->buckets) && rc == LATZ_OK; number++) {
 		struct lzi_bucket *bucket;
 
+		if (lzi_bound_urgent(store)) {
+			stay = 1; /* another time */
+			break;
+		}
 		rc = lzi_table_lock(&store->table, call->actor, call->index, number, &bucket);
 		if (rc == LATZ_OK) {
 			stay += purge_bucket(store, bucket);
@@ -250,6 +254,10 @@ static int recount(struct lzi_call *call)
 	lzi_store_relaxed(&shared->recount, 0u);
 	first = activity(call, &busy);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		if (lzi_bound_urgent(store)) {
+			missed = 1;
+			break;
+		}
 		before = activity(call, &busy);
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE) {
 			/* Its records are alive, each a key; dying takes being brought in. */
@@ -428,10 +436,13 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)
 		return rc;
+	/* Who is waiting now waits for a round at most; if the one who said so died, nobody else would take it back. */
+	lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	for (rounds = 0; rounds < 64; rounds++) {
 		more = 0;
 		rc = maintain_locked(call, deadline, idle, index_too, &more);
-		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline))
+		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline) ||
+		    lzi_bound_urgent(store))
 			break;
 	}
 	if (budget_us == 0 && call->actor->clean_extent != 0) {

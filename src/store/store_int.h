@@ -386,7 +386,8 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->bound.urgent) != 0);
 }
 
-/* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear(). *ret_done: entries evicted.
+/* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
+ * entries evicted.
  * LATZ_BUSY: there is nothing that could go. */
 int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago. */
