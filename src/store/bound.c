@@ -261,8 +261,7 @@ static void give_back_strays(struct lzi_call *call)
 }
 
 /* What can't go just now may be a dead thread's, or on its way to the log. Others may have `maint` meanwhile; if it
- * can't
- * be had again it is not held. */
+ * can't be had again it is not held. */
 static int wait_a_little(struct lzi_call *call, unsigned idle)
 {
 	struct lzi_store *store = call->store;

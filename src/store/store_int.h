@@ -387,8 +387,7 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 }
 
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
- * entries evicted.
- * LATZ_BUSY: there is nothing that could go. */
+ * entries evicted. LATZ_BUSY: there is nothing that could go. */
 int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago. */
 int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);

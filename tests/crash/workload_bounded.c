@@ -101,6 +101,21 @@ static void large_values(struct work *w)
 	}
 }
 
+/* Twice what fits, each once: under ADAPTIVE whole extents are judged. */
+static void more_than_fits(struct work *w)
+{
+	static unsigned char bytes[40000];
+	char key[64];
+
+	memset(bytes, 'm', sizeof bytes);
+	for (uint32_t i = 0; i < 2 * MAX_BYTES / sizeof bytes && !w->bad; i++) {
+		snprintf(key, sizeof key, "victim/more/%u", i);
+		check(w, "more set", latz_set(w->pool, latz_str(key), (latz_slice){ bytes, sizeof bytes }, NULL));
+		if (i % 50 == 3)
+			check(w, "maintain", hn_maintain(w->pool, 2000));
+	}
+}
+
 /* The index is there while there is room for it. */
 static void indexed_keys(struct work *w)
 {
@@ -132,6 +147,7 @@ int wl_bounded_run(struct wl_victim *v)
 	for (int round = 0; round < v->rounds && !w.bad; round++) {
 		indexed_keys(&w);
 		writes(&w, 500);
+		more_than_fits(&w);
 		limit(&w, MAX_BYTES, 0, LATZ_POLICY_LRU);
 		small_keys(&w, 12000);
 		writes(&w, 400);
