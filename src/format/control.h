@@ -19,7 +19,7 @@
 #include "base/mutex.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without compressed values and bounds */
+#define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -354,9 +354,9 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[2];
+	uint64_t pad2[34];
 };
-_Static_assert(sizeof(struct lzi_actor) == 256, "layout");
+_Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 
