@@ -13,7 +13,7 @@
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
-	uint64_t scans; /* low half: open ones of the process whose lzi_fork_count is the high half; atomic */
+	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half; atomic */
 };
 
 struct latz_scan {
@@ -75,6 +75,21 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 	if (lzi_unlikely(pool != NULL && pool->readonly))
 		return lzi_error(LATZ_READONLY, "the handle was opened with LATZ_READONLY");
 	return lzi_api_call(pool, call);
+}
+
+/* One scan or watch more on a handle, and less. A forked child has none yet, whatever its copy of the handle says. */
+static inline void lzi_api_count(struct latz_pool *pool)
+{
+	uint64_t old = lzi_load_relaxed(&pool->scans), now;
+
+	do {
+		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
+	} while (!lzi_cas_acquire(&pool->scans, &old, now));
+}
+
+static inline void lzi_api_uncount(struct latz_pool *pool)
+{
+	lzi_fetch_sub(&pool->scans, 1u);
 }
 
 /* Checks; copies what the caller's struct has of the options, the rest is zero. pool.c. */

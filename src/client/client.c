@@ -55,7 +55,7 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 	lzi_mutex_unlock(&control->shared->pins);
 }
 
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot)
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot, uint32_t *ret_had_pid)
 {
 	uint32_t i;
 	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
@@ -70,7 +70,9 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t
 		LZI_POINT("attach.slot_locked");
 		if (client->state != 0)
 			drop_pins_of(control, i);  /* a dead one's, nobody has reaped it yet */
+		*ret_had_pid = client->state != 0 && lzi_exchange(&client->connected, 0u) != 0 ? client->pid : 0;
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
+		client->connected = 1;
 		client->pid = lzi_process_id();
 		client->since_ms = lzi_clock_mono_ms();
 		client->flags = flags;
@@ -111,7 +113,7 @@ unsigned lzi_client_count(const struct lzi_control *control, uint32_t own)
 	return n;
 }
 
-unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own)
+unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_client_gone_fn gone, void *arg)
 {
 	unsigned n = 0;
 	uint32_t i;
@@ -127,6 +129,7 @@ unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own)
 		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) == LATZ_OK) {
 			memset(client->hazards, 0, sizeof client->hazards);
 			drop_pins_of(control, i);
+			gone(i, arg);
 			LZI_POINT("reap.client");
 			lzi_store_release(&client->state, 0u);
 			lzi_ofd_unlock(control->fd, LZI_LOCK_CLIENT + i);

@@ -176,7 +176,8 @@ enum lzi_event_kind {
 enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
-	LZI_WATCH_SAMPLE = 4  /* references below `tracing` are logged */
+	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
+	LZI_WATCH_FEED = 8    /* writes are told of in the change feed */
 };
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
@@ -200,12 +201,35 @@ struct lzi_compress {
 _Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
 _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
+/* The change feed (doc/together.md); its ring is the file `events` (format/feed.h). Writer: the holder of `mutex`, unless
+ * said otherwise. Its death: every word is right by itself. */
+struct lzi_feed {
+	struct lzi_mutex mutex; /* held by who makes the ring, or gives it up */
+	uint64_t cells;      /* 64: of the ring; 0: there is none. Changed while nobody writes events */
+	uint32_t old_values; /* 72: 1: a subscriber wants to have them */
+	uint32_t pad0;
+	int64_t idle_ms;     /* 80: CLOCK_MONOTONIC since when nobody subscribes; 0: somebody does, or it is not known */
+	int64_t tended_ms;   /* 88: when somebody last looked for deaths and deadlines; anyone, compare and swap */
+	uint64_t making;     /* 96: bytes of a ring that is being made; what a dead maker left counts until the next one */
+	uint64_t pad1[3];
+	uint64_t head;       /* 128: number of the next event, 0 before the first ring; anyone, compare and swap */
+	uint64_t room;       /* 136: place where the next event's cells begin; anyone, compare and swap */
+	uint64_t unheard;    /* 144: events that could not be put into the ring; anyone, atomic add */
+	uint64_t pad2[5];
+	uint32_t asleep;     /* 192: 1: a subscriber sleeps; anyone, exchange */
+	uint32_t bell;       /* 196: futex: changes when sleepers should look again; anyone, atomic add */
+	uint64_t pad3[7];
+};
+_Static_assert(offsetof(struct lzi_feed, head) == 128, "a line of its own");
+_Static_assert(offsetof(struct lzi_feed, asleep) == 192, "a line of its own");
+_Static_assert(sizeof(struct lzi_feed) == 256, "layout");
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
 	uint64_t buckets;   /* 0: primary buckets of the table */
 	uint32_t watch;     /* 8: enum lzi_watch. Holder of `maint`, as is the next; a reader that sees an old value
-	                       counts a hit too many or too few */
+	                       counts a hit too many or too few. FEED: holder of feed.mutex */
 	uint32_t sampling;  /* 12: lzi_policy_is_sampled() */
 	uint32_t tracing;   /* 16: lzi_sample_has(); 0 none. Holder of `maint` */
 	uint8_t pad0[108];
@@ -272,7 +296,8 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[1920];
+	struct lzi_feed feed;     /* 6272 */
+	uint8_t pad7[1664];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -284,6 +309,7 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -301,8 +327,13 @@ struct lzi_client {
 	int64_t since_ms; /* CLOCK_MONOTONIC */
 	char command[16];
 	uint32_t flags; /* LZI_CLIENT_* */
+	/* Of the change feed. */
+	uint32_t connected; /* 36: 1: nobody has told yet that it left; who does, by exchange */
+	uint32_t watches;   /* 40: open subscriptions; the process, atomic add. Death: as state */
+	uint32_t watches_old; /* 44: of them such that want old values */
+	uint32_t died;      /* 48: 1: a thread of it was found dead; its reaper */
 	uint32_t pad0;
-	uint64_t pad1[3];
+	uint64_t pad1;
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
@@ -310,6 +341,7 @@ struct lzi_client {
 };
 _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
+_Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
@@ -320,7 +352,8 @@ enum lzi_intent_kind {
 	LZI_INTENT_DELETE,
 	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
 	LZI_INTENT_SPLIT, /* `bucket` is being split into bucket number `record_new` */
-	LZI_INTENT_EVICT
+	LZI_INTENT_EVICT,
+	LZI_INTENT_FED = 0x100 /* flag: events of it stand in the change feed */
 };
 
 /* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is
@@ -354,11 +387,18 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[34];
+	uint64_t pad2[6];
+	/* Events it is about to put into the change feed. 0: none. */
+	uint64_t feed_low;   /* 288: place + 1 from which on it may be writing, */
+	uint64_t feed_high;  /* 296: place before which; valid while feed_low is not 0 */
+	uint64_t feed_first; /* 304: number + 1 from which on it may have begun some, */
+	uint64_t feed_last;  /* 312: number + 1 up to which; valid while feed_first is not 0 */
+	uint64_t pad3[24];
 };
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
+_Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */
 void lzi_header_init(struct lzi_header *header, uint32_t clients_max);

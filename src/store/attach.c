@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -246,6 +247,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->image.mutex, NULL);
 	pthread_mutex_init(&store->hear.mutex, NULL);
 	store->hear.fd = -1;
+	pthread_mutex_init(&store->feed.mutex, NULL);
+	store->feed.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
@@ -262,6 +265,7 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->list_mutex);
 	pthread_mutex_destroy(&store->image.mutex);
 	pthread_mutex_destroy(&store->hear.mutex);
+	pthread_mutex_destroy(&store->feed.mutex);
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
 	lzi_worker_fini(&store->janitor);
@@ -308,6 +312,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 {
 	static int reachable = -1;
 	struct lzi_call call;
+	uint32_t had_pid = 0;
 	int rc = open_parts(store, opened);
 
 	if (rc == LATZ_OK && alone)
@@ -316,7 +321,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		return rc;
 	if (reachable < 0)
 		reachable = lzi_barrier_register();
-	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client);
+	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client, &had_pid);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("attach.client");
@@ -331,6 +336,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
+	if (rc == LATZ_OK && lzi_is_fed(store))
+		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
@@ -416,6 +423,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
+	lzi_feed_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);
@@ -428,8 +436,11 @@ void lzi_store_detach(struct lzi_store *store)
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
 	lzi_worker_stop(&store->office);
-	if (store->open)
+	if (store->open) {
+		if (lzi_is_fed(store) && !lzi_store_dead(store))
+			lzi_feed_disconnect(store);
 		lzi_thread_leave(store);
+	}
 	part(store);
 	close_parts(store);
 	lzi_file_close(store->control.fd);
@@ -463,6 +474,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 {
 	struct lzi_store *store = store_new(".", name, options);
 	struct lzi_call call;
+	uint32_t had_pid;
 	int rc;
 
 	if (store == NULL)
@@ -472,7 +484,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	store->poolfd = opened->poolfd;
 	rc = open_parts(store, opened);
 	if (rc == LATZ_OK)
-		rc = lzi_client_claim(&store->control, 0, &store->client);
+		rc = lzi_client_claim(&store->control, 0, &store->client, &had_pid);
 	if (rc == LATZ_OK) {
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/feed.h"
 #include "store/log.h"
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
@@ -67,7 +68,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_hear_blocks(store) + lzi_feed_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -443,6 +444,23 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 	leave_main(call);
 }
 
+int lzi_bound_give_way(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	int more = 0, rc;
+
+	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0)
+		return LATZ_OK;
+	rc = lzi_maint_lock(store, 1);
+	if (rc < 0)
+		return rc;
+	lzi_bound_maintain(call, 0, &more);
+	rc = is_over(store) ? lzi_error(LATZ_FULL, "pool %s has no room for it within its max_bytes", store->name)
+	                    : LATZ_OK;
+	lzi_maint_unlock(store);
+	return rc;
+}
+
 /* ---- Setting ---- */
 
 int lzi_bound_valid(uint64_t max_bytes)
@@ -522,7 +540,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
 	}
-	lzi_store_relaxed(&shared->watch, watch_for(policy));
+	lzi_watch_set(shared, watch_for(policy));
 	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_sample_keep(store);

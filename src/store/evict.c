@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/feed.h"
 #include "store/log.h"
 
 /* Extents of each list that are known by age. */
@@ -179,27 +180,41 @@ static uint64_t choose(struct lzi_store *store, struct lzi_evictor *evictor, enu
 
 /* ---- One entry ---- */
 
+static int is_expired(const struct lzi_record *record)
+{
+	int64_t expiry = record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
+
+	return expiry != 0 && expiry <= lzi_clock_mono_ms();
+}
+
 /* The bucket is locked: the record dies, its slot is cleared. */
 static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, uint64_t unit)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
+	uint32_t kind = LZI_INTENT_EVICT;
 
 	if (lzi_unlikely(call->store->on_evict != NULL))
 		call->store->on_evict(call->store->on_evict_arg, record);
 	/* As in a delete: who sets the key again must get a later version. */
 	if (record->seq >= lzi_load_acquire(&shared->clock))
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	if (lzi_is_fed(call->store)) {
+		lzi_feed_removed(call, is_expired(record) ? LATZ_EVENT_EXPIRE : LATZ_EVENT_EVICT, record);
+		kind |= LZI_INTENT_FED;
+	}
 	actor->record_old = unit;
 	actor->record_new = 0;
 	actor->keys_after = actor->keys - 1;
-	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_EVICT);
+	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("evict.intent");
 	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */
 	LZI_POINT("evict.dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
 	lzi_store_release(slot, 0ull);
 	LZI_POINT("evict.cleared");
+	if (lzi_unlikely(kind & LZI_INTENT_FED))
+		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
 	lzi_bump_relaxed(&shared->bound.evicted_bytes, lzi_record_span_of(record));
@@ -290,6 +305,8 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	else
 		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
 	lzi_table_unlock(call->actor, bucket);
+	if (lzi_is_fed(store))
+		lzi_feed_ring(store);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/log.h"
 
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
@@ -429,10 +430,11 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	int more = 0, rounds, rc;
 
-	(void)lzi_client_reap(&store->control, store->client);
+	(void)lzi_client_reap(&store->control, store->client, lzi_feed_client_gone, call);
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;
+	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)
 		return rc;

@@ -96,6 +96,17 @@ void lzi_scan_packed(struct lzi_scan *scan);
 uint64_t lzi_scan_seq(const struct lzi_scan *scan);
 int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
 
+/* ---- The change feed (watch.c). One thread at a time ---------------------------------------------------------------
+ */
+
+struct lzi_watcher;
+int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, struct lzi_watcher **ret_watch);
+/* LATZ_TIMEOUT: nothing has come. */
+int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event);
+int lzi_watch_fd(struct lzi_watcher *watch, int *ret_fd);
+/* ours: 0 in a child that was forked since. */
+void lzi_watch_close(struct lzi_watcher *watch, int ours);
+
 /* ---- Durability (log.c, persist.c, restore.c) -------------------------------------------------------------------- */
 
 int lzi_store_sync(struct lzi_call *call);

@@ -92,6 +92,12 @@ struct lzi_store {
 		int ready;             /* atomic: map is there */
 		struct lzi_map map;    /* file `policy` */
 	} hear;
+	/* This process's view of the change feed's ring. */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;                /* -1: not open */
+		struct lzi_map map;    /* file `events`; size 0: not there */
+	} feed;
 	struct lzi_evictor *evictor;
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
@@ -320,7 +326,23 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 /* Whether somebody wants to hear of accesses: the policy, or a sample. */
 static inline int lzi_is_watched(const struct lzi_store *store)
 {
-	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0);
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_FEED) != 0);
+}
+
+/* Under `maint`. The feed's bit is not under it. */
+static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
+{
+	uint32_t had = lzi_load_relaxed(&shared->watch);
+
+	while (!lzi_cas_acquire(&shared->watch, &had, (had & LZI_WATCH_FEED) | bits))
+		;
+}
+
+/* Whether writes are to be told of in the change feed (feed.h). Under the bucket's lock it is so, or not, until the lock
+ * is given up. */
+static inline int lzi_is_fed(const struct lzi_store *store)
+{
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_FEED) != 0);
 }
 
 /* The file `policy`: the ring, the sample, states. */
@@ -374,6 +396,8 @@ void lzi_bound_pace(struct lzi_call *call);
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
 /* What is left for the heap; after other files grew. */
 void lzi_bound_refresh(struct lzi_store *store);
+/* The heap gives way to a file that is about to grow, and counts already. LATZ_FULL: it can't. */
+int lzi_bound_give_way(struct lzi_call *call);
 /* Whether the index is to be kept up. */
 int lzi_bound_index_wanted(const struct lzi_store *store);
 /* Bounds of a pool that is being made. */
@@ -427,9 +451,9 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 /* Fills that room with the whole record but its seq, which the checksum lacks too, its deadline and links. */
 void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
- * `death`. delta: to the number of keys. */
+ * `death`. delta: to the number of keys. kind: enum lzi_intent_kind, and LZI_INTENT_FED if it has been told. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
-                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death);
+                 struct lzi_record *old, int delta, unsigned kind, enum lzi_death death);
 
 /* Keys a bucket should hold on average. */
 #define LZI_KEYS_PER_BUCKET 4
@@ -470,6 +494,11 @@ static inline int lzi_image_has(const struct lzi_store *store, uint64_t unit)
 	return extent < lzi_load_acquire(&store->heap.reach) &&
 	       lzi_heap_state(&store->heap, extent) == LZI_EXTENT_IMAGE;
 }
+
+/* ---- scan.c ---- */
+
+/* Until every write that had begun has ended. LATZ_TIMEOUT: one was stopped. */
+int lzi_wait_for_writers(struct lzi_call *call);
 
 /* ---- maintain.c, catchup.c, clean.c, huge.c ---- */
 

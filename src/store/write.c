@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
 
@@ -254,7 +255,7 @@ static LZI_COLD int seq_damaged(const struct lzi_record *record)
 }
 
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
-                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death)
+                 struct lzi_record *old, int delta, unsigned kind, enum lzi_death death)
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
@@ -262,7 +263,7 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	actor->record_old = old_unit;
 	actor->record_new = unit;
 	actor->keys_after = actor->keys + delta;
-	lzi_store_release(&actor->kind, (uint32_t)kind);
+	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("set.intent");
 	lzi_store_release(slot, slot_word); /* pairs with the readers' load of the slot. The write happens here */
 	LZI_POINT("set.published");
@@ -272,6 +273,8 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
 	lzi_append_done(call->store, unit, record);
 	LZI_POINT("set.booked");
+	if (lzi_unlikely(kind & LZI_INTENT_FED))
+		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 }
 
@@ -443,6 +446,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	struct lzi_record *old = NULL, *record = draft->record;
 	int present = 0, keep, needed, inserted, rc;
 	enum lzi_death death = LZI_DEATH_SUPERSEDED;
+	unsigned kind = LZI_INTENT_WRITE;
 	uint64_t *slot = NULL, seq;
 	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
@@ -489,9 +493,13 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 			                      lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
 	}
+	if (lzi_is_fed(store)) {
+		lzi_feed_set(call, write->key, seq, record->type, old, present);
+		kind |= LZI_INTENT_FED;
+	}
 	lzi_publish(call, slot,
 	            lzi_slot_make(hash, lzi_unit_of(draft->offset)) | (lzi_load_relaxed(slot) & LZI_SLOT_VISITS),
-	            record, old, inserted, LZI_INTENT_WRITE, death);
+	            record, old, inserted, kind, death);
 	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
 	write->created = inserted;
@@ -525,6 +533,10 @@ static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
+	if (lzi_is_fed(call->store))
+		lzi_feed_ring(call->store);
+	if (!lzi_is_watched(call->store))
+		return;
 	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	if (lzi_is_bounded(call->store))
 		lzi_bound_pace(call);
@@ -584,7 +596,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_is_watched(store))
+	if (lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0))
 		after_put(call, write, hash, draft.span);
 	return LATZ_OK;
 }
@@ -596,12 +608,13 @@ void lzi_write_grow_table(struct lzi_call *call)
 }
 
 /* The bucket is locked: the record dies, and its slot is cleared unless a scan may need it. note: for the log. */
-static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, const struct lzi_note *note,
-                         uint64_t *ret_seq)
+static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, int expired,
+                         const struct lzi_note *note, uint64_t *ret_seq)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = next_seq(shared, record->seq);
+	uint32_t kind = LZI_INTENT_DELETE;
 
 	if (seq == 0)
 		return seq_damaged(record);
@@ -611,10 +624,14 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	*ret_seq = seq;
 	if (note->record != NULL)
 		lzi_note_fill(note, seq, NULL);
+	if (lzi_is_fed(call->store)) {
+		lzi_feed_removed(call, expired ? LATZ_EVENT_EXPIRE : LATZ_EVENT_DELETE, record);
+		kind |= LZI_INTENT_FED;
+	}
 	actor->record_old = unit;
 	actor->record_new = note->record == NULL ? 0 : note->unit;
 	actor->keys_after = actor->keys - 1;
-	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
+	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("delete.intent");
 	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
 	LZI_POINT("delete.dead");
@@ -626,6 +643,8 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	else
 		lzi_store_release(slot, 0ull);
 	LZI_POINT("delete.cleared");
+	if (lzi_unlikely(kind & LZI_INTENT_FED))
+		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	return LATZ_OK;
 }
@@ -686,7 +705,7 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	if (rc == LATZ_OK) {
 		expired = !is_present(record);
 		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
-		                                                 : remove_record(call, slot, record, &note, &seq);
+		                                                 : remove_record(call, slot, record, expired, &note, &seq);
 		if (rc == LATZ_OK)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
@@ -695,6 +714,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		seq = erase_evicted(call, &note);
 	}
 	lzi_table_unlock(call->actor, bucket);
+	if (lzi_is_fed(store))
+		lzi_feed_ring(store);
 	if (lzi_unlikely(unlogged)) {
 		if (rc == LATZ_OK || seq != 0)
 			lzi_log_delete(store, write->key, seq);
