@@ -13,7 +13,8 @@
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
-	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half; atomic */
+	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half;
+	                   atomic */
 };
 
 struct latz_scan {

@@ -8,8 +8,8 @@
 
 #include "api/api.h"
 
-#define KINDS                                                                                                     \
-	(LATZ_EVENT_SET | LATZ_EVENT_DELETE | LATZ_EVENT_EXPIRE | LATZ_EVENT_EVICT | LATZ_EVENT_CONNECT |         \
+#define KINDS \
+	(LATZ_EVENT_SET | LATZ_EVENT_DELETE | LATZ_EVENT_EXPIRE | LATZ_EVENT_EVICT | LATZ_EVENT_CONNECT | \
 	 LATZ_EVENT_DISCONNECT | LATZ_EVENT_LOST)
 
 struct latz_watch {
@@ -23,7 +23,8 @@ static int check_options(const latz_watch_options *options)
 	if (options->prefix.data == NULL && options->prefix.size > 0)
 		return lzi_error(LATZ_INVALID, "prefix.data is NULL");
 	if (options->prefix.size > LZI_KEY_MAX)
-		return lzi_error(LATZ_TOOBIG, "prefix of %zu bytes; the limit is %u", options->prefix.size, LZI_KEY_MAX);
+		return lzi_error(LATZ_TOOBIG, "prefix of %zu bytes; the limit is %u", options->prefix.size,
+		                 LZI_KEY_MAX);
 	if ((options->kinds & ~(unsigned)KINDS) != 0)
 		return lzi_error(LATZ_INVALID, "kinds has unknown bits: 0x%x", options->kinds);
 	return LATZ_OK;

@@ -47,7 +47,8 @@ void lzi_client_release(const struct lzi_control *control, uint32_t slot);
 /* Whether a living process holds the slot. Right for the caller's own slot only if `own` names it. */
 int lzi_client_alive(const struct lzi_control *control, uint32_t slot, uint32_t own);
 unsigned lzi_client_count(const struct lzi_control *control, uint32_t own);
-/* Frees slots, hazards and pins of dead processes, and calls gone for each, `slots` held. Returns how many there were. */
+/* Frees slots, hazards and pins of dead processes, and calls gone for each, `slots` held. Returns how many there
+ * were. */
 typedef void (*lzi_client_gone_fn)(uint32_t slot, void *arg);
 unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_client_gone_fn gone, void *arg);
 

@@ -201,16 +201,16 @@ struct lzi_compress {
 _Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
 _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
-/* The change feed (doc/together.md); its ring is the file `events` (format/feed.h). Writer: the holder of `mutex`, unless
- * said otherwise. Its death: every word is right by itself. */
+/* The change feed (doc/together.md); its ring is the file `events` (format/feed.h). Writer: the holder of `mutex`,
+ * unless said otherwise. Its death: every word is right by itself. */
 struct lzi_feed {
 	struct lzi_mutex mutex; /* held by who makes the ring, or gives it up */
 	uint64_t cells;      /* 64: of the ring; 0: there is none. Changed while nobody writes events */
 	uint32_t old_values; /* 72: 1: a subscriber wants to have them */
 	uint32_t pad0;
-	int64_t idle_ms;     /* 80: CLOCK_MONOTONIC since when nobody subscribes; 0: somebody does, or it is not known */
+	int64_t idle_ms;     /* 80: CLOCK_MONOTONIC since when nobody subscribes; 0: not known */
 	int64_t tended_ms;   /* 88: when somebody last looked for deaths and deadlines; anyone, compare and swap */
-	uint64_t making;     /* 96: bytes of a ring that is being made; what a dead maker left counts until the next one */
+	uint64_t making;     /* 96: bytes of a ring that is being made; a dead maker's count until the next one's */
 	uint64_t pad1[3];
 	uint64_t head;       /* 128: number of the next event, 0 before the first ring; anyone, compare and swap */
 	uint64_t room;       /* 136: place where the next event's cells begin; anyone, compare and swap */

@@ -1,5 +1,6 @@
 /*
- * The file `events`: the ring of the change feed. doc/format.md lists the same fields; doc/together.md has the protocol.
+ * The file `events`: the ring of the change feed. doc/format.md lists the same fields; doc/together.md has the
+ * protocol.
  *
  *   page 0     when each of eight segments was entered last
  *   words      one for each number, modulo the ring's cells: whose event it is, how far it has got, where its cells are
@@ -28,8 +29,8 @@ struct lzi_feed_page {
 	uint8_t magic[8];
 	uint64_t pad[7];
 	struct {
-		uint64_t entered; /* place of its first cell + 1, of its present use; before anybody writes there. Anyone,
-		                     compare and swap. 0: never used */
+		uint64_t entered; /* place of its first cell + 1, of its present use; before anybody writes there.
+		                     Anyone, compare and swap. 0: never used */
 		uint64_t pad[7];
 	} segment[LZI_FEED_SEGMENTS]; /* 64 */
 	uint8_t unused[LZI_PAGE - 64 - 64 * LZI_FEED_SEGMENTS];

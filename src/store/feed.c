@@ -45,8 +45,7 @@ static int enter(struct lzi_call *call, const struct lzi_ring *ring, uint64_t st
 	if (had > start)
 		return 1;
 	for (i = 0; i < n; i++) {
-		if ((holds || i != call->index) &&
-		    is_in_way(lzi_control_actor(&call->store->control, i), ring, start))
+		if ((holds || i != call->index) && is_in_way(lzi_control_actor(&call->store->control, i), ring, start))
 			return 0;
 	}
 	/* Before the cells are anybody's: a reader who sees new bytes sees this, too. */
@@ -69,8 +68,7 @@ static int take_cells(struct lzi_call *call, const struct lzi_ring *ring, uint64
 		if (start % ring->segment + cells > ring->segment)
 			start += ring->segment - start % ring->segment;
 		if (start % ring->segment == 0) {
-			for (; left_out < LZI_FEED_SEGMENTS && !enter(call, ring, start, holds);
-			     left_out++)
+			for (; left_out < LZI_FEED_SEGMENTS && !enter(call, ring, start, holds); left_out++)
 				start += ring->segment;
 			if (left_out == LZI_FEED_SEGMENTS)
 				return LATZ_FULL;
@@ -278,8 +276,9 @@ void lzi_feed_set(struct lzi_call *call, latz_slice key, uint64_t version, uint8
 
 void lzi_feed_removed(struct lzi_call *call, int kind, const struct lzi_record *record)
 {
-	struct lzi_telling telling = { kind, { lzi_record_key(record), record->key_size }, record->seq, record->type,
-		                       record, 0, 0 };
+	struct lzi_telling telling = {
+		kind, { lzi_record_key(record), record->key_size }, record->seq, record->type, record, 0, 0
+	};
 
 	lzi_feed_tell(call, &telling);
 }

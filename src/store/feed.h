@@ -1,6 +1,7 @@
 /*
  * Private to store/: the change feed (doc/together.md). feed.c: putting events into the ring. feed_ring.c: making it,
- * giving it up. feed_tend.c: who comes and goes, and what a watched pool wants to be done in time. watch.c: subscribers.
+ * giving it up. feed_tend.c: who comes and goes, and what a watched pool wants to be done in time. watch.c:
+ * subscribers.
  */
 #ifndef LZI_STORE_FEED_H
 #define LZI_STORE_FEED_H
@@ -69,8 +70,8 @@ int lzi_feed_map(struct lzi_store *store, struct lzi_ring *ret_ring);
 void lzi_feed_close(struct lzi_store *store);
 /* Bytes that its file takes. */
 uint64_t lzi_feed_blocks(const struct lzi_store *store);
-/* One subscriber more: makes the ring, if need be, of about so many bytes (0: of the usual size). When it returns, every
- * write that begins is told of. *ret_next: the next event's number. */
+/* One subscriber more: makes the ring, if need be, of about so many bytes (0: of the usual size). When it returns,
+ * every write that begins is told of. *ret_next: the next event's number. */
 int lzi_feed_join(struct lzi_call *call, uint64_t bytes, int old_values, uint64_t *ret_next);
 void lzi_feed_part(struct lzi_store *store, int old_values);
 /* In maintenance: stops telling, and gives the ring up, when nobody has subscribed for a while. */

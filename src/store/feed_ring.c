@@ -1,7 +1,7 @@
 /*
- * The change feed's ring: the file `events`, made when somebody subscribes and given up some time after the last one has
- * gone. While it is fed, nobody makes or changes it; so a writer that has found the bit under its bucket's lock, and a
- * subscriber, may use it as it is.
+ * The change feed's ring: the file `events`, made when somebody subscribes and given up some time after the last one
+ * has gone. While it is fed, nobody makes or changes it; so a writer that has found the bit under its bucket's lock,
+ * and a subscriber, may use it as it is.
  */
 #include "config.h"
 
@@ -276,8 +276,7 @@ void lzi_feed_rest(struct lzi_call *call)
 	int64_t now = lzi_clock_mono_ms(), since;
 	uint32_t old;
 
-	if (lzi_likely(lzi_load_acquire(&feed->cells) == 0) ||
-	    lzi_mutex_lock(&feed->mutex, 0, "the change feed") < 0)
+	if (lzi_likely(lzi_load_acquire(&feed->cells) == 0) || lzi_mutex_lock(&feed->mutex, 0, "the change feed") < 0)
 		return;
 	if (subscribers(store, &old) != 0) {
 		lzi_store_relaxed(&feed->idle_ms, (int64_t)0);

@@ -1,6 +1,6 @@
 /*
- * What a watched pool wants to be done in time: processes that come and go are told of, the dead reaped, expired records
- * collected. Whoever is about does it: the janitor, or a subscriber that waits.
+ * What a watched pool wants to be done in time: processes that come and go are told of, the dead reaped, expired
+ * records collected. Whoever is about does it: the janitor, or a subscriber that waits.
  */
 #include "config.h"
 

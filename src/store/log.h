@@ -17,6 +17,9 @@ struct lzi_note {
 
 /* Room and everything but seq; before the bucket's lock is taken. */
 int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct lzi_note *ret_note);
+/* A note for the log, if the pool has one. Without room for it a delete goes on all the same: needing no space is what
+ * deletes promise; it is written to the log directly then. */
+int lzi_note_for(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note);
 /* The rest; under the lock. */
 void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch);
 /* Now the flusher finds it. Idempotent but for the account. */

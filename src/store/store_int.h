@@ -338,8 +338,8 @@ static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
 		;
 }
 
-/* Whether writes are to be told of in the change feed (feed.h). Under the bucket's lock it is so, or not, until the lock
- * is given up. */
+/* Whether writes are to be told of in the change feed (feed.h). If it is so under the bucket's lock, the ring stays
+ * until that is given up. */
 static inline int lzi_is_fed(const struct lzi_store *store)
 {
 	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_FEED) != 0);

@@ -1,10 +1,11 @@
 /*
- * Subscribers. A watch reads the ring and writes nothing to it: however slow its owner is, nobody waits for him. When the
- * ring has gone round he goes on with the oldest event that is still there, and hears how many numbers he has missed.
+ * Subscribers. A watch reads the ring and writes nothing to it: however slow its owner is, nobody waits for him. When
+ * the ring has gone round he goes on with the oldest event that is still there, and hears how many numbers he has
+ * missed.
  *
- * The watch holds two events: the one its owner has, and the one that comes next, which is looked for at once when there
- * is a descriptor: that is readable while there is one. The thread behind the descriptor looks for it, too; `mutex` is
- * between the two.
+ * The watch holds two events: the one its owner has, and the one that comes next, which is looked for at once when
+ * there is a descriptor: that is readable while there is one. The thread behind the descriptor looks for it, too;
+ * `mutex` is between the two.
  */
 #include "config.h"
 
@@ -18,8 +19,8 @@
 
 /* A sleeper looks by itself after so long: who should have woken it may have died. */
 #define SLEEP_US 20000u
-/* An event that is being filled in: is looked at so often; its writer may be dead after so long; and after so long it is
- * not waited for any more. */
+/* An event that is being filled in: is looked at so often; its writer may be dead after so long; and after so long it
+ * is not waited for any more. */
 #define STUCK_SLEEP_US 500u
 #define STUCK_ASK_NS 1000000u
 #define STUCK_MAX_NS 1000000000u
@@ -102,7 +103,7 @@ static int reserve(struct held *held, size_t size)
 
 enum copied {
 	COPIED,
-	COPIED_NOT, /* it has gone */
+	COPIED_NOT,  /* it has gone */
 	COPIED_OTHER /* it is not for us */
 };
 

@@ -649,19 +649,6 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	return LATZ_OK;
 }
 
-/* A note for the log, if the pool has one. Without room for it a delete goes on all the same: needing no space is what
- * deletes promise; it is written to the log directly then. */
-static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note)
-{
-	int rc;
-
-	ret_note->record = NULL;
-	if (lzi_likely(!lzi_is_durable(call->store)) || write->kind == LZI_WRITE_EXPIRE)
-		return LATZ_OK;
-	rc = lzi_note_draft(call, type, write->key, ret_note);
-	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
-}
-
 /* The bucket is locked, and the key is not there; it may have been evicted. Then the log still has it and has to hear
  * that it is deleted, or it would be back after a restart. 0, or the seq of the delete. */
 static uint64_t erase_evicted(struct lzi_call *call, const struct lzi_note *note)
@@ -691,7 +678,7 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	int expired = 0, unlogged = 0, rc;
 
 	lzi_read_prefetch_bucket(store, hash);
-	rc = draft_note(call, write, LZI_NOTE_DELETE, &note);
+	rc = lzi_note_for(call, write, LZI_NOTE_DELETE, &note);
 	if (rc == LATZ_OK)
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 	if (rc != LATZ_OK)
@@ -704,8 +691,9 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 		lzi_store_release(&call->actor->unlogged, 1u);
 	if (rc == LATZ_OK) {
 		expired = !is_present(record);
-		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
-		                                                 : remove_record(call, slot, record, expired, &note, &seq);
+		rc = write->kind == LZI_WRITE_EXPIRE && !expired
+		             ? LATZ_MISMATCH
+		             : remove_record(call, slot, record, expired, &note, &seq);
 		if (rc == LATZ_OK)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
@@ -737,7 +725,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 	uint64_t *slot;
 	int rc;
 
-	rc = draft_note(call, write, LZI_NOTE_TOUCH, &note);
+	rc = lzi_note_for(call, write, LZI_NOTE_TOUCH, &note);
 	if (rc == LATZ_OK)
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 	if (rc != LATZ_OK)

@@ -597,10 +597,10 @@ static void bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		POOL_TEST(writes),     POOL_TEST(keys_and_moves), POOL_TEST(expiry), POOL_TEST(eviction),
-		POOL_TEST(filters),    POOL_TEST(clients),        POOL_TEST(old_values), POOL_TEST(replay),
-		POOL_TEST(rest),       POOL_TEST(descriptor),     POOL_TEST(destroyed), POOL_TEST(arguments),
-		POOL_TEST(forks),      POOL_TEST(bounded),
+		POOL_TEST(writes),  POOL_TEST(keys_and_moves), POOL_TEST(expiry),     POOL_TEST(eviction),
+		POOL_TEST(filters), POOL_TEST(clients),        POOL_TEST(old_values), POOL_TEST(replay),
+		POOL_TEST(rest),    POOL_TEST(descriptor),     POOL_TEST(destroyed),  POOL_TEST(arguments),
+		POOL_TEST(forks),   POOL_TEST(bounded),
 	};
 
 	return suite_run(tests);

@@ -1,6 +1,7 @@
 /*
  * The change feed among processes: writers and subscribers that are killed and stopped, at random and at every named
- * point. Every event comes once, or is counted as missed; what a dead writer had begun is told of just when it happened.
+ * point. Every event comes once, or is counted as missed; what a dead writer had begun is told of just when it
+ * happened.
  *
  * FEED_EVENTS: writes of the random kills; 200000.
  */
@@ -152,7 +153,8 @@ static int takes_in(void *arg)
 	latz_watch *watch = subscribe(pool, shared->last_seq + 1);
 	int rc;
 
-	while ((rc = latz_watch_next(watch, 20, &event)) == LATZ_OK || !__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
+	while ((rc = latz_watch_next(watch, 20, &event)) == LATZ_OK ||
+	       !__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
 		if (rc == LATZ_TIMEOUT)
 			continue;
 		CHECK_OK(rc);
@@ -274,7 +276,8 @@ static int dies(void *arg)
 	return 0;
 }
 
-/* The events of the key since, up to that of a write of ours: SET and the like, as bits, in the order of their coming. */
+/* The events of the key since, up to that of a write of ours: SET and the like, as bits, in the order of their coming.
+ */
 static unsigned told_of(latz_watch *watch, unsigned *ret_missed)
 {
 	latz_event event = LATZ_EVENT_INIT;
@@ -329,7 +332,8 @@ static int dies_writing(struct feed_test *t, enum scene scene, const char *point
 	if (scene == SCENE_REPLACE && rc == LATZ_NOTFOUND && told != want) /* whoever waited has collected it */
 		want = want << 8 | LATZ_EVENT_EXPIRE;
 	if (told != want)
-		check_failed(__FILE__, __LINE__, "%s:%u, scene %d: told %x, wanted %x", point, countdown, scene, told, want);
+		check_failed(__FILE__, __LINE__, "%s:%u, scene %d: told %x, wanted %x", point, countdown, scene, told,
+		             want);
 	latz_value_free(&value);
 	CHECK_OK(latz_watch_close(watch));
 	CHECK_OK(latz_close(pool));
@@ -339,10 +343,10 @@ static int dies_writing(struct feed_test *t, enum scene scene, const char *point
 static void writers_die(void **state)
 {
 	static const char *const points[] = {
-		"feed.entered",  "feed.announced", "feed.room",     "feed.filled",   "feed.numbered", "feed.begun",
-		"feed.headed",   "feed.told",      "feed.settled",  "feed.forgotten", "feed.ringing", "bucket.locked",
-		"bucket.unlocked", "set.intent",   "set.published", "set.booked",    "delete.intent", "delete.dead",
-		"delete.cleared",
+		"feed.entered", "feed.announced", "feed.room",       "feed.filled",    "feed.numbered",
+		"feed.begun",   "feed.headed",    "feed.told",       "feed.settled",   "feed.forgotten",
+		"feed.ringing", "bucket.locked",  "bucket.unlocked", "set.intent",     "set.published",
+		"set.booked",   "delete.intent",  "delete.dead",     "delete.cleared",
 	};
 	struct feed_test *t = *state;
 	latz_pool *pool = attach(t);
@@ -417,7 +421,8 @@ static void givers_up_die(void **state)
 		CHECK_OK(put(pool, "after", "1"));
 		CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
 		if (event.kind != LATZ_EVENT_LOST || event.missed < 1) /* who came and went counts, too */
-			check_failed(__FILE__, __LINE__, "%s: kind %d, %" PRIu64 " missed", t->point, event.kind, event.missed);
+			check_failed(__FILE__, __LINE__, "%s: kind %d, %" PRIu64 " missed", t->point, event.kind,
+			             event.missed);
 		CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
 		CHECK(event.kind == LATZ_EVENT_SET && same_key(&event, "after"));
 		CHECK_OK(latz_watch_close(watch));
@@ -465,8 +470,8 @@ static void write_and_hear(latz_pool *pool, latz_watch *watch, unsigned count, u
 
 static void writer_stops(void **state)
 {
-	static const char *const points[] = { "feed.announced", "feed.room", "feed.numbered", "feed.begun", "feed.told",
-		                              "set.published" };
+	static const char *const points[] = { "feed.announced", "feed.room", "feed.numbered",
+		                              "feed.begun",     "feed.told", "set.published" };
 	struct feed_test *t = *state;
 	latz_event event = LATZ_EVENT_INIT;
 	uint64_t missed;
@@ -568,7 +573,7 @@ static void subscriber_stops(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FEED_TEST(kills),        FEED_TEST(writers_die),  FEED_TEST(subscribers_die),
+		FEED_TEST(kills),         FEED_TEST(writers_die),  FEED_TEST(subscribers_die),
 		FEED_TEST(givers_up_die), FEED_TEST(writer_stops), FEED_TEST(subscriber_stops),
 	};
 
