@@ -32,8 +32,10 @@ static int parse_kinds(const char *text, unsigned *ret_kinds)
 	while (*text != '\0') {
 		size_t size = strcspn(text, ","), i;
 
-		for (i = 0; i < KINDS && (strlen(kinds[i].name) != size || strncmp(kinds[i].name, text, size) != 0); i++)
-			;
+		for (i = 0; i < KINDS; i++) {
+			if (strlen(kinds[i].name) == size && strncmp(kinds[i].name, text, size) == 0)
+				break;
+		}
 		if (i == KINDS)
 			return cli_error(CLI_USAGE,
 			                 "--kinds %.*s: there are set, delete, expire, evict, connect, disconnect",
@@ -157,9 +159,9 @@ const struct cli_command cmd_watch = {
 	"watch",
 	"POOL [PREFIX]",
 	"Tells what happens, as it happens",
-	"An event a line: its number, what it is, the key, separated by tabs; keys as latzero keys prints them. PREFIX: only\n"
-	"of keys that start with it. Ends at a signal. A \"lost\" line says how many numbers were missed, because output was\n"
-	"slower than writers. Watching slows no writer down; while anybody watches, writes take a little longer.\n\n"
+	"An event a line: its number, what it is, the key, separated by tabs; keys as latzero keys prints them.\n"
+	"PREFIX: only of keys that start with it. Ends at a signal. A \"lost\" line says how many numbers were\n"
+	"missed, as output was slower than writers. However slow it is, no writer waits for it.\n\n"
 	"Options:\n"
 	"  --kinds K,...  only these: set, delete, expire, evict, connect, disconnect\n"
 	"  --from N       first what there was from event N on, as far as it is still known\n"
