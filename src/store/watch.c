@@ -233,13 +233,13 @@ static int look(struct lzi_watcher *watch)
 			}
 			watch->next++;
 			watch->waits = copied == COPIED;
+			if (watch->waits)
+				unpack_old(watch, held);
 		}
 	}
 	unheard = lzi_load_relaxed(&ring->feed->unheard);
 	watch->missed += unheard - watch->unheard;
 	watch->unheard = unheard;
-	if (watch->waits)
-		unpack_old(watch, held);
 	return LATZ_OK;
 }
 
@@ -324,10 +324,12 @@ static void signal_fd(struct lzi_watcher *watch, int had)
 {
 	if (watch->fd < 0 || has_some(watch) == had)
 		return;
-	if (had)
-		lzi_event_clear(watch->fd);
-	else
+	if (!had) {
 		lzi_event_set(watch->fd);
+		return;
+	}
+	lzi_event_clear(watch->fd);
+	lzi_worker_poke(&watch->worker); /* it looks for what comes next */
 }
 
 int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event)
@@ -385,7 +387,7 @@ static void *feed_fd(void *arg)
 		pthread_mutex_unlock(&watch->mutex);
 		/* While something waits the owner is at it: he looks for what comes after it himself. */
 		if (had)
-			(void)lzi_worker_nap(&watch->worker, 5);
+			(void)lzi_worker_nap(&watch->worker, LZI_FEED_TEND_MS);
 		else
 			sleep_for(watch, number, nap_us(watch, UINT64_MAX));
 		if (found)
