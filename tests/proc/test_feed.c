@@ -5,8 +5,12 @@
  *
  * FEED_EVENTS: writes of the random kills; 200000.
  */
+#include "../../src/api/api.h"
 #include "../../src/base/point.h"
+#include "../../src/store/feed.h"
 #include "lib/suite.h"
+
+#include <sys/resource.h>
 
 #define SOON_MS 20000
 #define WRITERS 2
@@ -570,11 +574,161 @@ static void subscriber_stops(void **state)
 	munmap(t->shared, sizeof *t->shared);
 }
 
+/* ---- In time ---- */
+
+static int comes_and_dies(void *arg)
+{
+	(void)attach(arg);
+	raise(SIGKILL);
+	return 0;
+}
+
+/* Nobody but the subscriber is there: no janitor, no access. */
+static void in_time(void **state)
+{
+	struct feed_test *t = *state;
+	latz_set_options ttl = LATZ_SET_OPTIONS_INIT;
+	latz_event event = LATZ_EVENT_INIT;
+	latz_pool *pool = attach(t);
+	latz_watch *watch;
+	uint64_t begin;
+	int64_t pid;
+
+	CHECK_OK(latz_watch_open(pool, NULL, &watch));
+	ttl.ttl_ms = 50;
+	begin = clock_ns();
+	CHECK_OK(latz_set(pool, latz_str("key"), latz_str("value"), &ttl));
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK(event.kind == LATZ_EVENT_EXPIRE && same_key(&event, "key"));
+	print_message("EXPIRE %.1f ms after its deadline\n", (double)(int64_t)(clock_ns() - begin) / 1e6 - 50);
+	CHECK(proc_run(comes_and_dies, t, SOON_MS) == 128 + SIGKILL);
+	begin = clock_ns();
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK(event.kind == LATZ_EVENT_CONNECT);
+	pid = event.pid;
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK(event.kind == LATZ_EVENT_DISCONNECT && event.pid == pid);
+	print_message("DISCONNECT %.1f ms after the death was known\n", (double)(clock_ns() - begin) / 1e6);
+	CHECK_RC(LATZ_TIMEOUT, latz_watch_next(watch, 200, &event));
+	CHECK_OK(latz_watch_close(watch));
+	CHECK_OK(latz_close(pool));
+}
+
+/* ---- Several events of one write ---- */
+
+static void tell(struct lzi_call *call, unsigned from, unsigned count)
+{
+	char key[32];
+
+	for (unsigned i = from; i < from + count; i++) {
+		struct lzi_telling telling = {
+			LATZ_EVENT_SET, { key, (size_t)sprintf(key, "%u", i) }, 1, 0, NULL, 0, 0
+		};
+
+		lzi_feed_tell(call, &telling);
+	}
+}
+
+/* None of them comes before all are settled; then all, or none. More than the ring can have at once count as missed. */
+static void together(void **state)
+{
+	struct feed_test *t = *state;
+	latz_event event = LATZ_EVENT_INIT;
+	latz_pool *pool = attach(t);
+	latz_watch *watch = subscribe(pool, 0);
+	struct lzi_call call;
+	uint64_t seq;
+	char key[32];
+
+	CHECK_OK(lzi_store_call(&pool->store, &call));
+	for (int happened = 1; happened >= 0; happened--) {
+		tell(&call, 0, 3);
+		CHECK_RC(LATZ_TIMEOUT, latz_watch_next(watch, 0, &event));
+		lzi_feed_settle(pool->store, call.actor, call.index, happened);
+		for (unsigned i = 0; happened && i < 3; i++) {
+			sprintf(key, "%u", i);
+			CHECK_OK(latz_watch_next(watch, 0, &event));
+			CHECK(event.kind == LATZ_EVENT_SET && same_key(&event, key));
+		}
+		CHECK_RC(LATZ_TIMEOUT, latz_watch_next(watch, 0, &event));
+	}
+	seq = event.seq;
+	CHECK_OK(put(pool, "key", "1"));
+	CHECK_OK(latz_watch_next(watch, 0, &event));
+	CHECK(event.seq == seq + 4);
+	tell(&call, 0, 100000);
+	lzi_feed_settle(pool->store, call.actor, call.index, 1);
+	CHECK_OK(latz_watch_next(watch, 0, &event));
+	CHECK(event.kind == LATZ_EVENT_LOST && event.missed == 100000);
+	for (unsigned i = 0; i < 50000; i++) {
+		sprintf(key, "%u", i);
+		CHECK_OK(put(pool, key, "value"));
+		CHECK_OK(latz_watch_next(watch, 0, &event));
+		CHECK(event.kind == LATZ_EVENT_SET && same_key(&event, key));
+	}
+	CHECK_OK(latz_watch_close(watch));
+	CHECK_OK(latz_close(pool));
+}
+
+/* ---- Who can't tell ---- */
+
+static int cannot_tell(void *arg)
+{
+	struct feed_test *t = arg;
+	struct rlimit limit;
+	latz_pool *pool = attach(t);
+
+	CHECK_OK(put(pool, "before", "1"));
+	__atomic_store_n(&t->shared->begun[0], 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&t->shared->begun[1], __ATOMIC_ACQUIRE))
+		sleep_ms(1);
+	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = 3;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK_OK(put(pool, "unheard", "1"));
+	limit.rlim_cur = limit.rlim_max;
+	CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	CHECK_OK(put(pool, "heard", "1"));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* A process without a descriptor to spare writes all the same; its event counts as missed. */
+static void no_descriptor(void **state)
+{
+	struct feed_test *t = *state;
+	latz_event event = LATZ_EVENT_INIT;
+	uint64_t missed = 0;
+	latz_watch *watch;
+	latz_pool *pool;
+	struct proc child;
+
+	t->shared = mmap(NULL, sizeof *t->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(t->shared != MAP_FAILED);
+	pool = attach(t);
+	proc_start(&child, cannot_tell, t, false);
+	while (!__atomic_load_n(&t->shared->begun[0], __ATOMIC_ACQUIRE))
+		sleep_ms(1);
+	watch = subscribe(pool, 0);
+	__atomic_store_n(&t->shared->begun[1], 1, __ATOMIC_RELEASE);
+	do {
+		CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+		missed += event.missed;
+	} while (event.kind == LATZ_EVENT_LOST);
+	CHECK(missed == 1 && same_key(&event, "heard"));
+	CHECK(proc_wait(&child, SOON_MS) == 0);
+	CHECK_OK(latz_watch_close(watch));
+	CHECK_OK(latz_close(pool));
+	munmap(t->shared, sizeof *t->shared);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FEED_TEST(kills),         FEED_TEST(writers_die),  FEED_TEST(subscribers_die),
 		FEED_TEST(givers_up_die), FEED_TEST(writer_stops), FEED_TEST(subscriber_stops),
+		FEED_TEST(in_time),       FEED_TEST(together),     FEED_TEST(no_descriptor),
 	};
 
 	return suite_run(tests);
