@@ -12,7 +12,6 @@
 
 #include "base/atomic.h"
 #include "base/hash.h"
-#include "base/histogram.h"
 #include "client/client.h"
 #include "format/image.h"
 #include "format/packed.h"
@@ -60,7 +59,6 @@ struct lzi_store {
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
-	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
@@ -93,6 +91,14 @@ struct lzi_store {
 		struct lzi_map map;    /* file `policy` */
 	} hear;
 	struct lzi_evictor *evictor;
+	/* This process's view of the shared counters. */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;
+		int ready;          /* atomic: map and fd are there */
+		uint64_t reach;     /* atomic: bytes known to be in the file */
+		struct lzi_map map; /* file `counters` */
+	} counters;
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
