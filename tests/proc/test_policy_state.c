@@ -9,6 +9,7 @@
 #include "lib/suite.h"
 
 #include "base/point.h"
+#include "format/image.h"
 #include "format/policy_state.h"
 #include "os/os.h"
 #include "snap/snap.h"
@@ -118,6 +119,7 @@ enum way {
 	BY_FILE,
 	BY_SNAPSHOT, /* of the persist directory */
 	BY_RESTORE,
+	BY_IMAGE,
 	NOT_AT_ALL,
 	GOING_ON, /* no restart */
 	WAYS
@@ -143,9 +145,12 @@ static latz_pool *pass_over(struct fixture *f, latz_pool *pool, const char *disk
 
 	if (way == GOING_ON)
 		return pool;
-	if (way == BY_RESTORE) {
+	if (way == BY_RESTORE || way == BY_IMAGE) {
+		latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+
+		options.flags = way == BY_IMAGE ? LATZ_SNAPSHOT_IMAGE : 0;
 		snprintf(path, sizeof(path), "%s/one.lzs", disk);
-		assert_ok(latz_snapshot(pool, path, NULL));
+		assert_ok(latz_snapshot(pool, path, &options));
 		assert_ok(latz_close(pool));
 		assert_ok(latz_snapshot_verify(path, NULL, NULL));
 		return restored(f, path, ENTRIES, policy);
@@ -213,7 +218,7 @@ static void oldest_go(latz_pool *pool, const unsigned order[ENTRIES], const char
 /* What was asked for least recently before goes first afterwards. */
 static void lru_goes_on(void **state)
 {
-	static const char *const how[] = { "by file", "by snapshot", "by restore" };
+	static const char *const how[] = { "by file", "by snapshot", "by restore", "by image" };
 	struct fixture *f = *state;
 
 	for (enum way way = BY_FILE; way < NOT_AT_ALL; way++) {
@@ -289,31 +294,90 @@ static int leave_and_die(void *arg)
 	return 0;
 }
 
-/* Who dies while the policy's state is put away takes no key with him. */
+static int restore_and_die(void *arg)
+{
+	const struct victim *victim = arg;
+
+	lzi_point_arm(victim->point, 1, LZI_POINT_KILL);
+	CHECK(latz_restore(victim->disk, "q", victim->options, NULL) == LATZ_OK);
+	return 0;
+}
+
+/* Who dies while the policy's state is put away, or taken out, takes no key with him. */
 static void deaths_on_the_way(void **state)
 {
-	static const char *const points[] = { "carry.synced", "carry.renamed" };
+	static const char *const points[] = { "carry.synced", "carry.renamed", "image.adopted" };
+	latz_snapshot_options as = LATZ_SNAPSHOT_OPTIONS_INIT;
 	struct fixture *f = *state;
 	const char *disk = tempdir_make();
 	unsigned order[ENTRIES];
 	struct victim victim = { &f->options, disk, order, NULL };
+	char image[4200];
+	latz_pool *pool;
 
 	shuffle(order);
 	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
 	f->options.max_entries = ENTRIES;
 	f->options.policy = LATZ_POLICY_LRU;
+	snprintf(image, sizeof(image), "%s/image", disk);
+	as.flags = LATZ_SNAPSHOT_IMAGE;
 	for (unsigned i = 0; i < ARRAY_LEN(points); i++) {
-		latz_pool *pool;
-
 		victim.point = points[i];
-		assert_int_equal(proc_run(leave_and_die, &victim, 60000), 128 + SIGKILL);
-		(void)!latz_destroy("p", &f->options);
-		pool = open_pool(f, disk, LATZ_POLICY_LRU, false);
+		if (i == 2)
+			victim.disk = image;
+		assert_int_equal(proc_run(i < 2 ? leave_and_die : restore_and_die, &victim, 60000), 128 + SIGKILL);
+		if (i == 2) {
+			assert_ok(latz_restore(image, "q", &f->options, NULL));
+			assert_ok(latz_open("q", &f->options, &pool));
+		} else {
+			(void)!latz_destroy("p", &f->options);
+			pool = open_pool(f, disk, LATZ_POLICY_LRU, false);
+		}
 		for (unsigned k = 0; k < ENTRIES; k++)
 			assert_true(has(pool, k));
 		assert_true(latz_verify(pool, NULL, NULL) == LATZ_OK);
+		if (i < 2)
+			assert_ok(latz_snapshot(pool, image, &as));
 		assert_ok(latz_close(pool));
 	}
+	tempdir_remove(disk);
+}
+
+/* A check names a damaged section of an image; a restore can do without. */
+static void damaged_section(void **state)
+{
+	struct fixture *f = *state;
+	const char *disk = tempdir_make();
+	latz_pool *pool = open_pool(f, disk, LATZ_POLICY_LRU, false);
+	latz_snapshot_options as = LATZ_SNAPSHOT_OPTIONS_INIT;
+	struct lzi_image_header header;
+	unsigned order[ENTRIES];
+	uint64_t at;
+	char path[4200];
+	uint8_t byte;
+	int fd;
+
+	shuffle(order);
+	fill_and_ask(pool, order);
+	snprintf(path, sizeof(path), "%s/image", disk);
+	as.flags = LATZ_SNAPSHOT_IMAGE;
+	assert_ok(latz_snapshot(pool, path, &as));
+	assert_ok(latz_close(pool));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+	assert_int_equal(header.incompatible, LZI_IMAGE_KNOWN);
+	at = header.part[LZI_IMAGE_POLICY].offset + header.part[LZI_IMAGE_POLICY].size - 1;
+	assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+	close(fd);
+	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, NULL, NULL));
+	pool = restored(f, path, ENTRIES, LATZ_POLICY_LRU);
+	for (unsigned i = 0; i < ENTRIES; i++)
+		assert_true(has(pool, i));
+	assert_true(latz_verify(pool, NULL, NULL) == LATZ_OK);
+	assert_ok(latz_close(pool));
 	tempdir_remove(disk);
 }
 
@@ -323,15 +387,19 @@ static void into_other_bounds(void **state)
 	struct fixture *f = *state;
 	const char *disk = tempdir_make();
 	latz_pool *pool = open_pool(f, disk, LATZ_POLICY_LRU, false);
+	latz_snapshot_options as = LATZ_SNAPSHOT_OPTIONS_INIT;
 	unsigned order[ENTRIES];
-	char path[1][4200];
+	char path[2][4200];
 
 	shuffle(order);
 	fill_and_ask(pool, order);
-	snprintf(path[0], sizeof(path[0]), "%s/stream", disk);
-	assert_ok(latz_snapshot(pool, path[0], NULL));
+	for (unsigned i = 0; i < 2; i++) {
+		as.flags = i ? LATZ_SNAPSHOT_IMAGE : 0;
+		snprintf(path[i], sizeof(path[i]), "%s/%s", disk, i ? "image" : "stream");
+		assert_ok(latz_snapshot(pool, path[i], &as));
+	}
 	assert_ok(latz_close(pool));
-	for (unsigned i = 0; i < 1; i++) {
+	for (unsigned i = 0; i < 2; i++) {
 		static const struct {
 			uint64_t bytes, entries;
 			latz_policy policy;
@@ -377,15 +445,17 @@ static void bytes_hold(void **state)
 	snprintf(path, sizeof(path), "%s/one.lzs", disk);
 	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
 	f->options.max_bytes = 6 << 20;
-	for (unsigned i = 0; i < ARRAY_LEN(some); i++) {
+	for (unsigned i = 0; i < 2 * ARRAY_LEN(some); i++) {
+		latz_snapshot_options as = LATZ_SNAPSHOT_OPTIONS_INIT;
 		struct cache cache;
 		latz_pool *pool;
 
-		f->options.policy = some[i];
+		f->options.policy = some[i / 2];
+		as.flags = i % 2 ? LATZ_SNAPSHOT_IMAGE : 0;
 		assert_ok(latz_open("p", &f->options, &pool));
 		for (unsigned k = 0; k < 100000; k++)
 			add(pool, k);
-		assert_ok(latz_snapshot(pool, path, NULL));
+		assert_ok(latz_snapshot(pool, path, &as));
 		assert_ok(latz_close(pool));
 		assert_ok(latz_restore(path, "q", &f->options, NULL));
 		assert_ok(latz_open("q", &f->options, &pool));
@@ -430,13 +500,13 @@ static void hits_go_on(void **state)
 		}
 		for (enum way way = BY_FILE; way < WAYS; way++)
 			hits[way] /= rounds;
-		print_message("# policy %d: hits of 4000: %u by file, %u by snapshot, %u by restore, %u without, "
-		              "%u with no restart\n",
-		              (int)policies[p], hits[BY_FILE], hits[BY_SNAPSHOT], hits[BY_RESTORE],
+		print_message("# policy %d: hits of 4000: %u by file, %u by snapshot, %u by restore, %u by image, "
+		              "%u without, %u with no restart\n",
+		              (int)policies[p], hits[BY_FILE], hits[BY_SNAPSHOT], hits[BY_RESTORE], hits[BY_IMAGE],
 		              hits[NOT_AT_ALL], hits[GOING_ON]);
 		/* Every pool has a hash seed of its own, so no two have quite the same hits. A log, and so the file
 		 * beside it, brings back other keys than were there. */
-		for (enum way way = BY_SNAPSHOT; way <= BY_RESTORE; way++)
+		for (enum way way = BY_SNAPSHOT; way <= BY_IMAGE; way++)
 			assert_true(hits[way] + SLACK >= hits[GOING_ON]);
 		assert_true(hits[BY_FILE] + 2 * SLACK >= hits[NOT_AT_ALL]);
 	}
@@ -606,6 +676,7 @@ int main(void)
 		DIR_TEST(lru_goes_on),
 		DIR_TEST(lru_goes_on_after_a_kill),
 		DIR_TEST(deaths_on_the_way),
+		DIR_TEST(damaged_section),
 		DIR_TEST(into_other_bounds),
 		DIR_TEST(bytes_hold),
 		DIR_TEST(hits_go_on),
