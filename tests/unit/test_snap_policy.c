@@ -184,7 +184,8 @@ static void bad_blocks(void **arg)
 			bytes.data[PAYLOAD + SIZE - 1] ^= 1;
 		assert_int_equal(read_bytes(&bytes, 0, 1, &told), LATZ_CORRUPT);
 		assert_int_equal(told.states, 0);
-		if (strncmp(lzi_error_text(), "some.lzs: offset ", 17) != 0)
+		if (strncmp(lzi_error_text(), "some.lzs: offset ", 17) != 0 ||
+		    (i < 5 && !strstr(lzi_error_text(), "a policy's state of such a size")))
 			fail_msg("%u: %s", i, lzi_error_text());
 		/* It takes no key with it. */
 		assert_int_equal(read_bytes(&bytes, 1, 1, &told), LATZ_OK);
