@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/lifetime.h"
 #include "store/counter.h"
 #include "store/log.h"
@@ -390,8 +391,10 @@ static void part(struct lzi_store *store)
 
 		release_client(store);
 		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
-			if (lzi_is_durable(store) && !lzi_store_dead(store))
+			if (lzi_is_durable(store) && !lzi_store_dead(store)) {
+				lzi_carry_save(store);
 				lzi_owner_leave(store);
+			}
 			LZI_POINT("detach.left");
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
 		}

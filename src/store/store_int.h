@@ -88,6 +88,7 @@ struct lzi_store {
 		pthread_mutex_t mutex; /* guards opening */
 		int fd;                /* -1: not open */
 		int ready;             /* atomic: map is there */
+		int seeded;            /* 1: this pool, being made, has the hash seed of the one before it */
 		struct lzi_map map;    /* file `policy` */
 	} hear;
 	struct lzi_evictor *evictor;
@@ -353,6 +354,10 @@ uint64_t lzi_hear_blocks(struct lzi_store *store);
 void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. */
 int lzi_hear_reset(struct lzi_store *store);
+/* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
+/* A record was put back, as of a log or a snapshot. */
+void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
 /* Gives back the blocks of a state that is no longer used. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
