@@ -1,7 +1,7 @@
 /*
- * Shared counters: the file `counters`. Each thread adds to cells of its own slot, with plain stores, and they stay when
- * it goes: the slot's next thread adds to them. So a dead thread's part is there exactly once without anybody doing
- * anything about it, and a counter's value is the sum over all slots. Layout: format/counters.h.
+ * Shared counters: the file `counters`. Each thread adds to cells of its own slot, with plain stores, and they stay
+ * when it goes: the slot's next thread adds to them. So a dead thread's part is there exactly once without anybody
+ * doing anything about it, and a counter's value is the sum over all slots. Layout: format/counters.h.
  */
 #include "config.h"
 
