@@ -347,7 +347,11 @@ uint64_t lzi_hear_blocks(struct lzi_store *store);
 void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. */
 int lzi_hear_reset(struct lzi_store *store);
-/* Gives back the blocks of a state that is no longer used. */
+/* The same, smaller, if it takes more of max_bytes than one would be given, and far fewer keys are left. */
+int lzi_hear_fit(struct lzi_store *store);
+/* Bytes that the file will take at least, with the smallest state of a policy. */
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy);
+/* Gives back the blocks of states that are no longer used. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
 void lzi_sample_keep(struct lzi_store *store);
