@@ -65,7 +65,7 @@ _latzero() {
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
-	limit) options+=' --max-bytes --max-entries --policy' ;;
+	limit) options+=' --max-bytes --max-entries --policy --compress-min --compress-level' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	train) options+=' --dict-size --sample' ;;
 	stats) options+=' --prometheus' ;;

@@ -97,6 +97,8 @@ complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-min -x -a none -d 'Values from this size'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-level -x -d 'Level'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'

@@ -359,7 +359,8 @@ typedef struct latz_limits {
  * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can
  * be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
  * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
- * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, an unknown policy; LATZ_NOSPC, LATZ_TIMEOUT. */
+ * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, or under what the pool
+ * needs because its table, which does not shrink, has grown; an unknown policy. LATZ_NOSPC, LATZ_TIMEOUT. */
 LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;
 
 /* Called once for each thing that is wrong; what: one line. */

@@ -20,6 +20,8 @@
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
 #define BYTES_MIN (4ull << 20)
+/* The least heap that bounds set later must leave: what is held back, and an extent for some who write at once. */
+#define HEAP_MIN (6 * LZI_EXTENT)
 /* Kept for what grows while nobody looks: table, directory, index. */
 #define MARGIN (256u << 10)
 /* Dead data from which it is cleaned rather than live data evicted; and down to what. */
@@ -422,10 +424,10 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 	unsigned done = 0, idle = 0;
 	int more, rc;
 
+	lzi_hear_tidy(call); /* before it is looked how much there is */
 	refresh_all(store);
 	put_index_to_sleep(store);
 	(void)!lzi_hear(store);
-	lzi_hear_tidy(call);
 	if (has_stray_blocks(store))
 		give_back_strays(call);
 	while ((is_over(store) || !has_extents(store, reserve(store))) && idle < 4) {
@@ -500,6 +502,23 @@ int lzi_bound_join(struct lzi_call *call)
 	return rc;
 }
 
+/* Whether lower bounds leave room beside what does not get smaller: a table stays as large as it has become. */
+static int check_lower(struct lzi_store *store, uint64_t max_bytes, latz_policy policy)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t now = lzi_load_relaxed(&bound->max_bytes), table = lzi_file_blocks(store->table.fd), need;
+
+	if (max_bytes == 0 || (now != 0 && max_bytes >= now))
+		return LATZ_OK;
+	need = table + lzi_file_blocks(store->heap.dir_fd) + lzi_file_blocks(store->control.fd) +
+	       lzi_hear_fixed(store, policy) + MARGIN + HEAP_MIN;
+	if (max_bytes >= need)
+		return LATZ_OK;
+	return lzi_error(LATZ_INVALID,
+	                 "max_bytes is %llu; as the pool's table has grown to %llu, the least is %llu",
+	                 (unsigned long long)max_bytes, (unsigned long long)table, (unsigned long long)need);
+}
+
 int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
 {
 	struct lzi_store *store = call->store;
@@ -514,6 +533,11 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
+	rc = check_lower(store, max_bytes, policy);
+	if (rc != LATZ_OK) {
+		lzi_maint_unlock(store);
+		return rc;
+	}
 	lzi_store_relaxed(&bound->max_bytes, max_bytes);
 	lzi_store_relaxed(&bound->max_entries, max_entries);
 	refresh_all(store);
@@ -529,8 +553,12 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_sample_keep(store);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
-	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)
+	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT) {
 		lzi_bound_maintain(call, 0, &more);
+		rc = lzi_hear_fit(store);
+		lzi_hear_tidy(call);
+		lzi_bound_refresh(store);
+	}
 	lzi_maint_unlock(store);
 	return rc;
 }

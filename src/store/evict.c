@@ -59,7 +59,7 @@ struct target {
 struct batch {
 	struct lzi_call *call;
 	struct target target[LZI_POLICY_BATCH];
-	struct lzi_candidate candidate[LZI_POLICY_BATCH];
+	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
@@ -340,26 +340,6 @@ static unsigned visits_of(struct lzi_store *store, const struct target *target)
 	return 0;
 }
 
-static void judge(struct batch *batch, enum lzi_policy_list list)
-{
-	struct lzi_store *store = batch->call->store;
-	const struct lzi_policy *policy;
-	void *state;
-	unsigned i;
-
-	for (i = 0; i < batch->count; i++) {
-		batch->candidate[i].hash = batch->target[i].hash;
-		batch->candidate[i].weight = batch->by_bytes ? batch->target[i].span : 1;
-		batch->candidate[i].visits = (uint8_t)visits_of(store, &batch->target[i]);
-		batch->candidate[i].keep = 0;
-	}
-	policy = lzi_policy_begin(store, &state);
-	if (policy == NULL || policy->judge == NULL)
-		return; /* first in, first out */
-	policy->judge(state, list, batch->candidate, batch->count);
-	lzi_policy_end(store);
-}
-
 /* What threads wrote last, once for many entries; with very many threads, of the first of them. */
 static unsigned list_fresh(const struct lzi_store *store, uint64_t hash[FRESH_MAX])
 {
@@ -396,7 +376,7 @@ static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 
 	known = list_fresh(store, fresh);
 	for (i = 0; i < batch->count; i++) {
-		if (batch->candidate[i].keep || !is_listed(fresh, known, batch->target[i].hash)) {
+		if (!is_listed(fresh, known, batch->target[i].hash)) {
 			others++;
 		} else if (evictor->spared < SPARED_MAX) {
 			batch->target[i].fresh = 1;
@@ -405,6 +385,35 @@ static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 	}
 	if (others > 0)
 		evictor->spared = 0;
+}
+
+/* What is fresh the policy is not asked about: it would count it as gone, and keep others for that without end. */
+static void judge(struct batch *batch, enum lzi_policy_list list)
+{
+	struct lzi_store *store = batch->call->store;
+	struct lzi_candidate asked[LZI_POLICY_BATCH];
+	unsigned of[LZI_POLICY_BATCH], n = 0, i;
+	const struct lzi_policy *policy;
+	void *state;
+
+	for (i = 0; i < batch->count; i++) {
+		batch->keep[i] = 0;
+		if (batch->target[i].fresh)
+			continue;
+		asked[n].hash = batch->target[i].hash;
+		asked[n].weight = batch->by_bytes ? batch->target[i].span : 1;
+		asked[n].visits = (uint8_t)visits_of(store, &batch->target[i]);
+		asked[n].keep = 0;
+		of[n++] = i;
+	}
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL)
+		return;
+	if (policy->judge != NULL && n > 0) /* else first in, first out */
+		policy->judge(state, list, asked, n);
+	lzi_policy_end(store);
+	for (i = 0; i < n; i++)
+		batch->keep[of[i]] = asked[i].keep != 0;
 }
 
 /* Moves a record to the main list. A run just changes its list. */
@@ -454,7 +463,7 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		uint64_t bytes = (uint64_t)target->span * LZI_UNIT;
 
 		rc = LATZ_NOSPC;
-		if (batch->candidate[i].keep && !target->expired)
+		if (batch->keep[i] && !target->expired)
 			rc = keep_one(call, target);
 		else if (target->fresh && !target->expired)
 			rc = spare_one(call, target);
@@ -499,14 +508,14 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	rc = lzi_extent_walk(store, extent, from, tail, gather, &batch);
 	if (rc < 0)
 		return rc;
-	judge(&batch, list);
 	spare_fresh(&batch, evictor);
+	judge(&batch, list);
 	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
 	if (is_run) {
-		if (batch.count == 1 && (batch.candidate[0].keep || batch.target[0].fresh))
+		if (batch.count == 1 && (batch.keep[0] || batch.target[0].fresh))
 			return LATZ_OK;
 		rc = lzi_clean_extent(call, extent);
 		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */

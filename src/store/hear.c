@@ -432,17 +432,43 @@ int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
 	return policy != NULL ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the policy's state is not there");
 }
 
+int lzi_hear_fit(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+	const struct lzi_policy *policy = policy_of(store);
+
+	if (policy == NULL || max == 0 || lzi_load_relaxed(&bound->state_size) <= max / STATE_PART ||
+	    entries_for(store, lzi_store_keys(store)) > bound->state_entries / 2)
+		return LATZ_OK;
+	return lzi_hear_reset(store);
+}
+
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy_id)
+{
+	const struct lzi_policy *policy = policy_id <= LATZ_POLICY_NONE ? NULL : lzi_policy_by_id(policy_id);
+	uint64_t blocks = lzi_hear_blocks(store);
+
+	return (blocks < LZI_STATES_AT ? blocks : LZI_STATES_AT) +
+	       (policy != NULL ? page_up(policy->size(ENTRIES_MIN)) : 0);
+}
+
 void lzi_hear_tidy(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t at = bound->old_at, size = bound->old_size;
+	uint64_t at = bound->state_at, end = at + bound->state_size;
 
-	if (at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
+	if (bound->old_at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
 		return;
-	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
-	    (at + size <= bound->state_at || at >= bound->state_at + bound->state_size))
-		(void)!lzi_file_punch(store->hear.fd, at, size);
+	/* There may be several, if it grew more than once since the last time. */
+	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && bound->state_size <= bound->file_size &&
+	    at <= bound->file_size - bound->state_size) {
+		if (at > LZI_STATES_AT)
+			(void)!lzi_file_punch(store->hear.fd, LZI_STATES_AT, at - LZI_STATES_AT);
+		if (bound->file_size > end)
+			(void)!lzi_file_punch(store->hear.fd, end, bound->file_size - end);
+	}
 	lzi_store_relaxed(&bound->old_at, 0ull);
 }
 

@@ -356,9 +356,11 @@ void lzi_hear_close(struct lzi_store *store);
 int lzi_hear_reset(struct lzi_store *store);
 /* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
 int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
-/* A record was put back, as of a log or a snapshot. */
-void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
-/* Gives back the blocks of a state that is no longer used. */
+/* The same, smaller, if it takes more of max_bytes than one would be given, and far fewer keys are left. */
+int lzi_hear_fit(struct lzi_store *store);
+/* Bytes that the file will take at least, with the smallest state of a policy. */
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy);
+/* Gives back the blocks of states that are no longer used. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
 void lzi_sample_keep(struct lzi_store *store);
