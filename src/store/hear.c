@@ -436,7 +436,7 @@ int lzi_hear(struct lzi_store *store)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	const struct lzi_policy *policy;
-	uint64_t entries;
+	uint64_t entries, limit;
 	void *state;
 	int small;
 
@@ -467,7 +467,8 @@ int lzi_hear(struct lzi_store *store)
 		/* The heap has to give it first. */
 		lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 		lzi_bound_refresh(store);
-		if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+		limit = lzi_load_relaxed(&bound->heap_limit);
+		if (limit != 0 && lzi_file_blocks(store->heap.fd) > limit)
 			return LATZ_OK;
 		(void)!make_state(store, policy, entries, 0);
 		lzi_store_relaxed(&bound->wanted, 0ull);
