@@ -161,13 +161,13 @@ static void run_crowd(struct fixture *f, uint64_t max_bytes, uint64_t max_entrie
 
 static void bytes_hold_over_deaths(void **state)
 {
-	for (unsigned p = 0; p < CACHE_POLICIES; p++)
+	for (unsigned p = 0; p < cache_policies(); p++)
 		run_crowd(*state, 16 * MIB, 0, cache_policy(p), p % 2 ? 20000 : 500000, 40);
 }
 
 static void entries_hold_over_deaths(void **state)
 {
-	for (unsigned p = 0; p < CACHE_POLICIES; p++)
+	for (unsigned p = 0; p < cache_policies(); p++)
 		run_crowd(*state, 0, 1000, cache_policy(p), 1000, 30);
 }
 
