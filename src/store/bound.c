@@ -211,7 +211,8 @@ static int begin(struct lzi_call *call, int wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	if (rc < 0)
 		return rc;
-	(void)!lzi_hear(store); /* without it the oldest go */
+	if (wait || lzi_hear_is_due(store))
+		(void)!lzi_hear(store); /* without it the oldest go */
 	return LATZ_OK;
 }
 
@@ -407,8 +408,10 @@ void lzi_bound_pace(struct lzi_call *call)
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	if (lzi_load_relaxed(&shared->bound.max_bytes) == 0)
 		return;
-	if (writes % (PACE * LOOK) == 0)
+	if (writes % (PACE * LOOK) == 0) {
 		look_around(call);
+		return;
+	}
 	if (!lzi_load_relaxed(&shared->bound.tight) ||
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;

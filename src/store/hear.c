@@ -23,6 +23,8 @@
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
+/* By age: so many before writers listen who do not have to. Each is put to several caches that are simulated. */
+#define ENOUGH 32u
 #define KIND_SHIFT 30
 #define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
 
@@ -430,6 +432,16 @@ static int drain(struct lzi_store *store, const struct lzi_policy *policy, void 
 	}
 	lzi_store_relaxed(&bound->tail, tail);
 	return small;
+}
+
+int lzi_hear_is_due(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+
+	return policy != NULL &&
+	       (policy->kind == LZI_POLICY_BY_ENTRY || lzi_load_relaxed(&bound->state_at) == 0 ||
+	        bound->capacity != capacity_of(store) || lzi_load_relaxed(&bound->head) - bound->tail >= ENOUGH);
 }
 
 int lzi_hear(struct lzi_store *store)
