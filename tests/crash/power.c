@@ -131,7 +131,8 @@ static void record_again(struct scene *scene, const struct rc_tree *image, const
 	o = pw_options(&setting, run, persist);
 	rc_begin(&record, disk, image);
 	rc = latz_open("pool", &o, &work.pool);
-	if (rc != LATZ_OK || pw_check(work.pool, &history, &begun, setting.max_entries != 0, found, text, sizeof text)) {
+	if (rc != LATZ_OK ||
+	    pw_check(work.pool, &history, &begun, setting.max_entries != 0, found, text, sizeof text)) {
 		hn_fail("%s: recorded again: open: %s %s", scene->title, hn_rc(rc), text);
 		worker->tally->bad = 1;
 	} else {
