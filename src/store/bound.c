@@ -130,18 +130,18 @@ int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
 	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
-	uint64_t part;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes), part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
 	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
 		return 0;
-	if (bound->max_bytes == 0)
+	if (max == 0)
 		return 1;
-	part = bound->policy == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
+	part = lzi_load_relaxed(&bound->policy) == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
 	if (lzi_load_relaxed(&bound->asleep)) /* it would take some of what it left */
 		part /= 2;
-	return lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * part;
+	return lzi_file_blocks(store->heap.fd) + lzi_load_relaxed(&bound->other_bytes) < max / 8 * part;
 }
 
 /* The index gives its space to what it would find. Until it is wanted again scans look at all records. */
@@ -167,9 +167,10 @@ static void put_index_to_sleep(struct lzi_store *store)
 static int is_over(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit = lzi_load_relaxed(&bound->heap_limit);
 
 	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
-	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
@@ -213,7 +214,8 @@ static int begin(struct lzi_call *call, int wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	if (rc < 0)
 		return rc;
-	(void)!lzi_hear(store); /* without it the oldest go */
+	if (wait || lzi_hear_is_due(store))
+		(void)!lzi_hear(store); /* without it the oldest go */
 	return LATZ_OK;
 }
 
@@ -409,8 +411,10 @@ void lzi_bound_pace(struct lzi_call *call)
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	if (lzi_load_relaxed(&shared->bound.max_bytes) == 0)
 		return;
-	if (writes % (PACE * LOOK) == 0)
+	if (writes % (PACE * LOOK) == 0) {
 		look_around(call);
+		return;
+	}
 	if (!lzi_load_relaxed(&shared->bound.tight) ||
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;

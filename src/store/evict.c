@@ -28,6 +28,8 @@
 #define FINE_ENTRIES 65536u
 /* Extents judged, of this many, between two looks at all of them. */
 #define SURVEY_SHARE 64u
+/* And questions between two, as a multiple of their number. */
+#define SURVEY_ASKED 3u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
 /* Fresh entries spared in a row. */
@@ -671,9 +673,10 @@ int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_
 		if (evictor == NULL)
 			return lzi_error(LATZ_NOMEM, "notes of eviction");
 	}
-	/* Others evict as well, and writes kill: so not only when we have used up what we know. */
+	/* Others evict as well, and writes kill: so not only when we have used up what we know. Seldom enough not to
+	 * be among what one of a thousand writes has to wait for. */
 	if (is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
-	    ++evictor->asked >= evictor->extents)
+	    ++evictor->asked >= evictor->extents * SURVEY_ASKED)
 		rc = survey(store, evictor);
 	*ret_used = evictor->used;
 	*ret_dead = evictor->dead;

@@ -24,6 +24,8 @@
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
+/* By age: so many before writers listen who do not have to. Each is put to several caches that are simulated. */
+#define ENOUGH 32u
 #define KIND_SHIFT 30
 #define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
 
@@ -274,6 +276,7 @@ static int make_state(struct lzi_store *store, const struct lzi_policy *policy, 
 static int is_affordable(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit;
 
 	/* Values are what the pool is for: of more entries than that the oldest go unasked. */
 	if (bound->max_bytes != 0 && policy->size(entries) > bound->max_bytes / STATE_PART)
@@ -281,7 +284,8 @@ static int is_affordable(struct lzi_store *store, const struct lzi_policy *polic
 	/* The heap has to give it first. */
 	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 	lzi_bound_refresh(store);
-	return bound->heap_limit == 0 || lzi_file_blocks(store->heap.fd) <= bound->heap_limit;
+	limit = lzi_load_relaxed(&bound->heap_limit);
+	return limit == 0 || lzi_file_blocks(store->heap.fd) <= limit;
 }
 
 static void settled(struct lzi_store *store)
@@ -291,8 +295,7 @@ static void settled(struct lzi_store *store)
 }
 
 /* Entries that a state should be for. How much a policy by age samples, and so what it takes the pool's size for,
- * goes by
- * it. */
+ * goes by it. */
 static uint64_t entries_for(const struct lzi_store *store, int64_t keys)
 {
 	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
@@ -544,6 +547,16 @@ static int drain(struct lzi_store *store, const struct lzi_policy *policy, void 
 	}
 	lzi_store_relaxed(&bound->tail, tail);
 	return small;
+}
+
+int lzi_hear_is_due(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+
+	return policy != NULL &&
+	       (policy->kind == LZI_POLICY_BY_ENTRY || lzi_load_relaxed(&bound->state_at) == 0 ||
+	        bound->capacity != capacity_of(store) || lzi_load_relaxed(&bound->head) - bound->tail >= ENOUGH);
 }
 
 int lzi_hear(struct lzi_store *store)

@@ -344,6 +344,8 @@ void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum l
 /* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);
+/* Whether who decides just now should listen first, and not leave it to maintenance. */
+int lzi_hear_is_due(const struct lzi_store *store);
 /* Makes the file, if need be, and maps it. */
 int lzi_hear_file(struct lzi_store *store);
 /* Whether it is mapped; not under `maint`, too. */

@@ -110,7 +110,7 @@ static void bytes_hold(void **state)
 /* The same with each policy, in a pool so small that a large value is a part of it to reckon with. */
 static void bytes_hold_with_each_policy(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 
 		begin(&b, state, 8 * MIB, 0, cache_policy(i), 20000);
@@ -125,7 +125,7 @@ static void bytes_hold_with_each_policy(void **state)
 /* Small values: the table, the policy's notes and records that are all header have their share of max_bytes. */
 static void bytes_hold_of_small_values(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 
 		begin(&b, state, 4 * MIB, 0, cache_policy(i), 200000);
@@ -141,7 +141,7 @@ static void bytes_hold_of_small_values(void **state)
 /* max_entries alone: never one more, with each policy, and full of keys. */
 static void entries_hold(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 		uint64_t most = i % 2 == 0 ? 500 : 3;
 
@@ -274,7 +274,7 @@ static void none_counts_entries(void **state)
 /* A value larger than can be kept is refused, and nothing goes for it. */
 static void too_big_evicts_nothing(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 		size_t size = 5 * MIB;
 		void *large = check_alloc(size);
@@ -390,7 +390,7 @@ static void policies_change_under_way(void **state)
 	struct bounded b;
 
 	begin(&b, state, 8 * MIB, 0, LATZ_POLICY_NONE, 30000);
-	for (unsigned i = 0; i < 2 * CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < 2 * cache_policies(); i++) {
 		uint64_t there;
 		unsigned lost;
 
