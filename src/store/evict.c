@@ -28,6 +28,8 @@
 #define FINE_ENTRIES 65536u
 /* Extents judged, of this many, between two looks at all of them. */
 #define SURVEY_SHARE 64u
+/* The same of the times that somebody asked: what goes by entry empties no extent, but cleaning has to know of it. */
+#define ASKED_SHARE 16u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
 /* Fresh entries spared in a row. */
@@ -652,7 +654,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
-int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
+int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead)
 {
 	struct lzi_evictor *evictor = store->evictor;
 	int rc = LATZ_OK;
@@ -663,8 +665,8 @@ int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_
 			return lzi_error(LATZ_NOMEM, "notes of eviction");
 	}
 	/* Others evict as well, and writes kill: so not only when we have used up what we know. */
-	if (is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
-	    ++evictor->asked >= evictor->extents)
+	if (again || is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
+	    ++evictor->asked * ASKED_SHARE >= evictor->extents)
 		rc = survey(store, evictor);
 	*ret_used = evictor->used;
 	*ret_dead = evictor->dead;

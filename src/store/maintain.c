@@ -52,6 +52,18 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	return rc;
 }
 
+int lzi_maint_lock_outside(struct lzi_call *call)
+{
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_maint_lock(call->store, 1);
+	if (inside)
+		lzi_call_begin(call);
+	return rc;
+}
+
 void lzi_maint_unlock(struct lzi_store *store)
 {
 	lzi_mutex_unlock(&store->control.shared->maint);
@@ -390,6 +402,7 @@ static int shrink_index(struct lzi_store *store)
 static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle, int index_too, int *ret_more)
 {
 	struct lzi_store *store = call->store;
+	unsigned freed;
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
@@ -403,7 +416,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_recount(call, deadline_ns != 0);
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
+		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, &freed, ret_more);
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
 	if (rc == LATZ_OK)
