@@ -12,12 +12,12 @@
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
 #define DEAD_PERCENT_BUSY 40u
-#define DEAD_PERCENT_IDLE 8u
+#define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), a sixty-fourth when all is quiet. */
+ * for again at once), a 256th when all is quiet. */
 #define KEEP_FREE 4u
 #define KEEP_SHIFT_BUSY 2
-#define KEEP_SHIFT_IDLE 6
+#define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
 #define READER_WAIT_US 5000u
 
