@@ -152,7 +152,9 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 			return rc;
 	}
 	if (!lzi_extent_holds(store, extent, &tail) ||
-	    (lzi_load_relaxed(&meta->indexed) < tail && lzi_load_relaxed(&store->control.shared->index_rebuild) == 0))
+	    (lzi_load_relaxed(&meta->indexed) < tail &&
+	     lzi_load_relaxed(&meta->inserts) != lzi_load_relaxed(&meta->inserts_seen) &&
+	     lzi_load_relaxed(&store->control.shared->index_rebuild) == 0))
 		return LATZ_BUSY;
 	/* What the log has not got yet stays where it will be looked for. */
 	if (lzi_log_collects(store) &&
