@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "format/counters.h"
 
 #define LZI_MAGIC "latzero\n"
 #define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
@@ -297,7 +298,9 @@ struct lzi_shared {
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
 	struct lzi_feed feed;     /* 6272 */
-	uint8_t pad7[1664];
+	uint8_t pad7[256];
+	struct lzi_counters counters; /* 6784 */
+	uint8_t pad8[1280];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -310,6 +313,7 @@ _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
 _Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
+_Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -23,6 +24,8 @@
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
+/* By age: so many before writers listen who do not have to. Each is put to several caches that are simulated. */
+#define ENOUGH 32u
 #define KIND_SHIFT 30
 #define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
 
@@ -219,6 +222,13 @@ static uint64_t capacity_of(const struct lzi_store *store)
 	return bound->max_bytes != 0 ? lzi_load_relaxed(&bound->heap_limit) / LZI_UNIT : bound->max_entries;
 }
 
+/* Which hits are to be told of. */
+static void sample_for(struct lzi_store *store, const struct lzi_policy *policy, const void *state)
+{
+	lzi_store_relaxed(&store->control.shared->sampling,
+	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
+}
+
 /* A new state for so many entries, at the file's end or where the one before the last was. */
 static int make_state(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
@@ -258,14 +268,34 @@ static int make_state(struct lzi_store *store, const struct lzi_policy *policy, 
 	bound->state_entries = entries;
 	LZI_POINT("policy.between");
 	lzi_store_release(&bound->state_at, at);
-	lzi_store_relaxed(&store->control.shared->sampling,
-	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
+	sample_for(store, policy, state);
 	return LATZ_OK;
 }
 
+/* Whether the pool can give its policy a state for so many entries; it tries to. settled() ends that. */
+static int is_affordable(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit;
+
+	/* Values are what the pool is for: of more entries than that the oldest go unasked. */
+	if (bound->max_bytes != 0 && policy->size(entries) > bound->max_bytes / STATE_PART)
+		return 0;
+	/* The heap has to give it first. */
+	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
+	lzi_bound_refresh(store);
+	limit = lzi_load_relaxed(&bound->heap_limit);
+	return limit == 0 || lzi_file_blocks(store->heap.fd) <= limit;
+}
+
+static void settled(struct lzi_store *store)
+{
+	lzi_store_relaxed(&store->control.shared->bound.wanted, 0ull);
+	lzi_bound_refresh(store);
+}
+
 /* Entries that a state should be for. How much a policy by age samples, and so what it takes the pool's size for,
- * goes by
- * it. */
+ * goes by it. */
 static uint64_t entries_for(const struct lzi_store *store, int64_t keys)
 {
 	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
@@ -344,17 +374,104 @@ int lzi_hear_reset(struct lzi_store *store)
 	return rc == LATZ_OK && keys > 0 ? tell_of_all(store) : rc;
 }
 
+/* For how many entries the state of a pool that was loaded should be, if the one it comes from was for `before`: for as
+ * many, if the pool might have come to that by itself. */
+static uint64_t entries_loaded(const struct lzi_store *store, const struct lzi_policy *policy, uint64_t before)
+{
+	uint64_t want = entries_for(store, lzi_store_keys(store));
+
+	/* Not all that is there need be known, nor all that is known be there: a log brings back what was evicted. */
+	if (policy->kind == LZI_POLICY_BY_ENTRY)
+		want += want / 2;
+	return before > want && before / 2 < want ? before : want;
+}
+
+/* A copy of what loading has told a policy by entry; by age it was told of nothing. */
+static int copy_told(struct lzi_store *store, const struct lzi_policy *policy, void **ret_told)
+{
+	const void *state = state_at(store);
+
+	*ret_told = NULL;
+	if (policy->kind != LZI_POLICY_BY_ENTRY || state == NULL)
+		return LATZ_OK;
+	*ret_told = malloc(store->control.shared->bound.state_size);
+	if (*ret_told == NULL)
+		return lzi_error(LATZ_NOMEM, "the policy's state");
+	memcpy(*ret_told, state, store->control.shared->bound.state_size);
+	return LATZ_OK;
+}
+
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+	void *told, *state;
+	int rc = policy == NULL ? LATZ_CORRUPT : lzi_hear(store);
+
+	if (rc == LATZ_OK)
+		rc = copy_told(store, policy, &told);
+	if (rc != LATZ_OK)
+		return rc;
+	entries = entries_loaded(store, policy, entries);
+	if (entries != bound->state_entries && is_affordable(store, policy, entries))
+		(void)!make_state(store, policy, entries, 1); /* failing: it does with what it has */
+	settled(store);
+	policy = lzi_policy_begin(store, &state);
+	if (policy != NULL) {
+		policy->init(state, bound->state_entries, capacity_of(store));
+		policy->move(state, from);
+		/* What only the loading has told of comes in as the oldest; and what is not of single entries is again
+		 * as it was. */
+		if (told != NULL) {
+			policy->move(state, told);
+			policy->move(state, from);
+		}
+		lzi_policy_end(store);
+		sample_for(store, policy, state);
+	}
+	free(told);
+	lzi_store_relaxed(&bound->tail, lzi_load_acquire(&bound->head));
+	lzi_store_relaxed(&bound->fitted, lzi_load_relaxed(&bound->evicted));
+	return policy != NULL ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the policy's state is not there");
+}
+
+int lzi_hear_fit(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+	const struct lzi_policy *policy = policy_of(store);
+
+	if (policy == NULL || max == 0 || lzi_load_relaxed(&bound->state_size) <= max / STATE_PART ||
+	    entries_for(store, lzi_store_keys(store)) > bound->state_entries / 2)
+		return LATZ_OK;
+	return lzi_hear_reset(store);
+}
+
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy_id)
+{
+	const struct lzi_policy *policy = policy_id <= LATZ_POLICY_NONE ? NULL : lzi_policy_by_id(policy_id);
+	uint64_t blocks = lzi_hear_blocks(store);
+
+	return (blocks < LZI_STATES_AT ? blocks : LZI_STATES_AT) +
+	       (policy != NULL ? page_up(policy->size(ENTRIES_MIN)) : 0);
+}
+
 void lzi_hear_tidy(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t at = bound->old_at, size = bound->old_size;
+	uint64_t at = bound->state_at, end = at + bound->state_size;
 
-	if (at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
+	if (bound->old_at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
 		return;
-	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
-	    (at + size <= bound->state_at || at >= bound->state_at + bound->state_size))
-		(void)!lzi_file_punch(store->hear.fd, at, size);
+	/* There may be several, if it grew more than once since the last time. */
+	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && bound->state_size <= bound->file_size &&
+	    at <= bound->file_size - bound->state_size) {
+		if (at > LZI_STATES_AT)
+			(void)!lzi_file_punch(store->hear.fd, LZI_STATES_AT, at - LZI_STATES_AT);
+		if (bound->file_size > end)
+			(void)!lzi_file_punch(store->hear.fd, end, bound->file_size - end);
+	}
 	lzi_store_relaxed(&bound->old_at, 0ull);
 }
 
@@ -432,6 +549,16 @@ static int drain(struct lzi_store *store, const struct lzi_policy *policy, void 
 	return small;
 }
 
+int lzi_hear_is_due(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+
+	return policy != NULL &&
+	       (policy->kind == LZI_POLICY_BY_ENTRY || lzi_load_relaxed(&bound->state_at) == 0 ||
+	        bound->capacity != capacity_of(store) || lzi_load_relaxed(&bound->head) - bound->tail >= ENOUGH);
+}
+
 int lzi_hear(struct lzi_store *store)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
@@ -461,20 +588,12 @@ int lzi_hear(struct lzi_store *store)
 	if (small || is_misfit(store, policy, entries)) {
 		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < bound->state_entries * 3 / 2)
 			entries = bound->state_entries * 3 / 2;
-		/* Values are what the pool is for: of more entries than that the oldest go unasked. */
-		if (bound->max_bytes != 0 && policy->size(entries) > bound->max_bytes / STATE_PART)
-			return LATZ_OK;
-		/* The heap has to give it first. */
-		lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
-		lzi_bound_refresh(store);
-		if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+		if (!is_affordable(store, policy, entries))
 			return LATZ_OK;
 		(void)!make_state(store, policy, entries, 0);
-		lzi_store_relaxed(&bound->wanted, 0ull);
-		lzi_bound_refresh(store);
+		settled(store);
 	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
-		lzi_store_relaxed(&bound->wanted, 0ull);
-		lzi_bound_refresh(store);
+		settled(store);
 	}
 	return LATZ_OK;
 }
