@@ -37,6 +37,8 @@
 #define TIDY_STEPS 8u
 /* Steps that came to nothing before a write is refused. */
 #define IDLE_MAX 40u
+/* Steps in a row that evict nothing and give nothing back, and are no way to get below the bounds. */
+#define STUCK_MAX 256u
 /* Free extents whose blocks are not given back to make room for others. */
 #define KEEP_FREE 2u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
@@ -291,6 +293,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 	rc = begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_hear_tidy(call);
 	refresh_all(store);
 	put_index_to_sleep(store);
 	if (has_stray_blocks(store))
@@ -385,6 +388,7 @@ static LZI_NOINLINE void look_around(struct lzi_call *call)
 
 	if (begin(call, 0) != LATZ_OK)
 		return;
+	lzi_hear_tidy(call);
 	lzi_bound_refresh(store);
 	if (is_over(store))
 		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
@@ -418,7 +422,8 @@ void lzi_bound_pace(struct lzi_call *call)
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	unsigned done = 0, idle = 0;
+	uint64_t blocks = UINT64_MAX, now;
+	unsigned done = 0, before = 0, stuck = 0, idle = 0;
 	int more, rc;
 
 	refresh_all(store);
@@ -433,12 +438,19 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			break;
 		}
 		rc = step(call, LZI_POLICY_BATCH, &done);
-		if (rc == LATZ_BUSY)
-			idle++;
-		else if (rc != LATZ_OK)
+		if (rc != LATZ_OK && rc != LATZ_BUSY)
 			break;
 		if (is_over(store))
 			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
+		/* Other files may have left the heap less than its few open extents take: then it stays over. */
+		now = lzi_file_blocks(store->heap.fd);
+		if (rc == LATZ_BUSY || (now >= blocks && done == before))
+			stuck++;
+		else
+			stuck = 0;
+		blocks = now;
+		before = done;
+		idle += rc == LATZ_BUSY || stuck >= STUCK_MAX;
 	}
 	leave_main(call);
 }
@@ -485,11 +497,14 @@ int lzi_bound_join(struct lzi_call *call)
 
 	if (!lzi_is_bounded(store))
 		return LATZ_OK;
-	rc = lzi_maint_lock(store, 1);
+	/* Who has it may be stopped, and who comes may only want to read: all this is done by others as well. */
+	rc = lzi_maint_lock(store, 0);
 	if (rc < 0)
-		return rc;
+		return rc == LATZ_BUSY || rc == LATZ_TIMEOUT ? LATZ_OK : rc;
 	refresh_all(store);
 	rc = lzi_hear(store);
+	if (rc == LATZ_NOSPC) /* without it the oldest go */
+		rc = LATZ_OK;
 	if (rc == LATZ_OK)
 		lzi_sample_keep(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
@@ -517,7 +532,8 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_store_relaxed(&bound->max_entries, max_entries);
 	refresh_all(store);
 	LZI_POINT("bound.set");
-	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+	if (lzi_hear_shrink(store) || lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+		lzi_hear_tidy(call); /* so that there is room in the file for a new one */
 		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
@@ -528,8 +544,12 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_sample_keep(store);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
-	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)
+	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT)
 		lzi_bound_maintain(call, 0, &more);
+	if (rc == LATZ_BUSY) /* for want of bytes, which the heap has given meanwhile, or gives to whoever is next */
+		rc = lzi_hear(store);
+	lzi_hear_tidy(call);
+	lzi_bound_refresh(store);
 	lzi_maint_unlock(store);
 	return rc;
 }
