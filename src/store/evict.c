@@ -61,6 +61,7 @@ struct batch {
 	struct target target[LZI_POLICY_BATCH];
 	struct lzi_candidate candidate[LZI_POLICY_BATCH];
 	unsigned count, limit;
+	unsigned stay; /* fresh ones, for which there is no room elsewhere */
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
 	int64_t now_ms;
@@ -396,11 +397,11 @@ static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 
 	known = list_fresh(store, fresh);
 	for (i = 0; i < batch->count; i++) {
-		if (batch->candidate[i].keep || !is_listed(fresh, known, batch->target[i].hash)) {
+		if (!is_listed(fresh, known, batch->target[i].hash)) {
 			others++;
 		} else if (evictor->spared < SPARED_MAX) {
 			batch->target[i].fresh = 1;
-			evictor->spared++;
+			evictor->spared += !batch->candidate[i].keep;
 		}
 	}
 	if (others > 0)
@@ -459,7 +460,11 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		else if (target->fresh && !target->expired)
 			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
-			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
+			evictor->weight[batch->candidate[i].keep ? LZI_POLICY_MAIN : list] += bytes;
+		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && target->fresh && !target->expired) {
+			batch->stay++; /* when others have gone there is */
+			continue;
+		}
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
@@ -505,6 +510,10 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
+	if (batch.stay > 0) { /* the extent is come to again, as long as fresh ones are spared */
+		evictor->spared += batch.stay;
+		return LATZ_OK;
+	}
 	if (is_run) {
 		if (batch.count == 1 && (batch.candidate[0].keep || batch.target[0].fresh))
 			return LATZ_OK;
