@@ -17,9 +17,10 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "format/counters.h"
 
 #define LZI_MAGIC "latzero\n"
-#define LZI_FORMAT_MAJOR 3 /* 1: without the log's state; 2: without compressed values and bounds */
+#define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
 #define LZI_FORMAT_MINOR 0
 
 #define LZI_PAGE 4096u
@@ -274,7 +275,9 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[1920];
+	uint8_t pad7[512];
+	struct lzi_counters counters; /* 6784 */
+	uint8_t pad8[1280];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -286,6 +289,7 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -356,9 +360,9 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[2];
+	uint64_t pad2[34];
 };
-_Static_assert(sizeof(struct lzi_actor) == 256, "layout");
+_Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 

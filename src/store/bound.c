@@ -15,10 +15,13 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/counter.h"
 #include "store/log.h"
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
 #define BYTES_MIN (4ull << 20)
+/* The least heap that bounds set later must leave: what is held back, and an extent for some who write at once. */
+#define HEAP_MIN (6 * LZI_EXTENT)
 /* Kept for what grows while nobody looks: table, directory, index. */
 #define MARGIN (256u << 10)
 /* Dead data from which it is cleaned rather than live data evicted; and down to what. */
@@ -37,8 +40,6 @@
 #define TIDY_STEPS 8u
 /* Steps that came to nothing before a write is refused. */
 #define IDLE_MAX 40u
-/* Steps in a row that evict nothing and give nothing back, and are no way to get below the bounds. */
-#define STUCK_MAX 256u
 /* Free extents whose blocks are not given back to make room for others. */
 #define KEEP_FREE 2u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
@@ -69,7 +70,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -129,18 +130,18 @@ int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
 	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
-	uint64_t part;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes), part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
 	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
 		return 0;
-	if (bound->max_bytes == 0)
+	if (max == 0)
 		return 1;
-	part = bound->policy == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
+	part = lzi_load_relaxed(&bound->policy) == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
 	if (lzi_load_relaxed(&bound->asleep)) /* it would take some of what it left */
 		part /= 2;
-	return lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * part;
+	return lzi_file_blocks(store->heap.fd) + lzi_load_relaxed(&bound->other_bytes) < max / 8 * part;
 }
 
 /* The index gives its space to what it would find. Until it is wanted again scans look at all records. */
@@ -166,9 +167,10 @@ static void put_index_to_sleep(struct lzi_store *store)
 static int is_over(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit = lzi_load_relaxed(&bound->heap_limit);
 
 	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
-	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
@@ -212,7 +214,8 @@ static int begin(struct lzi_call *call, int wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	if (rc < 0)
 		return rc;
-	(void)!lzi_hear(store); /* without it the oldest go */
+	if (wait || lzi_hear_is_due(store))
+		(void)!lzi_hear(store); /* without it the oldest go */
 	return LATZ_OK;
 }
 
@@ -410,8 +413,10 @@ void lzi_bound_pace(struct lzi_call *call)
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	if (lzi_load_relaxed(&shared->bound.max_bytes) == 0)
 		return;
-	if (writes % (PACE * LOOK) == 0)
+	if (writes % (PACE * LOOK) == 0) {
 		look_around(call);
+		return;
+	}
 	if (!lzi_load_relaxed(&shared->bound.tight) ||
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;
@@ -422,14 +427,13 @@ void lzi_bound_pace(struct lzi_call *call)
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	uint64_t blocks = UINT64_MAX, now;
-	unsigned done = 0, before = 0, stuck = 0, idle = 0;
+	unsigned done = 0, idle = 0;
 	int more, rc;
 
+	lzi_hear_tidy(call); /* before it is looked how much there is */
 	refresh_all(store);
 	put_index_to_sleep(store);
 	(void)!lzi_hear(store);
-	lzi_hear_tidy(call);
 	if (has_stray_blocks(store))
 		give_back_strays(call);
 	while ((is_over(store) || !has_extents(store, reserve(store))) && idle < 4) {
@@ -438,19 +442,12 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			break;
 		}
 		rc = step(call, LZI_POLICY_BATCH, &done);
-		if (rc != LATZ_OK && rc != LATZ_BUSY)
+		if (rc == LATZ_BUSY)
+			idle++;
+		else if (rc != LATZ_OK)
 			break;
 		if (is_over(store))
 			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
-		/* Other files may have left the heap less than its few open extents take: then it stays over. */
-		now = lzi_file_blocks(store->heap.fd);
-		if (rc == LATZ_BUSY || (now >= blocks && done == before))
-			stuck++;
-		else
-			stuck = 0;
-		blocks = now;
-		before = done;
-		idle += rc == LATZ_BUSY || stuck >= STUCK_MAX;
 	}
 	leave_main(call);
 }
@@ -514,6 +511,23 @@ int lzi_bound_join(struct lzi_call *call)
 	return rc;
 }
 
+/* Whether lower bounds leave room beside what does not get smaller: a table stays as large as it has become. */
+static int check_lower(struct lzi_store *store, uint64_t max_bytes, latz_policy policy)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t now = lzi_load_relaxed(&bound->max_bytes), table = lzi_file_blocks(store->table.fd), need;
+
+	if (max_bytes == 0 || (now != 0 && max_bytes >= now))
+		return LATZ_OK;
+	need = table + lzi_file_blocks(store->heap.dir_fd) + lzi_file_blocks(store->control.fd) +
+	       lzi_hear_fixed(store, policy) + MARGIN + HEAP_MIN;
+	if (max_bytes >= need)
+		return LATZ_OK;
+	return lzi_error(LATZ_INVALID,
+	                 "max_bytes is %llu; as the pool's table has grown to %llu, the least is %llu",
+	                 (unsigned long long)max_bytes, (unsigned long long)table, (unsigned long long)need);
+}
+
 int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
 {
 	struct lzi_store *store = call->store;
@@ -528,11 +542,16 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
+	rc = check_lower(store, max_bytes, policy);
+	if (rc != LATZ_OK) {
+		lzi_maint_unlock(store);
+		return rc;
+	}
 	lzi_store_relaxed(&bound->max_bytes, max_bytes);
 	lzi_store_relaxed(&bound->max_entries, max_entries);
 	refresh_all(store);
 	LZI_POINT("bound.set");
-	if (lzi_hear_shrink(store) || lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
 		lzi_hear_tidy(call); /* so that there is room in the file for a new one */
 		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
 		LZI_POINT("bound.policy");
@@ -544,12 +563,16 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_sample_keep(store);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
-	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT)
+	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT) {
 		lzi_bound_maintain(call, 0, &more);
-	if (rc == LATZ_BUSY) /* for want of bytes, which the heap has given meanwhile, or gives to whoever is next */
-		rc = lzi_hear(store);
-	lzi_hear_tidy(call);
-	lzi_bound_refresh(store);
+		if (rc == LATZ_OK)
+			rc = lzi_hear_fit(store);
+		lzi_hear_tidy(call);
+		if (rc == LATZ_BUSY) /* for want of bytes, which were given meanwhile, or are to whoever is next */
+			rc = lzi_hear(store);
+		lzi_hear_tidy(call);
+		lzi_bound_refresh(store);
+	}
 	lzi_maint_unlock(store);
 	return rc;
 }

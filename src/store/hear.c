@@ -13,6 +13,7 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -28,6 +29,8 @@
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
+/* By age: so many before writers listen who do not have to. Each is put to several caches that are simulated. */
+#define ENOUGH 32u
 #define KIND_SHIFT 30
 #define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
 
@@ -242,6 +245,13 @@ static uint64_t capacity_of(const struct lzi_store *store)
 	return bound->max_bytes != 0 ? lzi_load_relaxed(&bound->heap_limit) / LZI_UNIT : bound->max_entries;
 }
 
+/* Which hits are to be told of. */
+static void sample_for(struct lzi_store *store, const struct lzi_policy *policy, const void *state)
+{
+	lzi_store_relaxed(&store->control.shared->sampling,
+	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
+}
+
 /* Where a state of that size can be made: before or behind the one in use; if anybody may be on his way to what was
  * there before, at the file's end. */
 static int find_place(struct lzi_store *store, uint64_t size, uint64_t *ret_at)
@@ -287,8 +297,7 @@ static int make_state(struct lzi_store *store, const struct lzi_policy *policy, 
 	bound->state_entries = entries;
 	LZI_POINT("policy.between");
 	lzi_store_release(&bound->state_at, at | (uint64_t)policy->id);
-	lzi_store_relaxed(&store->control.shared->sampling,
-	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
+	sample_for(store, policy, state);
 	return LATZ_OK;
 }
 
@@ -395,17 +404,6 @@ static void forget_state(struct lzi_bound *bound)
 	lzi_store_release(&bound->state_at, 0ull);
 }
 
-int lzi_hear_shrink(struct lzi_store *store)
-{
-	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
-
-	if (max == 0 || bound->state_entries <= ENTRIES_MIN || bound->state_size <= max / STATE_PART)
-		return 0;
-	forget_state(bound);
-	return 1;
-}
-
 int lzi_hear_reset(struct lzi_store *store)
 {
 	const struct lzi_policy *policy = policy_of(store);
@@ -424,6 +422,89 @@ int lzi_hear_reset(struct lzi_store *store)
 	if (rc == LATZ_OK)
 		rc = make_within_bounds(store, policy, entries, 1);
 	return rc == LATZ_OK && keys > 0 ? tell_of_all(store) : rc;
+}
+
+/* For how many entries the state of a pool that was loaded should be, if the one it comes from was for `before`: for as
+ * many, if the pool might have come to that by itself. */
+static uint64_t entries_loaded(const struct lzi_store *store, const struct lzi_policy *policy, uint64_t before)
+{
+	uint64_t want = entries_for(store, lzi_store_keys(store));
+
+	/* Not all that is there need be known, nor all that is known be there: a log brings back what was evicted. */
+	if (policy->kind == LZI_POLICY_BY_ENTRY)
+		want += want / 2;
+	return before > want && before / 2 < want ? before : want;
+}
+
+/* A copy of what loading has told a policy by entry; by age it was told of nothing. */
+static int copy_told(struct lzi_store *store, const struct lzi_policy *policy, void **ret_told)
+{
+	const struct lzi_policy *owner;
+	const void *state = state_of(store, &owner);
+
+	*ret_told = NULL;
+	if (policy->kind != LZI_POLICY_BY_ENTRY || state == NULL || owner != policy)
+		return LATZ_OK;
+	*ret_told = malloc(store->control.shared->bound.state_size);
+	if (*ret_told == NULL)
+		return lzi_error(LATZ_NOMEM, "the policy's state");
+	memcpy(*ret_told, state, store->control.shared->bound.state_size);
+	return LATZ_OK;
+}
+
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+	void *told, *state;
+	int rc = policy == NULL ? LATZ_CORRUPT : lzi_hear(store);
+
+	if (rc == LATZ_OK)
+		rc = copy_told(store, policy, &told);
+	if (rc != LATZ_OK)
+		return rc;
+	entries = entries_loaded(store, policy, entries);
+	if (entries != bound->state_entries && !is_too_large(store, policy, entries))
+		(void)!make_within_bounds(store, policy, entries, 1); /* failing: it does with what it has */
+	policy = lzi_policy_begin(store, &state);
+	if (policy != NULL) {
+		policy->init(state, bound->state_entries, capacity_of(store));
+		policy->move(state, from);
+		/* What only the loading has told of comes in as the oldest; and what is not of single entries is again
+		 * as it was. */
+		if (told != NULL) {
+			policy->move(state, told);
+			policy->move(state, from);
+		}
+		lzi_policy_end(store);
+		sample_for(store, policy, state);
+	}
+	free(told);
+	lzi_store_relaxed(&bound->tail, lzi_load_acquire(&bound->head));
+	lzi_store_relaxed(&bound->fitted, lzi_load_relaxed(&bound->evicted));
+	return policy != NULL ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the policy's state is not there");
+}
+
+int lzi_hear_fit(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+	const struct lzi_policy *policy = policy_of(store);
+
+	if (policy == NULL || max == 0 || lzi_load_relaxed(&bound->state_size) <= max / STATE_PART ||
+	    entries_for(store, lzi_store_keys(store)) > bound->state_entries / 2)
+		return LATZ_OK;
+	forget_state(bound);
+	return lzi_hear_reset(store);
+}
+
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy_id)
+{
+	const struct lzi_policy *policy = policy_id <= LATZ_POLICY_NONE ? NULL : lzi_policy_by_id(policy_id);
+	uint64_t blocks = lzi_hear_blocks(store);
+
+	return (blocks < LZI_STATES_AT ? blocks : LZI_STATES_AT) +
+	       (policy != NULL ? page_up(policy->size(ENTRIES_MIN)) : 0);
 }
 
 void lzi_hear_tidy(struct lzi_call *call)
@@ -541,6 +622,16 @@ static LZI_COLD void listen_briefly(struct lzi_store *store)
 		lzi_policy_end(store);
 	}
 	lzi_maint_unlock(store);
+}
+
+int lzi_hear_is_due(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+
+	return policy != NULL &&
+	       (policy->kind == LZI_POLICY_BY_ENTRY || lzi_load_relaxed(&bound->state_at) == 0 ||
+	        bound->capacity != capacity_of(store) || lzi_load_relaxed(&bound->head) - bound->tail >= ENOUGH);
 }
 
 int lzi_hear(struct lzi_store *store)

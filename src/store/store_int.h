@@ -12,7 +12,6 @@
 
 #include "base/atomic.h"
 #include "base/hash.h"
-#include "base/histogram.h"
 #include "client/client.h"
 #include "format/image.h"
 #include "format/packed.h"
@@ -60,7 +59,6 @@ struct lzi_store {
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
-	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
@@ -91,9 +89,18 @@ struct lzi_store {
 		int fd;                /* -1: not open */
 		int ready;             /* atomic: map is there */
 		uint64_t reach;        /* atomic: the file is so long, and the map no shorter */
+		int seeded;            /* 1: this pool, being made, has the hash seed of the one before it */
 		struct lzi_map map;    /* file `policy` */
 	} hear;
 	struct lzi_evictor *evictor;
+	/* This process's view of the shared counters. */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;
+		int ready;          /* atomic: map and fd are there */
+		uint64_t reach;     /* atomic: bytes known to be in the file */
+		struct lzi_map map; /* file `counters` */
+	} counters;
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
@@ -338,6 +345,8 @@ void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum l
 /* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);
+/* Whether who decides just now should listen first, and not leave it to maintenance. */
+int lzi_hear_is_due(const struct lzi_store *store);
 /* Makes the file, if need be, and maps it. */
 int lzi_hear_file(struct lzi_store *store);
 /* Whether it is mapped; not under `maint`, too. */
@@ -348,8 +357,12 @@ uint64_t lzi_hear_blocks(struct lzi_store *store);
 void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. LATZ_BUSY: the heap has to give the bytes for it first. */
 int lzi_hear_reset(struct lzi_store *store);
-/* After max_bytes was lowered: a state that is too large for it is forgotten. Whether it was. */
-int lzi_hear_shrink(struct lzi_store *store);
+/* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
+/* The same, smaller, if it takes more of max_bytes than one would be given, and far fewer keys are left. */
+int lzi_hear_fit(struct lzi_store *store);
+/* Bytes that the file will take at least, with the smallest state of a policy. */
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy);
 /* Gives back the blocks of states that are no longer used, or never were. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */

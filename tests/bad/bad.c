@@ -297,8 +297,8 @@ static void foreign(void)
 				hn_fail("%s: was followed", what);
 		}
 	printf("foreign: %u replaced files, %u refused at open\n", tried, refused);
-	newer(8, 4, 2, LATZ_VERSION, "format 4.0");
-	newer(10, 7, 2, LATZ_OK, "format 3.7");
+	newer(8, 5, 2, LATZ_VERSION, "format 5.0");
+	newer(10, 7, 2, LATZ_OK, "format 4.7");
 	newer(16, 0x80, 4, LATZ_OK, "an unknown compatible feature");
 	newer(20, 0x80, 4, LATZ_VERSION, "an unknown incompatible feature");
 	newer(144, 0x04030201, 4, LATZ_VERSION, "another byte order");
