@@ -28,8 +28,10 @@
 #define FINE_ENTRIES 65536u
 /* Extents judged, of this many, between two looks at all of them. */
 #define SURVEY_SHARE 64u
-/* And questions between two, as a multiple of their number. */
+/* And questions between two, as a multiple of their number; a part of it where entries go one by one: that empties no
+ * extent, but cleaning has to know of it. */
 #define SURVEY_ASKED 3u
+#define ASKED_SHARE 16u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
 /* Fresh entries spared in a row. */
@@ -672,7 +674,20 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
-int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
+/* Others evict as well, and writes kill: so not only when we have used up what we know. Seldom enough not to be among
+ * what one of a thousand writes has to wait for. */
+static int is_stale(const struct lzi_store *store, struct lzi_evictor *evictor)
+{
+	const struct lzi_policy *policy =
+		lzi_policy_by_id((latz_policy)lzi_load_relaxed(&store->control.shared->bound.policy));
+
+	evictor->asked++;
+	if (policy == NULL || policy->kind == LZI_POLICY_BY_ENTRY)
+		return evictor->asked * ASKED_SHARE >= evictor->extents;
+	return evictor->judged * SURVEY_SHARE >= evictor->extents || evictor->asked >= evictor->extents * SURVEY_ASKED;
+}
+
+int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead)
 {
 	struct lzi_evictor *evictor = store->evictor;
 	int rc = LATZ_OK;
@@ -682,10 +697,7 @@ int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_
 		if (evictor == NULL)
 			return lzi_error(LATZ_NOMEM, "notes of eviction");
 	}
-	/* Others evict as well, and writes kill: so not only when we have used up what we know. Seldom enough not to
-	 * be among what one of a thousand writes has to wait for. */
-	if (is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
-	    ++evictor->asked >= evictor->extents * SURVEY_ASKED)
+	if (again || is_fine(store, evictor) || is_stale(store, evictor))
 		rc = survey(store, evictor);
 	*ret_used = evictor->used;
 	*ret_dead = evictor->dead;

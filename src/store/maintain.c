@@ -12,12 +12,12 @@
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
 #define DEAD_PERCENT_BUSY 40u
-#define DEAD_PERCENT_IDLE 8u
+#define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), a sixty-fourth when all is quiet. */
+ * for again at once), a 256th when all is quiet. */
 #define KEEP_FREE 4u
 #define KEEP_SHIFT_BUSY 2
-#define KEEP_SHIFT_IDLE 6
+#define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
 #define READER_WAIT_US 5000u
 
@@ -49,6 +49,18 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}
+	return rc;
+}
+
+int lzi_maint_lock_outside(struct lzi_call *call)
+{
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_maint_lock(call->store, 1);
+	if (inside)
+		lzi_call_begin(call);
 	return rc;
 }
 
@@ -391,6 +403,7 @@ static int shrink_index(struct lzi_store *store)
 static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle, int index_too, int *ret_more)
 {
 	struct lzi_store *store = call->store;
+	unsigned freed;
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
@@ -404,7 +417,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_recount(call, deadline_ns != 0);
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
+		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, &freed, ret_more);
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
 	if (rc == LATZ_OK)

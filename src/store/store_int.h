@@ -405,8 +405,8 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
  * entries evicted. LATZ_BUSY: there is nothing that could go. */
 int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
-/* Bytes of records, and of dead ones, as of not long ago. */
-int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);
+/* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
+int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
 
 /* ---- write.c ---- */
 
@@ -491,6 +491,9 @@ static inline int lzi_image_has(const struct lzi_store *store, uint64_t unit)
 
 /* Ends with `maint` held and mended. wait: else LATZ_BUSY at once. */
 int lzi_maint_lock(struct lzi_store *store, int wait);
+/* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand yet: it is not inside
+ * meanwhile, for the holder may be waiting for all readers to leave, to give back what we wait for. */
+int lzi_maint_lock_outside(struct lzi_call *call);
 void lzi_maint_unlock(struct lzi_store *store);
 
 /* Walks the records of an extent from `from` to `to`; a non-zero return of fn ends the walk and is returned. */
@@ -504,7 +507,8 @@ int lzi_catchup(struct lzi_store *store);
 /* Books everything as indexed; index_rebuild is set. */
 void lzi_skip_index(struct lzi_store *store);
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
-int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
+/* *ret_freed: extents emptied. */
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, unsigned *ret_freed, int *ret_more);
 /* Empties one extent and frees it. LATZ_BUSY: it must stay for now. */
 int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
 /* The same of one all of whose records are dead. */
