@@ -133,11 +133,13 @@ struct lzi_bound {
 	uint64_t heap_limit;  /* 16: bytes of blocks the heap may have; 0 none. Anyone, when another file grows */
 	uint32_t policy;      /* 24: latz_policy, never DEFAULT */
 	uint32_t pad;
-	uint64_t state_at;    /* 32: of the policy's state in the file `policy`; 0 none */
+	uint64_t state_at;    /* 32: of the policy's state in the file `policy`, a page; in the lowest 12 bits whose it
+	                       * is (latz_policy); 0 none */
 	uint64_t state_size;  /* 40 */
 	uint64_t state_entries; /* 48: for which it was made */
-	uint64_t old_at, old_size; /* 56: a state no longer in use, whose blocks are to be given back */
-	uint64_t file_size;   /* 72: of the file `policy`, all of it allocated */
+	uint64_t untidy;      /* 56: 1: beside the state the file may have blocks, and readers on their way to them */
+	uint64_t pad2;
+	uint64_t has_file;    /* 72: 1: there is a file `policy` */
 	uint64_t tail;        /* 80: of the ring: events heard */
 	int64_t evicted_ms;   /* 88: CLOCK_MONOTONIC, of the last eviction; 0 none */
 	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */

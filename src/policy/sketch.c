@@ -28,6 +28,11 @@ void lzi_sketch_init(struct lzi_sketch *sketch, uint64_t *words, uint64_t entrie
 	lzi_sketch_mend(sketch, entries);
 }
 
+int lzi_sketch_is_sound(const struct lzi_sketch *sketch, uint64_t entries)
+{
+	return lzi_load_relaxed(&sketch->blocks) == lzi_sketch_words(entries) / BLOCK;
+}
+
 void lzi_sketch_mend(struct lzi_sketch *sketch, uint64_t entries)
 {
 	sketch->blocks = lzi_sketch_words(entries) / BLOCK;

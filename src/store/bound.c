@@ -387,6 +387,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 	rc = begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_hear_tidy(call);
 	refresh_all(store);
 	put_index_to_sleep(store);
 	if (has_stray_blocks(store))
@@ -488,6 +489,7 @@ static LZI_NOINLINE void look_around(struct lzi_call *call)
 
 	if (begin(call, 0) != LATZ_OK)
 		return;
+	lzi_hear_tidy(call);
 	lzi_bound_refresh(store);
 	if (is_over(store))
 		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
@@ -614,11 +616,14 @@ int lzi_bound_join(struct lzi_call *call)
 
 	if (!lzi_is_bounded(store))
 		return LATZ_OK;
-	rc = lzi_maint_lock(store, 1);
+	/* Who has it may be stopped, and who comes may only want to read: all this is done by others as well. */
+	rc = lzi_maint_lock(store, 0);
 	if (rc < 0)
-		return rc;
+		return rc == LATZ_BUSY || rc == LATZ_TIMEOUT ? LATZ_OK : rc;
 	refresh_all(store);
 	rc = lzi_hear(store);
+	if (rc == LATZ_NOSPC) /* without it the oldest go */
+		rc = LATZ_OK;
 	if (rc == LATZ_OK)
 		lzi_sample_keep(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
@@ -669,6 +674,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	refresh_all(store);
 	LZI_POINT("bound.set");
 	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+		lzi_hear_tidy(call); /* so that there is room in the file for a new one */
 		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
@@ -679,9 +685,13 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	lzi_sample_keep(store);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
-	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT) {
+	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT) {
 		lzi_bound_maintain(call, 0, &more);
-		rc = lzi_hear_fit(store);
+		if (rc == LATZ_OK)
+			rc = lzi_hear_fit(store);
+		lzi_hear_tidy(call);
+		if (rc == LATZ_BUSY) /* for want of bytes, which were given meanwhile, or are to whoever is next */
+			rc = lzi_hear(store);
 		lzi_hear_tidy(call);
 		lzi_bound_refresh(store);
 	}

@@ -66,6 +66,7 @@ struct batch {
 	struct target target[LZI_POLICY_BATCH];
 	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
+	unsigned stay; /* fresh ones, for which there is no room elsewhere */
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
 	int64_t now_ms;
@@ -490,6 +491,10 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
 			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
+		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && target->fresh && !target->expired) {
+			batch->stay++; /* when others have gone there is */
+			continue;
+		}
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
@@ -535,6 +540,10 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
+	if (batch.stay > 0) { /* the extent is come to again, as long as fresh ones are spared */
+		evictor->spared += batch.stay;
+		return LATZ_OK;
+	}
 	if (is_run) {
 		if (batch.count == 1 && (batch.keep[0] || batch.target[0].fresh))
 			return LATZ_OK;

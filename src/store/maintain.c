@@ -331,18 +331,19 @@ static int all_reachable(struct lzi_store *store)
 
 /* Waits until every thread that was inside a call has left it. The barrier makes up for the fence that
  * lzi_call_begin() does not have: after it, who is inside is seen to be, or sees that the extents are parked. */
-int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self)
+int lzi_readers_gone(const struct lzi_call *call)
 {
+	struct lzi_store *store = call->store;
 	uint32_t i, n = lzi_control_actors(&store->control);
 	unsigned waited = 0;
 
-	if (lzi_barrier_all() != LATZ_OK)
+	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
 		return 0;
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 		uint64_t op = lzi_load_acquire(&actor->op);
 
-		while (actor != self && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
+		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
 			if (waited >= READER_WAIT_US)
 				return 0; /* stopped, perhaps: another time */
 			lzi_sleep_us(50);
@@ -364,7 +365,7 @@ int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_mo
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)
 		return rc;
-	if (!lzi_readers_gone(store, call->actor)) {
+	if (!lzi_readers_gone(call)) {
 		lzi_heap_unpark(&store->heap, list, count);
 		return LATZ_OK;
 	}

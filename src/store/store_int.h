@@ -88,6 +88,7 @@ struct lzi_store {
 		pthread_mutex_t mutex; /* guards opening */
 		int fd;                /* -1: not open */
 		int ready;             /* atomic: map is there */
+		uint64_t reach;        /* atomic: the file is so long, and the map no shorter */
 		int seeded;            /* 1: this pool, being made, has the hash seed of the one before it */
 		struct lzi_map map;    /* file `policy` */
 	} hear;
@@ -376,7 +377,7 @@ int lzi_hear_ready(struct lzi_store *store);
 uint64_t lzi_hear_blocks(struct lzi_store *store);
 /* Forgets what this process has mapped. */
 void lzi_hear_close(struct lzi_store *store);
-/* The policy's state is made anew for another policy. */
+/* The policy's state is made anew for another policy. LATZ_BUSY: the heap has to give the bytes for it first. */
 int lzi_hear_reset(struct lzi_store *store);
 /* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
 int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
@@ -384,7 +385,7 @@ int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
 int lzi_hear_fit(struct lzi_store *store);
 /* Bytes that the file will take at least, with the smallest state of a policy. */
 uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy);
-/* Gives back the blocks of states that are no longer used. */
+/* Gives back the blocks of states that are no longer used, or never were. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
 void lzi_sample_keep(struct lzi_store *store);
@@ -544,8 +545,8 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
 /* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
-/* Whether every thread that was inside a call has left it. */
-int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self);
+/* Whether every other thread that was inside a call has left it. */
+int lzi_readers_gone(const struct lzi_call *call);
 /* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
 int lzi_purge_zombies(struct lzi_call *call);
