@@ -46,6 +46,8 @@
 /* Times that a writer waits for readers in the way of giving back, before others' entries go instead: a reader that has
  * no processor comes back within milliseconds, one that was stopped does not. */
 #define HELD_MAX 12u
+/* Of max_bytes alive, below which a pool without eviction should not be full. */
+#define LOOSE_PERCENT 82u
 /* Extents of pools in which writers look at all of them before a step ahead of need. */
 #define LOOK_EXTENTS 4096u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
@@ -349,6 +351,16 @@ static int look_again(struct lzi_call *call)
 	return LATZ_OK;
 }
 
+/* Whether cleaning should have found something: what keeps it from that is passing, as a dead thread's extents, or
+ * another who cleans and has the last free ones. */
+static int is_loose(struct lzi_store *store)
+{
+	uint64_t used, dead;
+
+	lzi_heap_account(store, &used, &dead);
+	return used - dead < lzi_load_relaxed(&store->control.shared->bound.max_bytes) / 100 * LOOSE_PERCENT;
+}
+
 /* Nothing goes: only what is dead makes room, or what holds nothing, when its readers have left it. */
 static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, uint64_t span)
 {
@@ -363,9 +375,10 @@ static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, ui
 		rc = held == 0 ? look_again(call) : LATZ_OK;
 		if (rc != LATZ_OK || has_room(store, span)) /* others may have made it */
 			return rc;
-		if (!has_strays(store, bytes_for(span), KEEP_FREE))
+		if (!has_strays(store, bytes_for(span), KEEP_FREE) && !is_loose(store))
 			break;
 		lzi_call_end(call);
+		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 		lzi_sleep_us(500);
 		lzi_call_begin(call);
 	}
