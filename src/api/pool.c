@@ -103,6 +103,7 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 
 int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 {
+	static uint32_t last_number;
 	latz_options taken;
 	latz_pool *handle;
 	int rc;
@@ -117,6 +118,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "handle");
+	handle->number = lzi_fetch_add(&last_number, 1u) + 1;
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
 	rc = lzi_store_open(name, &taken, &handle->store);
 	if (rc != LATZ_OK) {
@@ -137,6 +139,7 @@ int latz_close(latz_pool *pool)
 	if (scans >> 32 == lzi_fork_count && (uint32_t)scans != 0)
 		return lzi_api_error(LATZ_BUSY, (uint32_t)scans == 1 ? "%u scan is open" : "%u scans are open",
 		                     (uint32_t)scans);
+	lzi_api_unlock_all(pool);
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;

@@ -200,6 +200,24 @@ struct lzi_compress {
 _Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
 _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
+/* Locks (doc/together.md); the locks themselves are in the file `locks` (format/locks.h). */
+struct lzi_locks {
+	struct lzi_mutex mutex; /* held by who makes the file, lets it grow, or notes tokens on disk. Its death: what the
+	                         * words below do not tell of is not there */
+	uint64_t token;         /* 64: the last one handed out. Anyone, atomic add */
+	uint64_t pad0[7];
+	uint64_t ticket;     /* 128: of who began to wait last. Anyone, atomic add */
+	uint64_t lives;      /* 136: the last number given to a client or a thread. Anyone, atomic add */
+	uint64_t reserved;   /* 144: a restart goes on above it: noted beside the log. Holder of `mutex`, as are the next */
+	uint64_t generation; /* 152: of the log that it was noted for */
+	uint64_t blocks;     /* 160: of the file, all formatted */
+	uint32_t ready;      /* 168: 1: the file is there */
+	uint32_t pad1;
+	uint64_t pad2[10];
+};
+_Static_assert(offsetof(struct lzi_locks, ticket) == 128, "layout");
+_Static_assert(sizeof(struct lzi_locks) == 256, "layout");
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
@@ -272,7 +290,9 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[1920];
+	uint8_t pad7[256];
+	struct lzi_locks locks; /* 6528 */
+	uint8_t pad8[1408];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -284,6 +304,7 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -302,7 +323,9 @@ struct lzi_client {
 	char command[16];
 	uint32_t flags; /* LZI_CLIENT_* */
 	uint32_t pad0;
-	uint64_t pad1[3];
+	uint64_t life; /* 40: a number that no other client or thread ever had */
+	uint64_t died; /* 48: `life`, once a thread of it was found dead; by its reaper */
+	uint64_t pad1;
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
@@ -354,11 +377,18 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[34];
+	uint64_t pad2[10];
+	/* Locks. The first two by who takes the slot. */
+	uint64_t life;        /* 320: as a client's */
+	uint64_t client_life; /* 328: of its process */
+	uint64_t fence;       /* 336: lock node in whose name it is about to write; 0 none */
+	uint64_t waits;       /* 344: lock node that it waits with; 0 none */
+	uint64_t pad3[20];
 };
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
+_Static_assert(offsetof(struct lzi_actor, life) == 320, "layout");
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */
 void lzi_header_init(struct lzi_header *header, uint32_t clients_max);
