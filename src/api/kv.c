@@ -49,7 +49,8 @@ int lzi_api_value(latz_slice value, latz_type type)
 /* The field came later. */
 static int has_fence(const latz_set_options *options)
 {
-	return options->size >= sizeof(latz_set_options) && (options->fence.name.size != 0 || options->fence.token != 0);
+	return options->size >= sizeof(latz_set_options) &&
+	       (options->fence.name.size != 0 || options->fence.token != 0);
 }
 
 int lzi_api_set_options(const latz_set_options *options)

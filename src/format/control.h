@@ -202,13 +202,13 @@ _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
 /* Locks (doc/together.md); the locks themselves are in the file `locks` (format/locks.h). */
 struct lzi_locks {
-	struct lzi_mutex mutex; /* held by who makes the file, lets it grow, or notes tokens on disk. Its death: what the
-	                         * words below do not tell of is not there */
+	struct lzi_mutex mutex; /* held by who makes the file, lets it grow, or notes tokens on disk. Its death: what
+	                         * the words below do not tell of is not there */
 	uint64_t token;         /* 64: the last one handed out. Anyone, atomic add */
 	uint64_t pad0[7];
 	uint64_t ticket;     /* 128: of who began to wait last. Anyone, atomic add */
 	uint64_t lives;      /* 136: the last number given to a client or a thread. Anyone, atomic add */
-	uint64_t reserved;   /* 144: a restart goes on above it: noted beside the log. Holder of `mutex`, as are the next */
+	uint64_t reserved;   /* 144: a restart goes on above it. Holder of `mutex`, as is the rest */
 	uint64_t generation; /* 152: of the log that it was noted for */
 	uint64_t blocks;     /* 160: of the file, all formatted */
 	uint32_t ready;      /* 168: 1: the file is there */

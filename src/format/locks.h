@@ -53,8 +53,8 @@ struct lzi_lock_block {
 _Static_assert(sizeof(struct lzi_lock_block) == 128, "layout");
 
 /* What a node is. Changed by the holder of the shard's mutex, but for GRANTED, which its owner makes of OFFERED, and
- * ABANDONED, which he may make of any. While its owner lives nobody else frees a node that he looks at: one that waits, or is offered
- * or lost. */
+ * ABANDONED, which he may make of any. While its owner lives nobody else frees a node that he looks at: one that waits,
+ * or is offered or lost. */
 enum lzi_lock_state {
 	LZI_LOCK_FREE,
 	LZI_LOCK_WAITING,

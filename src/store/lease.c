@@ -1,6 +1,6 @@
 /*
- * Single-flight: of all who want a value that is not there, one computes it. The right to do so is a lock on the key, of
- * a kind of its own. Who gets it looks once more whether there is a value by now: then he lets go again.
+ * Single-flight: of all who want a value that is not there, one computes it. The right to do so is a lock on the key,
+ * of a kind of its own. Who gets it looks once more whether there is a value by now: then he lets go again.
  */
 #include "config.h"
 

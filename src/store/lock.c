@@ -1,7 +1,7 @@
 /*
- * Locks: who is granted what. Everything is decided under the mutex of the name's shard, by whoever comes by: who takes,
- * who gives back, who waits and looks again. Nodes of one name are in one chain. Order of stores, and what a death
- * between any two leaves:
+ * Locks: who is granted what. Everything is decided under the mutex of the name's shard, by whoever comes by: who
+ * takes, who gives back, who waits and looks again. Nodes of one name are in one chain. Order of stores, and what a
+ * death between any two leaves:
  *
  *   node filled                      free: nobody sees it
  *   state WAITING or GRANTED         in no chain yet: the next holder of the mutex puts it in one
@@ -584,8 +584,8 @@ static int find_held(struct lzi_call *call, const struct lzi_lock_held *held, st
 	if (rc != LATZ_OK)
 		return rc;
 	node = lzi_lock_node_at(store, held->node);
-	if (lzi_likely(node != NULL && lzi_lock_node_real(node, held->node) && node->token == held->token && node->state == LZI_LOCK_GRANTED &&
-	               node->client_life == call->actor->client_life)) {
+	if (lzi_likely(node != NULL && lzi_lock_node_real(node, held->node) && node->token == held->token &&
+	               node->state == LZI_LOCK_GRANTED && node->client_life == call->actor->client_life)) {
 		*ret_node = node;
 		return LATZ_OK;
 	}
@@ -655,7 +655,8 @@ int lzi_lock_renew(struct lzi_call *call, const struct lzi_lock_held *held, int6
 	return rc;
 }
 
-int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns, uint32_t *ret_lease_ms)
+int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns,
+                  uint32_t *ret_lease_ms)
 {
 	struct lzi_lock_shard *shard;
 	struct lzi_lock_node *node;

@@ -1,11 +1,11 @@
 /*
- * Deadlocks: threads that wait for each other in a circle. A waiter's edges lead to those who hold what it waits for, and
- * to those who wait before it; from each to what its thread waits for. Only circles through the asking thread are looked
- * for: each of a circle's threads asks for itself, and the one who began to wait last gives up.
+ * Deadlocks: threads that wait for each other in a circle. A waiter's edges lead to those who hold what it waits for,
+ * and to those who wait before it; from each to what its thread waits for. Only circles through the asking thread are
+ * looked for: each of a circle's threads asks for itself, and the one who began to wait last gives up.
  *
- * Shards are locked one after another, so what is read was not there at one moment. But tickets and tokens are given out
- * once: an edge that is found twice with the same numbers was there all the time in between. So a circle that is walked
- * twice was there, whole, at the moment between the two walks.
+ * Shards are locked one after another, so what is read was not there at one moment. But tickets and tokens are given
+ * out once: an edge that is found twice with the same numbers was there all the time in between. So a circle that is
+ * walked twice was there, whole, at the moment between the two walks.
  */
 #include "config.h"
 
@@ -53,8 +53,8 @@ static int keeps(const struct lzi_lock_node *node, uint64_t ticket, const struct
 		return !other->shared || other->upgrade != 0;
 	}
 	*ret_id = other->ticket;
-	return lzi_load_acquire(&other->state) == LZI_LOCK_WAITING && node->state == LZI_LOCK_WAITING && other->ticket < ticket &&
-	       !(node->shared && other->shared);
+	return lzi_load_acquire(&other->state) == LZI_LOCK_WAITING && node->state == LZI_LOCK_WAITING &&
+	       other->ticket < ticket && !(node->shared && other->shared);
 }
 
 /* The edges of the node that waits with `index`. 0: it does not wait. */
@@ -121,8 +121,8 @@ static int is_on_path(const struct walk *walk, uint32_t index)
 	return 0;
 }
 
-/* Depth first from the asking thread's wait until an edge leads to that thread. Then the path is in step[0..depth), each
- * with `at` on the edge that was followed. */
+/* Depth first from the asking thread's wait until an edge leads to that thread. Then the path is in step[0..depth),
+ * each with `at` on the edge that was followed. */
 static int find(struct walk *walk, uint32_t index)
 {
 	if (!gather(walk->store, index, &walk->step[0]))

@@ -114,7 +114,7 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
 
-/* ---- Locks (lock.c, lock_list.c, lease.c) --------------------------------------------------------------------------- */
+/* ---- Locks (lock.c, lock_list.c, lease.c) --------------------------------------------------------------------- */
 
 /* What is asked for. */
 struct lzi_lock_ask {
@@ -140,7 +140,8 @@ int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct 
 int lzi_lock_release(struct lzi_call *call, const struct lzi_lock_held *held);
 int lzi_lock_renew(struct lzi_call *call, const struct lzi_lock_held *held, int64_t lease_ms, uint64_t *ret_end_ns);
 /* *ret_end_ns: 0: it has no lease. */
-int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns, uint32_t *ret_lease_ms);
+int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns,
+                  uint32_t *ret_lease_ms);
 /* Alone, or shared again. held->token is the new one. */
 int lzi_lock_upgrade(struct lzi_call *call, struct lzi_lock_held *held, int64_t wait_ms);
 int lzi_lock_downgrade(struct lzi_call *call, const struct lzi_lock_held *held);
