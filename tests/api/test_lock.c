@@ -1,31 +1,11 @@
 /*
- * Locks: alone and shared, leases, waiting in order, upgrade and downgrade, deadlocks, fenced writes, lists, forks, the
- * ends of handles; and every call on bad arguments.
+ * Locks: alone and shared, leases, waiting in order, upgrade and downgrade, deadlocks, lists, forks, the ends of
+ * handles; and every call on bad arguments.
  */
+#include "lib/locks.h"
 #include "lib/suite.h"
 
 #include <poll.h>
-
-static int try_lock(latz_pool *pool, const char *name, int shared, int64_t lease_ms, int64_t wait_ms,
-                    latz_lock_t *lock)
-{
-	latz_lock_options options = LATZ_LOCK_OPTIONS_INIT;
-
-	options.shared = shared;
-	options.lease_ms = lease_ms;
-	options.wait_ms = wait_ms;
-	*lock = (latz_lock_t)LATZ_LOCK_INIT;
-	return latz_lock(pool, key_of(name), &options, lock);
-}
-
-static int set_fenced(latz_pool *pool, const char *key, const char *value, const char *name, uint64_t token)
-{
-	latz_set_options options = LATZ_SET_OPTIONS_INIT;
-
-	options.fence.name = key_of(name);
-	options.fence.token = token;
-	return latz_set(pool, key_of(key), key_of(value), &options);
-}
 
 struct worker {
 	pthread_t thread;
@@ -44,34 +24,12 @@ static void *work(void *arg)
 	struct worker *worker = arg;
 
 	worker->rc = worker->upgrade ? latz_lock_upgrade(&worker->lock, worker->wait_ms)
-	                             : try_lock(worker->pool, worker->name, worker->shared, worker->lease_ms,
+	                             : lock_try(worker->pool, worker->name, worker->shared, worker->lease_ms,
 	                                        worker->wait_ms, &worker->lock);
 	__atomic_store_n(&worker->done, 1, __ATOMIC_RELEASE);
 	if (worker->then != NULL)
 		worker->then(worker);
 	return NULL;
-}
-
-static int count_waiting(const latz_lock_info *info, void *arg)
-{
-	*(int *)arg += info->waiting;
-	return 0;
-}
-
-static int waiting(latz_pool *pool)
-{
-	int n = 0;
-
-	CHECK_OK(latz_locks(pool, count_waiting, &n));
-	return n;
-}
-
-static void until_waiting(latz_pool *pool, int n)
-{
-	for (int i = 0; waiting(pool) != n; i++) {
-		CHECK(i < 10000);
-		sleep_ms(1);
-	}
 }
 
 static void start(struct worker *worker)
@@ -96,11 +54,11 @@ static void alone(void **state)
 	latz_lock_t a, b;
 	uint64_t first;
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 1, 0, 0, &b));
 	assert_int_equal(b.token, 0);
-	assert_ok(try_lock(f->pool, "other", 0, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "other", 0, 0, 0, &b));
 	assert_true(b.token > a.token);
 	assert_ok(latz_unlock(&b));
 	first = a.token;
@@ -116,14 +74,14 @@ static void together(void **state)
 	struct fixture *f = *state;
 	latz_lock_t a, b, c;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &b));
 	assert_true(b.token > a.token);
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_unlock(&a));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_unlock(&b));
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_unlock(&c));
 }
 
@@ -157,10 +115,10 @@ static void lease(void **state)
 	int64_t left = 0;
 	uint64_t begin = clock_ns();
 
-	assert_ok(try_lock(f->pool, "n", 0, 150, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 150, 0, &a));
 	assert_ok(latz_lock_status(&a, &left));
 	assert_true(left > 0 && left <= 150);
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
 	start(&w);
 	pthread_join(w.thread, NULL);
 	assert_ok(w.rc);
@@ -184,12 +142,12 @@ static void renew(void **state)
 	latz_lock_t a, b;
 	int64_t left;
 
-	assert_ok(try_lock(f->pool, "n", 0, 200, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 200, 0, &a));
 	for (int i = 0; i < 4; i++) {
 		sleep_ms(60);
 		assert_ok(latz_lock_renew(&a, 1000));
 	}
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_ok(latz_lock_renew(&a, 0));
 	assert_ok(latz_lock_status(&a, &left));
 	assert_int_equal(left, -1);
@@ -198,7 +156,7 @@ static void renew(void **state)
 	sleep_ms(40);
 	assert_rc(LATZ_FENCED, latz_lock_renew(&a, 1000));
 	assert_rc(LATZ_FENCED, latz_unlock(&a));
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_ok(latz_unlock(&b));
 }
 
@@ -215,7 +173,7 @@ static void told_before(void **state)
 	latz_lock_t a;
 	int fd;
 
-	assert_ok(try_lock(f->pool, "n", 0, 600, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 600, 0, &a));
 	fd = latz_lock_fd(&a);
 	assert_true(fd >= 0);
 	assert_int_equal(fd, latz_lock_fd(&a));
@@ -236,9 +194,9 @@ static void timeout(void **state)
 	latz_lock_t a, b;
 	char pid[32];
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
 	snprintf(pid, sizeof pid, "process %d", (int)getpid());
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_non_null(strstr(latz_error_detail(), pid));
 	assert_ok(latz_unlock(&a));
 }
@@ -253,7 +211,7 @@ static void in_order(void **state)
 	int order[6], next = 0;
 	latz_lock_t a;
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
 	for (int i = 0; i < 6; i++) {
 		workers[i].pool = f->pool;
 		workers[i].name = "n";
@@ -262,7 +220,7 @@ static void in_order(void **state)
 		workers[i].order = order;
 		workers[i].next = &next;
 		start(&workers[i]);
-		until_waiting(f->pool, i + 1);
+		locks_until_waiting(f->pool, i + 1);
 	}
 	assert_ok(latz_unlock(&a));
 	for (int i = 0; i < 6; i++) {
@@ -281,18 +239,18 @@ static void writer_not_overtaken(void **state)
 	struct worker r[3];
 	latz_lock_t a;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &a));
 	start(&w);
-	until_waiting(f->pool, 1);
+	locks_until_waiting(f->pool, 1);
 	for (int i = 0; i < 3; i++) {
 		r[i] = (struct worker){ .pool = f->pool, .name = "n", .wait_ms = 60000, .shared = 1 };
 		start(&r[i]);
-		until_waiting(f->pool, 2 + i);
+		locks_until_waiting(f->pool, 2 + i);
 	}
 	assert_ok(latz_unlock(&a));
 	pthread_join(w.thread, NULL);
 	assert_ok(w.rc);
-	assert_int_equal(waiting(f->pool), 3);
+	assert_int_equal(locks_waiting(f->pool), 3);
 	assert_ok(latz_unlock(&w.lock));
 	for (int i = 0; i < 3; i++) {
 		pthread_join(r[i].thread, NULL);
@@ -310,15 +268,15 @@ static void waiter_gives_up(void **state)
 	struct worker r = { .pool = f->pool, .name = "n", .wait_ms = 60000, .shared = 1 };
 	latz_lock_t a;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &a));
 	start(&w);
-	until_waiting(f->pool, 1);
+	locks_until_waiting(f->pool, 1);
 	start(&r);
 	pthread_join(w.thread, NULL);
 	assert_rc(LATZ_TIMEOUT, w.rc);
 	pthread_join(r.thread, NULL);
 	assert_ok(r.rc);
-	assert_int_equal(waiting(f->pool), 0);
+	assert_int_equal(locks_waiting(f->pool), 0);
 	assert_ok(latz_unlock(&a));
 	assert_ok(latz_unlock(&r.lock));
 }
@@ -333,10 +291,10 @@ static void thread_ends(void **state)
 	start(&w);
 	pthread_join(w.thread, NULL);
 	assert_ok(w.rc);
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_ok(latz_lock_status(&w.lock, NULL));
 	assert_ok(latz_unlock(&w.lock));
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_ok(latz_unlock(&b));
 }
 
@@ -348,11 +306,11 @@ static void upgrade(void **state)
 	latz_lock_t a, b;
 	uint64_t token;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &a));
 	token = a.token;
 	assert_ok(latz_lock_upgrade(&a, 0));
 	assert_true(a.token > token);
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 1, 0, 0, &b));
 	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "v", "n", token));
 	assert_ok(set_fenced(f->pool, "k", "v", "n", a.token));
 	token = a.token;
@@ -360,7 +318,7 @@ static void upgrade(void **state)
 	assert_true(a.token == token);
 	assert_ok(latz_lock_downgrade(&a));
 	assert_true(a.token == token);
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &b));
 	assert_rc(LATZ_BUSY, latz_lock_upgrade(&a, 0));
 	assert_rc(LATZ_DEADLOCK, latz_lock_upgrade(&a, 30000));
 	assert_ok(latz_lock_status(&a, NULL));
@@ -377,16 +335,16 @@ static void upgrade_waits(void **state)
 	struct worker r = { .pool = f->pool, .name = "n", .wait_ms = 60000, .shared = 1 };
 	latz_lock_t b;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &w.lock));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &w.lock));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &b));
 	start(&w);
-	until_waiting(f->pool, 1);
+	locks_until_waiting(f->pool, 1);
 	start(&r);
-	until_waiting(f->pool, 2);
+	locks_until_waiting(f->pool, 2);
 	assert_ok(latz_unlock(&b));
 	pthread_join(w.thread, NULL);
 	assert_ok(w.rc);
-	assert_int_equal(waiting(f->pool), 1);
+	assert_int_equal(locks_waiting(f->pool), 1);
 	assert_ok(latz_unlock(&w.lock));
 	pthread_join(r.thread, NULL);
 	assert_ok(r.rc);
@@ -400,16 +358,16 @@ static void upgrade_gives_up(void **state)
 	struct worker w = { .pool = f->pool, .wait_ms = 40, .upgrade = 1 };
 	latz_lock_t b, c;
 
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &w.lock));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &w.lock));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &b));
 	start(&w);
 	pthread_join(w.thread, NULL);
 	assert_rc(LATZ_TIMEOUT, w.rc);
 	assert_ok(latz_lock_status(&w.lock, NULL));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &c));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &c));
 	assert_ok(latz_unlock(&c));
 	assert_ok(latz_unlock(&b));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_unlock(&w.lock));
 }
 
@@ -420,8 +378,8 @@ static void upgrade_loses(void **state)
 	struct worker w = { .pool = f->pool, .wait_ms = 10000, .upgrade = 1 };
 	latz_lock_t b;
 
-	assert_ok(try_lock(f->pool, "n", 1, 50, 0, &w.lock));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 50, 0, &w.lock));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &b));
 	start(&w);
 	pthread_join(w.thread, NULL);
 	assert_rc(LATZ_FENCED, w.rc);
@@ -437,12 +395,12 @@ static void itself(void **state)
 	struct fixture *f = *state;
 	latz_lock_t a, b;
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
-	assert_rc(LATZ_DEADLOCK, try_lock(f->pool, "n", 0, 0, -1, &b));
-	assert_rc(LATZ_DEADLOCK, try_lock(f->pool, "n", 1, 0, -1, &b));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
+	assert_rc(LATZ_DEADLOCK, lock_try(f->pool, "n", 0, 0, -1, &b));
+	assert_rc(LATZ_DEADLOCK, lock_try(f->pool, "n", 1, 0, -1, &b));
 	assert_ok(latz_unlock(&a));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
-	assert_rc(LATZ_DEADLOCK, try_lock(f->pool, "n", 0, 0, 60000, &b));
+	assert_ok(lock_try(f->pool, "n", 1, 0, 0, &a));
+	assert_rc(LATZ_DEADLOCK, lock_try(f->pool, "n", 0, 0, 60000, &b));
 	assert_ok(latz_unlock(&a));
 }
 
@@ -459,9 +417,9 @@ static void *dine(void *arg)
 	struct philosopher *p = arg;
 	latz_lock_t a, b;
 
-	CHECK_OK(try_lock(p->pool, p->first, 0, 0, 0, &a));
+	CHECK_OK(lock_try(p->pool, p->first, 0, 0, 0, &a));
 	pthread_barrier_wait(p->barrier);
-	p->rc = try_lock(p->pool, p->second, 0, 0, -1, &b);
+	p->rc = lock_try(p->pool, p->second, 0, 0, -1, &b);
 	if (p->rc == LATZ_OK)
 		CHECK_OK(latz_unlock(&b));
 	CHECK_OK(latz_unlock(&a));
@@ -505,7 +463,7 @@ static void *upgrade_thread(void *arg)
 	struct philosopher *p = arg;
 	latz_lock_t a;
 
-	CHECK_OK(try_lock(p->pool, "n", 1, 0, 0, &a));
+	CHECK_OK(lock_try(p->pool, "n", 1, 0, 0, &a));
 	pthread_barrier_wait(p->barrier);
 	p->rc = latz_lock_upgrade(&a, -1);
 	CHECK_OK(latz_unlock(&a));
@@ -531,70 +489,6 @@ static void upgrade_deadlock(void **state)
 		            (p[1].rc == LATZ_OK && p[0].rc == LATZ_DEADLOCK));
 		pthread_barrier_destroy(&barrier);
 	}
-}
-
-/* ---- Fences ---- */
-
-static void fence(void **state)
-{
-	struct fixture *f = *state;
-	latz_lock_t a, b;
-	uint64_t old;
-
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "v", "n", 1));
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
-	assert_ok(set_fenced(f->pool, "k", "one", "n", a.token));
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "two", "n", a.token - 1));
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "two", "n", a.token + 1));
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "two", "m", a.token));
-	assert_text(f, "k", "one");
-	old = a.token;
-	assert_ok(latz_unlock(&a));
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "two", "n", old));
-	assert_ok(try_lock(f->pool, "n", 0, 30, 0, &b));
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "two", "n", old));
-	assert_ok(set_fenced(f->pool, "k", "three", "n", b.token));
-	sleep_ms(40);
-	assert_rc(LATZ_FENCED, set_fenced(f->pool, "k", "four", "n", b.token));
-	assert_rc(LATZ_FENCED, latz_unlock(&b));
-	assert_text(f, "k", "three");
-	/* Those who share it may all write. */
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &a));
-	assert_ok(try_lock(f->pool, "n", 1, 0, 0, &b));
-	assert_ok(set_fenced(f->pool, "k", "five", "n", a.token));
-	assert_ok(set_fenced(f->pool, "k", "six", "n", b.token));
-	assert_ok(latz_unlock(&a));
-	assert_ok(latz_unlock(&b));
-}
-
-/* With the other conditions, in batches, and by programs that do not know of fences. */
-static void fence_options(void **state)
-{
-	struct fixture *f = *state;
-	latz_set_options options = LATZ_SET_OPTIONS_INIT;
-	latz_item items[2] = { { key_of("a"), key_of("1") }, { key_of("b"), key_of("2") } };
-	latz_lock_t a;
-
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
-	options.fence.name = key_of("n");
-	options.fence.token = a.token;
-	options.flags = LATZ_IF_ABSENT;
-	assert_ok(latz_set(f->pool, key_of("k"), key_of("v"), &options));
-	assert_rc(LATZ_EXISTS, latz_set(f->pool, key_of("k"), key_of("v"), &options));
-	options.flags = 0;
-	assert_ok(latz_mset(f->pool, items, 2, &options));
-	options.fence.token++;
-	assert_rc(LATZ_FENCED, latz_mset(f->pool, items, 2, &options));
-	options.size = offsetof(latz_set_options, fence);
-	assert_ok(latz_mset(f->pool, items, 2, &options));
-	options.size--;
-	assert_rc(LATZ_INVALID, latz_mset(f->pool, items, 2, &options));
-	options.size = sizeof options;
-	options.fence.name = slice(NULL, 0);
-	assert_rc(LATZ_INVALID, latz_set(f->pool, key_of("k"), key_of("v"), &options));
-	options.fence.token = 0;
-	assert_ok(latz_set(f->pool, key_of("k"), key_of("v"), &options));
-	assert_ok(latz_unlock(&a));
 }
 
 /* ---- Lists, ends ---- */
@@ -637,9 +531,9 @@ static void list(void **state)
 	int n = 0;
 
 	assert_ok(latz_locks(f->pool, look, &seen));
-	assert_ok(try_lock(f->pool, "n", 0, 100000, 0, &a));
-	assert_ok(try_lock(f->pool, "a name of more than twenty-eight bytes", 1, 0, 0, &b));
-	assert_ok(try_lock(f->pool, "third", 1, 0, 0, &c));
+	assert_ok(lock_try(f->pool, "n", 0, 100000, 0, &a));
+	assert_ok(lock_try(f->pool, "a name of more than twenty-eight bytes", 1, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "third", 1, 0, 0, &c));
 	assert_ok(latz_locks(f->pool, look, &seen));
 	assert_int_equal(seen.held, 3);
 	assert_int_equal(seen.waiting, 0);
@@ -661,11 +555,11 @@ static void close_releases(void **state)
 	latz_pool *other = fixture_attach(f);
 	latz_lock_t a, b, c;
 
-	assert_ok(try_lock(other, "n", 0, 0, 0, &a));
-	assert_ok(try_lock(f->pool, "mine", 0, 0, 0, &b));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_ok(lock_try(other, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "mine", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_close(other));
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &c));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &c));
 	assert_ok(latz_lock_status(&b, NULL));
 	assert_ok(latz_unlock(&b));
 	assert_ok(latz_unlock(&c));
@@ -688,11 +582,11 @@ static int child(void *arg)
 	CHECK_RC(LATZ_INVALID, latz_lock_downgrade(forked->lock));
 	CHECK(latz_lock_fd(forked->lock) == LATZ_INVALID);
 	CHECK_RC(LATZ_INVALID, latz_lease_fill(forked->lease, key_of("x"), NULL));
-	CHECK_RC(LATZ_BUSY, try_lock(forked->f->pool, "n", 0, 0, 0, &own));
+	CHECK_RC(LATZ_BUSY, lock_try(forked->f->pool, "n", 0, 0, 0, &own));
 	CHECK_OK(latz_unlock(forked->lock));
 	CHECK_RC(LATZ_INVALID, latz_unlock(forked->lock));
-	CHECK_RC(LATZ_BUSY, try_lock(forked->f->pool, "n", 0, 0, 0, &own));
-	CHECK_OK(try_lock(forked->f->pool, "m", 0, 0, 0, &own));
+	CHECK_RC(LATZ_BUSY, lock_try(forked->f->pool, "n", 0, 0, 0, &own));
+	CHECK_OK(lock_try(forked->f->pool, "m", 0, 0, 0, &own));
 	CHECK_OK(latz_close(forked->f->pool));
 	return 0;
 }
@@ -705,15 +599,15 @@ static void after_fork(void **state)
 	latz_lock_t a, b;
 	struct forked forked = { f, &a, &lease };
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
 	assert_true(latz_lock_fd(&a) >= 0);
 	assert_rc(LATZ_NOTFOUND, latz_get_or_lease(f->pool, key_of("k"), NULL, &value, &lease));
 	assert_int_equal(proc_run(child, &forked, 60000), 0);
 	assert_ok(latz_lock_status(&a, NULL));
-	assert_rc(LATZ_BUSY, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_BUSY, lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_ok(latz_unlock(&a));
 	assert_ok(latz_lease_drop(&lease));
-	assert_ok(try_lock(f->pool, "m", 0, 0, 0, &b));
+	assert_ok(lock_try(f->pool, "m", 0, 0, 0, &b));
 	assert_ok(latz_unlock(&b));
 	latz_value_free(&value);
 }
@@ -766,7 +660,7 @@ static void read_only(void **state)
 	options.flags = (unsigned)LATZ_READONLY;
 	assert_ok(latz_open("t", &options, &reader));
 	assert_rc(LATZ_READONLY, latz_lock(reader, key_of("n"), NULL, &a));
-	assert_ok(latz_locks(reader, count_waiting, &n));
+	assert_ok(latz_locks(reader, stop_there, &n));
 	assert_ok(latz_close(reader));
 }
 
@@ -776,178 +670,16 @@ static void dead_pool(void **state)
 	struct worker w = { .pool = f->pool, .name = "n", .wait_ms = -1 };
 	latz_lock_t a, b;
 
-	assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
 	start(&w);
-	until_waiting(f->pool, 1);
+	locks_until_waiting(f->pool, 1);
 	assert_ok(latz_destroy("t", &f->options));
 	pthread_join(w.thread, NULL);
 	assert_rc(LATZ_DEAD, w.rc);
-	assert_rc(LATZ_DEAD, try_lock(f->pool, "n", 0, 0, 0, &b));
+	assert_rc(LATZ_DEAD, lock_try(f->pool, "n", 0, 0, 0, &b));
 	assert_rc(LATZ_DEAD, latz_lock_status(&a, NULL));
 	assert_rc(LATZ_DEAD, latz_unlock(&a));
 	assert_rc(LATZ_INVALID, latz_unlock(&a));
-}
-
-/* ---- Many ---- */
-
-static uint64_t bytes_of(latz_pool *pool)
-{
-	latz_stats_t stats = { .size = sizeof stats };
-
-	CHECK_OK(latz_stats(pool, &stats));
-	return stats.file_bytes;
-}
-
-/* Names by the thousand, all held at once, found again; and the memory goes back. */
-static void many(void **state)
-{
-	enum { MANY = 20000 };
-	struct fixture *f = *state;
-	latz_lock_t *locks = check_alloc(MANY * sizeof *locks), again;
-	uint64_t before, most;
-	char name[32];
-
-	assert_ok(try_lock(f->pool, "first", 0, 0, 0, &again));
-	assert_ok(latz_unlock(&again));
-	before = bytes_of(f->pool);
-	for (int i = 0; i < MANY; i++) {
-		sprintf(name, "name %d", i);
-		assert_ok(try_lock(f->pool, name, 0, 0, 0, &locks[i]));
-		assert_true(i == 0 || locks[i].token > locks[i - 1].token);
-	}
-	most = bytes_of(f->pool);
-	assert_true(most > before + MANY * 128ull && most < before + MANY * 300ull);
-	for (int i = 0; i < MANY; i++) {
-		sprintf(name, "name %d", i);
-		assert_rc(LATZ_BUSY, try_lock(f->pool, name, 1, 0, 0, &again));
-	}
-	for (int i = 0; i < MANY; i++)
-		assert_ok(latz_unlock(&locks[i]));
-	assert_true(maintain_all(f->pool));
-	assert_true(bytes_of(f->pool) < before + (1u << 20));
-	assert_ok(try_lock(f->pool, "name 7", 0, 0, 0, &again));
-	assert_ok(latz_unlock(&again));
-	free(locks);
-}
-
-/* They count to max_bytes, and may not take all of it. */
-static void bounded(void **state)
-{
-	struct fixture *f = *state;
-	latz_options options = f->options;
-	latz_lock_t *locks = check_alloc(20000 * sizeof *locks);
-	latz_pool *pool;
-	char name[32];
-	int rc = LATZ_OK, n = 0;
-
-	options.max_bytes = 4u << 20;
-	assert_ok(latz_open("bounded", &options, &pool));
-	for (; n < 20000 && rc == LATZ_OK; n++) {
-		sprintf(name, "name %d", n);
-		rc = try_lock(pool, name, 0, 0, 0, &locks[n]);
-	}
-	assert_rc(LATZ_FULL, rc);
-	assert_true(n > 3000);
-	for (int i = 0; i < 2000; i++) {
-		sprintf(name, "key %d", i);
-		assert_ok(latz_set(pool, key_of(name), slice(locks, 4000), NULL));
-	}
-	maintain_all(pool);
-	assert_true(bytes_of(pool) <= (4u << 20) + (1u << 20));
-	for (int i = 0; i < n - 1; i++)
-		assert_ok(latz_unlock(&locks[i]));
-	assert_ok(latz_close(pool));
-	free(locks);
-}
-
-/* ---- Restarts ---- */
-
-/* Tokens go on above those before, with writes after the last and without, for pools left and pools lost. */
-static void restarts(void **state)
-{
-	struct fixture *f = *state;
-	const char *disk = tempdir_make();
-	latz_options options = f->options;
-	uint64_t highest = 0;
-
-	options.persist_dir = disk;
-	options.flags |= LATZ_KEEP;
-	for (int round = 0; round < 6; round++) {
-		latz_pool *pool;
-		latz_lock_t a;
-
-		assert_ok(latz_open("durable", &options, &pool));
-		if (highest != 0)
-			assert_rc(LATZ_FENCED, set_fenced(pool, "k", "v", "n", highest));
-		for (int i = 0; i < 3; i++) {
-			assert_ok(try_lock(pool, "n", 0, 0, 0, &a));
-			assert_true(a.token > highest);
-			highest = a.token;
-			if (round % 2)
-				assert_ok(set_fenced(pool, "k", "v", "n", a.token));
-			if (i < 2)
-				assert_ok(latz_unlock(&a));
-		}
-		if (round < 3) /* held to the end */
-			assert_ok(latz_sync_now(pool));
-		assert_ok(latz_close(pool));
-		if (round != 2) /* the runtime files are lost; else it goes on in memory */
-			assert_ok(latz_destroy("durable", &options));
-	}
-	tempdir_remove(disk);
-}
-
-/* A log begins for a pool whose locks have been used: what was given out before counts too. */
-static void log_begins(void **state)
-{
-	struct fixture *f = *state;
-	const char *disk = tempdir_make(), *other = tempdir_make();
-	latz_options options = f->options;
-	uint64_t highest = 0;
-	latz_pool *pool;
-	latz_lock_t a;
-
-	for (int i = 0; i < 5; i++) {
-		assert_ok(try_lock(f->pool, "n", 0, 0, 0, &a));
-		assert_ok(latz_unlock(&a));
-	}
-	highest = a.token;
-	options.persist_dir = disk;
-	assert_ok(latz_persist(f->pool, &options));
-	assert_ok(latz_persist(f->pool, NULL));
-	options.persist_dir = other;
-	assert_ok(latz_persist(f->pool, &options));
-	assert_ok(latz_close(f->pool));
-	f->pool = NULL;
-	assert_ok(latz_open("t", &options, &pool));
-	assert_ok(try_lock(pool, "n", 0, 0, 0, &a));
-	assert_true(a.token > highest);
-	assert_ok(latz_close(pool));
-	tempdir_remove(disk);
-	tempdir_remove(other);
-}
-
-/* Alone with a kept pool: what its last user held is nobody's. */
-static void kept(void **state)
-{
-	struct fixture *f = *state;
-	latz_options options = f->options;
-	latz_pool *pool;
-	latz_lock_t a;
-	uint64_t token;
-
-	options.flags |= LATZ_KEEP;
-	assert_ok(latz_open("kept", &options, &pool));
-	assert_ok(try_lock(pool, "n", 0, 0, 0, &a));
-	token = a.token;
-	assert_ok(latz_close(pool));
-	assert_ok(latz_open("kept", &options, &pool));
-	assert_ok(try_lock(pool, "n", 0, 0, 0, &a));
-	assert_true(a.token > token);
-	assert_ok(latz_unlock(&a));
-	assert_ok(verify_print(pool));
-	assert_ok(latz_close(pool));
-	assert_ok(latz_destroy("kept", &options));
 }
 
 int main(void)
@@ -971,19 +703,12 @@ int main(void)
 		POOL_TEST(itself),
 		POOL_TEST(deadlock),
 		POOL_TEST(upgrade_deadlock),
-		POOL_TEST(fence),
-		POOL_TEST(fence_options),
 		POOL_TEST(list),
 		POOL_TEST(close_releases),
 		POOL_TEST(after_fork),
 		POOL_TEST(bad_arguments),
 		POOL_TEST(read_only),
 		POOL_TEST(dead_pool),
-		POOL_TEST(many),
-		POOL_TEST(bounded),
-		POOL_TEST(restarts),
-		POOL_TEST(log_begins),
-		POOL_TEST(kept),
 	};
 
 	return suite_run(tests);
