@@ -156,11 +156,14 @@ int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_acto
 	return LATZ_OK;
 }
 
-/* Its thread died with it: so, most likely, did its process. */
-static void tell_client(const struct lzi_control *control, const struct lzi_actor *actor)
+/* For who asks when the slot is another's already. A thread that dies with its slot most likely dies with its process,
+ * but that may take until its other threads are scheduled. */
+static void tell_death(const struct lzi_control *control, const struct lzi_actor *actor)
 {
+	struct lzi_locks *locks = &control->shared->locks;
 	uint32_t slot = actor->client;
 
+	lzi_store_release(&locks->dead[lzi_fetch_add(&locks->dead_count, 1ull) % LZI_DEAD], actor->life);
 	if (slot < control->header->clients_max)
 		lzi_store_release(&lzi_control_client(control, slot)->died, actor->client_life);
 }
@@ -203,7 +206,7 @@ int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_
 	rc = mend(actor, index, arg);
 	if (rc == LATZ_OK) {
 		LZI_POINT("reap.mended");
-		tell_client(control, actor);
+		tell_death(control, actor);
 		leave(control, actor);
 		lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
 	}

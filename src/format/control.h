@@ -200,6 +200,8 @@ struct lzi_compress {
 _Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
 _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
+#define LZI_DEAD 8u
+
 /* Locks (doc/together.md); the locks themselves are in the file `locks` (format/locks.h). */
 struct lzi_locks {
 	struct lzi_mutex mutex; /* held by who makes the file, lets it grow, or notes tokens on disk. Its death: what
@@ -213,7 +215,9 @@ struct lzi_locks {
 	uint64_t blocks;     /* 160: of the file, all formatted */
 	uint32_t ready;      /* 168: 1: the file is there */
 	uint32_t pad1;
-	uint64_t pad2[10];
+	uint64_t dead[LZI_DEAD]; /* 176: `life` of threads that were found dead of late; their reapers */
+	uint64_t dead_count; /* 240: how many ever; atomic add */
+	uint64_t pad2;
 };
 _Static_assert(offsetof(struct lzi_locks, ticket) == 128, "layout");
 _Static_assert(sizeof(struct lzi_locks) == 256, "layout");

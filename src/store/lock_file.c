@@ -458,6 +458,10 @@ static LZI_COLD int client_dead(const struct lzi_store *store, const struct lzi_
 	uint32_t i, n = lzi_control_actors(control);
 	int dead = lzi_load_acquire(&lzi_control_client(control, node->client)->died) == node->client_life;
 
+	for (i = 0; i < LZI_DEAD && dead; i++) {
+		if (lzi_load_acquire(&control->shared->locks.dead[i]) == node->actor_life)
+			return 1;
+	}
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(control, i);
 

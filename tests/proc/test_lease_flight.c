@@ -1,6 +1,6 @@
 /*
- * Single-flight among processes: 64 ask for a key that is not there, and the value is computed once; whoever computes is
- * killed, and just one other is asked. Each computation is noted where a killed process cannot take it back.
+ * Single-flight among processes: 64 ask for a key that is not there, and the value is computed once; whoever computes
+ * is killed, and just one other is asked. Each computation is noted where a killed process cannot take it back.
  */
 #include "lib/locks.h"
 #include "lib/suite.h"

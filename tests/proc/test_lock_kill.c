@@ -1,6 +1,6 @@
 /*
- * The holder is killed, again and again: the next one has the lock soon, its token is larger, and there are never two. A
- * witness that knows nothing of latzero says so: a lock of fcntl on a file, which a holder takes while it holds the
+ * The holder is killed, again and again: the next one has the lock soon, its token is larger, and there are never two.
+ * A witness that knows nothing of latzero says so: a lock of fcntl on a file, which a holder takes while it holds the
  * other. $LATZ_LOCK_ROUNDS rounds; by hand 1000.
  */
 #include "lib/locks.h"
@@ -82,7 +82,8 @@ static int player(void *arg)
 		CHECK_OK(lock_try(pool, "n", 0, game->lease_ms, -1, &lock));
 		witness(game, fd);
 		before = __atomic_exchange_n(&shared->token, lock.token, __ATOMIC_SEQ_CST);
-		if (before >= lock.token || __atomic_exchange_n(&shared->holder, getpid(), __ATOMIC_SEQ_CST) == getpid())
+		if (before >= lock.token ||
+		    __atomic_exchange_n(&shared->holder, getpid(), __ATOMIC_SEQ_CST) == getpid())
 			__atomic_fetch_add(&shared->violations, 1, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&shared->since_ns, clock_ns(), __ATOMIC_SEQ_CST);
 		__atomic_fetch_add(&shared->grants, 1, __ATOMIC_SEQ_CST);
