@@ -16,6 +16,7 @@
 
 struct lock_arguments {
 	int64_t lease_ms, wait_ms;
+	const char *wait;
 	bool shared;
 };
 
@@ -102,13 +103,17 @@ static int run_lock(const struct cli_command *command, int argc, char **argv)
 	latz_pool *pool;
 	const struct cli_option table[] = {
 		{ "lease", CLI_DURATION, &arguments.lease_ms },
-		{ "wait", CLI_DURATION, &arguments.wait_ms },
+		{ "wait", CLI_TEXT, &arguments.wait },
 		{ "shared", CLI_FLAG, &arguments.shared },
 		{ NULL, CLI_FLAG, NULL },
 	};
 
 	int n = cli_parse(command, table, argc, argv, 3, -1);
 	argv[n] = NULL;
+	if (arguments.wait != NULL && strcmp(arguments.wait, "0") == 0)
+		arguments.wait_ms = 0;
+	else if (arguments.wait != NULL && !cli_parse_duration(arguments.wait, &arguments.wait_ms))
+		return cli_error(CLI_USAGE, "--wait %s: a duration like 250ms, 5s or 2m, or 0", arguments.wait);
 	options.lease_ms = arguments.lease_ms;
 	options.wait_ms = arguments.wait_ms;
 	options.shared = arguments.shared;
