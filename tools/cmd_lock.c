@@ -138,9 +138,9 @@ const struct cli_command cmd_lock = {
 	"lock",
 	"POOL NAME -- COMMAND...",
 	"Runs a command while holding a lock",
-	"Waits until it has the lock, runs COMMAND, and gives it back when that ends; the exit code is COMMAND's, or 128\n"
-	"and the signal that ended it. Signals to latzero go to COMMAND. If latzero is killed, COMMAND is too, and the\n"
-	"next one has the lock at once. COMMAND finds the fencing token in $LATZERO_TOKEN.\n\n"
+	"Waits until it has the lock, runs COMMAND, and gives it back when that ends; the exit code is COMMAND's, or\n"
+	"128 and the signal that ended it. Signals to latzero go to COMMAND. If latzero is killed, COMMAND is too,\n"
+	"and the next one has the lock at once. COMMAND finds the fencing token in $LATZERO_TOKEN.\n\n"
 	"Options:\n"
 	"  --lease 10s   the lock ends so long after it was last renewed, which latzero does while it runs: so that\n"
 	"                others go on if it is stopped. COMMAND is ended then. Without: as long as COMMAND runs\n"

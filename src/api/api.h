@@ -14,7 +14,7 @@ struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
 	uint32_t number; /* of the handle, in its process: whose its locks are */
-	uint32_t locks;  /* taken through it and not given back; atomic */
+	uint32_t locks;  /* 1: some were taken through it */
 	uint64_t scans; /* low half: open ones of the process whose lzi_fork_count is the high half; atomic */
 };
 

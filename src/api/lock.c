@@ -36,7 +36,8 @@ static void keep(latz_pool *pool, const struct lzi_lock_held *held, latz_lock_t 
 	lock->shard = held->shard;
 	lock->fork_count = lzi_fork_count;
 	lock->fd = 0;
-	lzi_fetch_add_relaxed(&pool->locks, 1u);
+	if (lzi_unlikely(lzi_load_relaxed(&pool->locks) == 0))
+		lzi_store_release(&pool->locks, 1u);
 }
 
 int latz_lock(latz_pool *pool, latz_slice name, const latz_lock_options *options, latz_lock_t *lock)
@@ -208,7 +209,6 @@ static int end(latz_lock_t *lock)
 	rc = lzi_api_call(pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_lock_release(&call, &held);
-	lzi_fetch_sub_relaxed(&pool->locks, 1u);
 	return rc;
 }
 
