@@ -142,6 +142,7 @@ static void many(latz_pool *pool)
 	latz_stats_t before = { .size = sizeof before }, after = { .size = sizeof after };
 	uint64_t i, begin, taken, given;
 	char name[32];
+	double bytes;
 
 	fprintf(stderr, "%llu names\n", (unsigned long long)names);
 	check(latz_stats(pool, &before), "stats");
@@ -158,9 +159,9 @@ static void many(latz_pool *pool)
 		check(latz_unlock(&locks[i]), "unlock");
 	given = now_ns() - taken;
 	printf("\n%llu locks held at once\n", (unsigned long long)names);
+	bytes = (double)(after.file_bytes - before.file_bytes);
 	printf("  taking each %.0f ns, giving it back %.0f ns; %.1f MiB, %.0f bytes each\n",
-	       (double)begin / (double)names, (double)given / (double)names, (double)(after.file_bytes - before.file_bytes) / 1048576,
-	       (double)(after.file_bytes - before.file_bytes) / (double)names);
+	       (double)begin / (double)names, (double)given / (double)names, bytes / 1048576, bytes / (double)names);
 	free(locks);
 }
 

@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/api.h"
 #include "os/os.h"
@@ -201,7 +200,7 @@ static int end(latz_lock_t *lock)
 	int rc;
 
 	if (lzi_unlikely(lock->fd != 0))
-		close(lock->fd - 1);
+		lzi_file_close(lock->fd - 1);
 	lock->token = 0;
 	lock->fd = 0;
 	if (lock->fork_count != lzi_fork_count)

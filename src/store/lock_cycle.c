@@ -68,7 +68,12 @@ static int gather(struct lzi_store *store, uint32_t index, struct step *step)
 
 	if (node == NULL)
 		return 0;
-	number = lzi_shard_of((lzi_hash128_t){ node->hash[0], lzi_load_relaxed(&node->hash[1]) });
+	/* Which shard it is in: what it says before that is locked may be of another use; it is looked at again. */
+	lzi_racy_reads_begin();
+	hash.low = node->hash[0];
+	hash.high = node->hash[1];
+	lzi_racy_reads_end();
+	number = lzi_shard_of(hash);
 	if (lzi_shard_lock(store, number, &shard) != LATZ_OK)
 		return 0;
 	hash.low = node->hash[0];

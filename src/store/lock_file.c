@@ -350,7 +350,7 @@ int lzi_lock_node_take(struct lzi_store *store, struct lzi_lock_shard *shard, un
 	}
 	*ret_index = shard->free;
 	shard->free = node->next;
-	shard->used++;
+	lzi_store_relaxed(&shard->used, shard->used + 1); /* who would trim looks without the mutex */
 	LZI_POINT("lock.node");
 	return LATZ_OK;
 }
@@ -366,7 +366,7 @@ void lzi_lock_node_free(struct lzi_lock_shard *shard, uint32_t *link, struct lzi
 	LZI_POINT("lock.freed");
 	node->next = shard->free;
 	shard->free = index;
-	shard->used--;
+	lzi_store_relaxed(&shard->used, shard->used - 1);
 }
 
 /* ---- After a death ---- */
@@ -388,7 +388,7 @@ static void sort_nodes(struct lzi_lock_shard *shard, uint64_t block, struct lzi_
 		head = head_in(heads, count, nodes[slot].hash[0]);
 		nodes[slot].next = *head;
 		*head = index;
-		shard->used++;
+		lzi_store_relaxed(&shard->used, shard->used + 1);
 	}
 }
 
@@ -403,7 +403,8 @@ static int make_anew(struct lzi_store *store, struct lzi_lock_shard *shard, unsi
 	heads = heads_of(store, shard, &count);
 	if (heads == NULL || reach(store, 0, end) == NULL)
 		return lzi_error(LATZ_NOMEM, "no address space for the file " FILE_NAME);
-	shard->free = shard->used = shard->nodes = 0;
+	shard->free = shard->nodes = 0;
+	lzi_store_relaxed(&shard->used, 0u);
 	memset(heads, 0, count * sizeof *heads);
 	LZI_POINT("lock.emptied");
 	for (block = LZI_LOCK_FIRST; block < end; block += header->span) {

@@ -119,18 +119,21 @@ void lzi_lock_release_all(struct lzi_call *call, uint32_t handle)
 			uint32_t index = (uint32_t)block * LZI_LOCK_PER_BLOCK + i;
 			struct lzi_lock_node *node = lzi_lock_node_at(store, index);
 			struct lzi_lock_held held;
+			int is_ours;
 
 			if (node == NULL)
 				return; /* trimmed, or no address space */
 			if (!lzi_lock_node_real(node, i))
 				break; /* heads: the blocks of the run have nothing that looks like ours */
-			if (lzi_load_acquire(&node->state) != LZI_LOCK_GRANTED || node->handle != handle ||
-			    node->client_life != call->actor->client_life)
-				continue;
+			lzi_racy_reads_begin();
+			is_ours = lzi_load_acquire(&node->state) == LZI_LOCK_GRANTED && node->handle == handle &&
+			          node->client_life == call->actor->client_life;
 			held.token = node->token;
 			held.node = index;
 			held.shard = lzi_shard_of((lzi_hash128_t){ node->hash[0], node->hash[1] });
-			(void)!lzi_lock_release(call, &held);
+			lzi_racy_reads_end();
+			if (is_ours)
+				(void)!lzi_lock_release(call, &held);
 		}
 	}
 }

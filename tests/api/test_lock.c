@@ -458,6 +458,32 @@ static void deadlock(void **state)
 	}
 }
 
+/* Of a circle it is the one who began to wait last, whoever sees it first. */
+static void youngest(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int round = 0; round < 60; round++) {
+		struct philosopher p = { .pool = f->pool, .first = "one", .second = "two" };
+		pthread_barrier_t barrier;
+		latz_lock_t mine, other;
+
+		pthread_barrier_init(&barrier, NULL, 2);
+		p.barrier = &barrier;
+		assert_ok(lock_try(f->pool, "two", 0, 0, 0, &mine));
+		assert_int_equal(pthread_create(&p.thread, NULL, dine, &p), 0);
+		pthread_barrier_wait(&barrier);
+		locks_until_waiting(f->pool, 1);
+		for (int i = 0; i < round * 100; i++) /* its next look may come just after we begin */
+			sched_yield();
+		assert_rc(LATZ_DEADLOCK, lock_try(f->pool, "one", 0, 0, -1, &other));
+		assert_ok(latz_unlock(&mine));
+		pthread_join(p.thread, NULL);
+		assert_ok(p.rc);
+		pthread_barrier_destroy(&barrier);
+	}
+}
+
 static void *upgrade_thread(void *arg)
 {
 	struct philosopher *p = arg;
@@ -702,6 +728,7 @@ int main(void)
 		POOL_TEST(upgrade_loses),
 		POOL_TEST(itself),
 		POOL_TEST(deadlock),
+		POOL_TEST(youngest),
 		POOL_TEST(upgrade_deadlock),
 		POOL_TEST(list),
 		POOL_TEST(close_releases),
