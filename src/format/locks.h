@@ -1,8 +1,8 @@
 /*
  * The file `locks`: layout. Made at a pool's first lock; all of it is allocated before anybody can reach it.
  *
- *   blocks 0..3   the shards: a robust mutex each, and where its chains and free nodes are
- *   blocks 4...   each a shard's: a header and 31 nodes; or a run of blocks that holds the heads of its chains
+ *   blocks 0..1   the shards: a robust mutex each, and where its chains and free nodes are
+ *   blocks 2...   each a shard's: a header and 31 nodes; or a run of blocks that holds the heads of its chains
  *
  * The shard of a name, and its chain there, are told by its hash. Nodes describe themselves and blocks say whose they
  * are: chains, free lists and counts are made anew from them when the holder of a shard's mutex died. doc/format.md
@@ -16,10 +16,11 @@
 
 #include "base/mutex.h"
 
-#define LZI_LOCK_SHARDS 64u
+#define LZI_LOCK_SHARDS_SHIFT 5
+#define LZI_LOCK_SHARDS (1u << LZI_LOCK_SHARDS_SHIFT)
 #define LZI_LOCK_BLOCK 4096u
 #define LZI_LOCK_PER_BLOCK 32u /* nodes, the first of which is the header */
-#define LZI_LOCK_FIRST 4u      /* block behind the shards */
+#define LZI_LOCK_FIRST 2u      /* block behind the shards */
 #define LZI_LOCK_HEADS 32u     /* chains of a shard that has few nodes */
 #define LZI_LOCK_NAME 28u
 

@@ -24,7 +24,7 @@ static inline int lzi_locks_exist(const struct lzi_store *store)
 
 static inline unsigned lzi_shard_of(lzi_hash128_t hash)
 {
-	return (unsigned)(hash.high >> 58);
+	return (unsigned)(hash.high >> (64 - LZI_LOCK_SHARDS_SHIFT));
 }
 
 /* With what a dead holder left mended. LATZ_TIMEOUT names the holder. The file is mapped. */
