@@ -166,7 +166,8 @@ static int is_over(const struct lzi_store *store)
 	const struct lzi_bound *bound = &store->control.shared->bound;
 
 	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
-	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+	       (lzi_load_relaxed(&bound->heap_limit) != 0 &&
+	        lzi_file_blocks(store->heap.fd) > lzi_load_relaxed(&bound->heap_limit));
 }
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can

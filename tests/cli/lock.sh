@@ -65,7 +65,7 @@ ok "it is ready" until_true 20 is_ready
 kill -TERM "$holder"
 wait "$holder"
 is "the command's own exit" 5 $?
-exits "a lease is renewed" 0 lock p n --lease 300ms -- sh -c "sleep 1; '$LATZERO' lock p n --wait 0 -- false; [ \$? = 1 ]"
+exits "a lease is renewed" 0 lock p n --lease 3s -- sh -c "sleep 5; '$LATZERO' lock p n --wait 0 -- false; [ \$? = 1 ]"
 exits "no such pool" 1 lock none n -- true
 exits "too few arguments" 2 lock p n
 exits "a lease that is none" 2 lock p n --lease x -- true
