@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect stats persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
+	local commands='create list inspect stats persist limit lock train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -29,7 +29,7 @@ _latzero() {
 	--sync) options='always interval none' ;;
 	--workload) options='a b c d f get set mget' ;;
 	--distribution) options='zipf uniform' ;;
-	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
+	--ttl | --wait) --lease --duration --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
 	--mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
 		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
 	--compress-dict) options='trained auto' ;;
@@ -43,7 +43,7 @@ _latzero() {
 		word=${COMP_WORDS[i]}
 		case $word in
 		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
-			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
+			--idle-ttl | --wait --lease --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
 		-*) ;;
@@ -67,6 +67,7 @@ _latzero() {
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
 	limit) options+=' --max-bytes --max-entries --policy --compress-min --compress-level' ;;
+	lock) options+=' --lease --wait --shared --' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	train) options+=' --dict-size --sample' ;;
 	stats) options+=' --prometheus' ;;

@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect stats persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
-set -l pooled inspect stats persist limit train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
+set -l commands create list inspect stats persist limit lock train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
+set -l pooled inspect stats persist limit lock train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -24,6 +24,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a list -d 'T
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d 'Figures and clients of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d 'Make a running pool durable'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a lock -d 'Run a command while holding a lock'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a train -d 'Make a dictionary for small values'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a stats -d 'Every figure and counter'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
@@ -100,6 +101,9 @@ complete -c latzero -n '__fish_seen_subcommand_from train' -l dict-size -x -d 'A
 complete -c latzero -n '__fish_seen_subcommand_from train' -l sample -x -d 'Of values'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
+complete -c latzero -n '__fish_seen_subcommand_from lock' -l lease -x -d 'Ends so long after the last renewal'
+complete -c latzero -n '__fish_seen_subcommand_from lock' -l wait -x -d 'At most so long'
+complete -c latzero -n '__fish_seen_subcommand_from lock' -l shared -d 'Together with others'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'

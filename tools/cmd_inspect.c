@@ -2,6 +2,7 @@
  * latzero inspect: everything there is to know about a pool, or the metadata of a key.
  */
 #include "cli.h"
+#include "inspect_locks.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -239,6 +240,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
+	inspect_locks_json(pool);
 	cli_json_end('}');
 }
 
@@ -316,6 +318,7 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	print_compression(stats);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
+	inspect_locks_print(pool);
 }
 
 static int inspect_pool(const char *name, latz_pool *pool)
@@ -409,7 +412,7 @@ static int run_inspect(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cmd_inspect = {
 	"inspect",
 	"POOL [KEY]",
-	"Shows a pool's figures and clients, or a key's metadata",
+	"Shows a pool's figures, clients and locks, or a key's metadata",
 	"The command attaches to look, so it is one of the clients it lists.\n\n"
 	"Options:\n"
 	"  --escaped   KEY is in the escapes that keys are printed with (\\t \\n \\r \\\\ \\xNN)\n\n"

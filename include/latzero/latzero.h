@@ -385,6 +385,12 @@ enum {
 	LATZ_DURABLE = 1u << 5     /* return when it is on disk; LATZ_UNSUPPORTED without persistence */
 };
 
+/* In whose name a write is made: the pair names a lock's grant. */
+typedef struct latz_fence {
+	latz_slice name; /* of the lock; empty: in nobody's */
+	uint64_t token;
+} latz_fence;
+
 typedef struct latz_set_options {
 	size_t size; /* sizeof(latz_set_options) */
 	unsigned flags;
@@ -392,15 +398,17 @@ typedef struct latz_set_options {
 	int64_t ttl_ms; /* milliseconds, at most a century; 0: the pool's default, -1: never expires */
 	uint64_t if_version;
 	uint64_t *version; /* out, may be NULL: the key's version after the call */
+	latz_fence fence;  /* LATZ_FENCED, and nothing is written, unless just this token is granted and its lease not
+	                    * over; nobody is granted the lock before the write is done */
 } latz_set_options;
 
 /* clang-format off */
-#define LATZ_SET_OPTIONS_INIT { sizeof(latz_set_options), 0, LATZ_BYTES, 0, 0, NULL }
+#define LATZ_SET_OPTIONS_INIT { sizeof(latz_set_options), 0, LATZ_BYTES, 0, 0, NULL, { { NULL, 0 }, 0 } }
 /* clang-format on */
 
 /* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture.
- * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_NOSPC, LATZ_FULL,
- * LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
+ * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_FENCED, LATZ_NOSPC,
+ * LATZ_FULL, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
 LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value,
                       const latz_set_options *options) LATZ_MUSTCHECK;
 
@@ -830,5 +838,6 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #endif
 
 #include <latzero/events.h>
+#include <latzero/lock.h>
 
 #endif

@@ -13,6 +13,8 @@
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
+	uint32_t number; /* of the handle, in its process: whose its locks are */
+	uint32_t locks;  /* 1: some were taken through it */
 	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half;
 	                   atomic */
 };
@@ -97,6 +99,13 @@ static inline void lzi_api_uncount(struct latz_pool *pool)
 int lzi_api_name(const char *name);
 int lzi_api_policy(latz_policy policy);
 int lzi_api_options(const latz_options *from, latz_options *to);
+/* lock.c: what was taken through the handle. */
+void lzi_api_unlock_all(struct latz_pool *pool);
+/* kv.c: options of a write, as they were checked. */
+int lzi_api_set_options(const latz_set_options *options);
+int lzi_api_value(latz_slice value, latz_type type);
+void lzi_api_fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+                  latz_slice value, const latz_set_options *options);
 /* compress.c */
 int lzi_api_compression(const latz_options *options);
 

@@ -28,7 +28,7 @@ static int type_size(latz_type type)
 	}
 }
 
-static int check_value(latz_slice value, latz_type type)
+int lzi_api_value(latz_slice value, latz_type type)
 {
 	if (lzi_unlikely(value.size > LZI_VALUE_MAX))
 		return lzi_error(LATZ_TOOBIG, "value of %zu bytes; the limit is 4 GiB - 1", value.size);
@@ -46,12 +46,19 @@ static int check_value(latz_slice value, latz_type type)
 	return LATZ_OK;
 }
 
-static int check_set_options(const latz_set_options *options)
+/* The field came later. */
+static int has_fence(const latz_set_options *options)
+{
+	return options->size >= sizeof(latz_set_options) &&
+	       (options->fence.name.size != 0 || options->fence.token != 0);
+}
+
+int lzi_api_set_options(const latz_set_options *options)
 {
 	const unsigned known =
 		LATZ_IF_ABSENT | LATZ_IF_PRESENT | LATZ_IF_VERSION | LATZ_IF_CHANGED | LATZ_KEEP_TTL | LATZ_DURABLE;
 
-	if (options->size < sizeof(latz_set_options))
+	if (options->size < offsetof(latz_set_options, fence))
 		return lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_set_options)",
 		                 options->size);
 	if (options->flags & ~known)
@@ -62,7 +69,7 @@ static int check_set_options(const latz_set_options *options)
 		return lzi_error(LATZ_INVALID, "ttl_ms is negative");
 	if (options->flags & LATZ_KEEP_TTL && options->ttl_ms != 0)
 		return lzi_error(LATZ_INVALID, "LATZ_KEEP_TTL excludes a ttl_ms");
-	return LATZ_OK;
+	return has_fence(options) ? lzi_api_key(options->fence.name) : LATZ_OK;
 }
 
 /* A century: far beyond any use, and now + ttl can't wrap. */
@@ -75,7 +82,8 @@ static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
 	return ttl_ms > TTL_MAX_MS ? TTL_MAX_MS : ttl_ms;
 }
 
-static void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
+LZI_INLINE void fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+                     latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
 	write->later = 0;
@@ -83,26 +91,39 @@ static void fill(struct lzi_write *write, latz_slice key, latz_slice value, cons
 	write->value = value;
 	write->flags = options == NULL ? 0 : options->flags;
 	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
-	write->ttl_ms = options == NULL ? 0 : options->ttl_ms;
+	write->ttl_ms = ttl_of(call, options == NULL ? 0 : options->ttl_ms);
 	write->if_version = options == NULL ? 0 : options->if_version;
+	write->fence = NULL;
+	if (lzi_unlikely(options != NULL && has_fence(options))) {
+		fence->name = options->fence.name;
+		fence->token = options->fence.token;
+		fence->lease = 0;
+		write->fence = fence;
+	}
+}
+
+void lzi_api_fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+                  latz_slice value, const latz_set_options *options)
+{
+	fill(call, write, fence, key, value, options);
 }
 
 int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options)
 {
+	struct lzi_fence fence;
 	struct lzi_write write;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
 	if (lzi_likely(rc == LATZ_OK) && options != NULL)
-		rc = check_set_options(options);
+		rc = lzi_api_set_options(options);
 	if (lzi_likely(rc == LATZ_OK))
-		rc = check_value(value, options == NULL ? LATZ_BYTES : options->type);
+		rc = lzi_api_value(value, options == NULL ? LATZ_BYTES : options->type);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
-	fill(&write, key, value, options);
-	write.ttl_ms = ttl_of(&call, write.ttl_ms);
+	fill(&call, &write, &fence, key, value, options);
 	rc = lzi_likely(!lzi_counter_due(call.actor->sets)) ? lzi_store_write(&call, &write)
 	                                                     : lzi_counter_time_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
@@ -223,7 +244,7 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 	int rc = lzi_api_key(key);
 
 	if (rc == LATZ_OK)
-		rc = check_value(tail, LATZ_BYTES);
+		rc = lzi_api_value(tail, LATZ_BYTES);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
@@ -241,7 +262,7 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 	if (old == NULL)
 		return lzi_api_error(LATZ_INVALID, "old is NULL");
 	if (rc == LATZ_OK)
-		rc = check_value(value, LATZ_BYTES);
+		rc = lzi_api_value(value, LATZ_BYTES);
 	if (rc == LATZ_OK)
 		rc = check_apart(key, old);
 	if (rc == LATZ_OK)
@@ -276,21 +297,21 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 
 	if (n > 0 && items == NULL)
 		return lzi_api_error(LATZ_INVALID, "items is NULL");
-	rc = options == NULL ? LATZ_OK : check_set_options(options);
+	rc = options == NULL ? LATZ_OK : lzi_api_set_options(options);
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		rc = lzi_api_key(items[i].key);
 		if (rc == LATZ_OK)
-			rc = check_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
+			rc = lzi_api_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		struct lzi_fence fence;
 		struct lzi_write write;
 
 		lzi_store_ahead(&call, items, n, i);
-		fill(&write, items[i].key, items[i].value, options);
+		fill(&call, &write, &fence, items[i].key, items[i].value, options);
 		write.later = i + 1 < n;
-		write.ttl_ms = ttl_of(&call, write.ttl_ms);
 		rc = lzi_store_write(&call, &write);
 		if (rc == LATZ_OK && options != NULL && options->version != NULL)
 			*options->version = write.version;

@@ -103,6 +103,7 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 
 int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 {
+	static uint32_t last_number;
 	latz_options taken;
 	latz_pool *handle;
 	int rc;
@@ -117,6 +118,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "handle");
+	handle->number = lzi_fetch_add(&last_number, 1u) + 1;
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
 	rc = lzi_store_open(name, &taken, &handle->store);
 	if (rc != LATZ_OK) {
@@ -139,6 +141,7 @@ int latz_close(latz_pool *pool)
 			LATZ_BUSY,
 			(uint32_t)scans == 1 ? "%u scan or watch is open" : "%u scans and watches are open",
 			(uint32_t)scans);
+	lzi_api_unlock_all(pool);
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;

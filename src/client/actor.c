@@ -61,6 +61,8 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->debt, 0u);
 	lzi_store_relaxed(&actor->feed_first, 0ull);
 	lzi_store_relaxed(&actor->feed_low, 0ull);
+	lzi_store_release(&actor->fence, 0ull);
+	lzi_store_release(&actor->waits, 0ull);
 }
 
 /* Adds the thread's counters to the pool's, once; the caller holds `alive`. */
@@ -108,6 +110,8 @@ static int try_claim(const struct lzi_control *control, uint32_t client, uint32_
 		LZI_POINT("actor.alive");
 		reset(actor);
 		actor->client = client;
+		lzi_store_relaxed(&actor->client_life, lzi_load_relaxed(&lzi_control_client(control, client)->life));
+		lzi_store_release(&actor->life, lzi_fetch_add(&control->shared->locks.lives, 1ull) + 1);
 		lzi_store_release(&actor->state, 1u);
 		LZI_POINT("actor.claimed");
 		*ret_index = i;
@@ -154,6 +158,18 @@ int lzi_actor_claim(const struct lzi_control *control, uint32_t client, lzi_acto
 	return LATZ_OK;
 }
 
+/* For who asks when the slot is another's already. A thread that dies with its slot most likely dies with its process,
+ * but that may take until its other threads are scheduled. */
+static void tell_death(const struct lzi_control *control, const struct lzi_actor *actor)
+{
+	struct lzi_locks *locks = &control->shared->locks;
+	uint32_t slot = actor->client;
+
+	lzi_store_release(&locks->dead[lzi_fetch_add(&locks->dead_count, 1ull) % LZI_DEAD], actor->life);
+	if (slot < control->header->clients_max)
+		lzi_store_release(&lzi_control_client(control, slot)->dead_life, actor->client_life);
+}
+
 static void leave(const struct lzi_control *control, struct lzi_actor *actor)
 {
 	fold(control, actor);
@@ -192,6 +208,7 @@ int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_
 	rc = mend(actor, index, arg);
 	if (rc == LATZ_OK) {
 		LZI_POINT("reap.mended");
+		tell_death(control, actor);
 		leave(control, actor);
 		lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
 	}

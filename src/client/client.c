@@ -77,6 +77,7 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t
 		client->since_ms = lzi_clock_mono_ms();
 		client->flags = flags;
 		lzi_process_command(client->command);
+		lzi_store_relaxed(&client->life, lzi_fetch_add(&control->shared->locks.lives, 1ull) + 1);
 		lzi_store_release(&client->state, 1u);
 		LZI_POINT("attach.slot_taken");
 		lzi_mutex_unlock(&control->shared->slots);

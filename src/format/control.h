@@ -226,6 +226,27 @@ struct lzi_feed {
 _Static_assert(offsetof(struct lzi_feed, head) == 128, "a line of its own");
 _Static_assert(offsetof(struct lzi_feed, asleep) == 192, "a line of its own");
 _Static_assert(sizeof(struct lzi_feed) == 256, "layout");
+#define LZI_DEAD 8u
+
+/* Locks (doc/together.md); the locks themselves are in the file `locks` (format/locks.h). */
+struct lzi_locks {
+	struct lzi_mutex mutex; /* held by who makes the file, lets it grow, or notes tokens on disk. Its death: what
+	                         * the words below do not tell of is not there */
+	uint64_t token;         /* 64: the last one handed out. Anyone, atomic add */
+	uint64_t pad0[7];
+	uint64_t ticket;     /* 128: of who began to wait last. Anyone, atomic add */
+	uint64_t lives;      /* 136: the last number given to a client or a thread. Anyone, atomic add */
+	uint64_t reserved;   /* 144: a restart goes on above it. Holder of `mutex`, as is the rest */
+	uint64_t generation; /* 152: of the log that it was noted for */
+	uint64_t blocks;     /* 160: of the file, all formatted */
+	uint32_t ready;      /* 168: 1: the file is there */
+	uint32_t pad1;
+	uint64_t dead[LZI_DEAD]; /* 176: `life` of threads that were found dead of late; their reapers */
+	uint64_t dead_count; /* 240: how many ever; atomic add */
+	uint64_t pad2;
+};
+_Static_assert(offsetof(struct lzi_locks, ticket) == 128, "layout");
+_Static_assert(sizeof(struct lzi_locks) == 256, "layout");
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
@@ -300,9 +321,9 @@ struct lzi_shared {
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
 	struct lzi_feed feed;     /* 6272 */
-	uint8_t pad7[256];
+	struct lzi_locks locks;   /* 6528 */
 	struct lzi_counters counters; /* 6784 */
-	uint8_t pad8[1280];
+	uint8_t pad7[1280];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -316,6 +337,7 @@ _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
 _Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
 _Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
+_Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -343,7 +365,10 @@ struct lzi_client {
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
-	uint64_t pad2[8];
+	/* Of locks. */
+	uint64_t life;      /* 192: a number that no other client or thread ever had */
+	uint64_t dead_life; /* 200: `life`, once a thread of it was found dead; by its reaper */
+	uint64_t pad2[6];
 };
 _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
@@ -399,12 +424,18 @@ struct lzi_actor {
 	uint64_t feed_high;  /* 296: place before which; valid while feed_low is not 0 */
 	uint64_t feed_first; /* 304: number + 1 from which on it may have begun some, */
 	uint64_t feed_last;  /* 312: number + 1 up to which; valid while feed_first is not 0 */
-	uint64_t pad3[24];
+	/* Locks. The first two by who takes the slot. */
+	uint64_t life;        /* 320: as a client's */
+	uint64_t client_life; /* 328: of its process */
+	uint64_t fence;       /* 336: lock node in whose name it is about to write; 0 none */
+	uint64_t waits;       /* 344: lock node that it waits with; 0 none */
+	uint64_t pad3[20];
 };
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
+_Static_assert(offsetof(struct lzi_actor, life) == 320, "layout");
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */
 void lzi_header_init(struct lzi_header *header, uint32_t clients_max);

@@ -105,6 +105,11 @@ static uint32_t holder(const struct lzi_mutex *mutex)
 	return word & FUTEX_TID_MASK;
 }
 
+int lzi_mutex_died(const struct lzi_mutex *mutex)
+{
+	return (lzi_load_acquire((const uint32_t *)(const void *)mutex) & FUTEX_OWNER_DIED) != 0;
+}
+
 #ifdef __GLIBC__
 
 static int right_kind;

@@ -197,6 +197,8 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 /* As lzi_mutex_lock(), but goes on waiting as long as *heartbeat moves: the holder lives and is getting on. */
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat);
 void lzi_mutex_unlock(struct lzi_mutex *mutex);
+/* Whether its holder died and nobody has taken it since. A look, which changes nothing. */
+int lzi_mutex_died(const struct lzi_mutex *mutex);
 
 /* Waits until *word is not `value`, somebody wakes, a signal comes or the time is over: the caller looks again. */
 void lzi_futex_wait(uint32_t *word, uint32_t value, unsigned timeout_us);
@@ -214,6 +216,9 @@ void lzi_event_clear(int fd);
 int64_t lzi_clock_mono_ms(void);
 uint64_t lzi_clock_mono_ns(void);
 int64_t lzi_clock_wall_ms(void);
+/* A descriptor that can be read from, and polled, from a moment of lzi_clock_mono_ns() on. 0: from none. */
+int lzi_timer_open(int *ret_fd);
+int lzi_timer_set(int fd, uint64_t when_ns);
 void lzi_sleep_us(unsigned us);
 uint32_t lzi_process_id(void);
 unsigned lzi_process_uid(void);

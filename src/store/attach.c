@@ -248,6 +248,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	store->feed.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
 	pthread_mutex_init(&store->counters.mutex, NULL);
+	pthread_mutex_init(&store->locks.mutex, NULL);
+	store->locks.fd = -1;
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
@@ -267,6 +269,7 @@ void lzi_store_free(struct lzi_store *store)
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
 	pthread_mutex_destroy(&store->counters.mutex);
+	pthread_mutex_destroy(&store->locks.mutex);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
 	lzi_worker_fini(&store->office);
@@ -283,6 +286,7 @@ static int take_over(struct lzi_store *store)
 	if (rc == LATZ_OK) {
 		lzi_log_mend(store);
 		lzi_pin_drop_all(&store->control);
+		lzi_locks_reset(store);
 		rc = lzi_ofd_try(store->control.fd, LZI_LOCK_LIFE, 0); /* turns the lock into a shared one */
 	}
 	return rc;
@@ -424,6 +428,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_hear_close(store);
 	lzi_feed_close(store);
 	lzi_counters_close(store);
+	lzi_locks_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);

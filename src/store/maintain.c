@@ -427,6 +427,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_use_huge_pages(store, ret_more);
+	if (idle)
+		lzi_locks_trim(store);
 	if (rc == LATZ_OK && index_rc == LATZ_OK && idle)
 		index_rc = shrink_index(store);
 	return rc != LATZ_OK ? rc : index_rc;

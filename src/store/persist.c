@@ -226,6 +226,8 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	memcpy(info.log_id, log->log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
 		rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
+	if (rc == LATZ_OK)
+		rc = lzi_tokens_join(store);
 	LZI_POINT("begin.dicts");
 	while (rc == LATZ_OK) {
 		missed = lzi_load_seq_cst(&store->control.shared->log_missed);

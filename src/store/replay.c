@@ -325,6 +325,9 @@ static int start(struct lzi_call *call)
 		return rc;
 	drop_expired(call);
 	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
+	rc = lzi_tokens_join(store);
+	if (rc != LATZ_OK)
+		return rc;
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);

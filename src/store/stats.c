@@ -167,7 +167,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
 	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
-	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store);
+	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
+	                 lzi_locks_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);

@@ -53,6 +53,13 @@ enum lzi_write_kind {
 	LZI_WRITE_TOUCH
 };
 
+/* A write that only who holds the lock may make: the pair names its grant. */
+struct lzi_fence {
+	latz_slice name;
+	uint64_t token;
+	int lease; /* 1: of a key's lease, not a lock's */
+};
+
 struct lzi_write {
 	enum lzi_write_kind kind;
 	latz_slice key, value;
@@ -62,6 +69,7 @@ struct lzi_write {
 	int64_t ttl_ms; /* > 0, or -1: never */
 	uint64_t if_version;
 	int64_t by;
+	const struct lzi_fence *fence; /* may be NULL */
 	/* Out. */
 	int created; /* the key was not there */
 	int crowded; /* it would be one key too many */
@@ -144,6 +152,45 @@ static inline int lzi_counter_due(uint64_t count)
 
 int lzi_counter_time_get(struct lzi_call *call, latz_slice key, latz_value *value);
 int lzi_counter_time_write(struct lzi_call *call, struct lzi_write *write);
+/* ---- Locks (lock.c, lock_list.c, lease.c) --------------------------------------------------------------------- */
+
+/* What is asked for. */
+struct lzi_lock_ask {
+	latz_slice name;
+	int shared;
+	int lease;         /* 1: a key's lease, not a lock */
+	uint32_t handle;   /* whose end ends it */
+	int64_t lease_ms;  /* 0: none */
+	int64_t wait_ms;   /* 0: try once; -1: for ever */
+	/* While it waits, now and then: anything but LATZ_OK ends the wait. May be NULL. */
+	int (*look)(struct lzi_call *call, void *arg);
+	void *arg;
+};
+
+/* What is held. */
+struct lzi_lock_held {
+	uint64_t token;
+	uint32_t node, shard;
+};
+
+int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct lzi_lock_held *ret_held);
+/* LATZ_FENCED, of this and the next: it was lost. */
+int lzi_lock_release(struct lzi_call *call, const struct lzi_lock_held *held);
+int lzi_lock_renew(struct lzi_call *call, const struct lzi_lock_held *held, int64_t lease_ms, uint64_t *ret_end_ns);
+/* *ret_end_ns: 0: it has no lease. */
+int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns,
+                  uint32_t *ret_lease_ms);
+/* Alone, or shared again. held->token is the new one. */
+int lzi_lock_upgrade(struct lzi_call *call, struct lzi_lock_held *held, int64_t wait_ms);
+int lzi_lock_downgrade(struct lzi_call *call, const struct lzi_lock_held *held);
+/* Everything that a handle holds. */
+void lzi_lock_release_all(struct lzi_call *call, uint32_t handle);
+/* 1: attached by the process that forked this one, and not by this one yet. */
+int lzi_store_is_parents(const struct lzi_store *store);
+int lzi_store_locks(struct lzi_call *call, latz_locks_fn fn, void *arg);
+/* The value, or the lease on the key, or both: as latz_get_or_lease(). ret_held->token 0: no lease. */
+int lzi_lease_get(struct lzi_call *call, const struct lzi_lock_ask *ask, int64_t stale_ms, latz_value *value,
+                  struct lzi_lock_held *ret_held);
 
 /* ---- The rest (maintain.c, verify.c, stats.c, advise.c) -------------------------------------------------------------
  */

@@ -116,6 +116,13 @@ struct lzi_store {
 		struct lzi_codec_dict *dict[LZI_DICTS_MAX + 1]; /* set once, under `mutex`; read without */
 		unsigned failed; /* one that could not be had; atomic */
 	} codec;
+	/* This process's view of the locks (lock_file.c). */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;                /* -1: not open */
+		int ready;             /* atomic: map is there */
+		struct lzi_map map;    /* file `locks` */
+	} locks;
 	struct lzi_store *next; /* registry */
 };
 
@@ -431,6 +438,28 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
 int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
+
+/* ---- lock_token.c: writes in the name of a lock (doc/together.md) ---- */
+
+/* LATZ_OK: from now until lzi_fence_end() nobody else is granted the lock. LATZ_FENCED. */
+int lzi_fence_check(struct lzi_call *call, const struct lzi_fence *fence);
+static inline int lzi_fence_begin(struct lzi_call *call, const struct lzi_fence *fence)
+{
+	return lzi_likely(fence == NULL) ? LATZ_OK : lzi_fence_check(call, fence);
+}
+static inline void lzi_fence_end(struct lzi_call *call, const struct lzi_fence *fence)
+{
+	if (lzi_unlikely(fence != NULL))
+		lzi_store_release(&call->actor->fence, 0ull);
+}
+/* By who begins a log, or restores from it: tokens go on above all that were given out. */
+int lzi_tokens_join(struct lzi_store *store);
+/* lock_file.c. Bytes that the file takes; its memory goes back when nothing is locked; by who is alone with the pool:
+ * nobody holds anything. */
+uint64_t lzi_locks_blocks(struct lzi_store *store);
+void lzi_locks_trim(struct lzi_store *store);
+void lzi_locks_reset(struct lzi_store *store);
+void lzi_locks_close(struct lzi_store *store);
 
 /* ---- write.c ---- */
 

@@ -575,11 +575,14 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			lzi_store_relaxed(&call->actor->fresh_hash, hash);
 		}
 		lzi_read_prefetch_record(store, hash);
-		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+		rc = lzi_fence_begin(call, write->fence);
+		if (lzi_likely(rc == LATZ_OK))
+			rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (lzi_likely(rc == LATZ_OK)) {
 			rc = commit(call, write, hash, bucket, &draft, &compared);
 			lzi_table_unlock(call->actor, bucket);
 		}
+		lzi_fence_end(call, write->fence);
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
