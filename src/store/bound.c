@@ -48,8 +48,6 @@
 #define HELD_MAX 12u
 /* Of max_bytes alive, below which a pool without eviction should not be full. */
 #define LOOSE_PERCENT 82u
-/* Extents of pools in which writers look at all of them before a step ahead of need. */
-#define LOOK_EXTENTS 4096u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
 #define INDEX_EIGHTHS 4u
 #define INDEX_EIGHTHS_NONE 7u
@@ -532,8 +530,7 @@ void lzi_bound_pace(struct lzi_call *call)
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;
 	/* What holds nothing the janitor gives back, or who needs it: nothing goes for that. */
-	if (lzi_load_relaxed(&shared->extents) > LOOK_EXTENTS || !has_strays(store, LZI_EXTENT, UINT64_MAX))
-		(void)!step(call, PACE * 2, &done);
+	(void)!step(call, PACE * 2, &done);
 	end(call);
 }
 

@@ -526,16 +526,15 @@ uint32_t lzi_counter_count(struct lzi_call *call)
 	return count_of(call->store);
 }
 
-uint64_t lzi_counter_percentiles(struct lzi_call *call, enum lzi_counter_own which, uint64_t out[4])
+void lzi_counter_percentiles(struct lzi_call *call, enum lzi_counter_own which, uint64_t out[4])
 {
 	latz_counter_info info;
 
 	memset(out, 0, 4 * sizeof *out);
 	if ((uint32_t)which >= count_of(call->store) || lzi_counter_read(call, (uint32_t)which, &info) != LATZ_OK)
-		return 0;
+		return;
 	out[0] = info.p50;
 	out[1] = info.p99;
 	out[2] = info.p999;
 	out[3] = info.max;
-	return info.count;
 }

@@ -10,7 +10,7 @@
 uint64_t lzi_counters_blocks(struct lzi_store *store);
 /* Forgets what this process has mapped. */
 void lzi_counters_close(struct lzi_store *store);
-/* p50, p99, p99.9 and max of one of the library's own, in ns; how many were taken. */
-uint64_t lzi_counter_percentiles(struct lzi_call *call, enum lzi_counter_own which, uint64_t out[4]);
+/* p50, p99, p99.9 and max of one of the library's own, in ns; 0: none was taken. */
+void lzi_counter_percentiles(struct lzi_call *call, enum lzi_counter_own which, uint64_t out[4]);
 
 #endif
