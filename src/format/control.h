@@ -320,7 +320,8 @@ enum lzi_intent_kind {
 	LZI_INTENT_DELETE,
 	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
 	LZI_INTENT_SPLIT, /* `bucket` is being split into bucket number `record_new` */
-	LZI_INTENT_EVICT
+	LZI_INTENT_EVICT,
+	LZI_INTENT_TXN /* several buckets; `record_new` is the unit of a struct lzi_txn_list */
 };
 
 /* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is
@@ -354,8 +355,15 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[34];
+	uint64_t pad2[2];
+	/* Transactions. */
+	uint64_t committed;   /* 256: seq of the last one: its store is what decides */
+	uint32_t txn_inserts; /* 264: keys that the one at hand may create */
+	uint32_t pad3;
+	uint64_t pad4[2];
+	uint64_t pad5[28];
 };
+_Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");

@@ -408,6 +408,8 @@ int lzi_record_missing(struct lzi_store *store, uint64_t unit);
 void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
 /* Room for a record: in the actor's extent *open, or a run. Nothing is booked before lzi_append_done(). */
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
+/* An extent with room for it, or a run; who is refused for want of space makes some, as far as it goes. */
+int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_extent);
 void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
 /* After the deadline can be seen. */
