@@ -7,15 +7,6 @@
 
 #include "api/api.h"
 
-/* The buffer that takes the value must not be what the arguments stand in: it is written, or freed, while they are
- * still looked at. */
-static inline int check_apart(latz_slice slice, const latz_value *value)
-{
-	if (lzi_unlikely((uintptr_t)slice.data - (uintptr_t)value->data < value->capacity))
-		return lzi_error(LATZ_INVALID, "an argument lies in the buffer that is to take the value");
-	return LATZ_OK;
-}
-
 /* How many bytes a value of the type must have; -1: any number. */
 static int type_size(latz_type type)
 {
@@ -28,7 +19,7 @@ static int type_size(latz_type type)
 	}
 }
 
-static int check_value(latz_slice value, latz_type type)
+int lzi_api_value(latz_slice value, latz_type type)
 {
 	if (lzi_unlikely(value.size > LZI_VALUE_MAX))
 		return lzi_error(LATZ_TOOBIG, "value of %zu bytes; the limit is 4 GiB - 1", value.size);
@@ -46,7 +37,7 @@ static int check_value(latz_slice value, latz_type type)
 	return LATZ_OK;
 }
 
-static int check_set_options(const latz_set_options *options)
+int lzi_api_set_options(const latz_set_options *options)
 {
 	const unsigned known =
 		LATZ_IF_ABSENT | LATZ_IF_PRESENT | LATZ_IF_VERSION | LATZ_IF_CHANGED | LATZ_KEEP_TTL | LATZ_DURABLE;
@@ -68,14 +59,14 @@ static int check_set_options(const latz_set_options *options)
 /* A century: far beyond any use, and now + ttl can't wrap. */
 #define TTL_MAX_MS 3155760000000ll
 
-static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
+int64_t lzi_api_ttl(const struct lzi_call *call, int64_t ttl_ms)
 {
 	if (ttl_ms == 0)
 		ttl_ms = lzi_store_ttl(call->store);
 	return ttl_ms > TTL_MAX_MS ? TTL_MAX_MS : ttl_ms;
 }
 
-static void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
+void lzi_api_fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
 	write->later = 0;
@@ -94,15 +85,15 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 	int rc = lzi_api_key(key);
 
 	if (lzi_likely(rc == LATZ_OK) && options != NULL)
-		rc = check_set_options(options);
+		rc = lzi_api_set_options(options);
 	if (lzi_likely(rc == LATZ_OK))
-		rc = check_value(value, options == NULL ? LATZ_BYTES : options->type);
+		rc = lzi_api_value(value, options == NULL ? LATZ_BYTES : options->type);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
-	fill(&write, key, value, options);
-	write.ttl_ms = ttl_of(&call, write.ttl_ms);
+	lzi_api_fill(&write, key, value, options);
+	write.ttl_ms = lzi_api_ttl(&call, write.ttl_ms);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
@@ -117,7 +108,7 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 	if (lzi_unlikely(value == NULL))
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (lzi_likely(rc == LATZ_OK))
-		rc = check_apart(key, value);
+		rc = lzi_api_apart(key, value);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
 	return lzi_api_key_result(lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc);
@@ -131,7 +122,7 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 	if (value == NULL)
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (rc == LATZ_OK)
-		rc = check_apart(key, value);
+		rc = lzi_api_apart(key, value);
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc == LATZ_OK)
@@ -191,7 +182,7 @@ int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, ttl_ms);
+	write.ttl_ms = lzi_api_ttl(&call, ttl_ms);
 	return lzi_api_key_result(lzi_store_write(&call, &write));
 }
 
@@ -205,7 +196,7 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, 0);
+	write.ttl_ms = lzi_api_ttl(&call, 0);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && result != NULL)
 		*result = write.sum;
@@ -219,7 +210,7 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 	int rc = lzi_api_key(key);
 
 	if (rc == LATZ_OK)
-		rc = check_value(tail, LATZ_BYTES);
+		rc = lzi_api_value(tail, LATZ_BYTES);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
@@ -237,14 +228,14 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 	if (old == NULL)
 		return lzi_api_error(LATZ_INVALID, "old is NULL");
 	if (rc == LATZ_OK)
-		rc = check_value(value, LATZ_BYTES);
+		rc = lzi_api_value(value, LATZ_BYTES);
 	if (rc == LATZ_OK)
-		rc = check_apart(key, old);
+		rc = lzi_api_apart(key, old);
 	if (rc == LATZ_OK)
-		rc = check_apart(value, old);
+		rc = lzi_api_apart(value, old);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc);
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, lzi_api_ttl(&call, 0), old) : rc);
 }
 
 int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
@@ -259,38 +250,36 @@ int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *val
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
 	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : check_apart(keys[i], &values[i]);
-	lzi_store_mget(&call, keys, n, values, results);
-	return LATZ_OK;
+		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : lzi_api_apart(keys[i], &values[i]);
+	return lzi_api_key_result(lzi_store_mget(&call, keys, n, values, results));
 }
 
 int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options)
 {
+	latz_slice none = { NULL, 0 };
+	struct lzi_write write;
 	struct lzi_call call;
+	uint64_t version = 0;
 	size_t i;
 	int rc;
 
 	if (n > 0 && items == NULL)
 		return lzi_api_error(LATZ_INVALID, "items is NULL");
-	rc = options == NULL ? LATZ_OK : check_set_options(options);
+	rc = options == NULL ? LATZ_OK : lzi_api_set_options(options);
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		rc = lzi_api_key(items[i].key);
 		if (rc == LATZ_OK)
-			rc = check_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
+			rc = lzi_api_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	for (i = 0; i < n && rc == LATZ_OK; i++) {
-		struct lzi_write write;
-
-		lzi_store_ahead(&call, items, n, i);
-		fill(&write, items[i].key, items[i].value, options);
-		write.later = i + 1 < n;
-		write.ttl_ms = ttl_of(&call, write.ttl_ms);
-		rc = lzi_store_write(&call, &write);
-		if (rc == LATZ_OK && options != NULL && options->version != NULL)
-			*options->version = write.version;
-	}
+	if (rc != LATZ_OK)
+		return lzi_api_key_result(rc);
+	lzi_api_fill(&write, none, none, options);
+	write.ttl_ms = lzi_api_ttl(&call, write.ttl_ms);
+	rc = lzi_store_mset(&call, &write, items, n, &version);
+	if (rc == LATZ_OK && n > 0 && options != NULL && options->version != NULL)
+		*options->version = version;
 	return lzi_api_key_result(rc);
 }
 

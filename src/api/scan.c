@@ -17,16 +17,6 @@ static int check_slice(latz_slice slice, const char *what)
 	return LATZ_OK;
 }
 
-/* A forked child has no scans yet, whatever its copy of the handle says. */
-static void count_scan(latz_pool *pool)
-{
-	uint64_t old = lzi_load_relaxed(&pool->scans), now;
-
-	do {
-		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
-	} while (!lzi_cas_acquire(&pool->scans, &old, now));
-}
-
 int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan)
 {
 	latz_scan_options taken = LATZ_SCAN_OPTIONS_INIT;
@@ -60,7 +50,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	}
 	handle->pool = pool;
 	handle->fork_count = lzi_fork_count;
-	count_scan(pool);
+	lzi_api_count(&pool->scans);
 	*scan = handle;
 	return lzi_api_result(LATZ_OK);
 }
