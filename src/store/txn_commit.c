@@ -560,10 +560,11 @@ static void fill_group(struct commit *c, uint32_t members)
 {
 	struct lzi_note_group group = { members, 0 };
 	struct lzi_record *record = c->group.record;
-	uint8_t *value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+	uint8_t *value;
 
 	if (record == NULL)
 		return;
+	value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
 	memcpy(value, &group, sizeof group);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), value);
