@@ -528,13 +528,17 @@ static int validate(struct commit *c)
 }
 
 /* The number that names the transaction: above all that its keys have had. Who takes a pin announces it and then moves
- * the clock, so a seq beyond a pin knows it. */
+ * the clock, so a seq beyond a pin knows it. Whoever sets a key that we delete must come after us, though nothing of us
+ * may be left in the table: so then the clock moves past us, too. */
 static int take_seq(struct commit *c)
 {
 	struct lzi_store *store = c->call->store;
+	uint64_t strides = 1;
 	size_t i;
 
-	c->seq = lzi_fetch_add(&store->control.shared->clock, LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
+	for (i = 0; i < c->count && strides == 1; i++)
+		strides += c->items[i].is_written && c->items[i].write.kind == LZI_WRITE_DELETE;
+	c->seq = lzi_fetch_add(&store->control.shared->clock, strides * LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
 	if (lzi_is_durable(store) && c->group.record == NULL)
 		return AGAIN_NOTE;
 	for (i = 0; i < c->count; i++) {
