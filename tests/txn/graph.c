@@ -31,6 +31,7 @@ struct graph {
 	uint64_t *version; /* of each transaction's writes; 0: not known, it is left out */
 	struct write *writes[TG_KEYS];
 	size_t write_count[TG_KEYS];
+	bool maybe_deleted[TG_KEYS]; /* by one that was killed, and of which nobody has read */
 	char *why;
 };
 
@@ -95,11 +96,13 @@ static int by_version(const void *a, const void *b)
 static bool order_writes(struct graph *g)
 {
 	for (size_t i = 1; i < g->count; i++) {
-		for (unsigned o = 0; o < g->txns[i].count && g->version[i] != 0; o++) {
+		for (unsigned o = 0; o < g->txns[i].count && g->txns[i].outcome != TG_NOT_DONE; o++) {
 			const struct tg_op *op = &g->txns[i].ops[o];
 			size_t n = g->write_count[op->key];
 
-			if (!op->is_write)
+			if (op->is_write && g->version[i] == 0)
+				g->maybe_deleted[op->key] |= op->absent;
+			if (!op->is_write || g->version[i] == 0)
 				continue;
 			if ((n & (n - 1)) == 0)
 				g->writes[op->key] = check_realloc(g->writes[op->key],
@@ -138,7 +141,7 @@ static size_t place_read(const struct graph *g, size_t txn, const struct tg_op *
 			return w + 1;
 		deletes += list[w].is_delete;
 	}
-	return op->absent && deletes == 0 ? 0 : SIZE_MAX;
+	return op->absent && deletes == 0 && !g->maybe_deleted[op->key] ? 0 : SIZE_MAX;
 }
 
 static bool order_reads(struct graph *g)
@@ -150,7 +153,8 @@ static bool order_reads(struct graph *g)
 
 			if (at == SIZE_MAX)
 				continue;
-			if (op->absent && at > 0 && !g->writes[op->key][at - 1].is_delete)
+			if (op->absent && at > 0 && !g->writes[op->key][at - 1].is_delete &&
+			    !g->maybe_deleted[op->key])
 				return wrong(g, "%zu did not find key %u, which %u had written", i, op->key,
 				             g->writes[op->key][at - 1].txn);
 			if (at > 0)
