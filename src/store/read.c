@@ -293,15 +293,16 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	return LATZ_OK;
 }
 
-/* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. LZI_READ_UNDECIDED. */
-LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+/* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. undecided: what is returned for a
+ * record that is. */
+LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
 {
 	uint64_t died = lzi_load_relaxed(&found->record->died);
 
 	*ret_expiry = 0;
 	if (lzi_unlikely(died != 0)) {
 		if (lzi_undecided(died))
-			return LZI_READ_UNDECIDED;
+			return undecided;
 		if (!lzi_death_valid(died))
 			return lzi_found_valid(found)
 			               ? lzi_error(LATZ_CORRUPT,
@@ -320,12 +321,12 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 	return LATZ_OK;
 }
 
-LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
 {
 	int rc;
 
 	lzi_racy_reads_begin(); /* LATZ_OK is followed by a look at the generation, the others come after one */
-	rc = present_racy(found, ret_now, ret_expiry);
+	rc = present_racy(found, ret_now, ret_expiry, undecided);
 	lzi_racy_reads_end();
 	return rc;
 }
@@ -352,7 +353,7 @@ static LZI_NOINLINE int present_settled(struct lzi_store *store, latz_slice key,
 int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                      int64_t *ret_expiry)
 {
-	int rc = present(found, ret_now, ret_expiry);
+	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
 
 	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : present_settled(store, key, found, ret_now, ret_expiry);
 }
@@ -366,7 +367,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = present(&found, &now, &expiry);
+	rc = present(&found, &now, &expiry, LZI_READ_UNDECIDED);
 	if (lzi_unlikely(rc == LZI_READ_UNDECIDED)) {
 		struct lzi_found copy = found; /* so that ours can stay in registers */
 
@@ -498,13 +499,14 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	rc = present(&found, &now, &expiry);
+	rc = present(&found, &now, &expiry, LATZ_BUSY);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
-	*ret_found = found;
-	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : LATZ_BUSY;
+	if (ret_found != NULL)
+		*ret_found = found;
+	return rc;
 }
 
 static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
@@ -541,7 +543,6 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 	struct lzi_store *store = call->store;
 	struct lzi_actor *actor = call->actor;
 	struct lzi_ahead ahead;
-	struct lzi_found found;
 	int known = 1, rc = LATZ_BUSY;
 
 	ahead.hash = lzi_store_hash(store, key.data, key.size);
@@ -549,7 +550,7 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 	if (lzi_likely(if_changed_from == 0 && value != NULL)) {
 		look_at_bucket(store, &ahead);
 		look_at_record(store, &ahead);
-		rc = get_ahead(store, key, &ahead, value, &found);
+		rc = get_ahead(store, key, &ahead, value, NULL);
 	}
 	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);

@@ -13,6 +13,8 @@
 
 #define NONE SIZE_MAX
 #define INDEX_FROM 16u /* fewer items are looked through */
+#define FEW 8u         /* items, and bytes, for which no memory of their own is asked */
+#define ROOM 1024u
 
 struct lzi_txn {
 	struct lzi_store *store;
@@ -24,17 +26,28 @@ struct lzi_txn {
 	struct lzi_txn_item *items;
 	size_t count, capacity;
 	size_t *index, index_size; /* item + 1 by hash, open addressing; a power of two */
+	size_t used;               /* of room */
+	struct lzi_txn_item few[FEW];
+	uint8_t room[ROOM];
 };
+
+static void init(struct lzi_txn *txn, struct lzi_store *store)
+{
+	memset(txn, 0, offsetof(struct lzi_txn, few));
+	txn->store = store;
+	txn->pin = UINT32_MAX;
+	txn->items = txn->few;
+	txn->capacity = FEW;
+}
 
 int lzi_txn_begin(struct lzi_call *call, int reads_only, struct lzi_txn **ret_txn)
 {
-	struct lzi_txn *txn = calloc(1, sizeof *txn);
+	struct lzi_txn *txn = malloc(sizeof *txn);
 
 	if (txn == NULL)
 		return lzi_error(LATZ_NOMEM, "transaction");
-	txn->store = call->store;
+	init(txn, call->store);
 	txn->reads_only = reads_only;
-	txn->pin = UINT32_MAX;
 	*ret_txn = txn;
 	return LATZ_OK;
 }
@@ -46,6 +59,13 @@ static void unpin(struct lzi_txn *txn)
 	txn->pin = UINT32_MAX;
 }
 
+static void fini(struct lzi_txn *txn)
+{
+	if (txn->items != txn->few)
+		free(txn->items);
+	free(txn->index);
+}
+
 void lzi_txn_end(struct lzi_txn *txn)
 {
 	size_t i;
@@ -53,8 +73,7 @@ void lzi_txn_end(struct lzi_txn *txn)
 	unpin(txn);
 	for (i = 0; i < txn->count; i++)
 		free(txn->items[i].memory);
-	free(txn->items);
-	free(txn->index);
+	fini(txn);
 	free(txn);
 }
 
@@ -71,12 +90,14 @@ static void put_index(struct lzi_txn *txn, size_t item)
 
 static int grow(struct lzi_txn *txn)
 {
-	size_t capacity = txn->capacity == 0 ? 8 : txn->capacity * 2, i;
-	struct lzi_txn_item *items = realloc(txn->items, capacity * sizeof *items);
+	size_t capacity = txn->capacity * 2, i;
+	struct lzi_txn_item *items = realloc(txn->items == txn->few ? NULL : txn->items, capacity * sizeof *items);
 	size_t *index;
 
 	if (items == NULL)
 		return lzi_error(LATZ_NOMEM, "transaction of %zu keys", capacity);
+	if (txn->items == txn->few)
+		memcpy(items, txn->few, sizeof txn->few);
 	txn->items = items;
 	if (capacity > INDEX_FROM) {
 		index = calloc(capacity * 2, sizeof *index);
@@ -117,29 +138,34 @@ static size_t find(const struct lzi_txn *txn, latz_slice key, uint64_t hash)
 }
 
 /* Memory for an item's key and value, in one. */
-static int keep(struct lzi_txn_item *item, latz_slice key, latz_slice value)
+static int keep(struct lzi_txn *txn, struct lzi_txn_item *item, latz_slice key, latz_slice value)
 {
-	uint8_t *memory = malloc(key.size + value.size);
+	size_t size = key.size + value.size;
+	int fits = size <= ROOM - txn->used;
+	uint8_t *memory = fits ? txn->room + txn->used : malloc(size);
 
 	if (memory == NULL)
-		return lzi_error(LATZ_NOMEM, "key and value of a transaction, %zu bytes", key.size + value.size);
+		return lzi_error(LATZ_NOMEM, "key and value of a transaction, %zu bytes", size);
+	txn->used += fits ? size : 0;
 	memcpy(memory, key.data, key.size);
 	if (value.size > 0)
 		memcpy(memory + key.size, value.data, value.size);
 	free(item->memory);
-	item->memory = memory;
+	item->memory = fits ? NULL : memory;
 	item->write.key = (latz_slice){ memory, key.size };
 	item->write.value = (latz_slice){ memory + key.size, value.size };
 	return LATZ_OK;
 }
 
 /* The key's item, made if there is none. */
-static int item_of(struct lzi_txn *txn, latz_slice key, uint64_t hash, latz_slice value, struct lzi_txn_item **ret_item)
+static int item_of(struct lzi_txn *txn, latz_slice key, uint64_t hash, latz_slice value, struct lzi_txn_item **ret_item,
+                   int *ret_made)
 {
 	size_t at = find(txn, key, hash);
 	struct lzi_txn_item *item;
 	int rc;
 
+	*ret_made = at == NONE;
 	if (at != NONE) {
 		*ret_item = &txn->items[at];
 		return LATZ_OK;
@@ -149,7 +175,7 @@ static int item_of(struct lzi_txn *txn, latz_slice key, uint64_t hash, latz_slic
 	item = &txn->items[txn->count];
 	memset(item, 0, sizeof *item);
 	item->hash = hash;
-	rc = keep(item, key, value);
+	rc = keep(txn, item, key, value);
 	if (rc != LATZ_OK)
 		return rc;
 	txn->count++;
@@ -189,11 +215,11 @@ static int read_noted(struct lzi_call *call, struct lzi_txn *txn, latz_slice key
 {
 	latz_slice none = { NULL, 0 };
 	struct lzi_txn_item *item;
-	int rc = read_at(call, txn, key, hash, value), noted;
+	int rc = read_at(call, txn, key, hash, value), noted, made;
 
 	if ((rc != LATZ_OK && rc != LATZ_NOTFOUND) || txn->reads_only)
 		return rc;
-	noted = item_of(txn, key, hash, none, &item);
+	noted = item_of(txn, key, hash, none, &item, &made);
 	if (noted != LATZ_OK)
 		return noted;
 	item->is_read = 1;
@@ -273,7 +299,7 @@ int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_w
 	struct lzi_txn_item *item;
 	unsigned before = 0;
 	int64_t ttl_ms = write->ttl_ms;
-	int rc = LATZ_OK;
+	int rc = LATZ_OK, made;
 
 	if (write->flags & LATZ_DURABLE && !lzi_is_durable(txn->store))
 		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: pool %s has no log", txn->store->name);
@@ -281,7 +307,7 @@ int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_w
 		rc = check_conditions(call, txn, write);
 	if (rc != LATZ_OK)
 		return rc == 1 ? LATZ_OK : rc;
-	rc = item_of(txn, write->key, hash, write->value, &item);
+	rc = item_of(txn, write->key, hash, write->value, &item, &made);
 	if (rc != LATZ_OK)
 		return rc;
 	before = item->is_written && item->write.kind == LZI_WRITE_SET ? item->write.flags : 0;
@@ -293,8 +319,8 @@ int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_w
 		before = write->flags & LATZ_KEEP_TTL && !(item->is_written && item->write.kind == LZI_WRITE_DELETE)
 		                 ? LATZ_KEEP_TTL
 		                 : 0;
-	if (item->memory == NULL || item->is_written || item->is_read) {
-		rc = keep(item, write->key, write->value);
+	if (!made) {
+		rc = keep(txn, item, write->key, write->value);
 		if (rc != LATZ_OK)
 			return rc;
 	}
@@ -371,13 +397,10 @@ static int merge(struct lzi_txn *txn, const struct lzi_write *write, const latz_
 	return LATZ_OK;
 }
 
-#define FEW 8
-
 int lzi_store_mset(struct lzi_call *call, const struct lzi_write *write, const latz_item *items, size_t n,
                    uint64_t *ret_version)
 {
-	struct lzi_txn_item few[FEW];
-	struct lzi_txn txn = { .store = call->store, .items = few, .capacity = FEW };
+	struct lzi_txn txn;
 	int durable = (write->flags & LATZ_DURABLE) != 0, rc = LATZ_OK;
 	struct lzi_write each = *write;
 	size_t i;
@@ -385,16 +408,11 @@ int lzi_store_mset(struct lzi_call *call, const struct lzi_write *write, const l
 	if (durable && !lzi_is_durable(call->store))
 		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: pool %s has no log", call->store->name);
 	each.flags &= ~(unsigned)LATZ_DURABLE; /* once, at the end */
-	if (n > FEW) {
-		txn.items = NULL;
-		txn.capacity = 0;
-	}
+	init(&txn, call->store);
 	for (i = 0; i < n && rc == LATZ_OK; i++)
 		rc = merge(&txn, &each, &items[i]);
 	if (rc == LATZ_OK && txn.count > 0)
 		rc = lzi_txn_commit(call, txn.items, txn.count, ret_version);
-	if (txn.items != few)
-		free(txn.items);
-	free(txn.index);
+	fini(&txn);
 	return rc == LATZ_OK && n > 0 ? wait_durable(call->store, durable) : rc;
 }
