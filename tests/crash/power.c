@@ -119,6 +119,7 @@ static void record_again(struct scene *scene, const struct rc_tree *image, const
 		for (int k = 0; k < PW_KEYS; k++) {
 			struct pw_state state = history.list[k][found[k]];
 
+			state.group = 0;
 			pw_push(&history, k, state);
 		}
 		rc_mark(PW_BEGIN, PW_ALL);
@@ -297,7 +298,7 @@ static void one_record(struct worker *worker)
 	clear_dir(worker->base, disk, sizeof disk, "disk");
 	snprintf(persist, sizeof persist, "%s/persist", disk);
 	for (int k = 0; k < PW_KEYS; k++) {
-		pw_push(&history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, 0, 0, 0 });
+		pw_push(&history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, 0, 0, 0, 0 });
 		range.to[k] = 1;
 	}
 	work.late = !together && hn_random(&worker->random) % 6 == 0;
