@@ -3,9 +3,10 @@
  *
  * A pool is a named set of memory-mapped files. It lives while somebody is attached (or, with LATZ_KEEP, until it is
  * destroyed). Every call below is thread-safe: any thread may use any handle of its process, except that one
- * latz_scan, latz_txn or latz_value belongs to one thread at a time. After fork() the child may go on using its handles:
- * it attaches again by itself on first use. Scans, transactions and views opened before the fork stay with the parent:
- * the child may close its copies of them, which costs the parent nothing, but not go on with one (LATZ_INVALID).
+ * latz_scan, latz_txn or latz_value belongs to one thread at a time. After fork() the child may go on using its
+ * handles: it attaches again by itself on first use. Scans, transactions and views opened before the fork stay with
+ * the parent: the child may close its copies of them, which costs the parent nothing, but not go on with one
+ * (LATZ_INVALID).
  *
  * Results are int: LATZ_OK (0), or a negative code of the list below. latz_strerror() names a code,
  * latz_error_detail() says what happened in the calling thread's last failed call. Outputs are written only on
@@ -130,7 +131,6 @@ LATZ_API void latz_value_free(latz_value *value);
 
 typedef struct latz_pool latz_pool;
 typedef struct latz_scan latz_scan;
-typedef struct latz_txn latz_txn;
 
 typedef enum latz_policy {
 	LATZ_POLICY_DEFAULT,
@@ -455,8 +455,9 @@ LATZ_API int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_v
 
 /* Reads n keys at once, as of one moment, several times faster than one by one. results[i] is what latz_get() would
  * return for keys[i] then, and values[i] is filled where it is LATZ_OK. Returns LATZ_OK unless nothing could be tried
- * at all. Waits for nobody as long as nobody writes these keys; if they keep changing while they are read, it waits for
- * writes under way, as latz_scan_open() does. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS, LATZ_DEAD. */
+ * at all. Waits for nobody as long as nobody writes these keys; if they keep changing while they are read, it waits
+ * for writes under way, as latz_scan_open() does. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS,
+ * LATZ_DEAD. */
 LATZ_API int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values,
                        int *results) LATZ_MUSTCHECK;
 
@@ -464,12 +465,12 @@ typedef struct latz_item {
 	latz_slice key, value;
 } latz_item;
 
-/* Writes n keys with the same options, all or none, as a transaction does, whatever kills whom: nobody who reads several
- * keys as of one moment ever sees some of them without the others. All get the same version. Conditions must hold for
- * every key, else nothing is written; LATZ_IF_CHANGED leaves out those that are the same. Of a key that is there twice
- * the later value counts (with LATZ_IF_ABSENT LATZ_EXISTS, with LATZ_IF_VERSION LATZ_MISMATCH). n: at most 1 048 576,
- * else LATZ_TOOBIG; writers of the same keys wait while it commits, about a millisecond for some thousand keys. In a
- * bounded pool all must fit at once. Errors as latz_set(). */
+/* Writes n keys with the same options, all or none, as a transaction does, whatever kills whom: nobody who reads
+ * several keys as of one moment ever sees some of them without the others. All get the same version. Conditions must
+ * hold for every key, else nothing is written; LATZ_IF_CHANGED leaves out those that are the same. Of a key that is
+ * there twice the later value counts (with LATZ_IF_ABSENT LATZ_EXISTS, with LATZ_IF_VERSION LATZ_MISMATCH). n: at most
+ * 1 048 576, else LATZ_TOOBIG; writers of the same keys wait while it commits, about a millisecond for some thousand
+ * keys. In a bounded pool all must fit at once. Errors as latz_set(). */
 LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n,
                        const latz_set_options *options) LATZ_MUSTCHECK;
 
@@ -636,57 +637,6 @@ LATZ_API int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 
 LATZ_API int latz_scan_close(latz_scan *scan);
 
-/* ---- Transactions ----------------------------------------------------------------------------------------------- */
-
-/* Several reads and writes that happen as one, at one moment, or not at all: serializable. Optimistic: nothing is
- * locked until the commit, which fails with LATZ_CONFLICT if a key was written since the transaction read it. A death
- * at any moment, and in a durable pool a power cut, leaves all of its writes or none.
- *
- * A transaction reads as of the moment of its first read, and sees its own writes.
- * Old versions of what others write meanwhile stay in the pool until it ends, so it should be short. It belongs to one
- * thread at a time. Several may be under way in a thread, on one pool or more; they know nothing of each other: one
- * inside another is not part of it. Reads and writes of the same thread outside of it are not part of it either, and
- * one of a key that it has read makes it conflict. */
-
-/* flags: 0 or LATZ_READONLY: a view of one moment, which never conflicts; writing is LATZ_READONLY. On success *txn is
- * to be ended with latz_txn_commit() or latz_txn_abort(), before its pool is closed (LATZ_BUSY). Waits for nobody.
- * Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_CLIENTS, LATZ_DEAD. */
-LATZ_API int latz_txn_begin(latz_pool *pool, unsigned flags, latz_txn **txn) LATZ_MUSTCHECK;
-
-/* As latz_get(), as of the transaction's moment, or what the transaction itself has written (its version is 0 then).
- * The first read waits for writes under way, as latz_scan_open() does: also LATZ_TIMEOUT, LATZ_CLIENTS (1024 scans and
- * transactions that read). */
-LATZ_API int latz_txn_get(latz_txn *txn, latz_slice key, latz_value *value) LATZ_MUSTCHECK;
-
-/* As latz_set(), when the transaction commits; key and value are copied now. Conditions are looked at now, as a read of
- * the key is: a change of it until the commit is LATZ_CONFLICT. LATZ_IF_VERSION of a key that the transaction has
- * written is LATZ_MISMATCH. *options->version is written by the commit: it must stay where it is until then.
- * LATZ_DURABLE: the commit returns when all of it is on disk. Times to live count from the commit. */
-LATZ_API int latz_txn_set(latz_txn *txn, latz_slice key, latz_slice value,
-                          const latz_set_options *options) LATZ_MUSTCHECK;
-
-/* As latz_delete(), when the transaction commits; LATZ_OK whether or not the key is there, for it is not read. */
-LATZ_API int latz_txn_delete(latz_txn *txn, latz_slice key) LATZ_MUSTCHECK;
-
-/* Ends the transaction, whatever it returns. LATZ_OK: all of it has happened; if it wrote nothing, always. After
- * LATZ_CONFLICT, whose detail names the key, nothing has; it can be tried anew from the beginning. Writers of the same
- * keys wait while it commits. After another error nothing has happened either, but for those of the disk with
- * LATZ_DURABLE or LATZ_SYNC_ALWAYS (LATZ_IO, LATZ_NOSPC, LATZ_TIMEOUT), where it may have, in memory. Errors as
- * latz_set(); LATZ_TOOBIG over 1 048 576 writes, or more than half of max_bytes. */
-LATZ_API int latz_txn_commit(latz_txn *txn) LATZ_MUSTCHECK;
-
-/* Ends it: nothing has happened. In a forked child: frees its copy of it. NULL is LATZ_INVALID. */
-LATZ_API int latz_txn_abort(latz_txn *txn);
-
-/* What a transaction is to do. LATZ_OK: commit. Anything else: abort, and return that; but after LATZ_CONFLICT try
- * again. It must not end the transaction. */
-typedef int (*latz_txn_fn)(latz_txn *txn, void *arg);
-
-/* Runs fn in a transaction and commits, again and again until there is no conflict, up to 10 000 times, each after
- * waiting a random time that grows to 10 ms. So fn may run several times: what it does outside of the transaction must
- * bear that. Errors: fn's; those of latz_txn_begin() and latz_txn_commit(). */
-LATZ_API int latz_txn_run(latz_pool *pool, latz_txn_fn fn, void *arg) LATZ_MUSTCHECK;
-
 /* ---- Advice ----------------------------------------------------------------------------------------------------- */
 
 /* A pool that evicts keeps a sample of what is asked for: of the keys that it has and creates, some, chosen by their
@@ -818,5 +768,7 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #ifdef __cplusplus
 }
 #endif
+
+#include <latzero/txn.h>
 
 #endif

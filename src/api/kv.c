@@ -250,7 +250,8 @@ int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *val
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
 	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : lzi_api_apart(keys[i], &values[i]);
+		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i])
+		                                             : lzi_api_apart(keys[i], &values[i]);
 	return lzi_api_key_result(lzi_store_mget(&call, keys, n, values, results));
 }
 

@@ -313,7 +313,8 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 		if (lzi_death_kind(died) == LZI_DEATH_DELETED)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	}
-	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) && (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
+	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) &&
+	    (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
 		*ret_now = lzi_clock_mono_ms();
 		if (*ret_expiry <= *ret_now)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;

@@ -78,7 +78,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {
 		rc = lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found);
-		if ((rc == LATZ_OK && (found.unit == unit || is_being_replaced(&found, unit))) || lzi_load_acquire(&record->died) != 0)
+		if ((rc == LATZ_OK && (found.unit == unit || is_being_replaced(&found, unit))) ||
+		    lzi_load_acquire(&record->died) != 0)
 			return 0;
 		lzi_sleep_us(1000); /* a writer between its store to the slot and the death mark */
 	}

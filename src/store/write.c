@@ -325,7 +325,8 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 }
 
 /* 1: the value is the same already. */
-static int compare_packed(const struct lzi_write *write, const struct lzi_record *old, const struct lzi_compared *compared)
+static int compare_packed(const struct lzi_write *write, const struct lzi_record *old,
+                          const struct lzi_compared *compared)
 {
 	unsigned dict;
 	uint64_t size;

@@ -264,10 +264,10 @@ static void in_a_durable_pool(void **state)
 /* Whoever cleans up dies as well. */
 static void of_the_reaper(void **state)
 {
-	static const char *const reapers[] = { "reap.begun",       "txn.undone_one", "txn.undone",     "txn.mended",
-		                               "txn.old_dead",     "txn.deleted",    "txn.note_out",   "txn.finished_one",
-		                               "txn.finished",     "txn.booked_one", "bucket.unlocked", "mend.extent",
-		                               "reap.mended" };
+	static const char *const reapers[] = { "reap.begun",   "txn.undone_one",   "txn.undone",   "txn.mended",
+		                               "txn.old_dead", "txn.deleted",      "txn.note_out", "txn.finished_one",
+		                               "txn.finished", "txn.booked_one",   "mend.extent",  "reap.mended",
+		                               "bucket.unlocked" };
 	static const char *const deaths[] = { "txn.locked", "txn.published_one", "txn.published", "txn.committed",
 		                              "txn.old_dead", "txn.note_out",    "txn.finished",  "txn.booked_one" };
 	struct scene *s = *state;
