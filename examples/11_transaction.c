@@ -1,6 +1,6 @@
 /*
- * Money moves between accounts in transactions, by several processes at once: whoever adds up all accounts at any moment
- * finds the same sum, also when one of the processes is killed in the middle.
+ * Money moves between accounts in transactions, by several processes at once: whoever adds up all accounts at any
+ * moment finds the same sum, also when one of the processes is killed in the middle.
  */
 #include <signal.h>
 #include <stdio.h>
