@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor'
+	local commands='create list inspect stats persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -65,9 +65,10 @@ _latzero() {
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
-	limit) options+=' --max-bytes --max-entries --policy' ;;
+	limit) options+=' --max-bytes --max-entries --policy --compress-min --compress-level' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	train) options+=' --dict-size --sample' ;;
+	stats) options+=' --prometheus' ;;
 	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;
 	get | del | exists | incr | append | ttl | inspect) options+=' --escaped' ;;
 	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;

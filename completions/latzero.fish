@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor
-set -l pooled inspect persist limit train destroy clear verify get set del exists incr append ttl keys scan load dump top advise bench
+set -l commands create list inspect stats persist limit train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor
+set -l pooled inspect stats persist limit train destroy clear verify get set del exists incr append ttl keys scan load dump top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -25,6 +25,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d 'Make a running pool durable'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a train -d 'Make a dictionary for small values'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a stats -d 'Every figure and counter'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a sweep -d 'Remove what dead processes left'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a verify -d 'Check everything'
@@ -96,6 +97,8 @@ complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-min -x -a none -d 'Values from this size'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-level -x -d 'Level'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'

@@ -49,7 +49,7 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 		struct lzi_pin *pin = lzi_control_pin(control, i);
 
 		if (pin->seq != 0 && pin->client == slot)
-			pin->seq = 0;
+			lzi_store_relaxed(&pin->seq, 0ull);
 	}
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
@@ -155,12 +155,12 @@ int lzi_pin_take(const struct lzi_control *control, uint32_t client, uint32_t *r
 	/* Announce before the clock moves: a writer that sees the clock past the pin sees the pin too. The clock may
 	 * move on by itself meanwhile, so what is announced first is the widest claim: everything. */
 	lzi_control_pin(control, i)->client = client;
-	lzi_control_pin(control, i)->seq = 1;
+	lzi_store_relaxed(&lzi_control_pin(control, i)->seq, 1ull);
 	lzi_store_seq_cst(&shared->pin_max, UINT64_MAX);
 	lzi_store_seq_cst(&shared->pin_min, 1ull);
 	LZI_POINT("pin.announced");
 	seq = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE - 1;
-	lzi_control_pin(control, i)->seq = seq;
+	lzi_store_relaxed(&lzi_control_pin(control, i)->seq, seq);
 	pins_recount(control);
 	LZI_POINT("pin.taken");
 	lzi_mutex_unlock(&shared->pins);
@@ -174,7 +174,7 @@ void lzi_pin_drop(const struct lzi_control *control, uint32_t pin)
 	/* Timing out leaves the pin to the reaping of this client: old versions stay a while, nothing is lost. */
 	if (pins_lock(control) != LATZ_OK)
 		return;
-	lzi_control_pin(control, pin)->seq = 0;
+	lzi_store_relaxed(&lzi_control_pin(control, pin)->seq, 0ull);
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
 }
@@ -184,6 +184,6 @@ void lzi_pin_drop_all(const struct lzi_control *control)
 	uint32_t i;
 
 	for (i = 0; i < LZI_PINS_MAX; i++)
-		lzi_control_pin(control, i)->seq = 0;
+		lzi_store_relaxed(&lzi_control_pin(control, i)->seq, 0ull);
 	pins_recount(control);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "format/counters.h"
 
 #define LZI_MAGIC "latzero\n"
 #define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
@@ -132,11 +133,13 @@ struct lzi_bound {
 	uint64_t heap_limit;  /* 16: bytes of blocks the heap may have; 0 none. Anyone, when another file grows */
 	uint32_t policy;      /* 24: latz_policy, never DEFAULT */
 	uint32_t pad;
-	uint64_t state_at;    /* 32: of the policy's state in the file `policy`; 0 none */
+	uint64_t state_at;    /* 32: of the policy's state in the file `policy`, a page; in the lowest 12 bits whose it
+	                       * is (latz_policy); 0 none */
 	uint64_t state_size;  /* 40 */
 	uint64_t state_entries; /* 48: for which it was made */
-	uint64_t old_at, old_size; /* 56: a state no longer in use, whose blocks are to be given back */
-	uint64_t file_size;   /* 72: of the file `policy`, all of it allocated */
+	uint64_t untidy;      /* 56: 1: beside the state the file may have blocks, and readers on their way to them */
+	uint64_t pad2;
+	uint64_t has_file;    /* 72: 1: there is a file `policy` */
 	uint64_t tail;        /* 80: of the ring: events heard */
 	int64_t evicted_ms;   /* 88: CLOCK_MONOTONIC, of the last eviction; 0 none */
 	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */
@@ -272,7 +275,9 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[1920];
+	uint8_t pad7[512];
+	struct lzi_counters counters; /* 6784 */
+	uint8_t pad8[1280];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -284,6 +289,7 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

@@ -7,6 +7,7 @@
  *   index      the LMDB environment's file
  *   heap       extent n at n * LZI_EXTENT; each as far as it has records, then nothing: a hole
  *   dict       the pool's dictionaries, as in its file `dict`; only with LZI_IMAGE_PACKED
+ *   policy     what the pool's policy knew (format/policy_state.h); only with LZI_IMAGE_KNOWN
  *   sums       struct lzi_image_sum, one for each chunk, in the order of the sections
  *
  * Sections begin at multiples of LZI_PAGE and are cut into chunks of LZI_EXTENT, the last one shorter; a chunk of the
@@ -34,12 +35,15 @@ enum lzi_image_part {
 	LZI_IMAGE_EXTENTS,
 	LZI_IMAGE_INDEX,
 	LZI_IMAGE_HEAP,
-	LZI_IMAGE_DICT, /* only with LZI_IMAGE_PACKED */
+	LZI_IMAGE_DICT,   /* only with LZI_IMAGE_PACKED or LZI_IMAGE_KNOWN */
+	LZI_IMAGE_POLICY, /* only with LZI_IMAGE_KNOWN */
 	LZI_IMAGE_PARTS
 };
 
 enum {
-	LZI_IMAGE_PACKED = 1 /* header.incompatible: records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
+	/* In header.incompatible. */
+	LZI_IMAGE_PACKED = 1, /* records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
+	LZI_IMAGE_KNOWN = 2   /* there is a part LZI_IMAGE_POLICY; what is before it may be of 0 bytes */
 };
 
 struct lzi_image_section {
@@ -75,7 +79,7 @@ struct lzi_image_header {
 	uint32_t sums_crc;     /* 160: of the sums */
 	uint32_t pad;          /* 164 */
 	struct lzi_image_section part[LZI_IMAGE_PARTS]; /* 168 */
-	uint8_t reserved[180]; /* 328 */
+	uint8_t reserved[148]; /* 360 */
 	uint32_t checksum;     /* 508: crc32c of the bytes before it */
 };
 _Static_assert(sizeof(struct lzi_image_header) == LZI_IMAGE_HEADER, "layout");
@@ -119,7 +123,9 @@ struct lzi_image_note {
 /* How many parts there are. */
 static inline int lzi_image_parts(const struct lzi_image_header *header)
 {
-	return header->incompatible & LZI_IMAGE_PACKED ? LZI_IMAGE_PARTS : LZI_IMAGE_DICT;
+	if (header->incompatible & LZI_IMAGE_KNOWN)
+		return LZI_IMAGE_PARTS;
+	return header->incompatible & LZI_IMAGE_PACKED ? LZI_IMAGE_POLICY : LZI_IMAGE_DICT;
 }
 
 uint32_t lzi_image_crc(const struct lzi_image_header *header, uint64_t chunk, const void *data, uint32_t length);

@@ -6,6 +6,7 @@
 #include "format/snapshot.h"
 
 #include "format/packed.h"
+#include "format/policy_state.h"
 
 #include <latzero/latzero.h>
 
@@ -78,7 +79,7 @@ int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_
 	header.ttl_ms = (int64_t)get(bytes + 64, 8);
 	header.compatible = (uint32_t)get(bytes + 72, 4);
 	header.incompatible = (uint32_t)get(bytes + 76, 4);
-	if (header.incompatible & ~(uint32_t)LZI_SNAP_HAS_DICTS)
+	if (header.incompatible & ~(uint32_t)(LZI_SNAP_HAS_DICTS | LZI_SNAP_HAS_POLICY))
 		return lzi_error(LATZ_VERSION, "the snapshot uses features 0x%x this library does not know",
 		                 header.incompatible);
 	*ret_header = header;
@@ -123,13 +124,21 @@ int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_
 	block.count = (uint32_t)get(bytes + 32, 4);
 	block.codec = bytes[36];
 	block.payload_crc = (uint32_t)get(bytes + 40, 4);
-	if (get(bytes + 36, 4) > LZI_SNAP_DICT)
+	if (get(bytes + 36, 4) > LZI_SNAP_POLICY)
 		return block_bad("an unknown codec");
 	if (block.codec == LZI_SNAP_DICT) {
 		if (block.count != 0 || block.stored_size != block.raw_size ||
 		    block.raw_size <= sizeof(struct lzi_dict_header) ||
 		    block.raw_size > sizeof(struct lzi_dict_header) + LZI_DICT_SIZE_MAX)
 			return block_bad("a dictionary of such a size");
+		*ret_block = block;
+		return LATZ_OK;
+	}
+	if (block.codec == LZI_SNAP_POLICY) {
+		if (block.count != 0 || block.stored_size != block.raw_size ||
+		    block.raw_size <= sizeof(struct lzi_policy_state) ||
+		    block.raw_size > sizeof(struct lzi_policy_state) + LZI_POLICY_STATE_MAX)
+			return block_bad("a policy's state of such a size");
 		*ret_block = block;
 		return LATZ_OK;
 	}

@@ -47,7 +47,8 @@
 enum lzi_snap_codec {
 	LZI_SNAP_RAW = 0,
 	LZI_SNAP_ZSTD = 1, /* one frame that holds its content's size */
-	LZI_SNAP_DICT = 2  /* no entries: a dictionary for compressed values behind its header (format/packed.h) */
+	LZI_SNAP_DICT = 2, /* no entries: a dictionary for compressed values behind its header (format/packed.h) */
+	LZI_SNAP_POLICY = 3 /* no entries: what the pool's policy knew, behind its header (format/policy_state.h) */
 };
 
 enum {
@@ -55,7 +56,8 @@ enum {
 };
 
 enum {
-	LZI_SNAP_HAS_DICTS = 1 /* there are blocks of codec LZI_SNAP_DICT, before all others */
+	LZI_SNAP_HAS_DICTS = 1, /* there are blocks of codec LZI_SNAP_DICT, before all others */
+	LZI_SNAP_HAS_POLICY = 2 /* there is a block of codec LZI_SNAP_POLICY, before all that have entries */
 };
 
 struct lzi_snap_header {

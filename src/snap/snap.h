@@ -18,6 +18,7 @@ struct lzi_snap_info {
 	int64_t wall_ms;
 	int64_t ttl_ms; /* the pool's default for keys; -1 none */
 	int has_dicts;  /* 1: there are dictionaries, before the entries */
+	int has_policy; /* 1: there is what the pool's policy knew, before the entries */
 	/* From the footer. */
 	uint64_t keys, bytes, blocks, file_bytes;
 };
@@ -43,6 +44,8 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *entry);
 /* A dictionary behind its header (format/packed.h), before the first entry; info->has_dicts announced it. */
 int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size);
+/* What the pool's policy knew, behind its header (format/policy_state.h); likewise, with info->has_policy. */
+int lzi_snap_write_policy(struct lzi_snap_writer *writer, const void *state, uint64_t size);
 /* Last block, footer. Does not sync. Frees the writer, on failure too. ret_info may be NULL. */
 int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_info);
 void lzi_snap_abort(struct lzi_snap_writer *writer);
@@ -59,6 +62,8 @@ struct lzi_snap_read {
 	                            With a bad header `begin` gets an info of zeros, ttl_ms -1 */
 	lzi_snap_entry_fn entry; /* in order; called by one thread. May be NULL: only check */
 	int (*dict)(const void *dict, void *arg); /* one that is whole, behind its header; may be NULL */
+	/* What a policy knew, or anything else of that size; may be NULL. */
+	int (*policy)(const void *state, uint64_t size, void *arg);
 	int (*begin)(const struct lzi_snap_info *info, void *arg); /* after the header; may be NULL */
 	void (*lost)(const char *what, void *arg);                 /* one line; may be NULL */
 	void *arg;

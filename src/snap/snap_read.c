@@ -115,6 +115,8 @@ static int check(struct reader *reader, struct job *job, unsigned thread)
 		               ? LATZ_OK
 		               : LATZ_CORRUPT;
 	}
+	if (job->block.codec == LZI_SNAP_POLICY) /* who wants it looks at it; who does not can do without */
+		return LATZ_OK;
 	if (job->block.codec == LZI_SNAP_ZSTD) {
 		rc = unpack(reader, job, thread);
 		if (rc != LATZ_OK)
@@ -452,15 +454,21 @@ static int tell_entries(struct reader *reader)
 	return LATZ_OK;
 }
 
-static int tell_dict(struct reader *reader, uint64_t number, const uint8_t *dict)
+/* A block without entries. */
+static int tell_aside(struct reader *reader, const struct lzi_snap_block *block, const uint8_t *data)
 {
+	const struct lzi_snap_read *read = reader->read;
+	uint64_t number = block->number;
+
 	if (reader->gap.is || number != reader->expected) {
 		reader->lost = 1;
 		tell_gap(reader, number, NULL, 0);
 	}
 	reader->expected = number + 1;
 	reader->blocks++;
-	return reader->read->dict ? reader->read->dict(dict, reader->read->arg) : LATZ_OK;
+	if (block->codec == LZI_SNAP_POLICY)
+		return read->policy ? read->policy(data, block->raw_size, read->arg) : LATZ_OK;
+	return read->dict ? read->dict(data, read->arg) : LATZ_OK;
 }
 
 /* The oldest block. */
@@ -477,8 +485,8 @@ static int tell_block(struct reader *reader)
 	if (job->rc == LATZ_NOMEM)
 		return lzi_error(LATZ_NOMEM, "%s: no memory for block %llu", reader->read->name,
 		                 (unsigned long long)number);
-	if (job->rc == LATZ_OK && job->block.codec == LZI_SNAP_DICT && number >= reader->expected)
-		return tell_dict(reader, number, raw->data);
+	if (job->rc == LATZ_OK && job->block.codec >= LZI_SNAP_DICT && number >= reader->expected)
+		return tell_aside(reader, &job->block, raw->data);
 	if (job->rc == LATZ_OK) {
 		lzi_snap_cursor_init(cursor, raw->data, raw->size, job->block.count);
 		lzi_snap_cursor_next(cursor);

@@ -235,16 +235,26 @@ static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	return check(writer);
 }
 
-int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size)
+static int write_aside(struct lzi_snap_writer *writer, enum lzi_snap_codec codec, const void *data, uint64_t size)
 {
-	struct lzi_snap_block block = { .codec = LZI_SNAP_DICT, .raw_size = size, .stored_size = size };
+	struct lzi_snap_block block = { .codec = (uint8_t)codec, .raw_size = size, .stored_size = size };
 
 	if (write_pending(writer) != LATZ_OK)
 		return writer->rc;
-	block.payload_crc = lzi_crc32c(0, dict, size);
+	block.payload_crc = lzi_crc32c(0, data, size);
 	put_block_header(writer, &block);
-	put(&writer->out, dict, size);
+	put(&writer->out, data, size);
 	return check(writer);
+}
+
+int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size)
+{
+	return write_aside(writer, LZI_SNAP_DICT, dict, size);
+}
+
+int lzi_snap_write_policy(struct lzi_snap_writer *writer, const void *state, uint64_t size)
+{
+	return write_aside(writer, LZI_SNAP_POLICY, state, size);
 }
 
 static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
@@ -345,7 +355,8 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.first_segment = info->first_segment;
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
-	writer->header.incompatible = info->has_dicts ? LZI_SNAP_HAS_DICTS : 0;
+	writer->header.incompatible = (info->has_dicts ? (uint32_t)LZI_SNAP_HAS_DICTS : 0) |
+	                              (info->has_policy ? (uint32_t)LZI_SNAP_HAS_POLICY : 0);
 	lzi_snap_header_make(&writer->header, bytes);
 	put(&writer->out, bytes, sizeof bytes);
 	rc = check(writer);

@@ -14,7 +14,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/lifetime.h"
+#include "store/counter.h"
 #include "store/log.h"
 #include "store/pack.h"
 
@@ -223,12 +225,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	if (store == NULL)
 		return NULL;
 	store->dir = lzi_path_absolute(dir); /* a forked child opens it again, from wherever it is by then */
-	store->latency_get = calloc(1, sizeof *store->latency_get);
-	store->latency_set = calloc(1, sizeof *store->latency_set);
-	if (store->dir == NULL || store->latency_get == NULL || store->latency_set == NULL) {
-		free(store->dir);
-		free(store->latency_get);
-		free(store->latency_set);
+	if (store->dir == NULL) {
 		free(store);
 		return NULL;
 	}
@@ -247,6 +244,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->hear.mutex, NULL);
 	store->hear.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
+	pthread_mutex_init(&store->counters.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
@@ -264,11 +262,10 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->hear.mutex);
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
+	pthread_mutex_destroy(&store->counters.mutex);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
 	lzi_worker_fini(&store->office);
-	free(store->latency_get);
-	free(store->latency_set);
 	free(store->dir);
 	free(store);
 }
@@ -394,8 +391,10 @@ static void part(struct lzi_store *store)
 
 		release_client(store);
 		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
-			if (lzi_is_durable(store) && !lzi_store_dead(store))
+			if (lzi_is_durable(store) && !lzi_store_dead(store)) {
+				lzi_carry_save(store);
 				lzi_owner_leave(store);
+			}
 			LZI_POINT("detach.left");
 			lzi_pool_remove(store->dirfd, store->name, store->poolfd, &store->control);
 		}
@@ -416,6 +415,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
+	lzi_counters_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);

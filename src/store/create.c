@@ -20,7 +20,8 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 	struct lzi_shared *shared = control->shared;
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
 		                              &shared->maint, &shared->index, &shared->janitor,
-		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex };
+		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex,
+		                              &shared->counters.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 

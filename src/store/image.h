@@ -39,6 +39,8 @@ int lzi_image_open(struct lzi_image *image, int fd, const char *path);
 void lzi_image_close(struct lzi_image *image);
 /* The files of a pool that is to have what is in the image, and its counts. */
 int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, unsigned mode);
+/* A pool with these files knows what the policy of the one it was made of did, if it can use that. */
+void lzi_image_adopt(const struct lzi_image *image, struct lzi_call *call);
 /* Everything in the image is as its maker wrote it. */
 int lzi_image_verify(const struct lzi_image *image);
 void lzi_image_info(const struct lzi_image_header *header, latz_snapshot_info *info);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/image.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -25,7 +26,8 @@ struct making {
 	struct lzi_image_header header;
 	struct lzi_image_sum *sums;
 	struct lzi_image_extent *extents;
-	uint8_t *buffer; /* a chunk */
+	struct lzi_policy_state *known; /* by the policy; or NULL */
+	uint8_t *buffer;                /* a chunk */
 };
 
 /* ---- Loading ---- */
@@ -203,6 +205,13 @@ static int fill_dict(struct making *making, struct lzi_store *store, uint64_t at
 	return lzi_dict_copy(making->source->store, making->buffer, at, length);
 }
 
+static int fill_policy(struct making *making, struct lzi_store *store, uint64_t at, uint32_t length)
+{
+	(void)store;
+	memcpy(making->buffer, (const uint8_t *)making->known + at, length);
+	return LATZ_OK;
+}
+
 /* What the image says of an extent; the bytes of it that count. */
 static uint32_t describe(struct lzi_store *store, uint64_t e, struct lzi_image_extent *extent, uint64_t *run_left)
 {
@@ -296,6 +305,10 @@ static int lay_out(struct making *making, struct lzi_store *store)
 	header->part[LZI_IMAGE_DICT].size = lzi_dict_extent(making->source->store, &dicts);
 	if (dicts > 0)
 		header->incompatible |= LZI_IMAGE_PACKED;
+	if (making->known != NULL) {
+		header->incompatible |= LZI_IMAGE_KNOWN;
+		header->part[LZI_IMAGE_POLICY].size = sizeof *making->known + making->known->size;
+	}
 	header->buckets = store->control.shared->buckets;
 	header->part[LZI_IMAGE_TABLE].size = header->buckets * sizeof(struct lzi_bucket);
 	header->part[LZI_IMAGE_EXTENTS].size = header->extents * sizeof(struct lzi_image_extent);
@@ -340,6 +353,8 @@ static int pack(struct making *making, struct lzi_store *store)
 		rc = put_heap(making, store);
 	if (rc == LATZ_OK && header->incompatible & LZI_IMAGE_PACKED)
 		rc = put_section(making, store, LZI_IMAGE_DICT, fill_dict);
+	if (rc == LATZ_OK && header->incompatible & LZI_IMAGE_KNOWN)
+		rc = put_section(making, store, LZI_IMAGE_POLICY, fill_policy);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_write_at(making->fd, making->name, making->sums, header->chunks * sizeof *making->sums,
 		                       header->sums_offset);
@@ -359,6 +374,9 @@ static int fill(struct lzi_store *store, const latz_options *options, void *arg)
 
 	(void)options;
 	lzi_image_header_init(&making->header);
+	making->known = lzi_carry_take(making->source->store);
+	if (making->known != NULL)
+		(void)!lzi_carry_seed(store, making->known->hash_seed); /* it is empty yet */
 	making->header.hash_seed = store->control.header->hash_seed;
 	memcpy(making->header.pool_id, making->source->store->control.header->pool_id, sizeof making->header.pool_id);
 	making->header.ttl_ms = making->source->store->control.header->ttl_ms;
@@ -407,6 +425,7 @@ int lzi_image_make(struct lzi_call *call, int dirfd, const char *name, const str
 		else
 			(void)!lzi_disk_remove(dirfd, temporary);
 	}
+	free(making.known);
 	free(making.sums);
 	free(making.extents);
 	free(making.buffer);

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/image.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -231,6 +233,51 @@ static int make_dicts(const struct lzi_image *image, struct lzi_opened *opened, 
 	return rc;
 }
 
+/* Bytes of the section that says what the policy knew; 0: there is none, or none that anybody could have made. */
+static uint64_t known_size(const struct lzi_image *image)
+{
+	uint64_t size = image->header.part[LZI_IMAGE_POLICY].size;
+
+	return image->header.incompatible & LZI_IMAGE_KNOWN && size > sizeof(struct lzi_policy_state) &&
+	                       size <= sizeof(struct lzi_policy_state) + LZI_POLICY_STATE_MAX
+	               ? size
+	               : 0;
+}
+
+static int read_known(const struct lzi_image *image, uint8_t **ret_bytes)
+{
+	const struct lzi_image_section *section = &image->header.part[LZI_IMAGE_POLICY];
+	uint8_t *bytes = malloc(section->chunks * LZI_EXTENT);
+	uint64_t i;
+	int rc = bytes == NULL ? lzi_error(LATZ_NOMEM, "image") : LATZ_OK;
+
+	for (i = 0; i < section->chunks && rc == LATZ_OK; i++)
+		rc = lzi_image_read(image->fd, image->path, &image->header, LZI_IMAGE_POLICY, i,
+		                    sum_of(image, LZI_IMAGE_POLICY, i), bytes + i * LZI_EXTENT);
+	if (rc == LATZ_OK)
+		*ret_bytes = bytes;
+	else
+		free(bytes);
+	return rc;
+}
+
+void lzi_image_adopt(const struct lzi_image *image, struct lzi_call *call)
+{
+	uint64_t size = known_size(image);
+	uint8_t *bytes;
+
+	if (size == 0 || !lzi_is_bounded(call->store))
+		return;
+	if (read_known(image, &bytes) != LATZ_OK) {
+		lzi_log(LATZ_LOG_INFO, "%s: what its policy knew is passed over: %s", call->store->name,
+		        lzi_error_text());
+		return;
+	}
+	lzi_carry_adopt(call, lzi_carry_bring(call->store, bytes, size));
+	free(bytes);
+	LZI_POINT("image.adopted");
+}
+
 static int make_note(const struct lzi_image *image, struct lzi_opened *opened, unsigned mode, int64_t to_mono_ms)
 {
 	struct lzi_image_note *note = calloc(1, sizeof *note);
@@ -359,6 +406,11 @@ int lzi_image_verify(const struct lzi_image *image)
 	free(buffer);
 	if (rc == LATZ_OK)
 		rc = make_dicts(image, NULL, 0);
+	if (rc == LATZ_OK && known_size(image) > 0) {
+		rc = read_known(image, &buffer);
+		if (rc == LATZ_OK)
+			free(buffer);
+	}
 	for (i = 0; i < header->extents && rc == LATZ_OK; i++) {
 		if (image->extents[i].kind != LZI_IMAGE_EMPTY && image->extents[i].kind != LZI_IMAGE_BODY)
 			rc = check_extent(&checking, i);

@@ -77,8 +77,8 @@ void lzi_persist_adopt(struct lzi_store *store);
 int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd);
-/* Who set files aside died on the way: what is left is no pool. */
-int lzi_persist_is_aside(int dirfd);
+/* LATZ_CORRUPT: who set files aside died on the way, and what is left is no pool. LATZ_IO. */
+int lzi_persist_is_whole(int dirfd);
 /* The store's directory, open and locked alone, holds no pool: one may begin in it. LATZ_EXISTS. */
 int lzi_persist_vacant(struct lzi_store *store, const latz_options *options);
 /* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not

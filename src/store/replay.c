@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/log.h"
 #include "store/pack.h"
 #include "store/replay_group.h"
@@ -307,27 +308,26 @@ static int go_on(struct lzi_call *call, struct lzi_snap_info *info, const struct
 	return rc;
 }
 
-int lzi_warm_start(struct lzi_store *store)
+static int start(struct lzi_call *call)
 {
+	struct lzi_store *store = call->store;
 	struct lzi_wal_read read = { .dirfd = store->persist.dirfd, .entry = replay_entry };
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_snap_info info;
-	struct lzi_call call;
 	struct replay replay;
 	uint64_t first, last;
 	uint8_t dict_id[16];
 	unsigned dicts;
-	int rc = lzi_thread_find(store, &call);
+	int rc;
 
+	begin(&replay, call);
+	rc = lzi_persist_is_whole(store->persist.dirfd);
 	if (rc != LATZ_OK)
 		return rc;
-	begin(&replay, &call);
-	if (lzi_persist_is_aside(store->persist.dirfd))
-		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
 	rc = load_dicts(store, dict_id);
 	dicts = lzi_dict_newest(store);
 	if (rc == LATZ_OK)
-		rc = load_newest(&call, store->persist.dirfd, &info);
+		rc = load_newest(call, store->persist.dirfd, &info);
 	LZI_POINT("warm.snapshot");
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
@@ -358,11 +358,28 @@ int lzi_warm_start(struct lzi_store *store)
 		rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
 	if (rc != LATZ_OK)
 		return rc;
-	drop_expired(&call);
+	drop_expired(call);
 	lzi_load_end(store, replay.seq_max, !store->persist.was_left);
 	if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;
-	return go_on(&call, &info, &read, last);
+	return go_on(call, &info, &read, last);
+}
+
+int lzi_warm_start(struct lzi_store *store)
+{
+	struct lzi_policy_state *known;
+	struct lzi_call call;
+	int rc = lzi_thread_find(store, &call);
+
+	if (rc != LATZ_OK)
+		return rc;
+	known = lzi_carry_load(store);
+	rc = start(&call);
+	if (rc == LATZ_OK)
+		lzi_carry_adopt(&call, known);
+	else
+		free(known);
+	return rc;
 }

@@ -144,11 +144,16 @@ static int map_files(struct lzi_opened *opened, const latz_options *options, voi
 	return rc;
 }
 
-/* What a log begins with is a snapshot of everything: so all comes in now. */
-static int map_persist(struct lzi_store *store, const latz_options *options, void *arg)
+/* What a log begins with is a snapshot of everything: so all comes in then. */
+static int fill_mapped(struct lzi_store *store, const latz_options *options, void *arg)
 {
-	(void)arg;
-	return lzi_persist_create_from(store, options);
+	const struct mapping *mapping = arg;
+	struct lzi_call call;
+	int rc = lzi_thread_find(store, &call);
+
+	if (rc == LATZ_OK)
+		lzi_image_adopt(&mapping->image, &call);
+	return rc == LATZ_OK && options->persist_dir != NULL ? lzi_persist_create_from(store, options) : rc;
 }
 
 /* The file behind the path, opened. */
@@ -196,7 +201,9 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (strcmp(path, "-") != 0)
 		rc = open_image(path, &mapping, &is_image);
 	if (is_image) {
-		with.fn = options->persist_dir != NULL ? map_persist : NULL;
+		with.fn = options->persist_dir != NULL || mapping.image.header.incompatible & LZI_IMAGE_KNOWN
+		                  ? fill_mapped
+		                  : NULL;
 		with.arg = &mapping;
 		with.files = map_files;
 		with.hash_seed = mapping.image.header.hash_seed;

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/carry.h"
 #include "store/log.h"
 #include "store/pack.h"
 
@@ -123,6 +124,7 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
 {
 	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
+	struct lzi_policy_state *known;
 	struct lzi_snap_writer *writer;
 	struct lzi_snap_info out;
 	struct lzi_scan *scan;
@@ -136,9 +138,14 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	info->touched_ns = lzi_clock_mono_ns();
 	info->ttl_ms = call->store->control.header->ttl_ms;
 	info->has_dicts = dicts > 0;
+	/* Of now, not of that moment: a policy that has heard of a few keys more does no harm. */
+	known = lzi_carry_take(call->store);
+	info->has_policy = known != NULL;
 	rc = lzi_snap_writer_open(fd, info, job->level, job->threads, &writer);
 	if (rc == LATZ_OK) {
 		rc = write_dicts(call->store, writer, dicts);
+		if (rc == LATZ_OK && known != NULL)
+			rc = lzi_snap_write_policy(writer, known, sizeof *known + known->size);
 		if (rc == LATZ_OK)
 			rc = write_all(call, scan, job, info->wall_ms, writer);
 		if (rc == LATZ_OK)
@@ -146,6 +153,7 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 		else
 			lzi_snap_abort(writer);
 	}
+	free(known);
 	lzi_scan_close(scan);
 	if (rc == LATZ_OK) {
 		info->keys = out.keys;
@@ -195,6 +203,7 @@ struct loading {
 	struct lzi_call *call;
 	const latz_snapshot_options *options;
 	latz_snapshot_progress progress;
+	struct lzi_policy_state *known; /* or NULL */
 	int64_t wall_ms, to_mono_ms;
 	uint64_t told_keys, told_bytes;
 };
@@ -239,6 +248,16 @@ static int load_dict(const void *dict, void *arg)
 	return lzi_dict_bring(loading->call->store, dict);
 }
 
+/* The seed comes with it, so before the first key, and into an empty pool. */
+static int load_policy(const void *state, uint64_t size, void *arg)
+{
+	struct loading *loading = arg;
+
+	if (loading->progress.keys == 0 && loading->known == NULL)
+		loading->known = lzi_carry_bring(loading->call->store, state, size);
+	return LATZ_OK;
+}
+
 static void tell_lost(const char *what, void *arg)
 {
 	const struct loading *loading = arg;
@@ -252,7 +271,7 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 {
 	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
 	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .dict = load_dict,
-		                     .lost = tell_lost, .arg = &loading };
+		                     .policy = load_policy, .lost = tell_lost, .arg = &loading };
 	uint64_t keys = 0;
 	int rc;
 
@@ -277,6 +296,10 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 	if (rc == LATZ_OK)
 		/* Without options a log goes on from it. */
 		lzi_load_end(call->store, read.info.seq, options != NULL);
+	if (rc == LATZ_OK)
+		lzi_carry_adopt(call, loading.known);
+	else
+		free(loading.known);
 	if (rc == LATZ_OK && options != NULL && options->progress != NULL)
 		(void)options->progress(&loading.progress, options->arg);
 	return rc;

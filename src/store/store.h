@@ -120,6 +120,34 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
 
+/* ---- Shared counters (counter.c) ------------------------------------------------------------------------------------
+ */
+
+/* The library's own. */
+enum lzi_counter_own {
+	LZI_COUNTER_GETS,
+	LZI_COUNTER_SETS,
+	LZI_COUNTERS_OWN
+};
+
+/* Finds a counter, or, unless only_find, makes it. LATZ_TYPE: it is of another kind. LATZ_FULL, LATZ_NOSPC. */
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options, int only_find,
+                     uint32_t *ret_index, uint32_t *ret_cell);
+int lzi_counter_add(struct lzi_call *call, uint32_t cell, uint64_t by);
+int lzi_counter_record(struct lzi_call *call, uint32_t cell, uint64_t value);
+int lzi_counter_set(struct lzi_call *call, uint32_t index, int64_t value);
+/* Fills in all but size. */
+int lzi_counter_read(struct lzi_call *call, uint32_t index, latz_counter_info *info);
+uint32_t lzi_counter_count(struct lzi_call *call);
+/* One of 256 calls of a thread, by its count of them, is timed: then these are called instead. */
+static inline int lzi_counter_due(uint64_t count)
+{
+	return (count & 255) == 255;
+}
+
+int lzi_counter_time_get(struct lzi_call *call, latz_slice key, latz_value *value);
+int lzi_counter_time_write(struct lzi_call *call, struct lzi_write *write);
+
 /* ---- The rest (maintain.c, verify.c, stats.c, advise.c) -------------------------------------------------------------
  */
 

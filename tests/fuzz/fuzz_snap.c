@@ -14,6 +14,7 @@
 
 #include "base/crc32c.h"
 #include "base/hash.h"
+#include "format/policy_state.h"
 #include "format/snapshot.h"
 #include "snap/snap.h"
 
@@ -50,6 +51,21 @@ static void tell_lost(const char *what, void *arg)
 	struct told *told = arg;
 
 	told->sum += strlen(what);
+}
+
+/* What passes has been added up. */
+static int tell_policy(const void *state, uint64_t size, void *arg)
+{
+	const struct lzi_policy_state *header = state;
+	const uint8_t *bytes = state;
+	struct told *told = arg;
+
+	for (uint64_t i = 0; i < size; i++)
+		told->sum += bytes[i];
+	if (lzi_policy_state_validate(header, size) == LATZ_OK &&
+	    (header->size == 0 || header->size > LZI_POLICY_STATE_MAX || header->size != size - sizeof *header))
+		abort();
+	return 0;
 }
 
 static void put32(uint8_t *at, uint32_t value)
@@ -117,7 +133,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct told told;
 	struct lzi_snap_read read = {
-		.name = "fuzz", .threads = 1, .entry = tell_entry, .lost = tell_lost, .arg = &told
+		.name = "fuzz", .threads = 1, .entry = tell_entry, .policy = tell_policy,
+		.lost = tell_lost, .arg = &told
 	};
 	struct lzi_snap_info info;
 	uint8_t *copy;
@@ -146,17 +163,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* Snapshots of 0 to some entries, with both codecs and values of all sizes. */
+static int write_policy(struct lzi_snap_writer *writer, unsigned kind)
+{
+	struct {
+		struct lzi_policy_state header;
+		uint8_t bytes[100];
+	} state;
+
+	memset(&state, 0, sizeof state);
+	state.header.policy = kind % 11;
+	state.header.entries = kind;
+	state.header.size = kind % sizeof state.bytes + 1;
+	lzi_policy_state_seal(&state.header);
+	return lzi_snap_write_policy(writer, &state, sizeof state.header + state.header.size);
+}
+
+/* Snapshots of 0 to some entries, with both codecs and values of all sizes, some with a policy's state. */
 size_t fuzz_seed(unsigned kind, uint8_t *out, size_t room)
 {
 	static uint8_t value[270000];
-	struct lzi_snap_info info = { .seq = kind, .ttl_ms = -1 };
+	struct lzi_snap_info info = { .seq = kind, .ttl_ms = -1, .has_policy = kind % 5 == 1 };
 	struct lzi_snap_writer *writer;
 	unsigned count = kind / 4 * 5;
 	int fd = memfd_create("fuzz_seed", MFD_CLOEXEC);
 	ssize_t size;
 
-	if (fd < 0 || lzi_snap_writer_open(fd, &info, kind & 4 ? 1 : -3, 1, &writer) != LATZ_OK)
+	if (fd < 0 || lzi_snap_writer_open(fd, &info, kind & 4 ? 1 : -3, 1, &writer) != LATZ_OK ||
+	    (info.has_policy && write_policy(writer, kind) != LATZ_OK))
 		abort();
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t key[40] = "a key that is shared 000";
