@@ -39,6 +39,16 @@ struct load {
 	struct load_batch batch;
 };
 
+/* A batch is all or nothing, and may not fit into the pool's bounds at once. */
+static int write_one_by_one(struct load *load, const latz_set_options *options)
+{
+	int rc = LATZ_OK;
+
+	for (size_t i = 0; i < load->batch.count && rc == LATZ_OK; i++)
+		rc = latz_set(load->pool, load->batch.items[i].key, load->batch.items[i].value, options);
+	return rc;
+}
+
 static int flush_batch(struct load *load)
 {
 	struct load_batch *batch = &load->batch;
@@ -54,6 +64,8 @@ static int flush_batch(struct load *load)
 	options.type = batch->type;
 	options.ttl_ms = batch->ttl_ms;
 	int rc = latz_mset(load->pool, batch->items, batch->count, &options);
+	if (rc == LATZ_FULL || rc == LATZ_TOOBIG)
+		rc = write_one_by_one(load, &options);
 	if (rc != LATZ_OK) {
 		snprintf(what, sizeof(what),
 		         "writing lines %" PRIu64 " to %" PRIu64 " (%" PRIu64 " keys were loaded before)",

@@ -3,15 +3,16 @@
  *
  * A pool is a named set of memory-mapped files. It lives while somebody is attached (or, with LATZ_KEEP, until it is
  * destroyed). Every call below is thread-safe: any thread may use any handle of its process, except that one
- * latz_scan or one latz_value belongs to one thread at a time. After fork() the child may go on using its handles: it
- * attaches again by itself on first use. Scans and views opened before the fork stay with the parent: the child may
- * close its copies of them, which costs the parent nothing, but not go on with a scan (LATZ_INVALID).
+ * latz_scan, latz_txn or latz_value belongs to one thread at a time. After fork() the child may go on using its
+ * handles: it attaches again by itself on first use. Scans, transactions and views opened before the fork stay with
+ * the parent: the child may close its copies of them, which costs the parent nothing, but not go on with one
+ * (LATZ_INVALID).
  *
  * Results are int: LATZ_OK (0), or a negative code of the list below. latz_strerror() names a code,
  * latz_error_detail() says what happened in the calling thread's last failed call. Outputs are written only on
  * success unless the call says otherwise.
  *
- * Blocking: point reads (latz_get, latz_get_if_changed, latz_mget, latz_exists, latz_borrow) never wait for anybody.
+ * Blocking: point reads (latz_get, latz_get_if_changed, latz_exists, latz_borrow) never wait for anybody.
  * Writes wait for whoever is writing the same bucket at the same moment (well under a microsecond) and, when somebody
  * was stopped in the middle of a write, for at most latz_options.timeout_ms; then they fail with LATZ_TIMEOUT and
  * latz_error_detail() names the holder's pid. A holder that died is noticed and cleaned up after within 10 ms.
@@ -461,8 +462,11 @@ LATZ_API int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_
  * *old has size 0 and version 0, and the result is LATZ_OK. */
 LATZ_API int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old) LATZ_MUSTCHECK;
 
-/* Reads n keys at once, several times faster than one by one. results[i] is what latz_get() would return for keys[i],
- * and values[i] is filled where it is LATZ_OK. Returns LATZ_OK unless nothing could be tried at all. Never waits. */
+/* Reads n keys at once, as of one moment, several times faster than one by one. results[i] is what latz_get() would
+ * return for keys[i] then, and values[i] is filled where it is LATZ_OK. Returns LATZ_OK unless nothing could be tried
+ * at all. Waits for nobody as long as nobody writes these keys; if they keep changing while they are read, it waits
+ * for writes under way, as latz_scan_open() does. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS,
+ * LATZ_DEAD. */
 LATZ_API int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values,
                        int *results) LATZ_MUSTCHECK;
 
@@ -470,8 +474,12 @@ typedef struct latz_item {
 	latz_slice key, value;
 } latz_item;
 
-/* Writes n keys with the same options, faster than one by one. In this release each key is atomic on its own: when it
- * fails, some of the keys may have been written. */
+/* Writes n keys with the same options, all or none, as a transaction does, whatever kills whom: nobody who reads
+ * several keys as of one moment ever sees some of them without the others. All get the same version. Conditions must
+ * hold for every key, else nothing is written; LATZ_IF_CHANGED leaves out those that are the same. Of a key that is
+ * there twice the later value counts (with LATZ_IF_ABSENT LATZ_EXISTS, with LATZ_IF_VERSION LATZ_MISMATCH). n: at most
+ * 1 048 576, else LATZ_TOOBIG; writers of the same keys wait while it commits, about a millisecond for some thousand
+ * keys. In a bounded pool all must fit at once. Errors as latz_set(). */
 LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n,
                        const latz_set_options *options) LATZ_MUSTCHECK;
 
@@ -773,5 +781,6 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #include <latzero/counter.h>
 #include <latzero/events.h>
 #include <latzero/lock.h>
+#include <latzero/txn.h>
 
 #endif

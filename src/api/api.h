@@ -15,8 +15,8 @@ struct latz_pool {
 	int readonly;
 	uint32_t number; /* of the handle, in its process: whose its locks are */
 	uint32_t locks;  /* 1: some were taken through it */
-	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half;
-	                   atomic */
+	/* Low half: open ones (scans: and watches) of the process whose lzi_fork_count is the high half; atomic. */
+	uint64_t scans, txns;
 };
 
 struct latz_scan {
@@ -66,6 +66,15 @@ static inline int lzi_api_key(latz_slice key)
 	return LATZ_OK;
 }
 
+/* The buffer that takes the value must not be what the arguments stand in: it is written, or freed, while they are
+ * still looked at. */
+static inline int lzi_api_apart(latz_slice slice, const latz_value *value)
+{
+	if (lzi_unlikely((uintptr_t)slice.data - (uintptr_t)value->data < value->capacity))
+		return lzi_error(LATZ_INVALID, "an argument lies in the buffer that is to take the value");
+	return LATZ_OK;
+}
+
 static inline int lzi_api_call(struct latz_pool *pool, struct lzi_call *call)
 {
 	if (lzi_unlikely(pool == NULL))
@@ -80,19 +89,28 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 	return lzi_api_call(pool, call);
 }
 
-/* One scan or watch more on a handle, and less. A forked child has none yet, whatever its copy of the handle says. */
-static inline void lzi_api_count(struct latz_pool *pool)
+/* Counts one more in pool->scans or txns. A forked child has none yet, whatever its copy of the handle
+ * says. */
+static inline void lzi_api_count(uint64_t *count)
 {
-	uint64_t old = lzi_load_relaxed(&pool->scans), now;
+	uint64_t old = lzi_load_relaxed(count), now;
 
 	do {
 		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
-	} while (!lzi_cas_acquire(&pool->scans, &old, now));
+	} while (!lzi_cas_acquire(count, &old, now));
 }
 
-static inline void lzi_api_uncount(struct latz_pool *pool)
+static inline void lzi_api_uncount(uint64_t *count)
 {
-	lzi_fetch_sub(&pool->scans, 1u);
+	lzi_fetch_sub(count, 1u);
+}
+
+/* Of this process. */
+static inline uint32_t lzi_api_counted(const uint64_t *count)
+{
+	uint64_t now = lzi_load_acquire(count);
+
+	return now >> 32 == lzi_fork_count ? (uint32_t)now : 0;
 }
 
 /* Checks; copies what the caller's struct has of the options, the rest is zero. pool.c. */
@@ -101,9 +119,10 @@ int lzi_api_policy(latz_policy policy);
 int lzi_api_options(const latz_options *from, latz_options *to);
 /* lock.c: what was taken through the handle. */
 void lzi_api_unlock_all(struct latz_pool *pool);
-/* kv.c: options of a write, as they were checked. */
-int lzi_api_set_options(const latz_set_options *options);
+/* kv.c: checks of a write's arguments, and what the store is told. The pool's time to live for 0. */
 int lzi_api_value(latz_slice value, latz_type type);
+int lzi_api_set_options(const latz_set_options *options);
+int64_t lzi_api_ttl(const struct lzi_call *call, int64_t ttl_ms);
 void lzi_api_fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
                   latz_slice value, const latz_set_options *options);
 /* compress.c */

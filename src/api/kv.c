@@ -7,15 +7,6 @@
 
 #include "api/api.h"
 
-/* The buffer that takes the value must not be what the arguments stand in: it is written, or freed, while they are
- * still looked at. */
-static inline int check_apart(latz_slice slice, const latz_value *value)
-{
-	if (lzi_unlikely((uintptr_t)slice.data - (uintptr_t)value->data < value->capacity))
-		return lzi_error(LATZ_INVALID, "an argument lies in the buffer that is to take the value");
-	return LATZ_OK;
-}
-
 /* How many bytes a value of the type must have; -1: any number. */
 static int type_size(latz_type type)
 {
@@ -75,7 +66,7 @@ int lzi_api_set_options(const latz_set_options *options)
 /* A century: far beyond any use, and now + ttl can't wrap. */
 #define TTL_MAX_MS 3155760000000ll
 
-static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
+int64_t lzi_api_ttl(const struct lzi_call *call, int64_t ttl_ms)
 {
 	if (ttl_ms == 0)
 		ttl_ms = lzi_store_ttl(call->store);
@@ -91,7 +82,7 @@ LZI_INLINE void fill(struct lzi_call *call, struct lzi_write *write, struct lzi_
 	write->value = value;
 	write->flags = options == NULL ? 0 : options->flags;
 	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
-	write->ttl_ms = ttl_of(call, options == NULL ? 0 : options->ttl_ms);
+	write->ttl_ms = lzi_api_ttl(call, options == NULL ? 0 : options->ttl_ms);
 	write->if_version = options == NULL ? 0 : options->if_version;
 	write->fence = NULL;
 	if (lzi_unlikely(options != NULL && has_fence(options))) {
@@ -139,7 +130,7 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 	if (lzi_unlikely(value == NULL))
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (lzi_likely(rc == LATZ_OK))
-		rc = check_apart(key, value);
+		rc = lzi_api_apart(key, value);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
@@ -156,7 +147,7 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 	if (value == NULL)
 		return lzi_api_error(LATZ_INVALID, "value is NULL");
 	if (rc == LATZ_OK)
-		rc = check_apart(key, value);
+		rc = lzi_api_apart(key, value);
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc == LATZ_OK)
@@ -216,7 +207,7 @@ int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, ttl_ms);
+	write.ttl_ms = lzi_api_ttl(&call, ttl_ms);
 	return lzi_api_key_result(lzi_store_write(&call, &write));
 }
 
@@ -230,7 +221,7 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, 0);
+	write.ttl_ms = lzi_api_ttl(&call, 0);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && result != NULL)
 		*result = write.sum;
@@ -264,12 +255,12 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 	if (rc == LATZ_OK)
 		rc = lzi_api_value(value, LATZ_BYTES);
 	if (rc == LATZ_OK)
-		rc = check_apart(key, old);
+		rc = lzi_api_apart(key, old);
 	if (rc == LATZ_OK)
-		rc = check_apart(value, old);
+		rc = lzi_api_apart(value, old);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc);
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, lzi_api_ttl(&call, 0), old) : rc);
 }
 
 int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
@@ -284,14 +275,18 @@ int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *val
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
 	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : check_apart(keys[i], &values[i]);
-	lzi_store_mget(&call, keys, n, values, results);
-	return LATZ_OK;
+		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i])
+		                                             : lzi_api_apart(keys[i], &values[i]);
+	return lzi_api_key_result(lzi_store_mget(&call, keys, n, values, results));
 }
 
 int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options)
 {
+	latz_slice none = { NULL, 0 };
+	struct lzi_fence fence;
+	struct lzi_write write;
 	struct lzi_call call;
+	uint64_t version = 0;
 	size_t i;
 	int rc;
 
@@ -305,17 +300,12 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	for (i = 0; i < n && rc == LATZ_OK; i++) {
-		struct lzi_fence fence;
-		struct lzi_write write;
-
-		lzi_store_ahead(&call, items, n, i);
-		fill(&call, &write, &fence, items[i].key, items[i].value, options);
-		write.later = i + 1 < n;
-		rc = lzi_store_write(&call, &write);
-		if (rc == LATZ_OK && options != NULL && options->version != NULL)
-			*options->version = write.version;
-	}
+	if (rc != LATZ_OK)
+		return lzi_api_key_result(rc);
+	fill(&call, &write, &fence, none, none, options);
+	rc = lzi_store_mset(&call, &write, items, n, &version);
+	if (rc == LATZ_OK && n > 0 && options != NULL && options->version != NULL)
+		*options->version = version;
 	return lzi_api_key_result(rc);
 }
 

@@ -131,16 +131,17 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 
 int latz_close(latz_pool *pool)
 {
-	uint64_t scans;
+	uint32_t scans, txns;
 
 	if (pool == NULL)
 		return lzi_api_error(LATZ_INVALID, "pool is NULL");
-	scans = lzi_load_acquire(&pool->scans);
-	if (scans >> 32 == lzi_fork_count && (uint32_t)scans != 0)
-		return lzi_api_error(
-			LATZ_BUSY,
-			(uint32_t)scans == 1 ? "%u scan or watch is open" : "%u scans and watches are open",
-			(uint32_t)scans);
+	scans = lzi_api_counted(&pool->scans);
+	txns = lzi_api_counted(&pool->txns);
+	if (scans != 0)
+		return lzi_api_error(LATZ_BUSY,
+		                     scans == 1 ? "%u scan or watch is open" : "%u scans and watches are open", scans);
+	if (txns != 0)
+		return lzi_api_error(LATZ_BUSY, "%u transaction%s under way", txns, txns == 1 ? " is" : "s are");
 	lzi_api_unlock_all(pool);
 	lzi_store_close(pool->store);
 	free(pool);

@@ -50,7 +50,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	}
 	handle->pool = pool;
 	handle->fork_count = lzi_fork_count;
-	lzi_api_count(pool);
+	lzi_api_count(&pool->scans);
 	*scan = handle;
 	return lzi_api_result(LATZ_OK);
 }
@@ -79,7 +79,7 @@ int latz_scan_close(latz_scan *scan)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	lzi_scan_close(scan->scan);
 	if (scan->fork_count == lzi_fork_count)
-		lzi_api_uncount(scan->pool);
+		lzi_api_uncount(&scan->pool->scans);
 	free(scan);
 	return LATZ_OK;
 }

@@ -59,7 +59,7 @@ int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_wat
 	}
 	handle->pool = pool;
 	handle->fork_count = lzi_fork_count;
-	lzi_api_count(pool);
+	lzi_api_count(&pool->scans);
 	*watch = handle;
 	return lzi_api_result(LATZ_OK);
 }
@@ -119,7 +119,7 @@ int latz_watch_close(latz_watch *watch)
 	ours = watch->fork_count == lzi_fork_count;
 	lzi_watch_close(watch->watch, ours);
 	if (ours)
-		lzi_api_uncount(watch->pool);
+		lzi_api_uncount(&watch->pool->scans);
 	free(watch);
 	return LATZ_OK;
 }

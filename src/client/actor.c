@@ -63,6 +63,7 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->feed_low, 0ull);
 	lzi_store_release(&actor->fence, 0ull);
 	lzi_store_release(&actor->waits, 0ull);
+	lzi_store_relaxed(&actor->txn_inserts, 0u);
 }
 
 /* Adds the thread's counters to the pool's, once; the caller holds `alive`. */

@@ -384,6 +384,7 @@ enum lzi_intent_kind {
 	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
 	LZI_INTENT_SPLIT, /* `bucket` is being split into bucket number `record_new` */
 	LZI_INTENT_EVICT,
+	LZI_INTENT_TXN, /* several buckets; `record_new` is the unit of a struct lzi_txn_list */
 	LZI_INTENT_FED = 0x100 /* flag: events of it stand in the change feed */
 };
 
@@ -418,7 +419,12 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[6];
+	uint64_t pad2[2];
+	/* Transactions. */
+	uint64_t committed;   /* 256: seq of the last one: its store is what decides */
+	uint32_t txn_inserts; /* 264: keys that the one at hand may create */
+	uint32_t pad3;
+	uint64_t pad4[2];
 	/* Events it is about to put into the change feed. 0: none. */
 	uint64_t feed_low;   /* 288: place + 1 from which on it may be writing, */
 	uint64_t feed_high;  /* 296: place before which; valid while feed_low is not 0 */
@@ -429,8 +435,9 @@ struct lzi_actor {
 	uint64_t client_life; /* 328: of its process */
 	uint64_t fence;       /* 336: lock node in whose name it is about to write; 0 none */
 	uint64_t waits;       /* 344: lock node that it waits with; 0 none */
-	uint64_t pad3[20];
+	uint64_t pad5[20];
 };
+_Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");

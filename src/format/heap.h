@@ -112,7 +112,8 @@ enum {
 		2, /* created its key: the index must hear of it. Written under the bucket lock, not in crc */
 	LZI_RECORD_HAS_PREV = 4, /* ext.prev is valid. As INSERT */
 	LZI_RECORD_COPY = 8, /* a copy that cleaning made of a record that is in the log. As INSERT */
-	LZI_RECORD_PACKED = 16 /* the value is compressed (format/packed.h); covered by crc */
+	LZI_RECORD_PACKED = 16, /* the value is compressed (format/packed.h); covered by crc */
+	LZI_RECORD_GROUP = 32   /* written by a transaction: in the log it counts with the others only. As INSERT */
 };
 
 /* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
@@ -125,16 +126,27 @@ enum lzi_death {
 	LZI_DEATH_MOVED
 };
 
+/* While the transaction that writes a record is undecided, `died` is this instead: bit 3, which no death has; who
+ * commits; the record it is to replace. Stored before a slot names the record. */
+#define LZI_UNDECIDED 8ull
+#define LZI_UNDECIDED_ACTORS 16384u /* 14 bits */
+
 /* Types of notes: records that only tell the log what was changed in place. No slot names one; they are dead, MOVED,
  * from the start. */
 enum {
 	LZI_NOTE_DELETE = 0xf0, /* no value. Its seq is the delete's */
-	LZI_NOTE_TOUCH = 0xf1   /* struct lzi_note_touch. Its seq is that of the version touched */
+	LZI_NOTE_TOUCH = 0xf1,  /* struct lzi_note_touch. Its seq is that of the version touched */
+	LZI_NOTE_GROUP = 0xf2   /* struct lzi_note_group, its key one byte, 0. Its seq is the transaction's */
 };
 
 struct lzi_note_touch {
 	int64_t expiry;   /* CLOCK_MONOTONIC ms, 0 never */
 	uint64_t when_ns; /* CLOCK_MONOTONIC */
+};
+
+struct lzi_note_group {
+	uint32_t count; /* records of the transaction that the log has, each with LZI_RECORD_GROUP */
+	uint32_t reserved;
 };
 
 /* 28 bytes (LZI_RECORD_HEAD; the struct's own padding already belongs to what follows), then the extension if any, the
@@ -232,17 +244,85 @@ static inline enum lzi_death lzi_death_kind(uint64_t died)
 	return (enum lzi_death)(died & 15);
 }
 
-/* Whether `died` is 0 or something lzi_death_make() made. */
+static inline int lzi_undecided(uint64_t died)
+{
+	return (died & LZI_UNDECIDED) != 0;
+}
+
+/* old: unit of the record to be replaced, 0 none. Its check has four bits, one of them above LZI_UNDECIDED. */
+static inline uint64_t lzi_undecided_make(uint64_t old, uint32_t actor)
+{
+	uint64_t what = old << 14 | actor, check = ((what ^ 1) * 0xd6e8feb86659fd93ull) >> 60;
+
+	return what << 5 | (check & 8) << 1 | LZI_UNDECIDED | (check & 7);
+}
+
+static inline uint64_t lzi_undecided_old(uint64_t died)
+{
+	return died >> 19;
+}
+
+static inline uint32_t lzi_undecided_actor(uint64_t died)
+{
+	return (uint32_t)(died >> 5) & (LZI_UNDECIDED_ACTORS - 1);
+}
+
+/* Whether `died` is 0 or something that one of the two made. */
 static inline int lzi_death_valid(uint64_t died)
 {
 	enum lzi_death kind = lzi_death_kind(died);
 
+	if (lzi_undecided(died))
+		return died == lzi_undecided_make(lzi_undecided_old(died), lzi_undecided_actor(died));
 	return died == 0 ||
 	       (kind >= LZI_DEATH_SUPERSEDED && kind <= LZI_DEATH_MOVED && died == lzi_death_make(died >> 12, kind));
 }
 
 /* Whether a record in memory is whole: sizes within `room` bytes, type, flags, crc, death mark. */
 int lzi_record_validate(const struct lzi_record *record, uint64_t room);
+
+/* ---- Transactions ------------------------------------------------------------------------------------------------ */
+
+/* What a commit is about to change, for who finishes or undoes it when the committer dies (doc/together.md): behind the
+ * tail of an extent of its own, or in a run. Then writes, in the order in which their records stand in the heap; then
+ * the numbers of the buckets, ascending. Writer: the committer; then its reaper. */
+struct lzi_txn_list {
+	uint64_t seq;           /* 0: none yet */
+	uint64_t group;         /* unit of the note of the group, 0 none */
+	uint32_t writes, locks; /* 16 */
+	int64_t keys_after;     /* 24: of the actor */
+};
+
+struct lzi_txn_entry {
+	uint64_t bucket; /* number */
+	uint64_t record; /* unit */
+	uint64_t old;    /* the slot's word before; 0: there was none */
+	uint32_t death;  /* enum lzi_death: how the old one dies */
+	uint32_t what;   /* enum lzi_txn_what */
+};
+
+enum lzi_txn_what {
+	LZI_TXN_SET = 1,
+	LZI_TXN_DELETE = 2, /* the record is a note of it, in the slot meanwhile */
+	LZI_TXN_NOTE = 3,   /* the same of a key that is not there: in no slot */
+	LZI_TXN_SAME = 4    /* nothing to change: a dead record that takes its place */
+};
+
+static inline struct lzi_txn_entry *lzi_txn_entries(struct lzi_txn_list *list)
+{
+	return (struct lzi_txn_entry *)(list + 1);
+}
+
+static inline uint64_t *lzi_txn_locks(struct lzi_txn_list *list)
+{
+	return (uint64_t *)(void *)(lzi_txn_entries(list) + list->writes);
+}
+
+static inline uint64_t lzi_txn_list_span(uint64_t writes, uint64_t locks)
+{
+	return (sizeof(struct lzi_txn_list) + writes * sizeof(struct lzi_txn_entry) + locks * sizeof(uint64_t) +
+	        LZI_UNIT - 1) & ~(uint64_t)(LZI_UNIT - 1);
+}
 
 /* ---- Buckets (`table`, and overflow extents) --------------------------------------------------------------------- */
 

@@ -94,16 +94,23 @@ int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint
 		return lzi_error(LATZ_CORRUPT, "log entry: unknown type %u", entry->type);
 	switch (entry->op) {
 	case LZI_LOG_SET:
+	case LZI_LOG_MEMBER_SET:
 		break;
 	case LZI_LOG_SET_PACKED:
+	case LZI_LOG_MEMBER_SET_PACKED:
 		return check_packed(entry, payload + at + sizeof *entry + entry->key_size, at + span, ret_next);
 	case LZI_LOG_DELETE:
+	case LZI_LOG_MEMBER_DELETE:
 		if (entry->value_size != 0)
 			return lzi_error(LATZ_CORRUPT, "log entry: a delete with a value");
 		break;
 	case LZI_LOG_TOUCH:
 		if (entry->value_size != 8)
 			return lzi_error(LATZ_CORRUPT, "log entry: a touch with %u bytes", entry->value_size);
+		break;
+	case LZI_LOG_GROUP:
+		if (entry->value_size != sizeof(struct lzi_note_group) || entry->key_size != 1)
+			return lzi_error(LATZ_CORRUPT, "log entry: a group with %u bytes", entry->value_size);
 		break;
 	default:
 		return lzi_error(LATZ_CORRUPT, "log entry: unknown operation %u", entry->op);

@@ -11,8 +11,8 @@
 
 #include "base/mutex.h"
 
-#define LZI_LOG_MAJOR 1
-#define LZI_LOG_MAJOR_OLDEST 1 /* that is read: at most LZI_LOG_MAJOR - 1, once there is one before */
+#define LZI_LOG_MAJOR 2        /* 1: without transactions */
+#define LZI_LOG_MAJOR_OLDEST 1 /* that is read: at most LZI_LOG_MAJOR - 1 */
 #define LZI_LOG_MINOR 0
 #define LZI_LOG_MAGIC "lz-wal\r\n"
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */
@@ -58,9 +58,18 @@ enum lzi_log_op {
 	LZI_LOG_SET = 1,
 	LZI_LOG_DELETE = 2, /* no value */
 	LZI_LOG_TOUCH = 3,  /* value: 8 bytes, when (CLOCK_MONOTONIC ns of that boot): the later of two holds */
-	                    /* 4..15: kept for transactions: entries that count only when their group is whole */
+	/* Of a transaction, whose seq they have: they count only when all of them are there. */
+	LZI_LOG_MEMBER_SET = 4,
+	LZI_LOG_MEMBER_DELETE = 5,
+	LZI_LOG_MEMBER_SET_PACKED = 6,
+	LZI_LOG_GROUP = 7, /* key: one byte, 0; value: struct lzi_note_group (format/heap.h): how many there are */
 	LZI_LOG_SET_PACKED = 16 /* as SET, the value compressed (format/packed.h); its dictionary is beside the log */
 };
+
+static inline int lzi_log_op_of_group(unsigned op)
+{
+	return op >= LZI_LOG_MEMBER_SET && op <= LZI_LOG_GROUP;
+}
 
 /* Then key, value, and zeros up to a multiple of 8. */
 struct lzi_log_entry {

@@ -113,6 +113,11 @@ void lzi_heap_set_state(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_
 	lzi_fence_release();
 }
 
+void lzi_heap_set_generation(struct lzi_heap *heap, uint64_t extent)
+{
+	lzi_heap_set_state(heap, extent, LZI_EXTENT_OPEN, 1);
+}
+
 uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
 	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run, tail;

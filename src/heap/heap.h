@@ -107,6 +107,8 @@ int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent);
 /* Makes a run the youngest of a list. */
 void lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list);
+/* Who looks at bytes of an OPEN extent looks again. By the owner, or its reaper. */
+void lzi_heap_set_generation(struct lzi_heap *heap, uint64_t extent);
 /* The owner is done appending. */
 void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent);
 /* Makes an extent, or a whole run by its head, free: nothing points into it any more. `extent` is not OPEN. */

@@ -448,7 +448,11 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 
 		keys += lzi_load_relaxed(&actor->keys);
-		others += lzi_load_relaxed(&actor->bucket) != 0; /* may be about to create one as well */
+		/* May be about to create one as well; in a transaction, several. */
+		if (lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN)
+			others += lzi_load_relaxed(&actor->txn_inserts);
+		else
+			others += lzi_load_relaxed(&actor->bucket) != 0;
 	}
 	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
 }

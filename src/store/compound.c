@@ -1,5 +1,5 @@
 /*
- * Calls made of reads and conditional writes: append, swap, clear, the look-ahead of batches.
+ * Calls made of reads and conditional writes: append, swap, clear.
  */
 #include "config.h"
 
@@ -8,10 +8,6 @@
 
 #include "base/error.h"
 #include "store/log.h"
-
-/* Items a batch looks ahead: buckets far, records near. */
-#define AHEAD_BUCKET 8u
-#define AHEAD_RECORD 4u
 
 /* Writes what was made of `old` unless the key has changed since. LATZ_BUSY: it has. */
 static int write_if_same(struct lzi_call *call, struct lzi_write *write, const latz_value *old, int was_there)
@@ -156,21 +152,4 @@ int lzi_store_clear(struct lzi_call *call)
 	    lzi_load_relaxed(&call->store->control.shared->bound.evicted) != 0)
 		rc = lzi_checkpoint_now(call);
 	return rc;
-}
-
-void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at)
-{
-	size_t i;
-
-	if (at == 0) {
-		for (i = 0; i < AHEAD_BUCKET && i < n; i++)
-			lzi_read_prefetch_bucket(call->store,
-			                         lzi_store_hash(call->store, items[i].key.data, items[i].key.size));
-	}
-	if (at + AHEAD_BUCKET < n)
-		lzi_read_prefetch_bucket(call->store, lzi_store_hash(call->store, items[at + AHEAD_BUCKET].key.data,
-		                                                     items[at + AHEAD_BUCKET].key.size));
-	if (at + AHEAD_RECORD < n)
-		lzi_read_prefetch_record(call->store, lzi_store_hash(call->store, items[at + AHEAD_RECORD].key.data,
-		                                                     items[at + AHEAD_RECORD].key.size));
 }

@@ -74,7 +74,7 @@ static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint6
 	if (old != NULL && old->seq >= loaded->seq)
 		return 1;
 	if (slot == NULL) {
-		rc = lzi_table_room(&call->store->table, call->actor, call->index, bucket, &slot);
+		rc = lzi_table_room(&call->store->table, call->actor, call->index, bucket, 0, &slot);
 		if (rc != LATZ_OK)
 			return rc;
 	}
@@ -182,7 +182,7 @@ static int give_slot(struct lzi_load *load)
 
 	if (bucket == NULL)
 		return lzi_error(LATZ_CORRUPT, "bucket %llu is past the table", (unsigned long long)number);
-	rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot);
+	rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot);
 	if (rc != LATZ_OK)
 		return rc;
 	lzi_store_release(slot, lzi_slot_make(hash, load->ring[load->at].unit));

@@ -277,6 +277,14 @@ static int64_t wall_deadline(const struct flush *flush, int64_t expiry)
 	return expiry == 0 ? 0 : expiry + flush->to_wall_ms;
 }
 
+/* The same of what a transaction wrote. */
+static uint8_t op_in_group(uint8_t op)
+{
+	return op == LZI_LOG_SET      ? LZI_LOG_MEMBER_SET
+	       : op == LZI_LOG_DELETE ? LZI_LOG_MEMBER_DELETE
+	                              : LZI_LOG_MEMBER_SET_PACKED;
+}
+
 static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 {
 	struct flush *flush = arg;
@@ -305,7 +313,12 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 		entry.value_size = sizeof touch.when_ns;
 		entry.deadline_wall_ms = wall_deadline(flush, touch.expiry);
 		return put_entry(flush, &entry, lzi_record_key(record), &touch.when_ns);
+	} else if (record->type == LZI_NOTE_GROUP) {
+		entry.op = LZI_LOG_GROUP;
+		entry.type = 0;
 	}
+	if (record->flags & LZI_RECORD_GROUP)
+		entry.op = op_in_group(entry.op);
 	return put_entry(flush, &entry, lzi_record_key(record), lzi_record_value(record));
 }
 

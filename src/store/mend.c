@@ -11,20 +11,7 @@
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
-
-/* The slot in a chain that names a record. */
-static uint64_t *slot_of(struct lzi_store *store, struct lzi_bucket *bucket, uint64_t unit)
-{
-	unsigned i, hops;
-
-	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
-		for (i = 0; i < LZI_SLOTS; i++) {
-			if (lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i])) == unit && unit != 0)
-				return &bucket->slot[i];
-		}
-	}
-	return NULL;
-}
+#include "store/txn.h"
 
 /* Whether a record is one that was published: those stand before the tail of their extent, drafts behind it. */
 static int is_booked(struct lzi_store *store, uint64_t unit, const struct lzi_record *record)
@@ -35,12 +22,19 @@ static int is_booked(struct lzi_store *store, uint64_t unit, const struct lzi_re
 	return (offset & (LZI_EXTENT - 1)) + lzi_record_span_of(record) <= lzi_load_acquire(&meta->tail);
 }
 
+int lzi_record_was(struct lzi_store *store, uint64_t unit, const struct lzi_record *old,
+                   const struct lzi_record *record)
+{
+	return is_booked(store, unit, old) && old->key_size == record->key_size && old->seq <= record->seq &&
+	       memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0;
+}
+
 /* These three: 1 if what it intended has happened. */
 static int mend_write(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket, enum lzi_death kind)
 {
 	struct lzi_record *record, *old;
 
-	if (slot_of(store, bucket, actor->record_new) == NULL)
+	if (lzi_slot_naming(store, bucket, actor->record_new) == NULL)
 		return 0; /* it never happened */
 	record = lzi_record_at(store, actor->record_new);
 	old = actor->record_old == 0 ? NULL : lzi_record_at(store, actor->record_old);
@@ -48,9 +42,8 @@ static int mend_write(struct lzi_store *store, struct lzi_actor *actor, struct l
 		return 0;
 	/* The dead writer may have come as far as killing it; then other records may stand there by now, and one of
 	 * this key may be on its way: as a draft, by a writer that waits for us. */
-	if (old != NULL && is_booked(store, actor->record_old, old) && old->key_size == record->key_size &&
-	    old->seq <= record->seq && (old->seq == record->seq) == (kind == LZI_DEATH_MOVED) &&
-	    memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0)
+	if (old != NULL && lzi_record_was(store, actor->record_old, old, record) &&
+	    (old->seq == record->seq) == (kind == LZI_DEATH_MOVED))
 		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
 	LZI_POINT("mend.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
@@ -69,7 +62,7 @@ static void mend_note(struct lzi_store *store, const struct lzi_actor *actor)
 
 static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
 {
-	uint64_t *slot = slot_of(store, bucket, actor->record_old);
+	uint64_t *slot = lzi_slot_naming(store, bucket, actor->record_old);
 	struct lzi_record *old;
 
 	if (slot == NULL) { /* cleared: it was dead before that */
@@ -92,7 +85,7 @@ static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct 
 /* An eviction whose record is dead, but whose slot may not be cleared yet. */
 static int mend_evict(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
 {
-	uint64_t *slot = slot_of(store, bucket, actor->record_old);
+	uint64_t *slot = lzi_slot_naming(store, bucket, actor->record_old);
 	const struct lzi_record *old = slot == NULL ? NULL : lzi_record_at(store, actor->record_old);
 
 	if (slot != NULL && (old == NULL || lzi_load_relaxed(&old->died) == 0))
@@ -109,6 +102,8 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	struct lzi_bucket *bucket;
 	int happened = 0, rc;
 
+	if (lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN)
+		return lzi_txn_mend(store, actor, index);
 	if (at == 0)
 		return LATZ_OK;
 	bucket = lzi_table_bucket(&store->table, (at - 1) / sizeof *bucket);

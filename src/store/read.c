@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/pack.h"
+#include "store/write_int.h"
 
 /* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
  * throws such a copy away. */
@@ -185,11 +186,6 @@ static inline int value_reserve(latz_value *value, size_t size)
 	return lzi_likely(value->capacity > size && value->data != NULL) ? LATZ_OK : lzi_value_widen(value, size);
 }
 
-static int64_t record_expiry(const struct lzi_record *record)
-{
-	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
-}
-
 OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -297,13 +293,16 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	return LATZ_OK;
 }
 
-/* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. */
-LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+/* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. undecided: what is returned for a
+ * record that is. */
+LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
 {
 	uint64_t died = lzi_load_relaxed(&found->record->died);
 
 	*ret_expiry = 0;
 	if (lzi_unlikely(died != 0)) {
+		if (lzi_undecided(died))
+			return undecided;
 		if (!lzi_death_valid(died))
 			return lzi_found_valid(found)
 			               ? lzi_error(LATZ_CORRUPT,
@@ -314,7 +313,8 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 		if (lzi_death_kind(died) == LZI_DEATH_DELETED)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	}
-	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) && (*ret_expiry = record_expiry(found->record)) != 0) {
+	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) &&
+	    (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
 		*ret_now = lzi_clock_mono_ms();
 		if (*ret_expiry <= *ret_now)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
@@ -322,14 +322,41 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 	return LATZ_OK;
 }
 
-LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
 {
 	int rc;
 
 	lzi_racy_reads_begin(); /* LATZ_OK is followed by a look at the generation, the others come after one */
-	rc = present_racy(found, ret_now, ret_expiry);
+	rc = present_racy(found, ret_now, ret_expiry, undecided);
 	lzi_racy_reads_end();
 	return rc;
+}
+
+/* The same once it is settled which version is to be read: then it does not matter what its death mark says. */
+static LZI_NOINLINE int present_settled(struct lzi_store *store, latz_slice key, struct lzi_found *found,
+                                        int64_t *ret_now, int64_t *ret_expiry)
+{
+	int rc = lzi_read_settle(store, key, found);
+
+	*ret_expiry = 0;
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_racy_reads_begin(); /* as present() */
+	if (found->record->flags & LZI_RECORD_EXT && (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
+		*ret_now = lzi_clock_mono_ms();
+		if (*ret_expiry <= *ret_now)
+			rc = lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
+	}
+	lzi_racy_reads_end();
+	return rc;
+}
+
+int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
+                     int64_t *ret_expiry)
+{
+	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
+
+	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : present_settled(store, key, found, ret_now, ret_expiry);
 }
 
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
@@ -341,7 +368,13 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = present(&found, &now, &expiry);
+	rc = present(&found, &now, &expiry, LZI_READ_UNDECIDED);
+	if (lzi_unlikely(rc == LZI_READ_UNDECIDED)) {
+		struct lzi_found copy = found; /* so that ours can stay in registers */
+
+		rc = present_settled(store, key, &copy, &now, &expiry);
+		found = copy;
+	}
 	if (rc != LATZ_OK)
 		return rc;
 	if (lzi_unlikely(value == NULL || unless != 0)) {
@@ -458,7 +491,8 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
 }
 
-LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, latz_value *value)
+LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, latz_value *value,
+                         struct lzi_found *ret_found)
 {
 	struct lzi_found found;
 	int64_t now = 0, expiry;
@@ -466,11 +500,13 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	rc = present(&found, &now, &expiry);
+	rc = present(&found, &now, &expiry, LATZ_BUSY);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	if (ret_found != NULL)
+		*ret_found = found;
 	return rc;
 }
 
@@ -515,7 +551,7 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 	if (lzi_likely(if_changed_from == 0 && value != NULL)) {
 		look_at_bucket(store, &ahead);
 		look_at_record(store, &ahead);
-		rc = get_ahead(store, key, &ahead, value);
+		rc = get_ahead(store, key, &ahead, value, NULL);
 	}
 	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);
@@ -534,7 +570,8 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 /* Enough to keep the memory busy, few enough that the lines are still there when their turn comes. */
 #define GROUP 24
 
-void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results)
+void lzi_read_many(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results,
+                   struct lzi_seen *seen)
 {
 	struct lzi_ahead ahead[GROUP];
 	uint64_t hits = 0;
@@ -555,12 +592,16 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 				look_at_record(call->store, &ahead[i]);
 		}
 		for (i = 0; i < m; i++) {
+			struct lzi_found found;
 			int known = 1, rc;
 
 			if (results[at + i] != LATZ_OK)
 				continue;
-			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i]);
+			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i], &found);
+			seen[at + i].hash = ahead[i].hash;
+			seen[at + i].found = found;
 			if (lzi_unlikely(rc == LATZ_BUSY)) {
+				seen[at + i].found.slot = NULL;
 				rc = get_properly(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
 				known = 0;
 			}
@@ -573,51 +614,6 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 	}
 	lzi_bump_relaxed(&call->actor->gets, n);
 	lzi_bump_relaxed(&call->actor->hits, hits);
-}
-
-int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
-{
-	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
-	struct lzi_found found;
-	uint8_t packed[16] = { 0 };
-	latz_key_info out;
-	int64_t now = 0, expiry;
-	uint64_t head;
-	uint8_t flags;
-	int rc;
-
-	lzi_call_begin(call);
-	do {
-		rc = lzi_read_find(call->store, key, hash, &found);
-		if (rc == LATZ_OK)
-			rc = present(&found, &now, &expiry);
-		if (rc != LATZ_OK)
-			continue;
-		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
-		flags = found.record->flags;
-		out.value_size = out.stored_size = found.record->value_size;
-		out.record_bytes = lzi_record_span_of(found.record);
-		out.address = lzi_unit_offset(found.unit);
-		out.version = found.record->seq;
-		out.hash = hash;
-		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
-		out.type = (latz_type)found.record->type;
-		out.dictionary = 0;
-		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
-		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
-			memcpy(packed, (const uint8_t *)found.record + head,
-			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
-		lzi_racy_reads_end();
-		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
-		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
-			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
-	} while (rc == LATZ_BUSY);
-	lzi_call_end(call);
-	if (rc == LATZ_OK) {
-		out.size = info->size < sizeof out ? info->size : sizeof out;
-		memcpy(info, &out, out.size);
-	}
-	return rc;
 }
 
 /* Follows the chain of versions to the newest at or below seq. A pinned seq keeps what it needs from being reused, so
@@ -649,7 +645,7 @@ static int version_at_racy(struct lzi_store *store, struct lzi_found *found, uin
 	died = lzi_load_acquire(&found->record->died);
 	if (lzi_death_kind(died) == LZI_DEATH_DELETED && lzi_death_seq(died) <= seq)
 		return LATZ_NOTFOUND;
-	if (record_expiry(found->record) != 0 && record_expiry(found->record) <= now_ms)
+	if (lzi_record_expiry(found->record) != 0 && lzi_record_expiry(found->record) <= now_ms)
 		return LATZ_NOTFOUND;
 	return LATZ_OK;
 }
@@ -684,7 +680,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 		if (rc != LATZ_OK)
 			continue;
 		lzi_racy_reads_begin(); /* either way the generation is looked at below */
-		expiry = record_expiry(found.record);
+		expiry = lzi_record_expiry(found.record);
 		lzi_racy_reads_end();
 		if (how == LZI_READ_KEY) {
 			lzi_racy_reads_begin(); /* the same */

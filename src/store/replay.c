@@ -13,6 +13,7 @@
 #include "store/carry.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/replay_group.h"
 #include "store/snapshot.h"
 
 /* What was told of a key by a delete or a touch, until records that come late can't come any more. */
@@ -33,6 +34,7 @@ struct replay {
 	uint64_t snapshot_seq, seq_max, flush;
 	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
+	struct lzi_groups groups;    /* transactions that are not whole yet */
 	int forgot;                  /* 1: no memory to remember an eviction in */
 };
 
@@ -99,8 +101,10 @@ static void next_flush(struct replay *replay, uint64_t flush)
 	if (flush == replay->flush)
 		return;
 	/* Nothing comes late over a restart; and what the clock said before says nothing now. */
-	if (flush >> LZI_FLUSH_SESSION != replay->flush >> LZI_FLUSH_SESSION)
+	if (flush >> LZI_FLUSH_SESSION != replay->flush >> LZI_FLUSH_SESSION) {
 		forget(&replay->now);
+		lzi_groups_clear(&replay->groups);
+	}
 	replay->flush = flush;
 	replay->before = replay->now;
 	forget(&old);
@@ -134,21 +138,15 @@ static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, 
 	return lzi_load_put(replay->call, &loaded);
 }
 
-static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
+/* An entry that counts. */
+static int replay_one(struct replay *replay, const struct lzi_wal_entry *entry)
 {
-	struct replay *replay = arg;
 	const struct lzi_log_entry *head = entry->head;
 	latz_slice key = { entry->key, head->key_size };
 	struct told told = { { 0, 0 }, head->seq, 0, head->deadline_wall_ms, head->op };
 	const struct told *newer;
 	int rc;
 
-	next_flush(replay, entry->flush);
-	if (head->seq > replay->seq_max)
-		replay->seq_max = head->seq;
-	/* Of what the snapshot has, only deadlines can have changed. */
-	if (head->seq <= replay->snapshot_seq && head->op != LZI_LOG_TOUCH)
-		return LATZ_OK;
 	if (head->op == LZI_LOG_SET_PACKED && *(const uint8_t *)entry->value > lzi_dict_newest(replay->call->store))
 		return lzi_error(LATZ_CORRUPT, "a value needs dictionary %u, which is not beside the log",
 		                 *(const uint8_t *)entry->value);
@@ -167,6 +165,42 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 		return lzi_load_delete(replay->call, key, head->seq);
 	return lzi_load_touch(replay->call, key, head->seq,
 	                      lzi_load_expiry(told.expiry, replay->to_mono_ms));
+}
+
+/* A transaction is whole with this entry, or waits for more. Its last one comes in the flush after that of what was
+ * done to its keys later, or before: for that took their locks when all of it was booked. So what is told of its keys
+ * is still remembered. */
+static int replay_group(struct replay *replay, const struct lzi_wal_entry *entry)
+{
+	const struct lzi_member *member;
+	struct lzi_wal_entry one = *entry;
+	struct lzi_group *group;
+	int rc = lzi_groups_add(&replay->groups, entry, &group);
+
+	if (rc != LATZ_OK || group == NULL)
+		return rc;
+	for (member = group->first; member != NULL && rc == LATZ_OK; member = member->next) {
+		one.head = &member->head;
+		one.key = (const uint8_t *)(member + 1);
+		one.value = one.key + member->head.key_size;
+		rc = replay_one(replay, &one);
+	}
+	lzi_group_free(group);
+	return rc;
+}
+
+static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
+{
+	struct replay *replay = arg;
+	const struct lzi_log_entry *head = entry->head;
+
+	next_flush(replay, entry->flush);
+	if (head->seq > replay->seq_max)
+		replay->seq_max = head->seq;
+	/* Of what the snapshot has, only deadlines can have changed. */
+	if (head->seq <= replay->snapshot_seq && head->op != LZI_LOG_TOUCH)
+		return LATZ_OK;
+	return lzi_log_op_of_group(head->op) ? replay_group(replay, entry) : replay_one(replay, entry);
 }
 
 /* A version before it may still come, and must not take its place. */
@@ -192,6 +226,7 @@ static void begin(struct replay *replay, struct lzi_call *call)
 static void end(struct replay *replay)
 {
 	replay->call->store->on_evict = NULL;
+	lzi_groups_clear(&replay->groups);
 	free(replay->now.list);
 	free(replay->before.list);
 }

@@ -94,6 +94,16 @@ static int inside(const struct lzi_scan *scan, const void *key, size_t size)
 	       (scan->high == NULL || lzi_key_compare(key, size, scan->high, scan->high_size) < 0);
 }
 
+/* Whether the actor still is at what it was at: in the bucket that it had announced, or at a transaction, whose kind
+ * stands from before its first bucket until after its last. bucket before kind: who is seen in a later bucket has said
+ * before that it has several. */
+static int still_there(const struct lzi_actor *actor, uint64_t bucket)
+{
+	uint64_t now = lzi_load_acquire(&actor->bucket);
+
+	return (now != 0 && now == bucket) || lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN;
+}
+
 /* Waits until the actor has left the bucket it may have locked before the pin was taken. */
 static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 {
@@ -102,8 +112,7 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 	int rc;
 
 	/* From even to odd is no end: it was cleaning, and is now being reaped. */
-	while (bucket != 0 && lzi_load_acquire(&actor->bucket) == bucket &&
-	       (lzi_load_acquire(&actor->op) | 1) == (op | 1)) {
+	while (still_there(actor, bucket) && (lzi_load_acquire(&actor->op) | 1) == (op | 1)) {
 		if (++spins < 2000) {
 			lzi_pause();
 			continue;
@@ -133,6 +142,18 @@ int lzi_wait_for_writers(struct lzi_call *call)
 		if (i != call->index && lzi_load_acquire(&actor->state) != 0)
 			rc = wait_for(call, i, actor);
 	}
+	return rc;
+}
+
+int lzi_moment_take(struct lzi_call *call, uint32_t *ret_pin, uint64_t *ret_seq)
+{
+	int rc = lzi_pin_take(&call->store->control, call->store->client, ret_pin, ret_seq);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_wait_for_writers(call);
+	if (rc != LATZ_OK)
+		lzi_pin_drop(&call->store->control, *ret_pin);
 	return rc;
 }
 

@@ -40,7 +40,8 @@ int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call);
 
 /* if_changed_from: 0, or the version for which LATZ_MISMATCH is wanted. value may be NULL: only whether it is there. */
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value);
-void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results);
+/* Of one moment. keys with a result that is not LATZ_OK are left out. */
+int lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results);
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info);
 int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view);
 int lzi_view_release(latz_view *view);
@@ -81,8 +82,6 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write);
 int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, size_t *ret_size);
 int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old);
 int lzi_store_clear(struct lzi_call *call);
-/* Before item `at` of a batch is written: starts the memory accesses of those after it. */
-void lzi_store_ahead(struct lzi_call *call, const latz_item *items, size_t n, size_t at);
 int lzi_name_valid(const char *name);
 
 /* ---- Compression (pack.c, train.c) ---------------------------------------------------------------------------------
@@ -114,6 +113,20 @@ int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t tim
 int lzi_watch_fd(struct lzi_watcher *watch, int *ret_fd);
 /* ours: 0 in a child that was forked since. */
 void lzi_watch_close(struct lzi_watcher *watch, int ours);
+/* ---- Transactions (txn.c). One thread at a time ---------------------------------------------------------------------
+ */
+
+struct lzi_txn;
+int lzi_txn_begin(struct lzi_call *call, int reads_only, struct lzi_txn **ret_txn);
+int lzi_txn_get(struct lzi_call *call, struct lzi_txn *txn, latz_slice key, latz_value *value);
+/* A SET or DELETE. Key and value are copied. ret_version: NULL, or where the version goes when it is committed. */
+int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_write *write, uint64_t *ret_version);
+/* Commits it; lzi_txn_end() is still to be called. LATZ_CONFLICT names the key. */
+int lzi_txn_end_with(struct lzi_call *call, struct lzi_txn *txn);
+void lzi_txn_end(struct lzi_txn *txn);
+/* All items or none, each written as `write` says. */
+int lzi_store_mset(struct lzi_call *call, const struct lzi_write *write, const latz_item *items, size_t n,
+                   uint64_t *ret_version);
 
 /* ---- Durability (log.c, persist.c, restore.c) -------------------------------------------------------------------- */
 

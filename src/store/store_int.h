@@ -273,6 +273,14 @@ struct lzi_found {
 /* Finds the key's current record, whatever its death mark says; hash is the key's. LATZ_NOTFOUND if no slot has it. */
 int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found);
 
+/* LATZ_OK if what was found is there to be read now: *found is the version, another one if that is not decided yet.
+ * LATZ_NOTFOUND, LATZ_CORRUPT; LATZ_BUSY: look again. *ret_expiry: 0 never; else *ret_now is the time. */
+int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
+                     int64_t *ret_expiry);
+/* read_undecided.c: a record whose transaction is not decided becomes the one that counts. Results as above. */
+#define LZI_READ_UNDECIDED 1
+int lzi_read_settle(struct lzi_store *store, latz_slice key, struct lzi_found *found);
+
 static inline int lzi_found_valid(const struct lzi_found *found)
 {
 	lzi_fence_acquire();
@@ -304,6 +312,16 @@ void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *a
 /* The version of a key at a pinned seq; LATZ_NOTFOUND if there is none. now_ms: for expiry. */
 int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t seq, int64_t now_ms,
                 enum lzi_read_how how, latz_value *value);
+/* What a key's record was found as. */
+struct lzi_seen {
+	struct lzi_found found; /* slot NULL: not in the usual way */
+	uint64_t hash;
+};
+/* Reads keys whose result is LATZ_OK so far, one after another. */
+void lzi_read_many(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results,
+                   struct lzi_seen *seen);
+/* scan.c: a pin, with everything up to its seq in place: lzi_read_at() finds it. Ends with lzi_pin_drop(). */
+int lzi_moment_take(struct lzi_call *call, uint32_t *ret_pin, uint64_t *ret_seq);
 /* Starts the memory accesses of a later read: the bucket; then the record. */
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
@@ -477,6 +495,8 @@ int lzi_record_missing(struct lzi_store *store, uint64_t unit);
 void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
 /* Room for a record: in the actor's extent *open, or a run. Nothing is booked before lzi_append_done(). */
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
+/* An extent with room for it, or a run; who is refused for want of space makes some, as far as it goes. */
+int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_extent);
 void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
 /* After the deadline can be seen. */

@@ -46,6 +46,14 @@ static void check_packed(struct verify *verify, const struct lzi_record *record,
 		report(verify, "%s", lzi_error_text());
 }
 
+/* A transaction that is not decided is about to replace the record. */
+static int is_being_replaced(const struct lzi_found *found, uint64_t unit)
+{
+	uint64_t died = lzi_load_acquire(&found->record->died);
+
+	return lzi_undecided(died) && lzi_undecided_old(died) == unit;
+}
+
 static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 {
 	struct verify *verify = arg;
@@ -70,7 +78,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {
 		rc = lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found);
-		if ((rc == LATZ_OK && found.unit == unit) || lzi_load_acquire(&record->died) != 0)
+		if ((rc == LATZ_OK && (found.unit == unit || is_being_replaced(&found, unit))) ||
+		    lzi_load_acquire(&record->died) != 0)
 			return 0;
 		lzi_sleep_us(1000); /* a writer between its store to the slot and the death mark */
 	}

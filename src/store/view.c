@@ -85,6 +85,8 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	if (!lzi_death_valid(died))
 		return lzi_error(LATZ_CORRUPT, "death mark of the record at heap offset %llu is damaged",
 		                 (unsigned long long)lzi_unit_offset(found->unit));
+	if (lzi_undecided(died))
+		return LATZ_BUSY; /* as below */
 	if (lzi_death_kind(died) == LZI_DEATH_DELETED)
 		return LATZ_NOTFOUND;
 	if (record->flags & LZI_RECORD_EXT && (expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry)) != 0) {
@@ -108,17 +110,17 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	return LATZ_OK;
 }
 
-/* Who copies it looks again. */
-static int is_packed(const struct lzi_found *found)
+/* Compressed, or of a transaction that is not decided. Who copies it looks again. */
+static int is_to_be_copied(const struct lzi_found *found)
 {
-	int packed;
+	int copied;
 
 	if (found->room < LZI_RECORD_HEAD)
 		return 0;
 	lzi_racy_reads_begin();
-	packed = found->record->flags & LZI_RECORD_PACKED;
+	copied = found->record->flags & LZI_RECORD_PACKED || lzi_undecided(lzi_load_relaxed(&found->record->died));
 	lzi_racy_reads_end();
-	return packed;
+	return copied;
 }
 
 int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
@@ -132,7 +134,7 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(store, key, hash, &found);
-		if (rc != LATZ_OK || is_packed(&found))
+		if (rc != LATZ_OK || is_to_be_copied(&found))
 			break;
 		at = hazard_take(store, lzi_unit_offset(found.unit) >> LZI_EXTENT_SHIFT);
 		if (at < 0)

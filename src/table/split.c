@@ -147,7 +147,7 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 				return rc;
 			if (!moves)
 				continue;
-			rc = lzi_table_room(table, actor, index, to, &slot);
+			rc = lzi_table_room(table, actor, index, to, 0, &slot);
 			if (rc != LATZ_OK)
 				return rc;
 			lzi_store_relaxed(slot, word);

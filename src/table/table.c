@@ -111,7 +111,7 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 	}
 	/* Said before the lock is taken: a reaper finds every lock from here. The cas below and its fence are a full
 	 * barrier, which pairs with lzi_fetch_add(clock) of a scan, which then looks who is writing. */
-	lzi_store_relaxed(&actor->bucket, number * sizeof *bucket + 1);
+	lzi_store_release(&actor->bucket, number * sizeof *bucket + 1);
 	for (;;) {
 		header = lzi_load_relaxed(&bucket->header);
 		if (lzi_likely(header >> LZI_OWNER_SHIFT == 0)) {
@@ -153,24 +153,43 @@ int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 	return LATZ_OK;
 }
 
-void lzi_table_unlock(struct lzi_actor *actor, struct lzi_bucket *bucket)
+int lzi_table_lock_number(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t number,
+                          struct lzi_bucket **ret_bucket)
+{
+	uint64_t since_ns = 0;
+
+	return lock_bucket(table, actor, index, number, ret_bucket, &since_ns);
+}
+
+static inline void unlock_bucket(struct lzi_bucket *bucket)
 {
 	uint64_t header = lzi_load_relaxed(&bucket->header);
 
 	lzi_store_release(&bucket->header,
 	                  header & ~(0xffffull << LZI_OWNER_SHIFT)); /* pairs with the cas in lock_bucket() */
 	LZI_POINT("bucket.unlocked");
+}
+
+void lzi_table_unlock(struct lzi_actor *actor, struct lzi_bucket *bucket)
+{
+	unlock_bucket(bucket);
 	lzi_store_release(&actor->bucket, 0ull);
 }
 
-/* An empty slot in the chain from `bucket` on; else NULL and the chain's end. */
-static uint64_t *empty_slot(const struct lzi_table *table, struct lzi_bucket *bucket, struct lzi_bucket **ret_last)
+void lzi_table_unlock_one(struct lzi_bucket *bucket)
+{
+	unlock_bucket(bucket);
+}
+
+/* An empty slot in the chain from `bucket` on, behind `skip` others; else NULL and the chain's end. */
+static uint64_t *empty_slot(const struct lzi_table *table, struct lzi_bucket *bucket, unsigned skip,
+                            struct lzi_bucket **ret_last)
 {
 	unsigned i, hops;
 
 	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
-			if (lzi_load_relaxed(&bucket->slot[i]) == 0)
+			if (lzi_load_relaxed(&bucket->slot[i]) == 0 && skip-- == 0)
 				return &bucket->slot[i];
 		}
 		*ret_last = bucket;
@@ -180,13 +199,13 @@ static uint64_t *empty_slot(const struct lzi_table *table, struct lzi_bucket *bu
 }
 
 int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
-                   uint64_t **ret_slot)
+                   unsigned skip, uint64_t **ret_slot)
 {
 	struct lzi_bucket *last = bucket, *more;
 	uint64_t link;
 	int rc;
 
-	*ret_slot = empty_slot(table, bucket, &last);
+	*ret_slot = empty_slot(table, bucket, skip, &last);
 	if (*ret_slot != NULL)
 		return LATZ_OK;
 	rc = table->env.overflow_take(table->env.arg, index, &actor->overflow, &link);
@@ -200,6 +219,6 @@ int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 	LZI_POINT("overflow.linked");
 	lzi_store_release(&more->header, LZI_OVERFLOW_MARK << LZI_OWNER_SHIFT); /* not loose any more */
 	lzi_store_release(&actor->overflow, 0ull);
-	*ret_slot = &more->slot[0];
+	*ret_slot = &more->slot[0]; /* who skips has had all there were */
 	return LATZ_OK;
 }

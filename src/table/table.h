@@ -70,9 +70,15 @@ static inline struct lzi_bucket *lzi_table_next(const struct lzi_table *table, c
 int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t hash,
                    struct lzi_bucket **ret_bucket);
 void lzi_table_unlock(struct lzi_actor *actor, struct lzi_bucket *bucket);
-/* The lock is held: an empty slot of the chain, which is lengthened if need be. LATZ_NOSPC. */
+/* For a transaction, which has several: by number, whatever is in it; and without a word that it was the last. Who
+ * locks several does so in the order of their numbers. */
+int lzi_table_lock_number(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, uint64_t number,
+                          struct lzi_bucket **ret_bucket);
+void lzi_table_unlock_one(struct lzi_bucket *bucket);
+/* The lock is held: an empty slot of the chain, which is lengthened if need be. skip: empty ones that are somebody's
+ * already; all that skips goes up from 0 by one. LATZ_NOSPC. */
 int lzi_table_room(struct lzi_table *table, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
-                   uint64_t **ret_slot);
+                   unsigned skip, uint64_t **ret_slot);
 
 /* Adds a bucket and moves to it what belongs there. Does nothing, successfully, if somebody else is at it or there is
  * no space. */

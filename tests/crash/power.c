@@ -93,6 +93,7 @@ static void promise_found(struct pw_work *work, const int found[PW_KEYS])
 		if (found[k] < 0)
 			continue;
 		state = work->history->list[k][found[k]];
+		state.group = 0;
 		pw_push(work->history, k, state);
 		rc_mark(PW_BEGIN, k);
 		rc_mark(PW_SAFE, k);
@@ -311,7 +312,7 @@ static void one_record(struct worker *worker)
 	clear_dir(worker->base, disk, sizeof disk, "disk");
 	snprintf(persist, sizeof persist, "%s/persist", disk);
 	for (int k = 0; k < PW_KEYS; k++) {
-		pw_push(&history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, 0, 0, 0 });
+		pw_push(&history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, 0, 0, 0, 0 });
 		range.to[k] = 1;
 	}
 	work.late = !together && hn_random(&worker->random) % 6 == 0;

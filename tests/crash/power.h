@@ -33,6 +33,7 @@ struct pw_state {
 	enum pw_life life;
 	uint32_t number, size;
 	int64_t sum;
+	uint32_t group; /* of what was written all or nothing: the number of one of them; 0: alone */
 };
 
 struct pw_history {

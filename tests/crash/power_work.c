@@ -166,12 +166,48 @@ static int is_state(const latz_value *value, int there, int key, const struct pw
 	       (state->life == PW_MOMENT || value->ttl_ms > lives_ms[state->life] - HOUR_MS / 2);
 }
 
+static uint32_t last_number(const struct pw_history *history)
+{
+	uint32_t most = 0;
+
+	for (int k = 0; k < PW_KEYS; k++)
+		for (int i = 0; i < history->count[k]; i++)
+			most = history->list[k][i].number > most ? history->list[k][i].number : most;
+	return most;
+}
+
+enum { GROUP_IN = 1, GROUP_OUT = 2 };
+
+/* Which groups surely have happened as this key shows, and which have not: it may be in one of several states that look
+ * alike. */
+static void note_groups(uint8_t *groups, const latz_value *value, int there, const struct pw_history *history,
+                        const struct pw_range *range, int key)
+{
+	const struct pw_state *list = history->list[key];
+	int least = -1, most = -1;
+
+	for (int i = range->from[key]; i < range->to[key]; i++)
+		if (is_state(value, there, key, &list[i])) {
+			least = least < 0 ? i : least;
+			most = i;
+		}
+	for (int i = 0; i < history->count[key]; i++) {
+		if (list[i].group && least >= i)
+			groups[list[i].group] |= GROUP_IN;
+		else if (list[i].group && most < i)
+			groups[list[i].group] |= GROUP_OUT;
+	}
+}
+
 int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_range *range, int bounded,
              int found[PW_KEYS], char *text, size_t size)
 {
 	latz_value value = LATZ_VALUE_INIT;
+	uint8_t *groups = calloc(last_number(history) + 1, 1);
 	int bad = 0;
 
+	if (!groups)
+		hn_die("no memory");
 	for (int k = 0; k < PW_KEYS && !bad; k++) {
 		const struct pw_state *list = history->list[k];
 		char buf[64];
@@ -193,6 +229,7 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 		if (i >= range->from[k]) {
 			if (found)
 				found[k] = i;
+			note_groups(groups, &value, rc == LATZ_OK, history, range, k);
 			continue;
 		}
 		for (i = 0; i < history->count[k]; i++)
@@ -207,6 +244,14 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 		         list[range->from[k]].size, (int)list[range->from[k]].life, range->to[k] - 1);
 		bad = 1;
 	}
+	for (uint32_t group = 1; group <= last_number(history) && !bad; group++) {
+		if (groups[group] == (GROUP_IN | GROUP_OUT)) {
+			snprintf(text, size, "of what was written together as number %u some is there and some is not",
+			         group);
+			bad = 1;
+		}
+	}
+	free(groups);
 	latz_value_free(&value);
 	return bad;
 }
@@ -251,7 +296,7 @@ static int done(struct pw_work *work, const char *what, int rc, int key, int dur
 
 static int step_set(struct pw_work *work, int key, int durable)
 {
-	struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, 0, 0 };
+	struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, 0, 0, 0 };
 	latz_set_options options = LATZ_SET_OPTIONS_INIT;
 	uint8_t bytes[SIZE_MAX_VALUE];
 	char buf[64];
@@ -272,31 +317,56 @@ int pw_set(struct pw_work *work, int key)
 	return step_set(work, key, 0);
 }
 
+/* The same in a transaction, which deletes some of them. */
+static int commit(struct pw_work *work, const latz_item *items, const uint8_t *deleted, int n)
+{
+	latz_txn *txn;
+	int rc = latz_txn_begin(work->pool, 0, &txn);
+
+	if (rc != LATZ_OK)
+		return rc;
+	for (int i = 0; i < n && rc == LATZ_OK; i++)
+		rc = deleted[i] ? latz_txn_delete(txn, items[i].key)
+		                : latz_txn_set(txn, items[i].key, items[i].value, NULL);
+	if (rc == LATZ_OK)
+		return latz_txn_commit(txn);
+	(void)!latz_txn_abort(txn);
+	return rc;
+}
+
 static int step_mset(struct pw_work *work)
 {
 	int first = (int)any(work->random, PW_KEYS / 2), n = 2 + (int)any(work->random, 6), bad = 0, rc;
-	uint8_t bytes[8][256];
+	int is_txn = (int)any(work->random, 2);
+	uint32_t group = work->number + 1;
+	uint8_t bytes[8][256], deleted[8];
 	latz_item items[8];
 	char buf[8][64];
 
 	lock_keys(work, first, n);
 	for (int i = 0; i < n; i++) {
-		struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, (uint32_t)any(work->random, 256), 0 };
+		struct pw_state state = { PW_BYTES, PW_FOREVER, ++work->number, (uint32_t)any(work->random, 256), 0,
+			                  group };
 
+		deleted[i] = is_txn && any(work->random, 3) == 0;
+		if (deleted[i]) {
+			state.kind = PW_ABSENT;
+			state.size = 0;
+		}
 		fill(bytes[i], first + i, &state);
 		items[i].key = key_of(buf[i], first + i);
 		items[i].value = (latz_slice){ bytes[i], state.size };
 		begin(work, first + i, state);
 	}
-	rc = latz_mset(work->pool, items, (size_t)n, NULL);
+	rc = is_txn ? commit(work, items, deleted, n) : latz_mset(work->pool, items, (size_t)n, NULL);
 	for (int i = 0; i < n; i++)
-		bad |= done(work, "mset", rc, first + i, 0);
+		bad |= done(work, is_txn ? "transaction" : "mset", rc, first + i, 0);
 	return unlock_keys(work, first, n, bad);
 }
 
 static int step_delete(struct pw_work *work, int key)
 {
-	struct pw_state state = { PW_ABSENT, PW_FOREVER, ++work->number, 0, 0 };
+	struct pw_state state = { PW_ABSENT, PW_FOREVER, ++work->number, 0, 0, 0 };
 	char buf[64];
 	int rc;
 
@@ -317,6 +387,7 @@ static int step_touch(struct pw_work *work, int key)
 	if (state.kind == PW_ABSENT || state.life == PW_MOMENT)
 		return 0;
 	state.life = (enum pw_life)any(work->random, PW_MOMENT);
+	state.group = 0; /* the touch is alone */
 	begin(work, key, state);
 	rc = latz_touch(work->pool, key_of(buf, key), lives_ms[state.life]);
 	if (rc == LATZ_NOTFOUND && work->setting.max_entries) { /* evicted: nothing has changed */
@@ -328,7 +399,8 @@ static int step_touch(struct pw_work *work, int key)
 
 static int step_increment(struct pw_work *work, int key)
 {
-	struct pw_state state = { PW_INT, PW_FOREVER, ++work->number, 8, 1 + (int64_t)any(work->random, 9) };
+	struct pw_state state = { PW_INT, PW_FOREVER, ++work->number, 8, 1 + (int64_t)any(work->random, 9),
+		                  0 };
 	struct pw_state anew = state;
 	int64_t by = state.sum, sum = 0;
 	char buf[64];
@@ -360,7 +432,7 @@ static int step_dictionary(struct pw_work *work)
 	uint64_t bytes[(sizeof(struct lzi_dict_header) + 1024) / 8] = { 0 };
 	struct lzi_dict_header *dict = (struct lzi_dict_header *)(void *)bytes;
 	uint8_t *content = (uint8_t *)(dict + 1);
-	struct pw_state alike = { PW_BYTES, PW_FOREVER, work->number | 1, 1024, 0 };
+	struct pw_state alike = { PW_BYTES, PW_FOREVER, work->number | 1, 1024, 0, 0 };
 
 	if (lzi_dict_newest(work->pool->store) > 200)
 		return 0;
@@ -435,7 +507,7 @@ static int step_persist(struct pw_work *work)
 static int step_clear(struct pw_work *work)
 {
 	for (int k = 0; k < PW_KEYS; k++)
-		pw_push(work->history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, ++work->number, 0, 0 });
+		pw_push(work->history, k, (struct pw_state){ PW_ABSENT, PW_FOREVER, ++work->number, 0, 0, 0 });
 	rc_mark(PW_BEGIN, PW_ALL);
 	return done(work, "clear", latz_clear(work->pool), PW_ALL, 0);
 }

@@ -98,7 +98,7 @@ static int check_entry(const struct lzi_wal_entry *entry, void *arg)
 	struct seen *seen = arg;
 
 	if (entry->head->key_size < 1 || entry->head->key_size > LZI_KEY_MAX || entry->head->op < LZI_LOG_SET ||
-	    (entry->head->op > LZI_LOG_TOUCH && entry->head->op != LZI_LOG_SET_PACKED))
+	    (entry->head->op > LZI_LOG_GROUP && entry->head->op != LZI_LOG_SET_PACKED))
 		abort();
 	if (seen->frame != 0 && entry->frame < seen->frame)
 		abort();

@@ -107,6 +107,7 @@ static const struct {
 	OP(do_swap, 300),
 	OP_UNBOUNDED(do_touch, 300),
 	OP(do_mset, 80),
+	OP_UNBOUNDED(do_txn, 120),
 	OP(do_expire, 2),
 	OP(do_clear, 1),
 	OP(do_get, 2200),

@@ -129,6 +129,7 @@ void do_append(struct model *m);
 void do_swap(struct model *m);
 void do_touch(struct model *m);
 void do_mset(struct model *m);
+void do_txn(struct model *m);
 void do_expire(struct model *m);
 void do_clear(struct model *m);
 

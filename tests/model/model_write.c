@@ -270,6 +270,71 @@ void do_mset(struct model *m)
 	}
 }
 
+/* What a transaction is to do to a key. */
+struct change {
+	const struct model_key *key;
+	latz_slice value; /* data NULL: deleted */
+};
+
+static const struct change *change_of(const struct change *changes, size_t n, const struct model_key *key)
+{
+	while (n > 0 && changes[n - 1].key != key)
+		n--;
+	return n == 0 ? NULL : &changes[n - 1];
+}
+
+/* Reads its own writes, and else what there was. */
+static void read_in_txn(struct model *m, latz_txn *txn, const struct model_key *key, const struct change *change)
+{
+	struct oracle_entry *entry = oracle_get(&m->oracle, key->key);
+	bool there = change != NULL ? change->value.data != NULL : entry != NULL;
+
+	EXPECT_RC(m, there ? LATZ_OK : LATZ_NOTFOUND, latz_txn_get(txn, key->key, &m->value));
+	if (!there)
+		return;
+	if (change == NULL)
+		check_own(m, entry, &m->value, true);
+	else
+		EXPECT(m, m->value.size == change->value.size &&
+		                  memcmp(m->value.data, change->value.data, change->value.size) == 0);
+}
+
+void do_txn(struct model *m)
+{
+	struct change changes[16];
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	size_t n = rng_below(&m->rng, ARRAY_LEN(changes) + 1);
+	bool commits = rng_below(&m->rng, 4) != 0;
+	latz_txn *txn;
+
+	options.type = VALUE_STAMPED;
+	EXPECT_RC(m, LATZ_OK, latz_txn_begin(pick_pool(m), 0, &txn));
+	for (size_t i = 0; i < n; i++) {
+		changes[i].key = pick_own_key(m);
+		changes[i].value = slice(NULL, 0);
+		if (rng_below(&m->rng, 2) == 0)
+			read_in_txn(m, txn, changes[i].key, change_of(changes, i, changes[i].key));
+		if (rng_below(&m->rng, 4) == 0) {
+			EXPECT_RC(m, LATZ_OK, latz_txn_delete(txn, changes[i].key->key));
+			continue;
+		}
+		latz_slice value = make_value(m, changes[i].key);
+		void *copy = check_alloc(value.size + 1);
+
+		memcpy(copy, value.data, value.size);
+		changes[i].value = slice(copy, value.size);
+		EXPECT_RC(m, LATZ_OK, latz_txn_set(txn, changes[i].key->key, changes[i].value, &options));
+	}
+	EXPECT_RC(m, LATZ_OK, commits ? latz_txn_commit(txn) : latz_txn_abort(txn));
+	for (size_t i = 0; i < n; i++) {
+		if (commits && changes[i].value.data == NULL)
+			oracle_delete(&m->oracle, changes[i].key->key);
+		else if (commits)
+			oracle_set(&m->oracle, changes[i].key->key, changes[i].value, VALUE_STAMPED);
+		free((void *)changes[i].value.data);
+	}
+}
+
 /* A deadline that passes: the key is gone for everything but scans opened before. */
 void do_expire(struct model *m)
 {

@@ -207,8 +207,37 @@ static void log_is_read(void **state)
 	free(value);
 }
 
+/* The same, and a transaction; then one that lacks a member. */
+static void log_with_a_transaction_is_read(void **state)
+{
+	struct fixture *f = *state;
+
+	put_log("good-log-2.0", 2);
+	open_log(f);
+	assert_value(f, "kiwi", "3", 1, LATZ_BYTES, 384, -1);
+	assert_rc(LATZ_NOTFOUND, latz_get(f->pool, key_of("pear"), &f->value));
+	assert_int_equal(count_keys(f->pool), 5);
+	assert_ok(verify_print(f->pool));
+	close_log(f);
+}
+
+static void transaction_that_is_not_whole(void **state)
+{
+	struct fixture *f = *state;
+
+	put_log("good-log-cut", 1);
+	open_log(f);
+	assert_value(f, "a", "1", 1, LATZ_BYTES, 64, -1);
+	assert_rc(LATZ_NOTFOUND, latz_get(f->pool, key_of("b"), &f->value));
+	assert_int_equal(count_keys(f->pool), 1);
+	assert_ok(verify_print(f->pool));
+	close_log(f);
+}
+
 static void write_log(struct fixture *f)
 {
+	latz_txn *txn;
+
 	latz_set_options options = LATZ_SET_OPTIONS_INIT;
 	uint8_t *value = random_value(LONG);
 
@@ -231,6 +260,11 @@ static void write_log(struct fixture *f)
 	open_log(f);
 	assert_ok(put(f->pool, "plum", "2"));
 	assert_ok(latz_sync_now(f->pool));
+	assert_ok(latz_txn_begin(f->pool, 0, &txn));
+	assert_ok(latz_txn_set(txn, key_of("kiwi"), key_of("3"), NULL));
+	assert_ok(latz_txn_delete(txn, key_of("pear")));
+	assert_ok(latz_txn_commit(txn));
+	assert_ok(latz_sync_now(f->pool));
 	close_log(f);
 	free(value);
 }
@@ -245,7 +279,7 @@ static void log_is_written(void **state)
 		struct bytes have, want;
 
 		segment_path(path, i);
-		snprintf(name, sizeof name, "good-log-1.0-%u", i);
+		snprintf(name, sizeof name, "good-log-2.0-%u", i);
 		have = file_at(path);
 		want = golden(name);
 		assert_int_equal(have.size, want.size);
@@ -293,10 +327,10 @@ static void log_is_refused(void **state)
 	struct fixture *f = *state;
 
 	refused(f, "bad-log-count", LATZ_CORRUPT, "offset 4192: frame 1: not the 2 entries");
-	refused(f, "bad-log-op", LATZ_CORRUPT, "offset 4160: frame 1: log entry: unknown operation 4");
+	refused(f, "bad-log-op", LATZ_CORRUPT, "offset 4160: frame 1: log entry: unknown operation 15");
 	refused(f, "bad-log-number", LATZ_CORRUPT, "offset 8192: frame 3 where 2 was to come");
 	refused(f, "bad-log-lost", LATZ_CORRUPT, "offset 8192: frame 2 is damaged or missing; a later one says");
-	refused(f, "unsupported-log-major", LATZ_VERSION, "format 2, this library reads 1 to 1");
+	refused(f, "unsupported-log-major", LATZ_VERSION, "format 3, this library reads 1 to 2");
 	refused(f, "unsupported-log-old", LATZ_VERSION, "format 0,");
 }
 
@@ -426,6 +460,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(log_is_read, log_up, golden_down),
+		cmocka_unit_test_setup_teardown(log_with_a_transaction_is_read, log_up, golden_down),
+		cmocka_unit_test_setup_teardown(transaction_that_is_not_whole, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_is_written, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_ends, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_is_refused, log_up, golden_down),

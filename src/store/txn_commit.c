@@ -1,0 +1,835 @@
+/*
+ * Committing a transaction. Order of stores (doc/together.md has what a death between any two leaves):
+ *
+ *   drafts of all records, past the tails of extents of our own; the list of what is about to change
+ *   the lock in whose name it is, if any, looked at and announced
+ *   record_new = the list, kind = TXN
+ *   buckets locked, in ascending order of their numbers
+ *   what was read is still so? conditions; then the seq
+ *   what is told to the change feed
+ *   each record: undecided, what it replaces into the list, its slot
+ *   committed = seq: the transaction happens here
+ *   the rest (txn_mend.c); events settled; buckets unlocked; kind = NONE; the lock's announcement taken back
+ *
+ * What can fail fails before the first slot is stored.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+#include "store/feed.h"
+#include "store/log.h"
+#include "store/pack.h"
+#include "store/txn.h"
+
+#define TRIES_MAX 1000u
+#define FEW 32u
+
+/* Why it has to be done over. */
+enum again {
+	AGAIN = 1,     /* a split has moved a key */
+	AGAIN_EXT,     /* a record lacks an extension that it needs */
+	AGAIN_NOTE,    /* the pool has become durable: the log wants a note */
+	AGAIN_CROWDED, /* a key too many for max_entries */
+	AGAIN_LOOK,    /* values are to be compared outside the locks */
+	AGAIN_NOSPC,   /* a bucket's chain could not be lengthened */
+	AGAIN_FULL     /* the same, for the pool's bounds */
+};
+
+struct held {
+	struct lzi_bucket *bucket;
+	unsigned rooms; /* empty slots that are spoken for */
+};
+
+struct commit {
+	struct lzi_call *call;
+	struct lzi_txn_item *items;
+	const struct lzi_fence *fence; /* NULL: in no lock's name */
+	size_t count, writes;
+	uint32_t few[FEW], *extents; /* ours, in the order in which they are filled */
+	size_t extent_count, extent_capacity;
+	uint64_t at; /* where the next draft goes in the last of them */
+	struct lzi_txn_list *list;
+	uint64_t list_offset, list_span;
+	struct lzi_draft group; /* record NULL: none */
+	struct held few_held[FEW], *held;
+	uint32_t held_count; /* locked */
+	uint64_t few_numbers[FEW], *numbers; /* of the buckets, ascending */
+	uint32_t locks;
+	int ext, wants_note;
+	struct lzi_txn_item *look; /* AGAIN_LOOK: whose */
+	uint64_t seq;
+};
+
+static int begin(struct commit *c, struct lzi_call *call, struct lzi_txn_item *items, size_t count,
+                 const struct lzi_fence *fence)
+{
+	size_t i;
+
+	c->call = call;
+	c->items = items;
+	c->fence = fence;
+	c->count = count;
+	c->writes = 0;
+	c->extents = c->few;
+	c->extent_count = 0;
+	c->extent_capacity = FEW;
+	c->held = c->few_held;
+	c->numbers = c->few_numbers;
+	c->held_count = c->locks = 0;
+	c->list = NULL;
+	c->group.record = NULL;
+	c->ext = c->wants_note = 0;
+	c->look = NULL;
+	for (i = 0; i < count; i++) {
+		items[i].draft.record = NULL;
+		items[i].compared.seq = 0;
+		c->writes += items[i].is_written;
+		lzi_read_prefetch_bucket(call->store, items[i].hash);
+	}
+	if (c->writes > LZI_TXN_MAX || count > LZI_TXN_MAX * 4ull)
+		return lzi_error(LATZ_TOOBIG, "a transaction of %zu writes; the limit is %u", c->writes, LZI_TXN_MAX);
+	if (count <= FEW)
+		return LATZ_OK;
+	c->held = malloc(count * sizeof *c->held);
+	c->numbers = malloc(count * sizeof *c->numbers);
+	return c->held == NULL || c->numbers == NULL ? lzi_error(LATZ_NOMEM, "a transaction of %zu keys", count)
+	                                             : LATZ_OK;
+}
+
+static void end(struct commit *c)
+{
+	if (c->held != c->few_held)
+		free(c->held);
+	if (c->numbers != c->few_numbers)
+		free(c->numbers);
+	if (c->extents != c->few)
+		free(c->extents);
+}
+
+/* ---- Drafts ---- */
+
+static int add_extent(struct commit *c, uint64_t extent)
+{
+	uint32_t *more;
+
+	if (c->extent_count == c->extent_capacity) {
+		more = malloc(c->extent_capacity * 2 * sizeof *more);
+		if (more == NULL)
+			return lzi_error(LATZ_NOMEM, "extents of a transaction");
+		memcpy(more, c->extents, c->extent_count * sizeof *more);
+		if (c->extents != c->few)
+			free(c->extents);
+		c->extents = more;
+		c->extent_capacity *= 2;
+	}
+	c->extents[c->extent_count++] = (uint32_t)extent;
+	c->at = lzi_heap_meta(&c->call->store->heap, extent)->tail;
+	return LATZ_OK;
+}
+
+/* Room past the tails of extents that stay OPEN and ours until the end, or a run. */
+static int reserve(struct commit *c, uint64_t span, uint64_t *ret_offset)
+{
+	struct lzi_actor *actor = c->call->actor;
+	uint64_t extent;
+	int rc = LATZ_OK;
+
+	if (span > LZI_RECORD_SHARED_MAX) {
+		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
+		*ret_offset = extent * LZI_EXTENT;
+		return rc;
+	}
+	if (c->extent_count == 0 && actor->extent != 0)
+		rc = add_extent(c, actor->extent - 1);
+	if (rc == LATZ_OK && (c->extent_count == 0 || c->at + span > LZI_EXTENT)) {
+		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
+		if (rc == LATZ_OK && (rc = add_extent(c, extent)) != LATZ_OK)
+			lzi_heap_leave(&c->call->store->heap, extent);
+		if (rc == LATZ_OK && actor->extent == 0)
+			lzi_store_relaxed(&actor->extent, (uint32_t)extent + 1);
+		LZI_POINT("txn.extent");
+	}
+	if (rc != LATZ_OK)
+		return rc;
+	*ret_offset = c->extents[c->extent_count - 1] * (uint64_t)LZI_EXTENT + c->at;
+	c->at += span;
+	return LATZ_OK;
+}
+
+static int room(struct commit *c, uint64_t span, uint64_t *ret_offset, void *ret_at)
+{
+	struct lzi_heap *heap = &c->call->store->heap;
+	void *at;
+	int rc = reserve(c, span, ret_offset);
+
+	if (rc != LATZ_OK)
+		return rc;
+	at = lzi_heap_at(heap, *ret_offset, span);
+	if (at == NULL) {
+		rc = lzi_heap_view(heap);
+		at = lzi_heap_at(heap, *ret_offset, span);
+	}
+	if (rc == LATZ_OK && at == NULL)
+		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap", (unsigned long long)span);
+	if (rc != LATZ_OK)
+		lzi_append_abandon(c->call->store, *ret_offset, span);
+	memcpy(ret_at, &at, sizeof at);
+	return rc;
+}
+
+static int draft_record(struct commit *c, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
+{
+	int rc;
+
+	draft->span = lzi_record_span(key.size, value.size, draft->ext);
+	rc = room(c, draft->span, &draft->offset, &draft->record);
+	if (rc != LATZ_OK)
+		draft->record = NULL;
+	else
+		lzi_draft_fill(draft, key, value, type);
+	return rc;
+}
+
+static int draft_item(struct commit *c, struct lzi_txn_item *item)
+{
+	const struct lzi_write *write = &item->write;
+	latz_slice value = write->value;
+
+	item->draft.ext = c->ext || (write->kind == LZI_WRITE_SET && write->ttl_ms > 0);
+	item->draft.flags = LZI_RECORD_GROUP;
+	if (write->kind == LZI_WRITE_DELETE) {
+		value.size = 0;
+		return draft_record(c, &item->draft, write->key, value, LZI_NOTE_DELETE);
+	}
+	if (lzi_pack_wanted(c->call->store, value.size) && lzi_pack(c->call->store, &value))
+		item->draft.flags |= LZI_RECORD_PACKED;
+	return draft_record(c, &item->draft, write->key, value, write->type);
+}
+
+static int draft_group(struct commit *c)
+{
+	struct lzi_note_group none = { 0, 0 };
+	latz_slice key = { "", 1 }, value = { &none, sizeof none };
+
+	c->group.ext = 0;
+	c->group.flags = 0;
+	return draft_record(c, &c->group, key, value, LZI_NOTE_GROUP);
+}
+
+/* The list, but for what is known under the locks only. */
+static int draft_list(struct commit *c)
+{
+	struct lzi_txn_entry *entry;
+	size_t i;
+	int rc;
+
+	c->list_span = lzi_txn_list_span(c->writes, c->count);
+	rc = room(c, c->list_span, &c->list_offset, &c->list);
+	if (rc != LATZ_OK) {
+		c->list = NULL;
+		return rc;
+	}
+	c->list->seq = 0;
+	c->list->group = c->group.record == NULL ? 0 : lzi_unit_of(c->group.offset);
+	c->list->writes = (uint32_t)c->writes;
+	entry = lzi_txn_entries(c->list);
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].is_written)
+			(entry++)->record = lzi_unit_of(c->items[i].draft.offset);
+	}
+	return LATZ_OK;
+}
+
+static int draft_all(struct commit *c)
+{
+	size_t i;
+	int rc = LATZ_OK;
+
+	if (lzi_load_relaxed(&c->call->store->control.shared->pin_max) != 0)
+		c->ext = 1; /* for what scans may want */
+	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
+		if (c->items[i].is_written)
+			rc = draft_item(c, &c->items[i]);
+	}
+	if (rc == LATZ_OK && (c->wants_note || lzi_is_durable(c->call->store)))
+		rc = draft_group(c);
+	if (rc == LATZ_OK)
+		rc = draft_list(c);
+	LZI_POINT("txn.drafted");
+	return rc;
+}
+
+static void free_run(struct commit *c, uint64_t offset, uint64_t span)
+{
+	if (span > LZI_RECORD_SHARED_MAX)
+		lzi_append_abandon(c->call->store, offset, span);
+}
+
+/* All but the last of our extents are left; that is the one to go on with. */
+static void leave_extents(struct commit *c)
+{
+	struct lzi_heap *heap = &c->call->store->heap;
+	size_t i;
+
+	for (i = 0; i + 1 < c->extent_count; i++) {
+		lzi_heap_leave(heap, c->extents[i]);
+		LZI_POINT("txn.extent_left");
+	}
+	if (c->extent_count > 1)
+		lzi_clean_inline(c->call); /* as who fills an extent does */
+	c->extent_count = 0;
+}
+
+/* The log hears of them before the actor names another. */
+static void tell_extents(struct commit *c)
+{
+	struct lzi_actor *actor = c->call->actor;
+	size_t i;
+
+	for (i = 0; i + 1 < c->extent_count; i++)
+		lzi_heap_tell(&c->call->store->heap, c->extents[i]);
+	if (c->extent_count > 1) {
+		LZI_POINT("txn.told");
+		lzi_store_release(&actor->extent, c->extents[c->extent_count - 1] + 1);
+	}
+}
+
+static void abandon(struct commit *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].draft.record != NULL)
+			free_run(c, c->items[i].draft.offset, c->items[i].draft.span);
+		c->items[i].draft.record = NULL;
+	}
+	if (c->list != NULL)
+		free_run(c, c->list_offset, c->list_span);
+	c->list = NULL;
+	c->group.record = NULL;
+	tell_extents(c);
+	leave_extents(c);
+}
+
+/* ---- Locks ---- */
+
+static int compare_numbers(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void sort(uint64_t *list, size_t count)
+{
+	size_t i, j;
+
+	if (count > FEW) {
+		qsort(list, count, sizeof *list, compare_numbers);
+		return;
+	}
+	for (i = 1; i < count; i++) {
+		uint64_t number = list[i];
+
+		for (j = i; j > 0 && list[j - 1] > number; j--)
+			list[j] = list[j - 1];
+		list[j] = number;
+	}
+}
+
+/* Which buckets, by the number of them there is now; into the list as well. No lock is held. */
+static void choose_buckets(struct commit *c)
+{
+	uint64_t n = lzi_load_acquire(&c->call->store->control.shared->buckets);
+	struct lzi_txn_entry *entry = lzi_txn_entries(c->list);
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		c->items[i].number = c->numbers[i] = lzi_bucket_of(c->items[i].hash, n);
+		if (c->items[i].is_written)
+			(entry++)->bucket = c->numbers[i];
+	}
+	sort(c->numbers, c->count);
+	c->locks = 0;
+	for (i = 0; i < c->count; i++) {
+		if (i == 0 || c->numbers[i] != c->numbers[i - 1])
+			c->numbers[c->locks++] = c->numbers[i];
+	}
+	c->list->locks = c->locks;
+	memcpy(lzi_txn_locks(c->list), c->numbers, c->locks * sizeof *c->numbers);
+}
+
+static void unlock_all(struct commit *c)
+{
+	struct lzi_actor *actor = c->call->actor;
+
+	while (c->held_count > 0)
+		lzi_table_unlock_one(c->held[--c->held_count].bucket);
+	LZI_POINT("txn.unlocked");
+	lzi_store_release(&actor->bucket, 0ull);
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_relaxed(&actor->txn_inserts, 0u);
+}
+
+static int lock_all(struct commit *c)
+{
+	struct lzi_store *store = c->call->store;
+	struct lzi_actor *actor = c->call->actor;
+	uint64_t n;
+	size_t i;
+	int rc = LATZ_OK;
+
+	choose_buckets(c);
+	actor->record_new = lzi_unit_of(c->list_offset);
+	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_TXN);
+	LZI_POINT("txn.intent");
+	while (c->held_count < c->locks && rc == LATZ_OK) {
+		struct held *held = &c->held[c->held_count];
+
+		rc = lzi_table_lock_number(&store->table, actor, c->call->index, c->numbers[c->held_count],
+		                           &held->bucket);
+		held->rooms = 0;
+		c->held_count += rc == LATZ_OK;
+		LZI_POINT("txn.locked_one");
+	}
+	if (rc != LATZ_OK)
+		return rc;
+	/* A split may have moved a key before we had its lock; now nothing moves. */
+	n = lzi_load_acquire(&store->control.shared->buckets);
+	for (i = 0; i < c->count; i++) {
+		if (lzi_bucket_of(c->items[i].hash, n) != c->items[i].number)
+			return AGAIN;
+	}
+	LZI_POINT("txn.locked");
+	return LATZ_OK;
+}
+
+static struct held *held_of(struct commit *c, uint64_t number)
+{
+	uint32_t low = 0, high = c->locks, middle;
+
+	while (high - low > 1) {
+		middle = (low + high) / 2;
+		if (c->numbers[middle] <= number)
+			low = middle;
+		else
+			high = middle;
+	}
+	return &c->held[low];
+}
+
+/* ---- Under the locks ---- */
+
+static LZI_COLD int conflict(const struct lzi_txn_item *item)
+{
+	char text[80];
+	size_t i, n = item->write.key.size < sizeof text - 1 ? item->write.key.size : sizeof text - 1;
+
+	for (i = 0; i < n; i++) {
+		uint8_t byte = ((const uint8_t *)item->write.key.data)[i];
+
+		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
+	}
+	text[n] = '\0';
+	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s was written by somebody else since it was read", text,
+	                 n < item->write.key.size ? "..." : "");
+}
+
+/* What a write would do to the key as it is now. */
+static int look_at_write(struct commit *c, struct lzi_txn_item *item, int present)
+{
+	struct lzi_write *write = &item->write;
+	int rc;
+
+	item->inserts = item->kills = 0;
+	item->present = (uint8_t)present;
+	if (write->kind == LZI_WRITE_DELETE) {
+		item->kills = item->old != NULL && lzi_load_relaxed(&item->old->died) == 0;
+		item->what = item->kills ? LZI_TXN_DELETE : LZI_TXN_NOTE;
+		return LATZ_OK;
+	}
+	item->what = LZI_TXN_SET;
+	item->expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
+	rc = write->flags != 0 ? lzi_write_check(write, item->old, present, &item->compared) : LATZ_OK;
+	if (rc == LZI_WRITE_LOOK) {
+		c->look = item;
+		return AGAIN_LOOK;
+	}
+	if (rc == 1)
+		item->what = LZI_TXN_SAME;
+	else if (rc != LATZ_OK)
+		return rc;
+	if (present && write->flags & LATZ_KEEP_TTL)
+		item->expiry = lzi_record_expiry(item->old);
+	item->inserts = item->old == NULL || lzi_load_relaxed(&item->old->died) != 0;
+	return item->expiry != 0 && !item->draft.ext ? AGAIN_EXT : LATZ_OK;
+}
+
+static int look_at(struct commit *c, struct lzi_txn_item *item)
+{
+	struct lzi_bucket *bucket = held_of(c, item->number)->bucket;
+	int present = 0, rc;
+
+	item->old = NULL;
+	item->slot = NULL;
+	rc = lzi_write_find(c->call->store, bucket, item->write.key, item->hash, &item->slot, &item->old);
+	if (rc == LATZ_OK)
+		present = lzi_record_present(item->old);
+	else if (rc != LATZ_NOTFOUND)
+		return rc;
+	if (item->is_read && item->read_version != (present ? item->old->seq : 0))
+		return conflict(item);
+	return item->is_written ? look_at_write(c, item, present) : LATZ_OK;
+}
+
+/* A slot for each key that comes. Overflow buckets are mended through the bucket that is announced. */
+static int find_slots(struct commit *c)
+{
+	struct lzi_call *call = c->call;
+	size_t i;
+	int rc = LATZ_OK;
+
+	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
+		struct lzi_txn_item *item = &c->items[i];
+		struct held *held;
+
+		if (!item->is_written || item->what != LZI_TXN_SET || item->slot != NULL)
+			continue;
+		held = held_of(c, item->number);
+		lzi_store_release(&call->actor->bucket, item->number * sizeof(struct lzi_bucket) + 1);
+		rc = lzi_table_room(&call->store->table, call->actor, call->index, held->bucket, held->rooms++,
+		                    &item->slot);
+	}
+	return rc == LATZ_NOSPC ? AGAIN_NOSPC : rc == LATZ_FULL ? AGAIN_FULL : rc;
+}
+
+/* Everything that may fail, but for what depends on the seq. */
+static int validate(struct commit *c)
+{
+	struct lzi_store *store = c->call->store;
+	uint32_t inserts = 0;
+	uint64_t max;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < c->count; i++) {
+		rc = look_at(c, &c->items[i]);
+		if (rc != LATZ_OK)
+			return rc;
+		inserts += c->items[i].is_written && c->items[i].inserts;
+	}
+	lzi_store_relaxed(&c->call->actor->txn_inserts, inserts);
+	if (lzi_is_bounded(store) && inserts > 0) {
+		max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+		if (max != 0 && inserts > max)
+			return lzi_error(LATZ_FULL, "%u new keys; max_entries is %llu", inserts,
+			                 (unsigned long long)max);
+		if (lzi_bound_entries_full(store))
+			return AGAIN_CROWDED;
+	}
+	return find_slots(c);
+}
+
+/* The number that names the transaction: above all that its keys have had. Who takes a pin announces it and then moves
+ * the clock, so a seq beyond a pin knows it. Whoever sets a key that we delete must come after us, though nothing of us
+ * may be left in the table: so then the clock moves past us, too. */
+static int take_seq(struct commit *c)
+{
+	struct lzi_store *store = c->call->store;
+	uint64_t strides = 1;
+	size_t i;
+
+	for (i = 0; i < c->count && strides == 1; i++)
+		strides += c->items[i].is_written && c->items[i].write.kind == LZI_WRITE_DELETE;
+	c->seq = lzi_fetch_add(&store->control.shared->clock, strides * LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
+	if (lzi_is_durable(store) && c->group.record == NULL)
+		return AGAIN_NOTE;
+	for (i = 0; i < c->count; i++) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (!item->is_written || item->old == NULL)
+			continue;
+		if (lzi_last_seq(item->old) >= c->seq)
+			return lzi_seq_damaged(item->old);
+		if (!item->draft.ext && lzi_record_needed(store, item->old))
+			return AGAIN_EXT;
+	}
+	return LATZ_OK;
+}
+
+static void seal(struct lzi_record *record, uint64_t seq)
+{
+	record->seq = seq;
+	record->crc ^= lzi_record_crc_seq(seq);
+}
+
+static void fill_group(struct commit *c, uint32_t members)
+{
+	struct lzi_note_group group = { members, 0 };
+	struct lzi_record *record = c->group.record;
+	uint8_t *value;
+
+	if (record == NULL)
+		return;
+	value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+	memcpy(value, &group, sizeof group);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
+	                             lzi_record_key(record), value);
+	seal(record, c->seq);
+	record->died = lzi_death_make(c->seq, LZI_DEATH_MOVED);
+}
+
+/* One record into its slot: undecided. */
+static void publish(struct commit *c, struct lzi_txn_item *item, struct lzi_txn_entry *entry)
+{
+	struct lzi_store *store = c->call->store;
+	struct lzi_record *record = item->draft.record;
+	uint64_t unit = lzi_unit_of(item->draft.offset), word = item->slot == NULL ? 0 : lzi_load_relaxed(item->slot);
+	int replaces = item->old != NULL, lives = replaces && lzi_load_relaxed(&item->old->died) == 0;
+
+	seal(record, c->seq);
+	entry->what = item->what;
+	entry->old = 0;
+	entry->death = LZI_DEATH_SUPERSEDED;
+	if (item->what == LZI_TXN_SAME)
+		record->flags |= LZI_RECORD_COPY; /* which the log passes over */
+	if (item->what == LZI_TXN_SAME || item->what == LZI_TXN_NOTE) {
+		record->died = lzi_death_make(c->seq, item->what == LZI_TXN_SAME ? LZI_DEATH_MOVED
+		                                                                 : LZI_DEATH_DELETED);
+		return;
+	}
+	entry->old = replaces ? word : 0;
+	if (item->inserts)
+		record->flags |= LZI_RECORD_INSERT;
+	if (item->draft.ext) {
+		lzi_record_ext(record)->expiry = item->what == LZI_TXN_SET ? item->expiry : 0;
+		if (replaces && lzi_record_needed(store, item->old))
+			entry->death = lzi_write_link(store->control.shared, record, item->old, lzi_slot_unit(word));
+		if (item->what == LZI_TXN_SET)
+			lzi_expiry_note(store, unit, item->expiry);
+	}
+	record->died = lzi_undecided_make(lives ? lzi_slot_unit(word) : 0, c->call->index);
+	/* Pairs with the readers' load of the slot. */
+	lzi_store_release(item->slot, lzi_slot_make(item->hash, unit) | (word & LZI_SLOT_VISITS));
+	LZI_POINT("txn.published_one");
+}
+
+/* All its events before it happens: they happen with it, or nobody hears of them. */
+static LZI_NOINLINE void tell_feed(struct commit *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (item->is_written && item->what == LZI_TXN_SET)
+			lzi_feed_set(c->call, item->write.key, c->seq, item->write.type, item->old, item->present);
+		else if (item->is_written && item->what == LZI_TXN_DELETE)
+			lzi_feed_removed(c->call, item->present ? LATZ_EVENT_DELETE : LATZ_EVENT_EXPIRE, item->old);
+	}
+	LZI_POINT("txn.fed");
+}
+
+static void publish_all(struct commit *c)
+{
+	struct lzi_actor *actor = c->call->actor;
+	struct lzi_txn_entry *entry = lzi_txn_entries(c->list);
+	uint32_t members = 0;
+	int64_t keys = actor->keys;
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		if (!c->items[i].is_written)
+			continue;
+		members += c->items[i].what != LZI_TXN_SAME;
+		keys += c->items[i].what == LZI_TXN_SET && c->items[i].inserts;
+		keys -= c->items[i].kills;
+	}
+	if (lzi_is_fed(c->call->store))
+		tell_feed(c);
+	fill_group(c, members);
+	c->list->keys_after = keys;
+	lzi_store_release(&c->list->seq, c->seq); /* from here on a reaper undoes it */
+	LZI_POINT("txn.listed");
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].is_written)
+			publish(c, &c->items[i], entry++);
+	}
+	LZI_POINT("txn.published");
+	lzi_store_release(&actor->committed, c->seq); /* the transaction happens here */
+	LZI_POINT("txn.committed");
+}
+
+/* ---- All of it ---- */
+
+static int attempt(struct commit *c)
+{
+	size_t i;
+	int rc = draft_all(c);
+
+	if (rc == LATZ_OK)
+		rc = lzi_fence_begin(c->call, c->fence);
+	if (rc == LATZ_OK) {
+		for (i = 0; i < c->count; i++)
+			lzi_read_prefetch_record(c->call->store, c->items[i].hash);
+		do {
+			rc = lock_all(c);
+			if (rc == AGAIN)
+				unlock_all(c);
+		} while (rc == AGAIN);
+		if (rc == LATZ_OK)
+			rc = validate(c);
+		if (rc == LATZ_OK)
+			rc = take_seq(c);
+		if (rc == LATZ_OK) {
+			publish_all(c);
+			lzi_txn_finish(c->call->store, c->call->actor, c->list, 0);
+			tell_extents(c);
+			if (lzi_unlikely(c->call->actor->feed_first != 0))
+				lzi_feed_settle(c->call->store, c->call->actor, c->call->index, 1);
+		}
+		unlock_all(c);
+	}
+	lzi_fence_end(c->call, c->fence);
+	if (rc != LATZ_OK) {
+		abandon(c);
+		return rc;
+	}
+	free_run(c, c->list_offset, c->list_span);
+	leave_extents(c);
+	return LATZ_OK;
+}
+
+/* Makes good what an attempt failed for, as far as that goes: LATZ_OK: another one. */
+static LZI_COLD int prepare_again(struct commit *c, int rc, unsigned *tries, int *cleaned)
+{
+	struct lzi_call *call = c->call;
+
+	switch (rc) {
+	case AGAIN_EXT: c->ext = 1; return LATZ_OK;
+	case AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;
+	case AGAIN_LOOK: return lzi_write_compare(call, &c->look->write, c->look->hash, &c->look->compared);
+	case AGAIN_CROWDED:
+		return ++*tries < TRIES_MAX ? lzi_bound_make_entry(call)
+		                            : lzi_error(LATZ_FULL, "others take the entries that were made");
+	case AGAIN_NOSPC:
+		return (*cleaned)++ == 0 ? lzi_clean_for_room(call, &call->actor->extent)
+		                         : lzi_error(LATZ_NOSPC, "no room for a bucket of the table");
+	case AGAIN_FULL:
+		return ++*tries < TRIES_MAX ? lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, *tries)
+		                            : lzi_error(LATZ_FULL, "others take the room that was made");
+	default: return rc;
+	}
+}
+
+static void after(struct commit *c)
+{
+	struct lzi_call *call = c->call;
+	struct lzi_actor *actor = call->actor;
+	uint64_t sets = 0, deletes = 0, expired = 0;
+	size_t i;
+
+	if (lzi_is_fed(call->store))
+		lzi_feed_ring(call->store);
+
+	for (i = 0; i < c->count; i++) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (!item->is_written)
+			continue;
+		if (item->what == LZI_TXN_SET) {
+			sets++;
+			actor->debt += item->inserts;
+			if (item->draft.ext)
+				lzi_expiry_note_again(call->store, lzi_unit_of(item->draft.offset), item->expiry);
+		} else {
+			deletes += item->kills && item->present;
+			expired += item->kills && !item->present;
+		}
+		if (lzi_is_watched(call->store) && (item->what == LZI_TXN_SET || item->kills))
+			lzi_hear_write(call, item->hash, item->kills ? 0 : item->draft.span,
+			               item->kills     ? LZI_EVENT_REMOVED
+			               : item->inserts ? LZI_EVENT_CREATED
+			                               : LZI_EVENT_WRITTEN);
+	}
+	lzi_bump_relaxed(&actor->sets, sets);
+	lzi_bump_relaxed(&actor->deletes, deletes);
+	lzi_bump_relaxed(&actor->expired, expired);
+	lzi_write_grow_table(call);
+	if (lzi_is_bounded(call->store))
+		lzi_bound_pace(call);
+}
+
+static int check_bounds(struct commit *c)
+{
+	uint64_t span = 0;
+	size_t i;
+
+	if (!lzi_is_bounded(c->call->store))
+		return LATZ_OK;
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].is_written)
+			span += lzi_record_span(c->items[i].write.key.size, c->items[i].write.value.size, 1);
+	}
+	return lzi_bound_check(c->call->store, span);
+}
+
+static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t count, const struct lzi_fence *fence,
+                       uint64_t *ret_seq)
+{
+	unsigned tries = 0;
+	struct commit c;
+	int cleaned = 0, rc = begin(&c, call, items, count, fence);
+
+	lzi_call_begin(call);
+	if (rc == LATZ_OK)
+		rc = check_bounds(&c);
+	while (rc == LATZ_OK) {
+		rc = attempt(&c);
+		if (rc == LATZ_OK)
+			break;
+		rc = prepare_again(&c, rc, &tries, &cleaned);
+	}
+	if (rc == LATZ_OK) {
+		after(&c);
+		*ret_seq = c.seq;
+	}
+	lzi_call_end(call);
+	end(&c);
+	return rc;
+}
+
+/* One write, of a key that was read, or not, is a write like any other. */
+static int commit_one(struct lzi_call *call, struct lzi_txn_item *item, const struct lzi_fence *fence,
+                      uint64_t *ret_seq)
+{
+	struct lzi_write write = item->write;
+	int rc;
+
+	write.later = 1;
+	write.fence = fence;
+	if (item->is_read) {
+		write.flags |= item->read_version == 0 ? LATZ_IF_ABSENT : LATZ_IF_VERSION;
+		write.if_version = item->read_version;
+	}
+	rc = lzi_store_write(call, &write);
+	*ret_seq = write.version;
+	if (write.kind == LZI_WRITE_DELETE)
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	if (item->is_read && (rc == LATZ_EXISTS || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH))
+		return conflict(item);
+	return rc;
+}
+
+int lzi_txn_commit(struct lzi_call *call, struct lzi_txn_item *items, size_t count, const struct lzi_fence *fence,
+                   uint64_t *ret_seq)
+{
+	/* A delete looks at no lock. */
+	if (count == 1 && (items[0].write.kind == LZI_WRITE_SET || (!items[0].is_read && fence == NULL)))
+		return commit_one(call, items, fence, ret_seq);
+	return commit_many(call, items, count, fence, ret_seq);
+}
