@@ -68,6 +68,56 @@ static void fence_options(void **state)
 	assert_ok(latz_unlock(&a));
 }
 
+/* All of a transaction in the name of one lock, or none of it. */
+static void fence_txn(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	latz_lock_t a, b;
+	latz_txn *txn;
+
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
+	options.fence = (latz_fence){ key_of("n"), a.token };
+	assert_ok(put(f->pool, "gone", "x"));
+	for (int round = 0; round < 2; round++) {
+		const char *text = round == 0 ? "one" : "two";
+
+		assert_ok(latz_txn_begin(f->pool, 0, &txn));
+		assert_ok(latz_txn_set(txn, key_of("k"), key_of(text), &options));
+		assert_ok(latz_txn_set(txn, key_of("l"), key_of(text), NULL));
+		assert_ok(latz_txn_delete(txn, key_of("gone")));
+		if (round == 1)
+			assert_ok(latz_unlock(&a));
+		assert_rc(round == 0 ? LATZ_OK : LATZ_FENCED, latz_txn_commit(txn));
+		assert_text(f, "k", "one");
+		assert_text(f, "l", "one");
+		assert_int_equal(round == 0 ? LATZ_NOTFOUND : LATZ_OK, latz_exists(f->pool, key_of("gone")));
+		assert_ok(put(f->pool, "gone", "x"));
+	}
+	/* Of one key; of one that would not change; of a key besides which another goes. */
+	assert_ok(latz_txn_begin(f->pool, 0, &txn));
+	assert_ok(latz_txn_set(txn, key_of("k"), key_of("two"), &options));
+	assert_rc(LATZ_FENCED, latz_txn_commit(txn));
+	options.flags = LATZ_IF_CHANGED;
+	assert_ok(latz_txn_begin(f->pool, 0, &txn));
+	assert_ok(latz_txn_set(txn, key_of("k"), key_of("one"), &options));
+	assert_rc(LATZ_FENCED, latz_txn_commit(txn));
+	/* One lock at most: a thread announces one at a time. */
+	options.flags = 0;
+	assert_ok(lock_try(f->pool, "n", 0, 0, 0, &a));
+	assert_ok(lock_try(f->pool, "m", 0, 0, 0, &b));
+	assert_ok(latz_txn_begin(f->pool, 0, &txn));
+	options.fence.token = a.token;
+	assert_ok(latz_txn_set(txn, key_of("k"), key_of("three"), &options));
+	options.fence = (latz_fence){ key_of("m"), b.token };
+	assert_rc(LATZ_INVALID, latz_txn_set(txn, key_of("l"), key_of("three"), &options));
+	assert_ok(latz_txn_commit(txn));
+	assert_text(f, "k", "three");
+	assert_text(f, "l", "one");
+	assert_ok(latz_unlock(&a));
+	assert_ok(latz_unlock(&b));
+}
+
 /* ---- Many ---- */
 
 static uint64_t bytes_of(latz_pool *pool)
@@ -234,6 +284,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(fence),      POOL_TEST(fence_options), POOL_TEST(many), POOL_TEST(bounded),
+		POOL_TEST(fence_txn),
 		POOL_TEST(restarts),   POOL_TEST(log_begins),    POOL_TEST(kept),
 	};
 

@@ -59,6 +59,49 @@ static uint64_t version_of(struct fixture *f, const char *key)
 
 /* ---- What is told ---- */
 
+/* A transaction tells of all it did, when it has happened, with one version. */
+static void transactions(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options ttl = LATZ_SET_OPTIONS_INIT, same = LATZ_SET_OPTIONS_INIT;
+	latz_watch *watch = watch_from(f->pool, LATZ_EVENT_SET | LATZ_EVENT_DELETE, 0, 1);
+	latz_event event;
+	latz_txn *txn;
+	uint64_t version;
+
+	assert_ok(put(f->pool, "a", "1"));
+	assert_ok(put(f->pool, "b", "2"));
+	assert_ok(put(f->pool, "s", "same"));
+	ttl.ttl_ms = 1;
+	assert_ok(latz_set(f->pool, latz_str("e"), latz_str("3"), &ttl));
+	for (int i = 0; i < 4; i++)
+		(void)next(watch);
+	sleep_ms(5);
+	same.flags = LATZ_IF_CHANGED;
+	for (int commits = 0; commits < 2; commits++) {
+		assert_ok(latz_txn_begin(f->pool, 0, &txn));
+		assert_ok(latz_txn_set(txn, latz_str("a"), latz_str("11"), NULL));
+		assert_ok(latz_txn_delete(txn, latz_str("b")));
+		assert_ok(latz_txn_delete(txn, latz_str("never")));
+		assert_ok(latz_txn_set(txn, latz_str("e"), latz_str("4"), NULL));
+		assert_ok(latz_txn_set(txn, latz_str("s"), latz_str("same"), &same));
+		assert_ok(commits ? latz_txn_commit(txn) : latz_txn_abort(txn));
+		if (!commits)
+			assert_none(watch);
+	}
+	event = expect(watch, LATZ_EVENT_SET, "a");
+	assert_true(event.has_old && event.old.size == 1);
+	version = event.version;
+	assert_int_equal(version_of(f, "a"), version);
+	event = expect(watch, LATZ_EVENT_DELETE, "b");
+	assert_true(event.version < version);
+	event = expect(watch, LATZ_EVENT_SET, "e");
+	assert_int_equal(version, event.version);
+	assert_int_equal(0, event.old_version);
+	assert_none(watch);
+	assert_ok(latz_watch_close(watch));
+}
+
 /* Each kind of write tells what it did, numbers go up by one. */
 static void writes(void **state)
 {
@@ -600,7 +643,7 @@ int main(void)
 		POOL_TEST(writes),  POOL_TEST(keys_and_moves), POOL_TEST(expiry),     POOL_TEST(eviction),
 		POOL_TEST(filters), POOL_TEST(clients),        POOL_TEST(old_values), POOL_TEST(replay),
 		POOL_TEST(rest),    POOL_TEST(descriptor),     POOL_TEST(destroyed),  POOL_TEST(arguments),
-		POOL_TEST(forks),   POOL_TEST(bounded),
+		POOL_TEST(forks),   POOL_TEST(bounded),        POOL_TEST(transactions),
 	};
 
 	return suite_run(tests);

@@ -14,6 +14,7 @@ struct scene {
 	int shared;
 	int64_t lease_ms;
 	uint64_t token;
+	int txn; /* the late write is a transaction */
 	struct board {
 		uint64_t token;
 		uint64_t turns[16];
@@ -315,6 +316,19 @@ static void writer_among_readers(void **state)
 
 /* ---- A write and a take-over ---- */
 
+/* Two keys in a transaction. */
+static int set_two(latz_pool *pool, const char *value, uint64_t token)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	latz_txn *txn;
+
+	options.fence = (latz_fence){ latz_str("n"), token };
+	CHECK_OK(latz_txn_begin(pool, 0, &txn));
+	CHECK_OK(latz_txn_set(txn, latz_str("k"), latz_str(value), &options));
+	CHECK_OK(latz_txn_set(txn, latz_str("other"), latz_str(value), &options));
+	return latz_txn_commit(txn);
+}
+
 static int writes_late(void *arg)
 {
 	struct scene *s = arg;
@@ -322,8 +336,9 @@ static int writes_late(void *arg)
 	int rc;
 
 	lzi_point_arm(s->point, 1, LZI_POINT_STOP);
-	rc = set_fenced(pool, "k", "late", "n", s->token);
+	rc = s->txn ? set_two(pool, "late", s->token) : set_fenced(pool, "k", "late", "n", s->token);
 	CHECK(rc == LATZ_OK);
+	CHECK_RC(LATZ_FENCED, set_two(pool, "later", s->token));
 	CHECK_RC(LATZ_FENCED, set_fenced(pool, "k", "later", "n", s->token));
 	return 0;
 }
@@ -332,7 +347,8 @@ static int writes_late(void *arg)
  * writes is there before the next holder begins. */
 static void late_write(void **state)
 {
-	static const char *const points[] = { "fence.checked", "bucket.locked", "set.intent" };
+	static const char *const points[] = { "fence.checked", "bucket.locked", "set.intent",
+		                              "fence.checked", "txn.locked",    "txn.published" };
 	struct scene *s = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(points); i++) {
@@ -343,6 +359,7 @@ static void late_write(void **state)
 			assert_ok(lock_try(s->f->pool, "n", 0, how == 0 ? 0 : 2000, 0, &a));
 			s->token = a.token;
 			s->point = points[i];
+			s->txn = i >= 3;
 			proc_start(&child, writes_late, s, false);
 			proc_wait_stopped(&child);
 			if (how == 0)

@@ -14,6 +14,7 @@ struct scene {
 	const char *point, *reaper_point;
 	unsigned countdown;
 	bool wide; /* more than an extent holds */
+	bool fed;  /* somebody listens */
 };
 
 static int up(void **state)
@@ -161,15 +162,51 @@ static void go_on(const struct scene *s, latz_pool *pool)
 	CHECK_OK(verify_print(pool));
 }
 
+/* What a subscriber has heard of the transaction: all of it or nothing. */
+static void check_events(const struct scene *s, latz_watch *watch, int state)
+{
+	latz_event event = LATZ_EVENT_INIT;
+	uint64_t version = 0;
+	int heard = 0, rc;
+
+	while ((rc = latz_watch_next(watch, 0, &event)) == LATZ_OK) {
+		if (event.kind == LATZ_EVENT_LOST)
+			continue; /* numbers of what did not happen */
+		CHECK(event.kind == (is_there((unsigned)atoi((const char *)event.key.data + 4), true) ?
+		                             LATZ_EVENT_SET : LATZ_EVENT_DELETE));
+		CHECK(event.kind != LATZ_EVENT_SET || version == 0 || version == event.version);
+		version = event.kind == LATZ_EVENT_SET ? event.version : version;
+		heard++;
+	}
+	CHECK(rc == LATZ_TIMEOUT);
+	if (heard != (state ? KEYS : 0))
+		check_failed(__FILE__, __LINE__, "%s:%u: %d events, state %d", s->point, s->countdown, heard, state);
+}
+
+static latz_watch *listen(latz_pool *pool)
+{
+	latz_watch_options options = LATZ_WATCH_OPTIONS_INIT;
+	latz_watch *watch;
+
+	options.kinds = LATZ_EVENT_SET | LATZ_EVENT_DELETE | LATZ_EVENT_EXPIRE;
+	CHECK_OK(latz_watch_open(pool, &options, &watch));
+	return watch;
+}
+
 /* One death; false if the point is passed less often. after: what has to be there, 2: either. */
 static bool one_death(struct scene *s, int after)
 {
 	latz_pool *pool = attach(s);
+	latz_watch *watch = NULL;
 	int rc, state;
 
 	write_before(s, pool);
+	if (s->fed)
+		watch = listen(pool);
 	rc = proc_run(dies_committing, s, 60000);
 	if (rc == 7) {
+		if (watch != NULL)
+			assert_ok(latz_watch_close(watch));
 		CHECK_OK(latz_close(pool));
 		CHECK_OK(latz_destroy("p", &s->options));
 		return false;
@@ -187,6 +224,10 @@ static bool one_death(struct scene *s, int after)
 	}
 	assert_ok(verify_print(pool));
 	assert_int_equal(state_of(s, pool, "cleaned up"), state);
+	if (watch != NULL) {
+		check_events(s, watch, state);
+		assert_ok(latz_watch_close(watch));
+	}
 	if (s->options.persist_dir != NULL) {
 		assert_ok(latz_sync_now(pool));
 		assert_ok(latz_close(pool));
@@ -259,6 +300,31 @@ static void in_a_durable_pool(void **state)
 	walk(s, false);
 	s->wide = true;
 	walk(s, false);
+}
+
+/* Whoever listens hears of all of it, or of nothing. */
+static void while_somebody_listens(void **state)
+{
+	static const struct {
+		const char *point;
+		int after;
+	} fed[] = { { "feed.begun", 0 },   { "txn.fed", 0 },      { "feed.settled", 1 }, { "feed.forgotten", 1 },
+		    { "feed.ringing", 1 } };
+	struct scene *s = *state;
+
+	s->fed = true;
+	walk(s, false);
+	for (size_t i = 0; i < ARRAY_LEN(fed); i++) {
+		s->point = fed[i].point;
+		s->countdown = 1;
+		if (!one_death(s, fed[i].after) && strcmp(s->point, "feed.ringing") != 0)
+			fail_msg("%s was never reached", s->point);
+	}
+	s->point = "txn.finished";
+	s->reaper_point = "feed.settled";
+	assert_true(one_death(s, 1));
+	s->point = "txn.published";
+	assert_true(one_death(s, 0));
 }
 
 /* Whoever cleans up dies as well. */
@@ -415,7 +481,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DEATH_TEST(at_every_point), DEATH_TEST(of_many_extents), DEATH_TEST(in_a_durable_pool),
 		DEATH_TEST(of_the_reaper),  DEATH_TEST(under_a_scan),    DEATH_TEST(of_nobody),
-		DEATH_TEST(of_one_moment),
+		DEATH_TEST(of_one_moment), DEATH_TEST(while_somebody_listens),
 	};
 
 	return suite_run(tests);
