@@ -19,7 +19,8 @@ typedef struct latz_watch latz_watch;
  *
  * latz_set(), latz_mset(), latz_increment(), latz_append(), latz_swap(): SET. latz_delete(), latz_clear(): DELETE. A
  * deadline passed: EXPIRE, within 100 ms also if nobody touches the key. latz_touch(), maintenance and what a restart
- * or a restore puts back are no events. Numbers are of the pool in memory: one that is restored begins anew. */
+ * or a restore puts back are no events. Those of a transaction, or of latz_mset(), are told when all of it has
+ * happened. Numbers are of the pool in memory: one that is restored begins anew. */
 typedef enum latz_event_kind {
 	LATZ_EVENT_SET = 1 << 0,
 	LATZ_EVENT_DELETE = 1 << 1,
