@@ -35,9 +35,9 @@ LATZ_API int latz_txn_get(latz_txn *txn, latz_slice key, latz_value *value) LATZ
 /* As latz_set(), when the transaction commits; key and value are copied now. Conditions are looked at now, as a read of
  * the key is: a change of it until the commit is LATZ_CONFLICT. LATZ_IF_VERSION of a key that the transaction has
  * written is LATZ_MISMATCH. *options->version is written by the commit: it must stay where it is until then.
- * LATZ_DURABLE: the commit returns when all of it is on disk. Times to live count from the commit. options->fence: the
- * whole transaction is made in the name of the lock, and LATZ_FENCED when it commits if the token is not the one granted
- * then; one lock and token at most (LATZ_INVALID). */
+ * LATZ_DURABLE: the commit returns when all of it is on disk. Times to live count from the commit. options->fence: all
+ * of the transaction is made in the name of the lock; one lock and token at most (LATZ_INVALID). If the token is not
+ * the one granted when it commits, that is LATZ_FENCED. */
 LATZ_API int latz_txn_set(latz_txn *txn, latz_slice key, latz_slice value,
                           const latz_set_options *options) LATZ_MUSTCHECK;
 

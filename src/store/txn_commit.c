@@ -22,298 +22,9 @@
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
-#include "store/pack.h"
-#include "store/txn.h"
+#include "store/txn_commit.h"
 
 #define TRIES_MAX 1000u
-#define FEW 32u
-
-/* Why it has to be done over. */
-enum again {
-	AGAIN = 1,     /* a split has moved a key */
-	AGAIN_EXT,     /* a record lacks an extension that it needs */
-	AGAIN_NOTE,    /* the pool has become durable: the log wants a note */
-	AGAIN_CROWDED, /* a key too many for max_entries */
-	AGAIN_LOOK,    /* values are to be compared outside the locks */
-	AGAIN_NOSPC,   /* a bucket's chain could not be lengthened */
-	AGAIN_FULL     /* the same, for the pool's bounds */
-};
-
-struct held {
-	struct lzi_bucket *bucket;
-	unsigned rooms; /* empty slots that are spoken for */
-};
-
-struct commit {
-	struct lzi_call *call;
-	struct lzi_txn_item *items;
-	const struct lzi_fence *fence; /* NULL: in no lock's name */
-	size_t count, writes;
-	uint32_t few[FEW], *extents; /* ours, in the order in which they are filled */
-	size_t extent_count, extent_capacity;
-	uint64_t at; /* where the next draft goes in the last of them */
-	struct lzi_txn_list *list;
-	uint64_t list_offset, list_span;
-	struct lzi_draft group; /* record NULL: none */
-	struct held few_held[FEW], *held;
-	uint32_t held_count; /* locked */
-	uint64_t few_numbers[FEW], *numbers; /* of the buckets, ascending */
-	uint32_t locks;
-	int ext, wants_note;
-	struct lzi_txn_item *look; /* AGAIN_LOOK: whose */
-	uint64_t seq;
-};
-
-static int begin(struct commit *c, struct lzi_call *call, struct lzi_txn_item *items, size_t count,
-                 const struct lzi_fence *fence)
-{
-	size_t i;
-
-	c->call = call;
-	c->items = items;
-	c->fence = fence;
-	c->count = count;
-	c->writes = 0;
-	c->extents = c->few;
-	c->extent_count = 0;
-	c->extent_capacity = FEW;
-	c->held = c->few_held;
-	c->numbers = c->few_numbers;
-	c->held_count = c->locks = 0;
-	c->list = NULL;
-	c->group.record = NULL;
-	c->ext = c->wants_note = 0;
-	c->look = NULL;
-	for (i = 0; i < count; i++) {
-		items[i].draft.record = NULL;
-		items[i].compared.seq = 0;
-		c->writes += items[i].is_written;
-		lzi_read_prefetch_bucket(call->store, items[i].hash);
-	}
-	if (c->writes > LZI_TXN_MAX || count > LZI_TXN_MAX * 4ull)
-		return lzi_error(LATZ_TOOBIG, "a transaction of %zu writes; the limit is %u", c->writes, LZI_TXN_MAX);
-	if (count <= FEW)
-		return LATZ_OK;
-	c->held = malloc(count * sizeof *c->held);
-	c->numbers = malloc(count * sizeof *c->numbers);
-	return c->held == NULL || c->numbers == NULL ? lzi_error(LATZ_NOMEM, "a transaction of %zu keys", count)
-	                                             : LATZ_OK;
-}
-
-static void end(struct commit *c)
-{
-	if (c->held != c->few_held)
-		free(c->held);
-	if (c->numbers != c->few_numbers)
-		free(c->numbers);
-	if (c->extents != c->few)
-		free(c->extents);
-}
-
-/* ---- Drafts ---- */
-
-static int add_extent(struct commit *c, uint64_t extent)
-{
-	uint32_t *more;
-
-	if (c->extent_count == c->extent_capacity) {
-		more = malloc(c->extent_capacity * 2 * sizeof *more);
-		if (more == NULL)
-			return lzi_error(LATZ_NOMEM, "extents of a transaction");
-		memcpy(more, c->extents, c->extent_count * sizeof *more);
-		if (c->extents != c->few)
-			free(c->extents);
-		c->extents = more;
-		c->extent_capacity *= 2;
-	}
-	c->extents[c->extent_count++] = (uint32_t)extent;
-	c->at = lzi_heap_meta(&c->call->store->heap, extent)->tail;
-	return LATZ_OK;
-}
-
-/* Room past the tails of extents that stay OPEN and ours until the end, or a run. */
-static int reserve(struct commit *c, uint64_t span, uint64_t *ret_offset)
-{
-	struct lzi_actor *actor = c->call->actor;
-	uint64_t extent;
-	int rc = LATZ_OK;
-
-	if (span > LZI_RECORD_SHARED_MAX) {
-		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
-		*ret_offset = extent * LZI_EXTENT;
-		return rc;
-	}
-	if (c->extent_count == 0 && actor->extent != 0)
-		rc = add_extent(c, actor->extent - 1);
-	if (rc == LATZ_OK && (c->extent_count == 0 || c->at + span > LZI_EXTENT)) {
-		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
-		if (rc == LATZ_OK && (rc = add_extent(c, extent)) != LATZ_OK)
-			lzi_heap_leave(&c->call->store->heap, extent);
-		if (rc == LATZ_OK && actor->extent == 0)
-			lzi_store_relaxed(&actor->extent, (uint32_t)extent + 1);
-		LZI_POINT("txn.extent");
-	}
-	if (rc != LATZ_OK)
-		return rc;
-	*ret_offset = c->extents[c->extent_count - 1] * (uint64_t)LZI_EXTENT + c->at;
-	c->at += span;
-	return LATZ_OK;
-}
-
-static int room(struct commit *c, uint64_t span, uint64_t *ret_offset, void *ret_at)
-{
-	struct lzi_heap *heap = &c->call->store->heap;
-	void *at;
-	int rc = reserve(c, span, ret_offset);
-
-	if (rc != LATZ_OK)
-		return rc;
-	at = lzi_heap_at(heap, *ret_offset, span);
-	if (at == NULL) {
-		rc = lzi_heap_view(heap);
-		at = lzi_heap_at(heap, *ret_offset, span);
-	}
-	if (rc == LATZ_OK && at == NULL)
-		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap", (unsigned long long)span);
-	if (rc != LATZ_OK)
-		lzi_append_abandon(c->call->store, *ret_offset, span);
-	memcpy(ret_at, &at, sizeof at);
-	return rc;
-}
-
-static int draft_record(struct commit *c, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
-{
-	int rc;
-
-	draft->span = lzi_record_span(key.size, value.size, draft->ext);
-	rc = room(c, draft->span, &draft->offset, &draft->record);
-	if (rc != LATZ_OK)
-		draft->record = NULL;
-	else
-		lzi_draft_fill(draft, key, value, type);
-	return rc;
-}
-
-static int draft_item(struct commit *c, struct lzi_txn_item *item)
-{
-	const struct lzi_write *write = &item->write;
-	latz_slice value = write->value;
-
-	item->draft.ext = c->ext || (write->kind == LZI_WRITE_SET && write->ttl_ms > 0);
-	item->draft.flags = LZI_RECORD_GROUP;
-	if (write->kind == LZI_WRITE_DELETE) {
-		value.size = 0;
-		return draft_record(c, &item->draft, write->key, value, LZI_NOTE_DELETE);
-	}
-	if (lzi_pack_wanted(c->call->store, value.size) && lzi_pack(c->call->store, &value))
-		item->draft.flags |= LZI_RECORD_PACKED;
-	return draft_record(c, &item->draft, write->key, value, write->type);
-}
-
-static int draft_group(struct commit *c)
-{
-	struct lzi_note_group none = { 0, 0 };
-	latz_slice key = { "", 1 }, value = { &none, sizeof none };
-
-	c->group.ext = 0;
-	c->group.flags = 0;
-	return draft_record(c, &c->group, key, value, LZI_NOTE_GROUP);
-}
-
-/* The list, but for what is known under the locks only. */
-static int draft_list(struct commit *c)
-{
-	struct lzi_txn_entry *entry;
-	size_t i;
-	int rc;
-
-	c->list_span = lzi_txn_list_span(c->writes, c->count);
-	rc = room(c, c->list_span, &c->list_offset, &c->list);
-	if (rc != LATZ_OK) {
-		c->list = NULL;
-		return rc;
-	}
-	c->list->seq = 0;
-	c->list->group = c->group.record == NULL ? 0 : lzi_unit_of(c->group.offset);
-	c->list->writes = (uint32_t)c->writes;
-	entry = lzi_txn_entries(c->list);
-	for (i = 0; i < c->count; i++) {
-		if (c->items[i].is_written)
-			(entry++)->record = lzi_unit_of(c->items[i].draft.offset);
-	}
-	return LATZ_OK;
-}
-
-static int draft_all(struct commit *c)
-{
-	size_t i;
-	int rc = LATZ_OK;
-
-	if (lzi_load_relaxed(&c->call->store->control.shared->pin_max) != 0)
-		c->ext = 1; /* for what scans may want */
-	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
-		if (c->items[i].is_written)
-			rc = draft_item(c, &c->items[i]);
-	}
-	if (rc == LATZ_OK && (c->wants_note || lzi_is_durable(c->call->store)))
-		rc = draft_group(c);
-	if (rc == LATZ_OK)
-		rc = draft_list(c);
-	LZI_POINT("txn.drafted");
-	return rc;
-}
-
-static void free_run(struct commit *c, uint64_t offset, uint64_t span)
-{
-	if (span > LZI_RECORD_SHARED_MAX)
-		lzi_append_abandon(c->call->store, offset, span);
-}
-
-/* All but the last of our extents are left; that is the one to go on with. */
-static void leave_extents(struct commit *c)
-{
-	struct lzi_heap *heap = &c->call->store->heap;
-	size_t i;
-
-	for (i = 0; i + 1 < c->extent_count; i++) {
-		lzi_heap_leave(heap, c->extents[i]);
-		LZI_POINT("txn.extent_left");
-	}
-	if (c->extent_count > 1)
-		lzi_clean_inline(c->call); /* as who fills an extent does */
-	c->extent_count = 0;
-}
-
-/* The log hears of them before the actor names another. */
-static void tell_extents(struct commit *c)
-{
-	struct lzi_actor *actor = c->call->actor;
-	size_t i;
-
-	for (i = 0; i + 1 < c->extent_count; i++)
-		lzi_heap_tell(&c->call->store->heap, c->extents[i]);
-	if (c->extent_count > 1) {
-		LZI_POINT("txn.told");
-		lzi_store_release(&actor->extent, c->extents[c->extent_count - 1] + 1);
-	}
-}
-
-static void abandon(struct commit *c)
-{
-	size_t i;
-
-	for (i = 0; i < c->count; i++) {
-		if (c->items[i].draft.record != NULL)
-			free_run(c, c->items[i].draft.offset, c->items[i].draft.span);
-		c->items[i].draft.record = NULL;
-	}
-	if (c->list != NULL)
-		free_run(c, c->list_offset, c->list_span);
-	c->list = NULL;
-	c->group.record = NULL;
-	tell_extents(c);
-	leave_extents(c);
-}
 
 /* ---- Locks ---- */
 
@@ -328,7 +39,7 @@ static void sort(uint64_t *list, size_t count)
 {
 	size_t i, j;
 
-	if (count > FEW) {
+	if (count > LZI_TXN_FEW) {
 		qsort(list, count, sizeof *list, compare_numbers);
 		return;
 	}
@@ -342,7 +53,7 @@ static void sort(uint64_t *list, size_t count)
 }
 
 /* Which buckets, by the number of them there is now; into the list as well. No lock is held. */
-static void choose_buckets(struct commit *c)
+static void choose_buckets(struct lzi_txn_commit *c)
 {
 	uint64_t n = lzi_load_acquire(&c->call->store->control.shared->buckets);
 	struct lzi_txn_entry *entry = lzi_txn_entries(c->list);
@@ -363,7 +74,7 @@ static void choose_buckets(struct commit *c)
 	memcpy(lzi_txn_locks(c->list), c->numbers, c->locks * sizeof *c->numbers);
 }
 
-static void unlock_all(struct commit *c)
+static void unlock_all(struct lzi_txn_commit *c)
 {
 	struct lzi_actor *actor = c->call->actor;
 
@@ -375,7 +86,7 @@ static void unlock_all(struct commit *c)
 	lzi_store_relaxed(&actor->txn_inserts, 0u);
 }
 
-static int lock_all(struct commit *c)
+static int lock_all(struct lzi_txn_commit *c)
 {
 	struct lzi_store *store = c->call->store;
 	struct lzi_actor *actor = c->call->actor;
@@ -388,7 +99,7 @@ static int lock_all(struct commit *c)
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_TXN);
 	LZI_POINT("txn.intent");
 	while (c->held_count < c->locks && rc == LATZ_OK) {
-		struct held *held = &c->held[c->held_count];
+		struct lzi_txn_held *held = &c->held[c->held_count];
 
 		rc = lzi_table_lock_number(&store->table, actor, c->call->index, c->numbers[c->held_count],
 		                           &held->bucket);
@@ -402,13 +113,13 @@ static int lock_all(struct commit *c)
 	n = lzi_load_acquire(&store->control.shared->buckets);
 	for (i = 0; i < c->count; i++) {
 		if (lzi_bucket_of(c->items[i].hash, n) != c->items[i].number)
-			return AGAIN;
+			return LZI_TXN_AGAIN;
 	}
 	LZI_POINT("txn.locked");
 	return LATZ_OK;
 }
 
-static struct held *held_of(struct commit *c, uint64_t number)
+static struct lzi_txn_held *held_of(struct lzi_txn_commit *c, uint64_t number)
 {
 	uint32_t low = 0, high = c->locks, middle;
 
@@ -440,7 +151,7 @@ static LZI_COLD int conflict(const struct lzi_txn_item *item)
 }
 
 /* What a write would do to the key as it is now. */
-static int look_at_write(struct commit *c, struct lzi_txn_item *item, int present)
+static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, int present)
 {
 	struct lzi_write *write = &item->write;
 	int rc;
@@ -457,7 +168,7 @@ static int look_at_write(struct commit *c, struct lzi_txn_item *item, int presen
 	rc = write->flags != 0 ? lzi_write_check(write, item->old, present, &item->compared) : LATZ_OK;
 	if (rc == LZI_WRITE_LOOK) {
 		c->look = item;
-		return AGAIN_LOOK;
+		return LZI_TXN_AGAIN_LOOK;
 	}
 	if (rc == 1)
 		item->what = LZI_TXN_SAME;
@@ -466,10 +177,10 @@ static int look_at_write(struct commit *c, struct lzi_txn_item *item, int presen
 	if (present && write->flags & LATZ_KEEP_TTL)
 		item->expiry = lzi_record_expiry(item->old);
 	item->inserts = item->old == NULL || lzi_load_relaxed(&item->old->died) != 0;
-	return item->expiry != 0 && !item->draft.ext ? AGAIN_EXT : LATZ_OK;
+	return item->expiry != 0 && !item->draft.ext ? LZI_TXN_AGAIN_EXT : LATZ_OK;
 }
 
-static int look_at(struct commit *c, struct lzi_txn_item *item)
+static int look_at(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 {
 	struct lzi_bucket *bucket = held_of(c, item->number)->bucket;
 	int present = 0, rc;
@@ -487,7 +198,7 @@ static int look_at(struct commit *c, struct lzi_txn_item *item)
 }
 
 /* A slot for each key that comes. Overflow buckets are mended through the bucket that is announced. */
-static int find_slots(struct commit *c)
+static int find_slots(struct lzi_txn_commit *c)
 {
 	struct lzi_call *call = c->call;
 	size_t i;
@@ -495,7 +206,7 @@ static int find_slots(struct commit *c)
 
 	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
 		struct lzi_txn_item *item = &c->items[i];
-		struct held *held;
+		struct lzi_txn_held *held;
 
 		if (!item->is_written || item->what != LZI_TXN_SET || item->slot != NULL)
 			continue;
@@ -504,11 +215,11 @@ static int find_slots(struct commit *c)
 		rc = lzi_table_room(&call->store->table, call->actor, call->index, held->bucket, held->rooms++,
 		                    &item->slot);
 	}
-	return rc == LATZ_NOSPC ? AGAIN_NOSPC : rc == LATZ_FULL ? AGAIN_FULL : rc;
+	return rc == LATZ_NOSPC ? LZI_TXN_AGAIN_NOSPC : rc == LATZ_FULL ? LZI_TXN_AGAIN_FULL : rc;
 }
 
 /* Everything that may fail, but for what depends on the seq. */
-static int validate(struct commit *c)
+static int validate(struct lzi_txn_commit *c)
 {
 	struct lzi_store *store = c->call->store;
 	uint32_t inserts = 0;
@@ -529,7 +240,7 @@ static int validate(struct commit *c)
 			return lzi_error(LATZ_FULL, "%u new keys; max_entries is %llu", inserts,
 			                 (unsigned long long)max);
 		if (lzi_bound_entries_full(store))
-			return AGAIN_CROWDED;
+			return LZI_TXN_AGAIN_CROWDED;
 	}
 	return find_slots(c);
 }
@@ -537,7 +248,7 @@ static int validate(struct commit *c)
 /* The number that names the transaction: above all that its keys have had. Who takes a pin announces it and then moves
  * the clock, so a seq beyond a pin knows it. Whoever sets a key that we delete must come after us, though nothing of us
  * may be left in the table: so then the clock moves past us, too. */
-static int take_seq(struct commit *c)
+static int take_seq(struct lzi_txn_commit *c)
 {
 	struct lzi_store *store = c->call->store;
 	uint64_t strides = 1;
@@ -547,7 +258,7 @@ static int take_seq(struct commit *c)
 		strides += c->items[i].is_written && c->items[i].write.kind == LZI_WRITE_DELETE;
 	c->seq = lzi_fetch_add(&store->control.shared->clock, strides * LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE;
 	if (lzi_is_durable(store) && c->group.record == NULL)
-		return AGAIN_NOTE;
+		return LZI_TXN_AGAIN_NOTE;
 	for (i = 0; i < c->count; i++) {
 		const struct lzi_txn_item *item = &c->items[i];
 
@@ -556,7 +267,7 @@ static int take_seq(struct commit *c)
 		if (lzi_last_seq(item->old) >= c->seq)
 			return lzi_seq_damaged(item->old);
 		if (!item->draft.ext && lzi_record_needed(store, item->old))
-			return AGAIN_EXT;
+			return LZI_TXN_AGAIN_EXT;
 	}
 	return LATZ_OK;
 }
@@ -567,7 +278,7 @@ static void seal(struct lzi_record *record, uint64_t seq)
 	record->crc ^= lzi_record_crc_seq(seq);
 }
 
-static void fill_group(struct commit *c, uint32_t members)
+static void fill_group(struct lzi_txn_commit *c, uint32_t members)
 {
 	struct lzi_note_group group = { members, 0 };
 	struct lzi_record *record = c->group.record;
@@ -584,7 +295,7 @@ static void fill_group(struct commit *c, uint32_t members)
 }
 
 /* One record into its slot: undecided. */
-static void publish(struct commit *c, struct lzi_txn_item *item, struct lzi_txn_entry *entry)
+static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct lzi_txn_entry *entry)
 {
 	struct lzi_store *store = c->call->store;
 	struct lzi_record *record = item->draft.record;
@@ -619,7 +330,7 @@ static void publish(struct commit *c, struct lzi_txn_item *item, struct lzi_txn_
 }
 
 /* All its events before it happens: they happen with it, or nobody hears of them. */
-static LZI_NOINLINE void tell_feed(struct commit *c)
+static LZI_NOINLINE void tell_feed(struct lzi_txn_commit *c)
 {
 	size_t i;
 
@@ -634,7 +345,7 @@ static LZI_NOINLINE void tell_feed(struct commit *c)
 	LZI_POINT("txn.fed");
 }
 
-static void publish_all(struct commit *c)
+static void publish_all(struct lzi_txn_commit *c)
 {
 	struct lzi_actor *actor = c->call->actor;
 	struct lzi_txn_entry *entry = lzi_txn_entries(c->list);
@@ -666,10 +377,10 @@ static void publish_all(struct commit *c)
 
 /* ---- All of it ---- */
 
-static int attempt(struct commit *c)
+static int attempt(struct lzi_txn_commit *c)
 {
 	size_t i;
-	int rc = draft_all(c);
+	int rc = lzi_txn_draft_all(c);
 
 	if (rc == LATZ_OK)
 		rc = lzi_fence_begin(c->call, c->fence);
@@ -678,9 +389,9 @@ static int attempt(struct commit *c)
 			lzi_read_prefetch_record(c->call->store, c->items[i].hash);
 		do {
 			rc = lock_all(c);
-			if (rc == AGAIN)
+			if (rc == LZI_TXN_AGAIN)
 				unlock_all(c);
-		} while (rc == AGAIN);
+		} while (rc == LZI_TXN_AGAIN);
 		if (rc == LATZ_OK)
 			rc = validate(c);
 		if (rc == LATZ_OK)
@@ -688,7 +399,7 @@ static int attempt(struct commit *c)
 		if (rc == LATZ_OK) {
 			publish_all(c);
 			lzi_txn_finish(c->call->store, c->call->actor, c->list, 0);
-			tell_extents(c);
+			lzi_txn_extents_tell(c);
 			if (lzi_unlikely(c->call->actor->feed_first != 0))
 				lzi_feed_settle(c->call->store, c->call->actor, c->call->index, 1);
 		}
@@ -696,37 +407,37 @@ static int attempt(struct commit *c)
 	}
 	lzi_fence_end(c->call, c->fence);
 	if (rc != LATZ_OK) {
-		abandon(c);
+		lzi_txn_draft_abandon(c);
 		return rc;
 	}
-	free_run(c, c->list_offset, c->list_span);
-	leave_extents(c);
+	lzi_txn_draft_free(c, c->list_offset, c->list_span);
+	lzi_txn_extents_leave(c);
 	return LATZ_OK;
 }
 
 /* Makes good what an attempt failed for, as far as that goes: LATZ_OK: another one. */
-static LZI_COLD int prepare_again(struct commit *c, int rc, unsigned *tries, int *cleaned)
+static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tries, int *cleaned)
 {
 	struct lzi_call *call = c->call;
 
 	switch (rc) {
-	case AGAIN_EXT: c->ext = 1; return LATZ_OK;
-	case AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;
-	case AGAIN_LOOK: return lzi_write_compare(call, &c->look->write, c->look->hash, &c->look->compared);
-	case AGAIN_CROWDED:
+	case LZI_TXN_AGAIN_EXT: c->ext = 1; return LATZ_OK;
+	case LZI_TXN_AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;
+	case LZI_TXN_AGAIN_LOOK: return lzi_write_compare(call, &c->look->write, c->look->hash, &c->look->compared);
+	case LZI_TXN_AGAIN_CROWDED:
 		return ++*tries < TRIES_MAX ? lzi_bound_make_entry(call)
 		                            : lzi_error(LATZ_FULL, "others take the entries that were made");
-	case AGAIN_NOSPC:
+	case LZI_TXN_AGAIN_NOSPC:
 		return (*cleaned)++ == 0 ? lzi_clean_for_room(call, &call->actor->extent)
 		                         : lzi_error(LATZ_NOSPC, "no room for a bucket of the table");
-	case AGAIN_FULL:
+	case LZI_TXN_AGAIN_FULL:
 		return ++*tries < TRIES_MAX ? lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, *tries)
 		                            : lzi_error(LATZ_FULL, "others take the room that was made");
 	default: return rc;
 	}
 }
 
-static void after(struct commit *c)
+static void after(struct lzi_txn_commit *c)
 {
 	struct lzi_call *call = c->call;
 	struct lzi_actor *actor = call->actor;
@@ -764,7 +475,7 @@ static void after(struct commit *c)
 		lzi_bound_pace(call);
 }
 
-static int check_bounds(struct commit *c)
+static int check_bounds(struct lzi_txn_commit *c)
 {
 	uint64_t span = 0;
 	size_t i;
@@ -782,8 +493,8 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
                        uint64_t *ret_seq)
 {
 	unsigned tries = 0;
-	struct commit c;
-	int cleaned = 0, rc = begin(&c, call, items, count, fence);
+	struct lzi_txn_commit c;
+	int cleaned = 0, rc = lzi_txn_commit_begin(&c, call, items, count, fence);
 
 	lzi_call_begin(call);
 	if (rc == LATZ_OK)
@@ -799,7 +510,7 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
 		*ret_seq = c.seq;
 	}
 	lzi_call_end(call);
-	end(&c);
+	lzi_txn_commit_end(&c);
 	return rc;
 }
 
