@@ -8,12 +8,17 @@
 
 #include "base/error.h"
 #include "format/heap.h"
+#include "format/space.h"
 #include "store/store.h"
 
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
 	uint64_t scans; /* low half: open ones of the process whose lzi_fork_count is the high half; atomic */
+	uint32_t space; /* number of the namespace it is a handle of; 0: of the pool */
+	uint32_t slot;  /* of the namespace */
+	struct lzi_hook hook;      /* if hook.fn is set */
+	struct lzi_store *hook_of; /* where it is */
 };
 
 struct latz_scan {
@@ -76,6 +81,47 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 		return lzi_error(LATZ_READONLY, "the handle was opened with LATZ_READONLY");
 	return lzi_api_call(pool, call);
 }
+
+/* ---- space.c: keys as they are in the pool ---- */
+
+/* Memory for one, as long as it is used. */
+struct lzi_api_room {
+	void *big; /* NULL, or from malloc() */
+	uint8_t small[256];
+};
+
+/* Whether the key, which has been checked, is another one in the pool. */
+static inline int lzi_api_is_mapped(const struct latz_pool *pool, latz_slice key)
+{
+	return lzi_unlikely(pool->space != 0 || *(const uint8_t *)key.data == 0xff);
+}
+
+/* Makes *key what it is in the pool; lzi_api_unmap() after use, whatever the result. LATZ_TOOBIG; LATZ_DEAD: its
+ * namespace was dropped; LATZ_NOMEM. */
+int lzi_api_map_slow(struct latz_pool *pool, struct lzi_call *call, latz_slice *key, int write,
+                     struct lzi_api_room *room);
+static inline int lzi_api_map(struct latz_pool *pool, struct lzi_call *call, latz_slice *key, int write,
+                              struct lzi_api_room *room)
+{
+	room->big = NULL;
+	return lzi_api_is_mapped(pool, *key) ? lzi_api_map_slow(pool, call, key, write, room) : LATZ_OK;
+}
+void lzi_api_unmap(struct lzi_api_room *room);
+/* A bound of a scan, as it is in the pool; may be empty. */
+int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
+/* A key of the pool as the handle's users know it; 0 if they don't. */
+int lzi_api_see(const struct latz_pool *pool, latz_slice *key);
+/* The bytes in front of a key of this handle's that it does not have for its users. */
+static inline unsigned lzi_api_strip(const struct latz_pool *pool, const void *key)
+{
+	return pool->space != 0 ? LZI_SPACE_PREFIX : *(const uint8_t *)key == 0xff;
+}
+/* Before a handle goes. */
+void lzi_api_unhook(struct latz_pool *pool);
+/* LATZ_INVALID for a namespace's handle. */
+int lzi_api_whole(const struct latz_pool *pool);
+/* Default time to live. */
+int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms);
 
 /* Checks; copies what the caller's struct has of the options, the rest is zero. pool.c. */
 int lzi_api_name(const char *name);

@@ -65,16 +65,6 @@ static int check_set_options(const latz_set_options *options)
 	return LATZ_OK;
 }
 
-/* A century: far beyond any use, and now + ttl can't wrap. */
-#define TTL_MAX_MS 3155760000000ll
-
-static int64_t ttl_of(const struct lzi_call *call, int64_t ttl_ms)
-{
-	if (ttl_ms == 0)
-		ttl_ms = lzi_store_ttl(call->store);
-	return ttl_ms > TTL_MAX_MS ? TTL_MAX_MS : ttl_ms;
-}
-
 static void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
@@ -82,9 +72,29 @@ static void fill(struct lzi_write *write, latz_slice key, latz_slice value, cons
 	write->key = key;
 	write->value = value;
 	write->flags = options == NULL ? 0 : options->flags;
+	write->renew = 0;
 	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
 	write->ttl_ms = options == NULL ? 0 : options->ttl_ms;
 	write->if_version = options == NULL ? 0 : options->if_version;
+}
+
+/* The same as what follows a set's checks, of keys that are others in the pool. */
+static LZI_NOINLINE int set_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, latz_slice value,
+                                   const latz_set_options *options)
+{
+	struct lzi_api_room room;
+	struct lzi_write write;
+	int rc = lzi_api_map(pool, call, &key, 1, &room);
+
+	if (lzi_likely(rc == LATZ_OK)) {
+		fill(&write, key, value, options);
+		write.ttl_ms = lzi_api_ttl(pool, call, write.ttl_ms);
+		rc = lzi_store_write(call, &write);
+		if (rc == LATZ_OK && options != NULL && options->version != NULL)
+			*options->version = write.version;
+	}
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options)
@@ -101,12 +111,30 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
+	if (lzi_api_is_mapped(pool, key))
+		return set_mapped(pool, &call, key, value, options);
 	fill(&write, key, value, options);
-	write.ttl_ms = ttl_of(&call, write.ttl_ms);
+	write.ttl_ms = lzi_api_ttl(pool, &call, write.ttl_ms);
 	rc = lzi_store_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
 	return lzi_api_key_result(rc);
+}
+
+/* A lookup of a key that is another one in the pool; value may be NULL. */
+static LZI_NOINLINE int get_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, uint64_t version,
+                                   latz_value *value)
+{
+	struct lzi_api_room room;
+	int rc = lzi_api_map(pool, call, &key, 0, &room);
+
+	if (lzi_likely(rc == LATZ_OK)) {
+		rc = lzi_store_get(call, key, version, value);
+		if (pool->space != 0)
+			lzi_space_got(call, pool->slot, 1, rc == LATZ_OK);
+	}
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
@@ -120,7 +148,11 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 		rc = check_apart(key, value);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(lzi_likely(rc == LATZ_OK) ? lzi_store_get(&call, key, 0, value) : rc);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return lzi_api_key_result(rc);
+	if (lzi_api_is_mapped(pool, key))
+		return lzi_api_key_result(get_mapped(pool, &call, key, 0, value));
+	return lzi_api_key_result(lzi_store_get(&call, key, 0, value));
 }
 
 int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value)
@@ -135,7 +167,8 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_store_get(&call, key, version, value);
+		rc = lzi_api_is_mapped(pool, key) ? get_mapped(pool, &call, key, version, value)
+		                                  : lzi_store_get(&call, key, version, value);
 	return rc == LATZ_MISMATCH ? lzi_api_answer(rc, "the key still has that version") : lzi_api_key_result(rc);
 }
 
@@ -146,11 +179,14 @@ int latz_exists(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_get(&call, key, 0, NULL) : rc);
+	if (rc == LATZ_OK)
+		rc = get_mapped(pool, &call, key, 0, NULL);
+	return lzi_api_key_result(rc);
 }
 
 int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
 {
+	struct lzi_api_room room;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -158,7 +194,16 @@ int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
 		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_borrow(&call, key, view) : rc);
+	if (rc != LATZ_OK)
+		return lzi_api_key_result(rc);
+	rc = lzi_api_map(pool, &call, &key, 0, &room);
+	if (rc == LATZ_OK) {
+		rc = lzi_store_borrow(&call, key, view);
+		if (pool->space != 0)
+			lzi_space_got(&call, pool->slot, 1, rc == LATZ_OK);
+	}
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_release(latz_view *view)
@@ -166,6 +211,20 @@ int latz_release(latz_view *view)
 	if (view == NULL)
 		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	return lzi_api_key_result(lzi_view_release(view));
+}
+
+/* A write whose key is to be made what it is in the pool. */
+static int write_key(latz_pool *pool, struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_api_room room;
+	int rc = lzi_api_map(pool, call, &write->key, 1, &room);
+
+	if (rc == LATZ_OK) {
+		write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
+		rc = lzi_store_write(call, write);
+	}
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_delete(latz_pool *pool, latz_slice key)
@@ -176,12 +235,12 @@ int latz_delete(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_write(&call, &write) : rc);
+	return lzi_api_key_result(rc == LATZ_OK ? write_key(pool, &call, &write) : rc);
 }
 
 int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 {
-	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key };
+	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .ttl_ms = ttl_ms };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -189,10 +248,7 @@ int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 		return lzi_api_error(LATZ_INVALID, "ttl_ms is negative");
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	if (rc != LATZ_OK)
-		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, ttl_ms);
-	return lzi_api_key_result(lzi_store_write(&call, &write));
+	return lzi_api_key_result(rc == LATZ_OK ? write_key(pool, &call, &write) : rc);
 }
 
 int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
@@ -203,10 +259,8 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	if (rc != LATZ_OK)
-		return lzi_api_key_result(rc);
-	write.ttl_ms = ttl_of(&call, 0);
-	rc = lzi_store_write(&call, &write);
+	if (rc == LATZ_OK)
+		rc = write_key(pool, &call, &write);
 	if (rc == LATZ_OK && result != NULL)
 		*result = write.sum;
 	return lzi_api_key_result(rc);
@@ -214,6 +268,7 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 
 int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_size)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	size_t size;
 	int rc = lzi_api_key(key);
@@ -223,7 +278,10 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_store_append(&call, key, tail, &size);
+		rc = lzi_api_map(pool, &call, &key, 1, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_append(&call, key, tail, lzi_api_ttl(pool, &call, 0), &size);
+	lzi_api_unmap(&room);
 	if (rc == LATZ_OK && new_size != NULL)
 		*new_size = size;
 	return lzi_api_key_result(rc);
@@ -231,6 +289,7 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 
 int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -244,23 +303,66 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 		rc = check_apart(value, old);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, ttl_of(&call, 0), old) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(pool, &call, &key, 1, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_swap(&call, key, value, lzi_api_ttl(pool, &call, 0), old);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
+}
+
+/* Some at a time, so that it takes no memory but for long keys. */
+#define MAPPED 24
+
+static void mget_mapped(latz_pool *pool, struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values,
+                        int *results)
+{
+	struct lzi_api_room room[MAPPED];
+	latz_slice mapped[MAPPED];
+	uint64_t gets, hits;
+	size_t at, i, m;
+
+	for (at = 0; at < n; at += m) {
+		m = n - at < MAPPED ? n - at : MAPPED;
+		for (i = 0; i < m; i++) {
+			mapped[i] = keys[at + i];
+			room[i].big = NULL;
+			if (results[at + i] == LATZ_OK)
+				results[at + i] = lzi_api_map(pool, call, &mapped[i], 0, &room[i]);
+		}
+		lzi_store_mget(call, mapped, m, values + at, results + at);
+		for (i = 0, gets = hits = 0; i < m; i++) {
+			gets += results[at + i] == LATZ_OK || results[at + i] == LATZ_NOTFOUND;
+			hits += results[at + i] == LATZ_OK;
+			lzi_api_unmap(&room[i]);
+		}
+		if (pool->space != 0)
+			lzi_space_got(call, pool->slot, gets, hits);
+	}
 }
 
 int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
 {
 	struct lzi_call call;
+	int mapped = 0, rc;
 	size_t i;
-	int rc;
 
 	if (n > 0 && (keys == NULL || values == NULL || results == NULL))
 		return lzi_api_error(LATZ_INVALID, "keys, values or results is NULL");
 	rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i]) : check_apart(keys[i], &values[i]);
-	lzi_store_mget(&call, keys, n, values, results);
+	for (i = 0; i < n; i++) {
+		results[i] = lzi_api_key(keys[i]);
+		if (results[i] == LATZ_OK) {
+			mapped |= lzi_api_is_mapped(pool, keys[i]);
+			results[i] = check_apart(keys[i], &values[i]);
+		}
+	}
+	if (lzi_unlikely(mapped))
+		mget_mapped(pool, &call, keys, n, values, results);
+	else
+		lzi_store_mget(&call, keys, n, values, results);
 	return LATZ_OK;
 }
 
@@ -283,11 +385,11 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		struct lzi_write write;
 
-		lzi_store_ahead(&call, items, n, i);
+		if (pool->space == 0) /* hashes of its keys are others */
+			lzi_store_ahead(&call, items, n, i);
 		fill(&write, items[i].key, items[i].value, options);
 		write.later = i + 1 < n;
-		write.ttl_ms = ttl_of(&call, write.ttl_ms);
-		rc = lzi_store_write(&call, &write);
+		rc = write_key(pool, &call, &write);
 		if (rc == LATZ_OK && options != NULL && options->version != NULL)
 			*options->version = write.version;
 	}
@@ -299,11 +401,14 @@ int latz_clear(latz_pool *pool)
 	struct lzi_call call;
 	int rc = lzi_api_write(pool, &call);
 
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_clear(&call) : rc);
+	if (rc == LATZ_OK && pool->space != 0)
+		rc = lzi_space_check(&call, pool->space, pool->slot);
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_space_clear(&call, pool->space) : rc);
 }
 
 int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -311,5 +416,10 @@ int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
 		return lzi_api_error(LATZ_INVALID, "info is NULL, or its size is not set");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_key_stat(&call, key, info) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(pool, &call, &key, 0, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_key_stat(&call, key, info);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }

@@ -57,8 +57,6 @@ static int check_supported(const latz_options *options)
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	if (options->idle_ttl_ms != 0)
-		return unsupported("idle_ttl_ms");
 	if (options->password != NULL || options->encrypt != 0)
 		return unsupported("encryption");
 	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
@@ -97,6 +95,10 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
 	if (to->ttl_ms < -1)
 		return lzi_error(LATZ_INVALID, "options.ttl_ms is negative");
+	if (to->idle_ttl_ms < -1)
+		return lzi_error(LATZ_INVALID, "options.idle_ttl_ms is negative");
+	if (to->idle_ttl_ms > LZI_TTL_MAX_MS)
+		to->idle_ttl_ms = LZI_TTL_MAX_MS;
 	rc = lzi_api_compression(to);
 	return rc == LATZ_OK ? check_supported(to) : rc;
 }
@@ -137,6 +139,7 @@ int latz_close(latz_pool *pool)
 	if (scans >> 32 == lzi_fork_count && (uint32_t)scans != 0)
 		return lzi_api_error(LATZ_BUSY, (uint32_t)scans == 1 ? "%u scan is open" : "%u scans are open",
 		                     (uint32_t)scans);
+	lzi_api_unhook(pool);
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;
@@ -182,7 +185,9 @@ int latz_stats(latz_pool *pool, latz_stats_t *stats)
 	if (stats == NULL || stats->size < offsetof(latz_stats_t, live_bytes))
 		return lzi_api_error(LATZ_INVALID, "stats is NULL, or its size is not set");
 	rc = lzi_api_call(pool, &call);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_stats(&call, stats) : rc);
+	if (rc == LATZ_OK)
+		rc = pool->space == 0 ? lzi_store_stats(&call, stats) : lzi_space_stats(&call, pool->space, stats);
+	return lzi_api_result(rc);
 }
 
 int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
@@ -213,6 +218,8 @@ int latz_limit(latz_pool *pool, const latz_limits *limits)
 		return lzi_api_error(LATZ_INVALID, "limits is NULL, or its size is not set");
 	rc = lzi_api_policy(limits->policy);
 	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
 		rc = lzi_bound_valid(limits->max_bytes);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
@@ -226,11 +233,4 @@ int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
 	int rc = lzi_api_call(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc);
-}
-
-int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)
-{
-	if (pool == NULL || ns == NULL || sub == NULL)
-		return lzi_api_error(LATZ_INVALID, "pool, ns or sub is NULL");
-	return lzi_api_result(unsupported("namespaces"));
 }

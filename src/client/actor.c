@@ -59,6 +59,7 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->clean_extent, 0u);
 	lzi_store_relaxed(&actor->clean_window, 0u);
 	lzi_store_relaxed(&actor->debt, 0u);
+	lzi_store_relaxed(&actor->space, 0u);
 }
 
 /* Adds the thread's counters to the pool's, once; the caller holds `alive`. */

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "format/space.h"
 
 #define LZI_MAGIC "latzero\n"
 #define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
@@ -176,7 +177,8 @@ enum lzi_event_kind {
 enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
-	LZI_WATCH_SAMPLE = 4  /* references below `tracing` are logged */
+	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
+	LZI_WATCH_SPACES = 16 /* hits in namespaces are counted in slots: some evict */
 };
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
@@ -272,7 +274,9 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[1920];
+	uint8_t pad7[640];
+	struct lzi_spaces spaces; /* 6912 */
+	uint8_t pad8[1024];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -284,6 +288,7 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -354,9 +359,16 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[34];
+	uint64_t pad2[18];
+	/* Namespaces. */
+	uint64_t space_pages; /* 384: pages of its cells in the file `spaces` that are allocated; stays with the slot */
+	uint32_t space;       /* 392: slot + 1 of the namespace that the write at hand is in; 0 none */
+	uint32_t uses;        /* 396: scans opened, deadlines moved: uses of the pool that no other counter tells */
+	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
+	uint64_t pad6[12];
 };
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
+_Static_assert(offsetof(struct lzi_actor, space_pages) == 384, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 

@@ -15,9 +15,11 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/carry.h"
+#include "store/idle.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/space.h"
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
@@ -104,6 +106,7 @@ static int is_leftover(const struct lzi_control *control)
 
 	lzi_boot_id(boot_id);
 	return !lzi_pool_stays(control) ||
+	       (lzi_load_acquire(&control->shared->durable) == LZI_DURABLE_OFF && lzi_idle_over(control)) ||
 	       memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
 	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
 }
@@ -248,6 +251,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->hear.mutex, NULL);
 	store->hear.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
+	pthread_mutex_init(&store->space.mutex, NULL);
+	pthread_mutex_init(&store->hooks.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
@@ -265,6 +270,9 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->hear.mutex);
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
+	pthread_mutex_destroy(&store->space.mutex);
+	pthread_mutex_destroy(&store->hooks.mutex);
+	free(store->space.doomed);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
 	lzi_worker_fini(&store->office);
@@ -280,6 +288,8 @@ static int take_over(struct lzi_store *store)
 {
 	int rc = lzi_control_init_mutexes(&store->control);
 
+	if (rc == LATZ_OK)
+		rc = lzi_space_take_over(store);
 	if (rc == LATZ_OK) {
 		lzi_log_mend(store);
 		lzi_pin_drop_all(&store->control);
@@ -330,6 +340,9 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	lzi_idle_use(&store->control);
+	if (rc == LATZ_OK)
+		lzi_space_rest(&call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_durable(store))
@@ -381,6 +394,7 @@ static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd, i, last = 0;
 
+	(void)lzi_idle_for(&store->control);
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
 	else if (lzi_client_count(&store->control, store->client) <= 1)
@@ -419,6 +433,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
+	lzi_space_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);

@@ -16,6 +16,7 @@
 #include "base/point.h"
 #include "policy/policy.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
 #define BYTES_MIN (4ull << 20)
@@ -67,7 +68,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_hear_blocks(store) + lzi_space_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -522,7 +523,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
 	}
-	lzi_store_relaxed(&shared->watch, watch_for(policy));
+	lzi_store_relaxed(&shared->watch, (lzi_load_relaxed(&shared->watch) & LZI_WATCH_SPACES) | watch_for(policy));
 	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_sample_keep(store);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* The slot in a chain that names a record. */
 static uint64_t *slot_of(struct lzi_store *store, struct lzi_bucket *bucket, uint64_t unit)
@@ -34,7 +35,15 @@ static int is_booked(struct lzi_store *store, uint64_t unit, const struct lzi_re
 	return (offset & (LZI_EXTENT - 1)) + lzi_record_span_of(record) <= lzi_load_acquire(&meta->tail);
 }
 
-static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket, enum lzi_death kind)
+/* What its thread has counted after it. */
+static void mend_counts(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
+{
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	lzi_space_happened(store, actor, index);
+}
+
+static void mend_write(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
+                       enum lzi_death kind)
 {
 	struct lzi_record *record, *old;
 
@@ -51,7 +60,7 @@ static void mend_write(struct lzi_store *store, struct lzi_actor *actor, struct 
 	    memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0)
 		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
 	LZI_POINT("mend.old_dead");
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	lzi_append_done(store, actor->record_new, record);
 }
 
@@ -64,21 +73,21 @@ static void mend_note(struct lzi_store *store, const struct lzi_actor *actor)
 		lzi_note_book(store, actor->record_new, note);
 }
 
-static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = slot_of(store, bucket, actor->record_old);
 	struct lzi_record *old;
 
 	if (slot == NULL) { /* cleared: it was dead before that */
 		mend_note(store, actor);
-		lzi_store_relaxed(&actor->keys, actor->keys_after);
+		mend_counts(store, actor, index);
 		return;
 	}
 	old = lzi_record_at(store, actor->record_old);
 	if (old == NULL || lzi_load_relaxed(&old->died) == 0)
 		return; /* it never happened */
 	mend_note(store, actor);
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	if (lzi_record_needed(store, old))
 		lzi_store_relaxed(&store->control.shared->zombies, 1u);
 	else
@@ -86,14 +95,14 @@ static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct
 }
 
 /* An eviction whose record is dead, but whose slot may not be cleared yet. */
-static void mend_evict(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+static void mend_evict(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = slot_of(store, bucket, actor->record_old);
 	const struct lzi_record *old = slot == NULL ? NULL : lzi_record_at(store, actor->record_old);
 
 	if (slot != NULL && (old == NULL || lzi_load_relaxed(&old->died) == 0))
 		return; /* it never happened */
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	if (slot != NULL)
 		lzi_store_release(slot, 0ull);
 }
@@ -122,14 +131,15 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	if (rc != LATZ_OK)
 		return rc;
 	switch (lzi_load_relaxed(&actor->kind)) {
-	case LZI_INTENT_WRITE: mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED); break;
-	case LZI_INTENT_MOVE: mend_write(store, actor, bucket, LZI_DEATH_MOVED); break;
-	case LZI_INTENT_DELETE: mend_delete(store, actor, bucket); break;
-	case LZI_INTENT_EVICT: mend_evict(store, actor, bucket); break;
+	case LZI_INTENT_WRITE: mend_write(store, actor, index, bucket, LZI_DEATH_SUPERSEDED); break;
+	case LZI_INTENT_MOVE: mend_write(store, actor, index, bucket, LZI_DEATH_MOVED); break;
+	case LZI_INTENT_DELETE: mend_delete(store, actor, index, bucket); break;
+	case LZI_INTENT_EVICT: mend_evict(store, actor, index, bucket); break;
 	default: break;
 	}
 	LZI_POINT("mend.before_unlock");
 	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_relaxed(&actor->space, 0u);
 	lzi_table_unlock(actor, bucket);
 	return LATZ_OK;
 }

@@ -491,6 +491,10 @@ static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const s
 	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
 	struct lzi_found found;
 
+	/* Only hits in namespaces count. */
+	if ((lzi_load_relaxed(&call->store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE)) == 0 &&
+	    !lzi_key_is_spaced(key.data, key.size))
+		return;
 	if (slot_known)
 		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
 	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
@@ -500,7 +504,7 @@ static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const s
 static inline int watches_hits(const struct lzi_call *call)
 {
 	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) &
-	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE));
+	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES));
 }
 
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)

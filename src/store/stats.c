@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/idle.h"
 #include "store/pack.h"
+#include "store/space.h"
 #include "store/store_int.h"
 
 int64_t lzi_store_ttl(const struct lzi_store *store)
@@ -173,7 +175,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
 	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
-	                 lzi_hear_blocks(store);
+	                 lzi_hear_blocks(store) + lzi_space_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -189,6 +191,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	latencies(store->latency_get, out.latency_get_ns);
 	latencies(store->latency_set, out.latency_set_ns);
+	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
+	out.idle_ms = lzi_idle_for(&store->control);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

@@ -97,6 +97,20 @@ struct lzi_store {
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
+	/* Namespaces (space.c). */
+	struct {
+		pthread_mutex_t mutex; /* guards mapping */
+		uint8_t *base;         /* of the file `spaces`: slots and cells; atomic */
+		uint64_t **queue;      /* of each slot; NULL: not mapped. Atomic */
+		uint64_t cursor;       /* where collecting goes on; holder of `maint`, as the next */
+		int found;             /* something was, since it began */
+		uint32_t *doomed;      /* numbers that it began with, LZI_SPACES_MAX */
+	} space;
+	/* Who wants to be asked before keys expire (hook.c). */
+	struct {
+		pthread_mutex_t mutex;
+		struct lzi_hook *first; /* under it */
+	} hooks;
 	/* Dictionaries that this process has needed. */
 	struct {
 		pthread_mutex_t mutex;

@@ -20,6 +20,7 @@
 #include "base/point.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/space.h"
 
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
@@ -258,7 +259,12 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
+	int spaced = lzi_record_is_spaced(record);
 
+	if (spaced)
+		lzi_space_intend(call, record, delta,
+		                 (int64_t)lzi_record_span_of(record) -
+		                         (delta == 0 && old != NULL ? (int64_t)lzi_record_span_of(old) : 0));
 	actor->record_old = old_unit;
 	actor->record_new = unit;
 	actor->keys_after = actor->keys + delta;
@@ -270,9 +276,13 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 		lzi_record_kill(call->store, old, old_unit, record->seq, death);
 	LZI_POINT("set.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (spaced)
+		lzi_space_happened(call->store, actor, call->index);
 	lzi_append_done(call->store, unit, record);
 	LZI_POINT("set.booked");
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	if (spaced)
+		lzi_store_release(&actor->space, 0u);
 }
 
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft)
@@ -472,8 +482,11 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
+	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) &&
+	    (rc = lzi_space_admit(call, write, draft->span, inserted ? 0 : lzi_record_span_of(old))) != LATZ_OK)
+		return rc;
 	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
-		write->crowded = 1;
+		write->crowded = LZI_CROWDED;
 		return LATZ_FULL;
 	}
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, &slot)) != LATZ_OK)
@@ -517,15 +530,20 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
 static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
-	if (!write->crowded)
-		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	int crowded = write->crowded;
+
 	write->crowded = 0;
+	if (crowded == LZI_CROWDED_SPACE)
+		return lzi_space_make_room(call, write->key, write->span);
+	if (!crowded)
+		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
 	return lzi_bound_make_entry(call);
 }
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
-	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
+	if (!lzi_key_is_book(write->key.data, write->key.size)) /* which no policy is to name */
+		lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	if (lzi_is_bounded(call->store))
 		lzi_bound_pace(call);
 }
@@ -586,6 +604,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		grow_table(call);
 	if (lzi_is_watched(store))
 		after_put(call, write, hash, draft.span);
+	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
+		lzi_space_written(call, write, hash);
 	return LATZ_OK;
 }
 
@@ -602,6 +622,7 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = next_seq(shared, record->seq);
+	int spaced = lzi_record_is_spaced(record);
 
 	if (seq == 0)
 		return seq_damaged(record);
@@ -614,6 +635,8 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	actor->record_old = unit;
 	actor->record_new = note->record == NULL ? 0 : note->unit;
 	actor->keys_after = actor->keys - 1;
+	if (spaced)
+		lzi_space_intend(call, record, -1, -(int64_t)lzi_record_span_of(record));
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
 	LZI_POINT("delete.intent");
 	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
@@ -621,12 +644,16 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	if (note->record != NULL)
 		lzi_note_book(call->store, note->unit, note->record);
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (spaced)
+		lzi_space_happened(call->store, actor, call->index);
 	if (lzi_record_needed(call->store, record))
 		lzi_store_relaxed(&shared->zombies, 1u);
 	else
 		lzi_store_release(slot, 0ull);
 	LZI_POINT("delete.cleared");
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	if (spaced)
+		lzi_store_release(&actor->space, 0u);
 	return LATZ_OK;
 }
 
@@ -684,11 +711,14 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely(unlogged)) /* before others see it: if we die, the log has missed it */
 		lzi_store_release(&call->actor->unlogged, 1u);
 	if (rc == LATZ_OK) {
+		write->span = lzi_record_span_of(record);
 		expired = !is_present(record);
 		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
 		                                                 : remove_record(call, slot, record, &note, &seq);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK && write->kind != LZI_WRITE_CROWD)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
+		if (rc == LATZ_OK && lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
+			lzi_space_erased(call, write, expired);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
 			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
 	} else if (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE) {
@@ -722,7 +752,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
-	if (rc == LATZ_OK && !is_present(record))
+	if (rc == LATZ_OK && (write->renew ? lzi_load_relaxed(&record->died) != 0 : !is_present(record)))
 		rc = LATZ_NOTFOUND;
 	if (rc == LATZ_OK) {
 		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
@@ -763,6 +793,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
 		rc = put(call, write);
 	} else if (write->kind == LZI_WRITE_TOUCH) {
+		if (!write->renew)
+			lzi_bump_relaxed(&call->actor->uses, 1u);
 		do {
 			rc = touch(call, write, &unit);
 			if (rc == LATZ_BUSY) {
