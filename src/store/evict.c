@@ -371,6 +371,17 @@ static void judge(struct batch *batch, enum lzi_policy_list list)
 	lzi_policy_end(store);
 }
 
+/* What namespaces are called stays, whatever the policy thinks of it. */
+static void keep_book(struct batch *batch)
+{
+	unsigned i;
+
+	for (i = 0; i < batch->count; i++) {
+		if (lzi_unlikely(batch->target[i].book))
+			batch->candidate[i].keep = 1;
+	}
+}
+
 /* What threads wrote last, once for many entries; with very many threads, of the first of them. */
 static unsigned list_fresh(const struct lzi_store *store, uint64_t hash[FRESH_MAX])
 {
@@ -467,10 +478,10 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		rc = LATZ_NOSPC;
 		if (batch->candidate[i].keep && !target->expired)
 			rc = keep_one(call, target);
-		else if ((target->fresh && !target->expired) || target->book)
+		else if (target->fresh && !target->expired)
 			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
-			evictor->weight[target->fresh || target->book ? list : LZI_POLICY_MAIN] += bytes;
+			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
 		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && !target->book) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
@@ -511,6 +522,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	if (rc < 0)
 		return rc;
 	judge(&batch, list);
+	keep_book(&batch);
 	spare_fresh(&batch, evictor);
 	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)

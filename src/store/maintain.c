@@ -413,8 +413,6 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
-		lzi_space_collect(call, deadline_ns, ret_more);
-	if (rc == LATZ_OK)
 		rc = lzi_purge_zombies(call);
 	if (rc == LATZ_OK)
 		rc = lzi_recount(call, deadline_ns != 0);
@@ -423,6 +421,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
+	if (rc == LATZ_OK)
+		lzi_space_collect(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
