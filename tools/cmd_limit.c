@@ -51,6 +51,7 @@ static void print_bounds(const char *name, const latz_stats_t *stats)
 static int run_limit(const struct cli_command *command, int argc, char **argv)
 {
 	struct limit_arguments arguments = { .policy = NULL };
+	int64_t ttl_ms = INT64_MIN;
 	latz_stats_t stats = { .size = sizeof(stats) };
 	latz_limits limits = LATZ_LIMITS_INIT;
 	latz_pool *pool;
@@ -58,15 +59,23 @@ static int run_limit(const struct cli_command *command, int argc, char **argv)
 		{ "max-bytes", CLI_TEXT, &arguments.max_bytes },
 		{ "max-entries", CLI_TEXT, &arguments.max_entries },
 		{ "policy", CLI_TEXT, &arguments.policy },
+		{ "ttl", CLI_TTL, &ttl_ms },
 		{ NULL, CLI_FLAG, NULL },
 	};
 
 	cli_parse(command, table, argc, argv, 1, 1);
-	bool change = arguments.max_bytes != NULL || arguments.max_entries != NULL || arguments.policy != NULL;
+	bool change = arguments.max_bytes != NULL || arguments.max_entries != NULL || arguments.policy != NULL ||
+	              ttl_ms != INT64_MIN;
+	if (ttl_ms != INT64_MIN && cli.space == NULL)
+		return cli_error(CLI_USAGE, "--ttl goes with --namespace");
 	int code = change ? cli_open_write(argv[0], LATZ_NO_THREAD, &pool)
 	                  : cli_open(argv[0], LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
 	if (code != CLI_OK)
 		return code;
+	if (cli.space != NULL)
+		return cli_close(argv[0], pool,
+		                 cli_limit_namespace(argv[0], pool, arguments.max_bytes, arguments.max_entries,
+		                                     arguments.policy, ttl_ms != INT64_MIN ? &ttl_ms : NULL));
 	int rc = latz_stats(pool, &stats);
 	if (rc == LATZ_OK && change) {
 		code = complete(&arguments, &stats, &limits);
@@ -95,10 +104,13 @@ const struct cli_command cmd_limit = {
 	"  --max-bytes 64M|none    what all of the pool's files may take together, at least 4M\n"
 	"  --max-entries N|none    keys it may have\n"
 	"  --policy P              " CLI_POLICIES "\n"
-	"                          (none: nothing goes, writes are refused)\n\n"
+	"                          (none: nothing goes, writes are refused)\n"
+	"With --namespace NS: bounds of the namespace's records; policies are default, fifo and none, and\n"
+	"  --ttl 1h|never|default  time to live of keys set without one\n\n"
 	"Examples:\n"
 	"  latzero limit cache --max-bytes 256M\n"
 	"  latzero limit cache --max-bytes none --max-entries 100000 --policy lru\n"
-	"  latzero limit cache --json\n",
+	"  latzero limit cache --json\n"
+	"  latzero limit cache --namespace tenant7 --max-bytes 64M --ttl 1h\n",
 	run_limit,
 };

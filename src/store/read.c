@@ -474,6 +474,28 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 	return rc;
 }
 
+/* The same unless the version is still that one: then the record's value is not touched. */
+static LZI_NOINLINE int unchanged_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead,
+                                        uint64_t version, latz_value *value)
+{
+	struct lzi_found found;
+	int64_t now = 0, expiry;
+	uint64_t seq;
+	int rc = find_ahead(store, key, ahead, &found);
+
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	rc = present(&found, &now, &expiry);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	lzi_racy_reads_begin(); /* looked at after the generation */
+	seq = found.record->seq;
+	lzi_racy_reads_end();
+	if (lzi_likely(seq == version))
+		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
+	return get_ahead(store, key, ahead, value);
+}
+
 static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
                                      latz_value *value)
 {
@@ -516,10 +538,11 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 
 	ahead.hash = lzi_store_hash(store, key.data, key.size);
 	lzi_call_begin(call);
-	if (lzi_likely(if_changed_from == 0 && value != NULL)) {
+	if (lzi_likely(value != NULL)) {
 		look_at_bucket(store, &ahead);
 		look_at_record(store, &ahead);
-		rc = get_ahead(store, key, &ahead, value);
+		rc = lzi_unlikely(if_changed_from != 0) ? unchanged_ahead(store, key, &ahead, if_changed_from, value)
+		                                        : get_ahead(store, key, &ahead, value);
 	}
 	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);

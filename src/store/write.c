@@ -382,6 +382,44 @@ static int compare_outside(struct lzi_call *call, const struct lzi_write *write,
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
 
+static int64_t expiry_of(const struct lzi_record *record)
+{
+	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
+}
+
+static int is_present(const struct lzi_record *record)
+{
+	int64_t expiry;
+
+	if (lzi_load_relaxed(&record->died) != 0)
+		return 0;
+	expiry = expiry_of(record);
+	return lzi_likely(expiry == 0) || expiry > lzi_clock_mono_ms();
+}
+
+/* LATZ_IF_CHANGED alone: whether the key has these bytes at this moment, told as a read is: then nothing need be drafted
+ * or locked. 1: it has; else that is found out in the usual way, as it is of compressed values. */
+static int has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
+{
+	const struct lzi_record *record;
+	struct lzi_found found;
+	int same;
+
+	if (lzi_read_find(call->store, write->key, hash, &found) != LATZ_OK)
+		return 0;
+	record = found.record;
+	lzi_racy_reads_begin(); /* its generation is looked at below */
+	same = record->type == write->type && record->value_size == write->value.size &&
+	       (record->flags & LZI_RECORD_PACKED) == 0 &&
+	       lzi_record_head(record->flags & LZI_RECORD_EXT) + write->key.size + write->value.size <= found.room &&
+	       is_present(record) &&
+	       (write->value.size == 0 ||
+	        lzi_same_bytes(lzi_record_value(record), write->value.data, write->value.size));
+	write->version = record->seq;
+	lzi_racy_reads_end();
+	return same && lzi_found_valid(&found);
+}
+
 /* What the conditions say of the present state. 1: nothing to write, successfully. LOOK. */
 static int check_conditions(const struct lzi_write *write, const struct lzi_record *old, int present,
                             const struct compared *compared)
@@ -419,21 +457,6 @@ static int add_up(struct lzi_write *write, const struct lzi_record *old, int pre
 	                             lzi_record_key(record), lzi_record_value(record));
 	write->sum = value;
 	return LATZ_OK;
-}
-
-static int64_t expiry_of(const struct lzi_record *record)
-{
-	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
-}
-
-static int is_present(const struct lzi_record *record)
-{
-	int64_t expiry;
-
-	if (lzi_load_relaxed(&record->died) != 0)
-		return 0;
-	expiry = expiry_of(record);
-	return lzi_likely(expiry == 0) || expiry > lzi_clock_mono_ms();
 }
 
 /* The seq after which a key's next one must come. */
@@ -561,6 +584,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
+	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && has_same(call, write, hash))
+		return LATZ_OK;
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store) &&
