@@ -11,8 +11,8 @@
 
 #include "base/mutex.h"
 
-#define LZI_LOG_MAJOR 1
-#define LZI_LOG_MAJOR_OLDEST 1 /* that is read: at most LZI_LOG_MAJOR - 1, once there is one before */
+#define LZI_LOG_MAJOR 2 /* 1: keys that begin with ff are not escaped (format/space.h) */
+#define LZI_LOG_MAJOR_OLDEST 1 /* that is read */
 #define LZI_LOG_MINOR 0
 #define LZI_LOG_MAGIC "lz-wal\r\n"
 #define LZI_LOG_BLOCK 4096u        /* frames begin at multiples of it */

@@ -495,6 +495,8 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
+			lzi_space_rest(&call);
+		if (rc == LATZ_OK)
 			rc = lzi_bound_join(&call);
 		if (rc == LATZ_OK)
 			fill->failed = rc = fill->fn(store, options, fill->arg);

@@ -14,6 +14,7 @@
 #include "store/log.h"
 #include "store/pack.h"
 #include "store/snapshot.h"
+#include "store/space.h"
 
 /* What was told of a key by a delete or a touch, until records that come late can't come any more. */
 struct told {
@@ -34,6 +35,7 @@ struct replay {
 	int64_t to_mono_ms;          /* CLOCK_MONOTONIC minus CLOCK_REALTIME */
 	struct told_set now, before; /* of this flush, of the one before */
 	int forgot;                  /* 1: no memory to remember an eviction in */
+	struct lzi_escaped escaped;
 };
 
 static struct told *look(const struct told_set *set, lzi_hash128_t hash)
@@ -141,8 +143,10 @@ static int replay_entry(const struct lzi_wal_entry *entry, void *arg)
 	latz_slice key = { entry->key, head->key_size };
 	struct told told = { { 0, 0 }, head->seq, 0, head->deadline_wall_ms, head->op };
 	const struct told *newer;
-	int rc;
+	int rc = entry->major < 2 ? lzi_space_escape(&replay->escaped, &key) : LATZ_OK;
 
+	if (rc != LATZ_OK)
+		return rc;
 	next_flush(replay, entry->flush);
 	if (head->seq > replay->seq_max)
 		replay->seq_max = head->seq;

@@ -50,6 +50,15 @@ static inline void lzi_space_mark_high(struct lzi_store *store)
 		lzi_store_seq_cst(&store->control.shared->spaces.high, 1u);
 }
 
+/* A key of a file that was made before keys that begin with ff were escaped: *key is what it is now, in `escaped` if it
+ * is another. LATZ_TOOBIG: it can't be any more. */
+struct lzi_escaped {
+	uint8_t key[LZI_KEY_MAX];
+};
+int lzi_space_escape(struct lzi_escaped *escaped, latz_slice *key);
+/* The same of all keys of a pool that was restored from an image. */
+int lzi_space_escape_all(struct lzi_call *call);
+
 /* A key of a snapshot or log is about to be put back: there is to be something to count it in. */
 int lzi_space_loading(struct lzi_store *store, latz_slice key);
 /* It was, without an intent. */

@@ -188,12 +188,11 @@ static uint8_t *random_value(size_t size)
 
 #define LONG 300000
 
-static void log_is_read(void **state)
+static void read_log(struct fixture *f, const char *name)
 {
-	struct fixture *f = *state;
 	uint8_t *value = random_value(LONG);
 
-	put_log("good-log-1.0", 2);
+	put_log(name, 2);
 	open_log(f);
 	assert_value(f, "apple", "", 0, LATZ_BYTES, 128, 120000);
 	assert_value(f, "pear", "Conference", 10, LATZ_STRING, 129, -1);
@@ -205,6 +204,37 @@ static void log_is_read(void **state)
 	assert_ok(verify_print(f->pool));
 	close_log(f);
 	free(value);
+}
+
+static void log_is_read(void **state)
+{
+	read_log(*state, "good-log-2.0");
+}
+
+static void log_before_is_read(void **state)
+{
+	read_log(*state, "good-log-1.0");
+}
+
+/* Keys of version 1 that begin with ff: what they are now is another to the pool, and the same to who uses it. */
+static void high_keys_are_read(void **state)
+{
+	struct fixture *f = *state;
+
+	put_log("good-log-1.0-high", 1);
+	for (int i = 0; i < 2; i++) { /* the second time from what this library wrote behind it */
+		open_log(f);
+		assert_ok(latz_get(f->pool, slice("\xff\0\0\0\0\1k", 7), &f->value));
+		assert_int_equal(f->value.version, 64);
+		assert_rc(LATZ_NOTFOUND, latz_get(f->pool, slice("\xff", 1), &f->value));
+		assert_value(f, "a", "3", 1, LATZ_BYTES, 64, -1);
+		if (i == 0)
+			assert_ok(latz_set(f->pool, slice("\xff\0", 2), key_of("new"), NULL));
+		assert_ok(latz_get(f->pool, slice("\xff\0", 2), &f->value));
+		assert_int_equal(count_keys(f->pool), 3);
+		assert_ok(verify_print(f->pool));
+		close_log(f);
+	}
 }
 
 static void write_log(struct fixture *f)
@@ -245,7 +275,7 @@ static void log_is_written(void **state)
 		struct bytes have, want;
 
 		segment_path(path, i);
-		snprintf(name, sizeof name, "good-log-1.0-%u", i);
+		snprintf(name, sizeof name, "good-log-2.0-%u", i);
 		have = file_at(path);
 		want = golden(name);
 		assert_int_equal(have.size, want.size);
@@ -296,7 +326,7 @@ static void log_is_refused(void **state)
 	refused(f, "bad-log-op", LATZ_CORRUPT, "offset 4160: frame 1: log entry: unknown operation 4");
 	refused(f, "bad-log-number", LATZ_CORRUPT, "offset 8192: frame 3 where 2 was to come");
 	refused(f, "bad-log-lost", LATZ_CORRUPT, "offset 8192: frame 2 is damaged or missing; a later one says");
-	refused(f, "unsupported-log-major", LATZ_VERSION, "format 2, this library reads 1 to 1");
+	refused(f, "unsupported-log-major", LATZ_VERSION, "format 3, this library reads 1 to 2");
 	refused(f, "unsupported-log-old", LATZ_VERSION, "format 0,");
 }
 
@@ -336,13 +366,12 @@ static void make_image(struct fixture *f)
 	free(value);
 }
 
-static void image_is_read(void **state)
+static void read_image(struct fixture *f, const char *name)
 {
-	struct fixture *f = *state;
 	latz_snapshot_info info = { .size = sizeof info };
 	uint8_t *value = random_value(LONG);
 
-	put_golden("good-image-1.0", image_path);
+	put_golden(name, image_path);
 	assert_ok(latz_snapshot_verify(image_path, NULL, &info));
 	assert_int_equal(info.image, 1);
 	assert_int_equal(info.keys, 10);
@@ -357,6 +386,52 @@ static void image_is_read(void **state)
 	assert_int_equal(count_keys(f->pool), 10);
 	assert_ok(verify_print(f->pool));
 	free(value);
+}
+
+static void image_is_read(void **state)
+{
+	read_image(*state, "good-image-1.1");
+}
+
+static void image_before_is_read(void **state)
+{
+	read_image(*state, "good-image-1.0");
+}
+
+/* An image of minor version 0 whose keys begin with ff: made of one whose keys would be escaped by now. */
+static void high_image_is_read(void **state)
+{
+	struct fixture *f = *state;
+	latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+	struct lzi_image_header *header;
+	struct bytes image;
+	FILE *file;
+
+	assert_ok(latz_open("p", &f->options, &f->pool));
+	assert_ok(put(f->pool, "a", "1"));
+	assert_ok(latz_set(f->pool, slice("\xff", 1), key_of("2"), NULL)); /* ff ff in the pool */
+	assert_ok(latz_set(f->pool, slice("\xff\0k", 3), key_of("3"), NULL));
+	options.flags = LATZ_SNAPSHOT_IMAGE;
+	assert_ok(latz_snapshot(f->pool, image_path, &options));
+	image = file_at(image_path);
+	header = (struct lzi_image_header *)(void *)image.data;
+	assert_int_equal(header->minor, 1);
+	assert_int_equal(header->incompatible, LZI_IMAGE_ESCAPED);
+	header->minor = 0;
+	header->incompatible = 0;
+	header->checksum = lzi_crc32c(0, header, sizeof *header - 4);
+	file = fopen(image_path, "wb");
+	assert_int_equal(fwrite(image.data, 1, image.size, file), image.size);
+	assert_int_equal(fclose(file), 0);
+	free(image.data);
+	assert_ok(latz_close(f->pool));
+	assert_ok(latz_restore(image_path, "copy", &f->options, NULL));
+	assert_ok(latz_open("copy", &f->options, &f->pool));
+	assert_text(f, "a", "1");
+	assert_text(f, "\xff\xff", "2");
+	assert_ok(latz_get(f->pool, slice("\xff\xff\0k", 4), &f->value));
+	assert_int_equal(count_keys(f->pool), 3);
+	assert_ok(verify_print(f->pool));
 }
 
 static void snapshot_is_read(void **state)
@@ -383,7 +458,7 @@ static void snapshot_is_read(void **state)
 /* What LMDB makes of the index may differ from one release of it to the next, and with it checksums. */
 static void image_is_written(void **state)
 {
-	struct bytes have, want = golden("good-image-1.0");
+	struct bytes have, want = golden("good-image-1.1");
 	const struct lzi_image_header *header = (const struct lzi_image_header *)(const void *)want.data;
 	const struct lzi_image_section *section = &header->part[LZI_IMAGE_INDEX];
 	struct {
@@ -426,10 +501,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(log_is_read, log_up, golden_down),
+		cmocka_unit_test_setup_teardown(log_before_is_read, log_up, golden_down),
+		cmocka_unit_test_setup_teardown(high_keys_are_read, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_is_written, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_ends, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(log_is_refused, log_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_read, image_up, golden_down),
+		cmocka_unit_test_setup_teardown(image_before_is_read, image_up, golden_down),
+		cmocka_unit_test_setup_teardown(high_image_is_read, image_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_written, image_up, golden_down),
 		cmocka_unit_test_setup_teardown(snapshot_is_read, image_up, golden_down),
 		cmocka_unit_test_setup_teardown(image_is_unsupported, image_up, golden_down),
