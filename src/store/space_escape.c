@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "store/keylist.h"
 #include "store/log.h"
 
@@ -79,6 +80,13 @@ int lzi_space_escape_all(struct lzi_call *call)
 	memset(&keys, 0, sizeof keys);
 	if (rc == LATZ_OK)
 		rc = collect(call, &keys);
+	/* What is damaged in an image is told by the keys that are, not by the restore. */
+	if (rc == LATZ_CORRUPT) {
+		lzi_log(LATZ_LOG_WARNING, "%s: keys that begin with ff are not found: %s", call->store->name,
+		        lzi_error_text());
+		keys.count = 0;
+		rc = LATZ_OK;
+	}
 	for (i = keys.count; i-- > 0 && rc == LATZ_OK;)
 		rc = escape_one(call, (latz_slice){ lzi_keylist_bytes(&keys, i), keys.item[i].size }, escaped, &value);
 	lzi_keylist_fini(&keys);
