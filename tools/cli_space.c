@@ -38,7 +38,7 @@ int cli_enter_namespace(const char *name, bool make, latz_pool **pool)
 		int rc = latz_namespace(*pool, cli.space, &sub);
 		code = rc == LATZ_OK ? CLI_OK
 		                     : cli_fail(rc, "entering the namespace", name,
-		                                rc == LATZ_INVALID ? "--namespace: 1 to 64 of A-Z a-z 0-9 . _ -" : NULL);
+		                                rc == LATZ_INVALID ? "its name: 1 to 64 of A-Z a-z 0-9 . _ -" : NULL);
 	}
 	(void)!latz_close(*pool);
 	*pool = code == CLI_OK ? sub : NULL;

@@ -86,8 +86,9 @@ const struct cli_command cmd_namespaces = {
 	"namespaces",
 	"POOL [--drop NS]",
 	"Lists a pool's namespaces with what they have, or drops one",
-	"A namespace has keys, figures and bounds of its own. With --namespace NS the commands get, set, del, exists, incr,\n"
-	"append, ttl, keys, scan, load, dump, clear, inspect POOL KEY and limit are about its keys; those that write make it.\n"
+	"A namespace has keys, figures and bounds of its own. With --namespace NS the commands get, set, del, exists,\n"
+	"incr, append, ttl, keys, scan, load, dump, clear, inspect POOL KEY and limit are about its keys; those that\n"
+	"write make it.\n"
 	"Without it they are about the keys that are in none.\n\n"
 	"Options:\n"
 	"  --drop NS    removes the namespace with all its keys, at once\n\n"

@@ -1,5 +1,6 @@
 /*
- * Namespaces: how keys tell them apart, and the file `spaces`, which counts what each has. No I/O, no memory of its own.
+ * Namespaces: how keys tell them apart, and the file `spaces`, which counts what each has. No I/O, no memory of its
+ * own.
  *
  * Key of a namespace: ff 00, the namespace's number (4 bytes, big-endian), the key. Key of the pool itself: as it is;
  * with another ff before it if it begins with one. So all of one namespace lie together, and none between the pool's
@@ -81,8 +82,8 @@ _Static_assert(offsetof(struct lzi_space, head) == 128, "layout");
 _Static_assert(offsetof(struct lzi_space, name) == 192, "layout");
 _Static_assert(sizeof(struct lzi_space) == 256, "layout");
 
-/* A thread's part. It stays when the thread goes: the next of the slot adds to it. Writer: the thread; of keys and bytes
- * its reaper, too. */
+/* A thread's part. It stays when the thread goes: the next of the slot adds to it. Writer: the thread; of keys and
+ * bytes its reaper, too. */
 struct lzi_space_cell {
 	int64_t keys, bytes; /* may be negative: one creates, another deletes */
 	uint64_t gets, hits, sets, deletes, expired;

@@ -197,7 +197,7 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	actor->record_new = 0;
 	actor->keys_after = actor->keys - 1;
 	if (spaced)
-		lzi_space_intend(call, record, -1, -(int64_t)lzi_record_span_of(record));
+		lzi_space_intend(call, NULL, record, -1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_EVICT);
 	LZI_POINT("evict.intent");
 	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */

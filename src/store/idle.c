@@ -1,7 +1,7 @@
 /*
- * Pools with idle_ttl_ms: nobody used one for so long, and it goes. What is counted anyway tells: the sum of all threads'
- * counters is another than when it was last looked at, or it was not used since. So a use costs nothing for this, and is
- * known as well as somebody looks: the janitor, each round; who leaves; who sweeps.
+ * Pools with idle_ttl_ms: nobody used one for so long, and it goes. What is counted anyway tells: the sum of all
+ * threads' counters is another than when it was last looked at, or it was not used since. So a use costs nothing for
+ * this, and is known as well as somebody looks: the janitor, each round; who leaves; who sweeps.
  */
 #include "config.h"
 

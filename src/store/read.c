@@ -458,7 +458,9 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
 }
 
-LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, latz_value *value)
+/* unless: 0, or the version of which the value is not wanted. */
+LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t unless,
+                         latz_value *value)
 {
 	struct lzi_found found;
 	int64_t now = 0, expiry;
@@ -467,33 +469,13 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
 	rc = present(&found, &now, &expiry);
+	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found.record->seq) == unless)
+		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
 	if (lzi_likely(rc == LATZ_OK))
 		rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
-}
-
-/* The same unless the version is still that one: then the record's value is not touched. */
-static LZI_NOINLINE int unchanged_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead,
-                                        uint64_t version, latz_value *value)
-{
-	struct lzi_found found;
-	int64_t now = 0, expiry;
-	uint64_t seq;
-	int rc = find_ahead(store, key, ahead, &found);
-
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	rc = present(&found, &now, &expiry);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	lzi_racy_reads_begin(); /* looked at after the generation */
-	seq = found.record->seq;
-	lzi_racy_reads_end();
-	if (lzi_likely(seq == version))
-		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
-	return get_ahead(store, key, ahead, value);
 }
 
 static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
@@ -541,8 +523,7 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 	if (lzi_likely(value != NULL)) {
 		look_at_bucket(store, &ahead);
 		look_at_record(store, &ahead);
-		rc = lzi_unlikely(if_changed_from != 0) ? unchanged_ahead(store, key, &ahead, if_changed_from, value)
-		                                        : get_ahead(store, key, &ahead, value);
+		rc = get_ahead(store, key, &ahead, if_changed_from, value);
 	}
 	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);
@@ -586,7 +567,7 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 
 			if (results[at + i] != LATZ_OK)
 				continue;
-			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i]);
+			rc = get_ahead(call->store, keys[at + i], &ahead[i], 0, &values[at + i]);
 			if (lzi_unlikely(rc == LATZ_BUSY)) {
 				rc = get_properly(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
 				known = 0;

@@ -1,6 +1,6 @@
 /*
- * Namespaces: the file `spaces`, its slots and cells, and the counting of what each namespace has. Exact whoever dies: a
- * write says in its intent what its thread's cell will hold after it, and who mends the write stores that.
+ * Namespaces: the file `spaces`, its slots and cells, and the counting of what each namespace has. Exact whoever dies:
+ * a write says in its intent what its thread's cell will hold after it, and who mends the write stores that.
  */
 #include "config.h"
 
@@ -344,9 +344,13 @@ void lzi_space_note_high(struct lzi_call *call)
 
 /* ---- Counting ---- */
 
-void lzi_space_intend(struct lzi_call *call, const struct lzi_record *record, int64_t keys, int64_t bytes)
+void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, const struct lzi_record *goes,
+                      int64_t keys)
 {
-	struct lzi_space *space = lzi_space_find(call->store, lzi_key_space(lzi_record_key(record)));
+	struct lzi_space *space =
+		lzi_space_find(call->store, lzi_key_space(lzi_record_key(comes != NULL ? comes : goes)));
+	int64_t bytes = (comes == NULL ? 0 : (int64_t)lzi_record_span_of(comes)) -
+	                (goes == NULL ? 0 : (int64_t)lzi_record_span_of(goes));
 	struct lzi_space_cell *cell;
 	uint32_t slot;
 

@@ -34,9 +34,10 @@ void lzi_space_wipe(struct lzi_store *store, uint32_t slot);
 uint64_t *lzi_space_queue(struct lzi_store *store, uint32_t slot);
 int lzi_space_queue_allocate(struct lzi_store *store, uint32_t slot, uint32_t places);
 
-/* Around a write under its bucket's lock: before the intent's kind is stored; when the write has happened; when the
- * kind is taken back. */
-void lzi_space_intend(struct lzi_call *call, const struct lzi_record *record, int64_t keys, int64_t bytes);
+/* Around a write under its bucket's lock. comes, goes: records of one key; one of them may be NULL. Before
+ * the intent's kind is stored; when the write has happened, before the kind is taken back. */
+void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, const struct lzi_record *goes,
+                      int64_t keys);
 void lzi_space_happened(struct lzi_store *store, struct lzi_actor *actor, uint32_t index);
 static inline int lzi_record_is_spaced(const struct lzi_record *record)
 {

@@ -7,8 +7,8 @@
  *   i               the last number given out
  *
  * A namespace is there as long as its name's record says its number: writing that record makes it, deleting it drops
- * it, all at once, whatever it holds. Then nobody sees its keys any more: a name made anew gets a new number. Everything
- * else follows: slots in the file `spaces` (what writers look at), and the keys of numbers that no name has.
+ * it, all at once, whatever it holds. Then nobody sees its keys any more: a name made anew gets a new number.
+ * Everything else follows: slots in the file `spaces` (what writers look at), and the keys of numbers that no name has.
  */
 #include "config.h"
 

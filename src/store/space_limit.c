@@ -3,9 +3,9 @@
  * hashes of its inserts is gone through, oldest first; what was read since goes round once more. Evicting is deleting:
  * the log and open scans see it as that, so a restart finds the same keys.
  *
- * The queue is a hint. It may name keys that are not there any more, and lack some (it was overrun, its writer died, the
- * keys are older than the bounds, the pool was restored): when it is at its end all records are looked at and it is made
- * anew.
+ * The queue is a hint. It may name keys that are not there any more, and lack some (it was overrun, its writer died,
+ * the keys are older than the bounds, the pool was restored): when it is at its end all records are looked at and it is
+ * made anew.
  */
 #include "config.h"
 

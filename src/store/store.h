@@ -116,7 +116,8 @@ void lzi_space_note_high(struct lzi_call *call);
 /* What is seen through a handle: keys of a namespace, or with number 0 of the pool itself. */
 int lzi_space_clear(struct lzi_call *call, uint32_t number);
 
-/* ---- Hooks (hook.c) ------------------------------------------------------------------------------------------------ */
+/* ---- Hooks (hook.c) ------------------------------------------------------------------------------------------------
+ * */
 
 /* The longest time to live: a century, so that now + ttl can't wrap. */
 #define LZI_TTL_MAX_MS 3155760000000ll

@@ -455,6 +455,16 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 /* After keys were created: adds buckets if it is time. */
 void lzi_write_grow_table(struct lzi_call *call);
 
+/* ---- unchanged.c ---- */
+
+/* Whether the key has the bytes at this moment, told as a read is: then nothing need be drafted or locked, and
+ * write->version is its. 0: it has not, or that has to be found out in another way, as of compressed values. */
+int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash);
+/* Compares with the present version, which changes nothing: who has the lock sees whether it still is. *ret_seq keeps
+ * its value if there is none. */
+int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t *ret_seq,
+                      int *ret_same);
+
 /* ---- move.c ---- */
 
 /* Copies the record at `unit`, if a slot still names it, to the actor's extent *open and publishes the copy in its

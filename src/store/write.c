@@ -262,9 +262,7 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	int spaced = lzi_record_is_spaced(record);
 
 	if (spaced)
-		lzi_space_intend(call, record, delta,
-		                 (int64_t)lzi_record_span_of(record) -
-		                         (delta == 0 && old != NULL ? (int64_t)lzi_record_span_of(old) : 0));
+		lzi_space_intend(call, record, delta == 0 ? old : NULL, delta);
 	actor->record_old = old_unit;
 	actor->record_new = unit;
 	actor->keys_after = actor->keys + delta;
@@ -365,23 +363,6 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	return compared->seq != old->seq ? LOOK : compared->same;
 }
 
-/* Compares with the present version, which changes nothing: commit() sees whether it still is. */
-static int compare_outside(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
-                           struct compared *ret_compared)
-{
-	struct lzi_ahead ahead = { .hash = hash };
-	latz_value value = LATZ_VALUE_INIT;
-	int rc = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, 0, LZI_READ_VALUE, &value);
-
-	if (rc == LATZ_OK) {
-		ret_compared->seq = value.version;
-		ret_compared->same = value.size == write->value.size && value.type == (latz_type)write->type &&
-		                     memcmp(value.data, write->value.data, value.size) == 0;
-	}
-	latz_value_free(&value);
-	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
-}
-
 static int64_t expiry_of(const struct lzi_record *record)
 {
 	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
@@ -395,29 +376,6 @@ static int is_present(const struct lzi_record *record)
 		return 0;
 	expiry = expiry_of(record);
 	return lzi_likely(expiry == 0) || expiry > lzi_clock_mono_ms();
-}
-
-/* LATZ_IF_CHANGED alone: whether the key has these bytes at this moment, told as a read is: then nothing need be drafted
- * or locked. 1: it has; else that is found out in the usual way, as it is of compressed values. */
-static int has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
-{
-	const struct lzi_record *record;
-	struct lzi_found found;
-	int same;
-
-	if (lzi_read_find(call->store, write->key, hash, &found) != LATZ_OK)
-		return 0;
-	record = found.record;
-	lzi_racy_reads_begin(); /* its generation is looked at below */
-	same = record->type == write->type && record->value_size == write->value.size &&
-	       (record->flags & LZI_RECORD_PACKED) == 0 &&
-	       lzi_record_head(record->flags & LZI_RECORD_EXT) + write->key.size + write->value.size <= found.room &&
-	       is_present(record) &&
-	       (write->value.size == 0 ||
-	        lzi_same_bytes(lzi_record_value(record), write->value.data, write->value.size));
-	write->version = record->seq;
-	lzi_racy_reads_end();
-	return same && lzi_found_valid(&found);
 }
 
 /* What the conditions say of the present state. 1: nothing to write, successfully. LOOK. */
@@ -485,18 +443,16 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present, compared) : LATZ_OK;
-	if (rc != LATZ_OK) {
-		if (rc == 1)
-			write->version = old->seq;
+	if (rc == 1)
+		write->version = old->seq;
+	if (rc != LATZ_OK)
 		return rc;
-	}
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = expiry_of(old);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
-	seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old));
-	if (lzi_unlikely(seq == 0))
+	if (lzi_unlikely((seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old))) == 0))
 		return seq_damaged(old);
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
@@ -553,12 +509,12 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
 static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
-	int crowded = write->crowded;
+	int why = write->crowded;
 
 	write->crowded = 0;
-	if (crowded == LZI_CROWDED_SPACE)
+	if (why == LZI_CROWDED_SPACE)
 		return lzi_space_make_room(call, write->key, write->span);
-	if (!crowded)
+	if (why == 0)
 		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
 	return lzi_bound_make_entry(call);
 }
@@ -584,7 +540,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
-	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && has_same(call, write, hash))
+	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && lzi_write_has_same(call, write, hash))
 		return LATZ_OK;
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
@@ -618,7 +574,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
-		else if (rc == LOOK && (rc = compare_outside(call, write, hash, &compared)) == LATZ_OK)
+		else if (rc == LOOK &&
+		         (rc = lzi_write_compare(call, write, hash, &compared.seq, &compared.same)) == LATZ_OK)
 			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
@@ -661,7 +618,7 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	actor->record_new = note->record == NULL ? 0 : note->unit;
 	actor->keys_after = actor->keys - 1;
 	if (spaced)
-		lzi_space_intend(call, record, -1, -(int64_t)lzi_record_span_of(record));
+		lzi_space_intend(call, NULL, record, -1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
 	LZI_POINT("delete.intent");
 	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */

@@ -1,5 +1,6 @@
 /*
- * Pools that go when nobody uses them; hooks that are asked before keys expire; writes and reads of what has not changed.
+ * Pools that go when nobody uses them; hooks that are asked before keys expire; writes and reads of what has not
+ * changed.
  */
 #include "lib/suite.h"
 

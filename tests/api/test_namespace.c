@@ -1,6 +1,6 @@
 /*
- * Namespaces: keys apart from each other and from the pool's own, whatever bytes they have; bounds, statistics, times to
- * live of their own; dropping.
+ * Namespaces: keys apart from each other and from the pool's own, whatever bytes they have; bounds, statistics, times
+ * to live of their own; dropping.
  */
 #include "lib/suite.h"
 
@@ -741,7 +741,8 @@ static void after_fork(void **state)
 /* What the pool evicts is never what its namespaces are called. */
 static void book_survives_eviction(void **state)
 {
-	static const latz_policy policies[] = { LATZ_POLICY_ADAPTIVE, LATZ_POLICY_LRU, LATZ_POLICY_FIFO, LATZ_POLICY_2Q };
+	static const latz_policy policies[] = { LATZ_POLICY_ADAPTIVE, LATZ_POLICY_LRU, LATZ_POLICY_FIFO,
+		                                LATZ_POLICY_2Q };
 	struct fixture *f = *state;
 	latz_pool *sub, *keeper = space(f, "keeper");
 	char name[16];

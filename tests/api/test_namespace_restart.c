@@ -1,6 +1,6 @@
 /*
- * Namespaces over restarts: names, bounds, keys and what is counted come back from a log, a snapshot, an image; what was
- * dropped does not.
+ * Namespaces over restarts: names, bounds, keys and what is counted come back from a log, a snapshot, an image; what
+ * was dropped does not.
  */
 #include "lib/suite.h"
 

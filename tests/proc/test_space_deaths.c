@@ -1,6 +1,6 @@
 /*
- * Deaths while a namespace is made, bounded, filled beyond its bounds, emptied, dropped, collected: at named points. What
- * each namespace has is counted exactly afterwards; a namespace is there or it is not; others have lost nothing.
+ * Deaths while a namespace is made, bounded, filled beyond its bounds, emptied, dropped, collected: at named points.
+ * What each namespace has is counted exactly afterwards; a namespace is there or it is not; others have lost nothing.
  * And: what one tenant does within its bounds is nothing to the others.
  */
 #include "../../src/base/point.h"
