@@ -69,6 +69,19 @@ static int escape_one(struct lzi_call *call, latz_slice key, struct lzi_escaped 
 	return rc == LATZ_OK ? lzi_store_write(call, &gone) : rc;
 }
 
+/* The index came in from the image damaged: it is made anew of the records. */
+static void forget_index(struct lzi_store *store)
+{
+	int dirfd;
+
+	lzi_store_release(&store->control.shared->index_rebuild, 1u);
+	lzi_index_close(&store->index);
+	if (lzi_dir_open_at(store->poolfd, "index", &dirfd) != LATZ_OK)
+		return;
+	lzi_file_remove(dirfd, "data.mdb");
+	lzi_file_close(dirfd);
+}
+
 int lzi_space_escape_all(struct lzi_call *call)
 {
 	struct lzi_escaped *escaped = malloc(sizeof *escaped);
@@ -84,6 +97,7 @@ int lzi_space_escape_all(struct lzi_call *call)
 	if (rc == LATZ_CORRUPT) {
 		lzi_log(LATZ_LOG_WARNING, "%s: keys that begin with ff are not found: %s", call->store->name,
 		        lzi_error_text());
+		forget_index(call->store);
 		keys.count = 0;
 		rc = LATZ_OK;
 	}
