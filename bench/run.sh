@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds and runs the benchmark, or with "durable" or "evict" as the first word the one of durability or of bounded
-# pools, against the library installed in build/root. See ./dev bench [durable|evict] --help for the options. All it writes while running is in one
+# Builds and runs the benchmark, or with "durable", "evict" or "feed" as the first word the one of durability, of bounded
+# pools or of the change feed, against the library installed in build/root. See ./dev bench [WORD] --help for the options. All it writes while running is in one
 # directory of /dev/shm and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end;
-# the report is also build/bench/latest.txt, durable.txt or evict.txt.
+# the report is also build/bench/latest.txt, durable.txt, evict.txt or feed.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -21,6 +21,11 @@ elif [ "${1-}" = evict ]; then
 	command="./dev bench evict"
 	part=latzero-bench-evict
 	report=evict.txt
+elif [ "${1-}" = feed ]; then
+	shift
+	command="./dev bench feed"
+	part=latzero-bench-feed
+	report=feed.txt
 fi
 
 # The installed library, wherever its prefix put it below build/root.

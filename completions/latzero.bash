@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect persist limit namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor'
+	local commands='create list inspect stats persist limit namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -30,9 +30,10 @@ _latzero() {
 	--workload) options='a b c d f get set mget' ;;
 	--distribution) options='zipf uniform' ;;
 	--ttl | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
-	--namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
+	--namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
 		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
 	--compress-dict) options='trained auto' ;;
+	--kinds) options='set delete expire evict connect disconnect' ;;
 	esac
 	if [[ -n $options ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -43,7 +44,7 @@ _latzero() {
 		case $word in
 		--dir | --namespace | --drop | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
-			--if-version | --from | --to | --limit | --count | --keys | --value-size | --processes | --seconds | \
+			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
 		-*) ;;
 		*)
@@ -65,13 +66,15 @@ _latzero() {
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
-	limit) options+=' --max-bytes --max-entries --policy --ttl' ;;
+	limit) options+=' --max-bytes --max-entries --policy --ttl --compress-min --compress-level' ;;
 	namespaces) options+=' --drop' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	train) options+=' --dict-size --sample' ;;
+	stats) options+=' --prometheus' ;;
 	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;
 	get | del | exists | incr | append | ttl | inspect) options+=' --escaped' ;;
 	keys | scan) options+=' --from --to --limit --reverse --escaped' ;;
+	watch) options+=' --kinds --from --old --count --ring --escaped' ;;
 	load) options+=' --format --type' ;;
 	dump) options+=' --format' ;;
 	top) options+=' --once --count --interval --keys --most' ;;

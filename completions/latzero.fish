@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect persist limit namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump top advise bench simulate doctor
-set -l pooled inspect persist limit namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump top advise bench
+set -l commands create list inspect stats persist limit namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
+set -l pooled inspect stats persist limit namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -25,6 +25,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a inspect -d
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a destroy -d 'Remove pools'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d 'Make a running pool durable'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a train -d 'Make a dictionary for small values'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a stats -d 'Every figure and counter'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a sweep -d 'Remove what dead processes left'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a verify -d 'Check everything'
@@ -39,6 +40,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a keys -d 'K
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a scan -d 'Keys and values in order'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a load -d 'Load keys and values'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a dump -d 'Write all keys and values'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a watch -d 'What happens, as it happens'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a top -d 'What goes on, live'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a advise -d 'On the size of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a bench -d 'Measure'
@@ -47,7 +49,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a simulate -
 
 complete -c latzero -n "__fish_seen_subcommand_from $pooled" -a '(__latzero_pools)' -d 'Pool'
 complete -c latzero -n '__fish_seen_subcommand_from load' -F
-complete -c latzero -n '__fish_seen_subcommand_from get set del exists incr append ttl inspect keys scan' -l escaped -d 'Keys are escaped'
+complete -c latzero -n '__fish_seen_subcommand_from get set del exists incr append ttl inspect keys scan watch' -l escaped -d 'Keys are escaped'
 complete -c latzero -n '__fish_seen_subcommand_from set load' -l type -x -a 'bytes string int float bool null json msgpack pickle user64'
 complete -c latzero -n '__fish_seen_subcommand_from create set' -l ttl -x -a '250ms 5s 2m 1h 1d never' -d 'Time to live'
 complete -c latzero -n '__fish_seen_subcommand_from set' -l keep-ttl -d 'Keep the deadline'
@@ -55,6 +57,11 @@ complete -c latzero -n '__fish_seen_subcommand_from set' -l if-absent -d 'Only a
 complete -c latzero -n '__fish_seen_subcommand_from set' -l if-present -d 'Only one that is there'
 complete -c latzero -n '__fish_seen_subcommand_from set' -l if-version -x -d 'Only this version'
 complete -c latzero -n '__fish_seen_subcommand_from set' -l if-changed -d 'Only another value'
+complete -c latzero -n '__fish_seen_subcommand_from watch' -l kinds -x -a 'set delete expire evict connect disconnect' -d 'Only these'
+complete -c latzero -n '__fish_seen_subcommand_from watch' -l from -x -d 'First what was from this event on'
+complete -c latzero -n '__fish_seen_subcommand_from watch' -l old -d 'Tell old values'
+complete -c latzero -n '__fish_seen_subcommand_from watch' -l count -x -d 'End after so many lines'
+complete -c latzero -n '__fish_seen_subcommand_from watch' -l ring -x -d 'Bytes of events to remember'
 complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l from -x -d 'From this key on'
 complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l to -x -d 'Before this key'
 complete -c latzero -n '__fish_seen_subcommand_from keys scan' -l limit -x -d 'At most so many'
@@ -99,6 +106,8 @@ complete -c latzero -n '__fish_seen_subcommand_from limit' -l ttl -x -d 'Of keys
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-min -x -a none -d 'Values from this size'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-level -x -d 'Level'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'

@@ -202,7 +202,7 @@ static const char *usual_hint(int rc)
 	case LATZ_NOTFOUND: return "latzero list shows the pools there are";
 	case LATZ_TOOBIG: return "keys are 1 to 32767 bytes, values less than 4 GiB";
 	case LATZ_NOSPC: return "free some room on that file system or delete keys; latzero doctor shows what there is";
-	case LATZ_FULL: return "delete keys, or create the pool with a larger bound";
+	case LATZ_FULL: return "delete keys, or raise the bound with latzero limit";
 	case LATZ_NOMEM: return "see latzero doctor for the limits of this process";
 	case LATZ_BUSY: return "try again once the other side is done";
 	case LATZ_TIMEOUT: return "that process is stopped: continue it (kill -CONT) or end it";

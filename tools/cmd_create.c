@@ -23,6 +23,8 @@ static int complete_options(struct create_arguments *arguments)
 
 	if (arguments->policy != NULL && (code = cli_parse_policy(arguments->policy, &options->policy)) != CLI_OK)
 		return code;
+	if (arguments->policy != NULL && options->max_bytes == 0 && options->max_entries == 0)
+		return cli_error(CLI_USAGE, "--policy goes with a bound: --max-bytes or --max-entries");
 	if ((code = cli_persist_options(&arguments->persist, options)) != CLI_OK)
 		return code;
 	if (arguments->start_empty && options->persist_dir == NULL)

@@ -233,9 +233,9 @@ LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool 
 
 /* Ends a handle. No other thread may still be inside a call on it, and it must not be used again, not even for another
  * latz_close(): its memory is given back. The last handle of a process detaches it; the last process takes an ephemeral
- * pool's files away. Views not yet released keep their bytes mapped until they are; scans must be closed first
- * (LATZ_BUSY otherwise, and the handle stays open), but not those that a forked child inherited. NULL is LATZ_INVALID.
- */
+ * pool's files away. Views not yet released keep their bytes mapped until they are; scans and watches must be closed
+ * first (LATZ_BUSY otherwise, and the handle stays open), but not those that a forked child inherited. NULL is
+ * LATZ_INVALID. */
 LATZ_API int latz_close(latz_pool *pool);
 
 /* Removes a pool whether or not somebody is attached: who is gets LATZ_DEAD from then on. Only options->dir is used.
@@ -292,7 +292,7 @@ typedef struct latz_stats_t {
 	unsigned pins;              /* scans open now */
 	unsigned views;             /* extents held by borrowed views now */
 	int64_t age_ms;             /* since creation */
-	uint64_t latency_get_ns[4]; /* this process, sampled: p50, p99, p99.9, max; 0 if not yet sampled */
+	uint64_t latency_get_ns[4]; /* one of 256 of each thread: p50, p99, p99.9, max; 0 if none was taken yet */
 	uint64_t latency_set_ns[4];
 	int durable;                /* 1: it has a log */
 	int log_broken;             /* 0, or why nothing is durable any more: LATZ_IO, LATZ_NOSPC */
@@ -366,7 +366,8 @@ typedef struct latz_limits {
  * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can
  * be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
  * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
- * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, an unknown policy; LATZ_NOSPC, LATZ_TIMEOUT. */
+ * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, or under what the pool
+ * needs because its table, which does not shrink, has grown; an unknown policy. LATZ_NOSPC, LATZ_TIMEOUT. */
 LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;
 
 /* Called once for each thing that is wrong; what: one line. */
@@ -766,6 +767,8 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 }
 #endif
 
+#include <latzero/counter.h>
+#include <latzero/events.h>
 #include <latzero/namespace.h>
 
 #endif

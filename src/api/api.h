@@ -14,7 +14,8 @@
 struct latz_pool {
 	struct lzi_store *store; /* replaced in a forked child, on first use */
 	int readonly;
-	uint64_t scans; /* low half: open ones of the process whose lzi_fork_count is the high half; atomic */
+	uint64_t scans; /* low half: open scans and watches of the process whose lzi_fork_count is the high half;
+	                   atomic */
 	uint32_t space; /* number of the namespace it is a handle of; 0: of the pool */
 	uint32_t slot;  /* of the namespace */
 	struct lzi_hook hook;      /* if hook.fn is set */
@@ -122,6 +123,20 @@ void lzi_api_unhook(struct latz_pool *pool);
 int lzi_api_whole(const struct latz_pool *pool);
 /* Default time to live. */
 int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms);
+/* One scan or watch more on a handle, and less. A forked child has none yet, whatever its copy of the handle says. */
+static inline void lzi_api_count(struct latz_pool *pool)
+{
+	uint64_t old = lzi_load_relaxed(&pool->scans), now;
+
+	do {
+		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
+	} while (!lzi_cas_acquire(&pool->scans, &old, now));
+}
+
+static inline void lzi_api_uncount(struct latz_pool *pool)
+{
+	lzi_fetch_sub(&pool->scans, 1u);
+}
 
 /* Checks; copies what the caller's struct has of the options, the rest is zero. pool.c. */
 int lzi_api_name(const char *name);

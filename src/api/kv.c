@@ -115,7 +115,8 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 		return set_mapped(pool, &call, key, value, options);
 	fill(&write, key, value, options);
 	write.ttl_ms = lzi_api_ttl(pool, &call, write.ttl_ms);
-	rc = lzi_store_write(&call, &write);
+	rc = lzi_likely(!lzi_counter_due(call.actor->sets)) ? lzi_store_write(&call, &write)
+	                                                     : lzi_counter_time_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
 	return lzi_api_key_result(rc);
@@ -152,7 +153,9 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 		return lzi_api_key_result(rc);
 	if (lzi_api_is_mapped(pool, key))
 		return lzi_api_key_result(get_mapped(pool, &call, key, 0, value));
-	return lzi_api_key_result(lzi_store_get(&call, key, 0, value));
+	rc = lzi_likely(!lzi_counter_due(call.actor->gets)) ? lzi_store_get(&call, key, 0, value)
+	                                                    : lzi_counter_time_get(&call, key, value);
+	return lzi_api_key_result(rc);
 }
 
 int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value)

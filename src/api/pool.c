@@ -137,8 +137,10 @@ int latz_close(latz_pool *pool)
 		return lzi_api_error(LATZ_INVALID, "pool is NULL");
 	scans = lzi_load_acquire(&pool->scans);
 	if (scans >> 32 == lzi_fork_count && (uint32_t)scans != 0)
-		return lzi_api_error(LATZ_BUSY, (uint32_t)scans == 1 ? "%u scan is open" : "%u scans are open",
-		                     (uint32_t)scans);
+		return lzi_api_error(
+			LATZ_BUSY,
+			(uint32_t)scans == 1 ? "%u scan or watch is open" : "%u scans and watches are open",
+			(uint32_t)scans);
 	lzi_api_unhook(pool);
 	lzi_store_close(pool->store);
 	free(pool);

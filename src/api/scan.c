@@ -17,16 +17,6 @@ static int check_slice(latz_slice slice, const char *what)
 	return LATZ_OK;
 }
 
-/* A forked child has no scans yet, whatever its copy of the handle says. */
-static void count_scan(latz_pool *pool)
-{
-	uint64_t old = lzi_load_relaxed(&pool->scans), now;
-
-	do {
-		now = (old >> 32 == lzi_fork_count ? old : (uint64_t)lzi_fork_count << 32) + 1;
-	} while (!lzi_cas_acquire(&pool->scans, &old, now));
-}
-
 /* Bounds as they are in the pool: a namespace's keys all begin alike, the pool's own are what is in none. */
 static int open_mapped(const latz_pool *pool, struct lzi_call *call, latz_scan_options *options,
                        struct lzi_scan **ret_scan)
@@ -83,7 +73,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	}
 	handle->pool = pool;
 	handle->fork_count = lzi_fork_count;
-	count_scan(pool);
+	lzi_api_count(pool);
 	*scan = handle;
 	return lzi_api_result(LATZ_OK);
 }
@@ -117,7 +107,7 @@ int latz_scan_close(latz_scan *scan)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
 	lzi_scan_close(scan->scan);
 	if (scan->fork_count == lzi_fork_count)
-		lzi_fetch_sub(&scan->pool->scans, 1u);
+		lzi_api_uncount(scan->pool);
 	free(scan);
 	return LATZ_OK;
 }

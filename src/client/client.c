@@ -49,13 +49,13 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 		struct lzi_pin *pin = lzi_control_pin(control, i);
 
 		if (pin->seq != 0 && pin->client == slot)
-			pin->seq = 0;
+			lzi_store_relaxed(&pin->seq, 0ull);
 	}
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
 }
 
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot)
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot, uint32_t *ret_had_pid)
 {
 	uint32_t i;
 	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
@@ -70,7 +70,9 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t
 		LZI_POINT("attach.slot_locked");
 		if (client->state != 0)
 			drop_pins_of(control, i);  /* a dead one's, nobody has reaped it yet */
+		*ret_had_pid = client->state != 0 && lzi_exchange(&client->connected, 0u) != 0 ? client->pid : 0;
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
+		client->connected = 1;
 		client->pid = lzi_process_id();
 		client->since_ms = lzi_clock_mono_ms();
 		client->flags = flags;
@@ -111,7 +113,7 @@ unsigned lzi_client_count(const struct lzi_control *control, uint32_t own)
 	return n;
 }
 
-unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own)
+unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_client_gone_fn gone, void *arg)
 {
 	unsigned n = 0;
 	uint32_t i;
@@ -127,6 +129,7 @@ unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own)
 		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) == LATZ_OK) {
 			memset(client->hazards, 0, sizeof client->hazards);
 			drop_pins_of(control, i);
+			gone(i, arg);
 			LZI_POINT("reap.client");
 			lzi_store_release(&client->state, 0u);
 			lzi_ofd_unlock(control->fd, LZI_LOCK_CLIENT + i);
@@ -155,12 +158,12 @@ int lzi_pin_take(const struct lzi_control *control, uint32_t client, uint32_t *r
 	/* Announce before the clock moves: a writer that sees the clock past the pin sees the pin too. The clock may
 	 * move on by itself meanwhile, so what is announced first is the widest claim: everything. */
 	lzi_control_pin(control, i)->client = client;
-	lzi_control_pin(control, i)->seq = 1;
+	lzi_store_relaxed(&lzi_control_pin(control, i)->seq, 1ull);
 	lzi_store_seq_cst(&shared->pin_max, UINT64_MAX);
 	lzi_store_seq_cst(&shared->pin_min, 1ull);
 	LZI_POINT("pin.announced");
 	seq = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE) + LZI_SEQ_STRIDE - 1;
-	lzi_control_pin(control, i)->seq = seq;
+	lzi_store_relaxed(&lzi_control_pin(control, i)->seq, seq);
 	pins_recount(control);
 	LZI_POINT("pin.taken");
 	lzi_mutex_unlock(&shared->pins);
@@ -174,7 +177,7 @@ void lzi_pin_drop(const struct lzi_control *control, uint32_t pin)
 	/* Timing out leaves the pin to the reaping of this client: old versions stay a while, nothing is lost. */
 	if (pins_lock(control) != LATZ_OK)
 		return;
-	lzi_control_pin(control, pin)->seq = 0;
+	lzi_store_relaxed(&lzi_control_pin(control, pin)->seq, 0ull);
 	pins_recount(control);
 	lzi_mutex_unlock(&control->shared->pins);
 }
@@ -184,6 +187,6 @@ void lzi_pin_drop_all(const struct lzi_control *control)
 	uint32_t i;
 
 	for (i = 0; i < LZI_PINS_MAX; i++)
-		lzi_control_pin(control, i)->seq = 0;
+		lzi_store_relaxed(&lzi_control_pin(control, i)->seq, 0ull);
 	pins_recount(control);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/mutex.h"
+#include "format/counters.h"
 #include "format/space.h"
 
 #define LZI_MAGIC "latzero\n"
@@ -133,11 +134,13 @@ struct lzi_bound {
 	uint64_t heap_limit;  /* 16: bytes of blocks the heap may have; 0 none. Anyone, when another file grows */
 	uint32_t policy;      /* 24: latz_policy, never DEFAULT */
 	uint32_t pad;
-	uint64_t state_at;    /* 32: of the policy's state in the file `policy`; 0 none */
+	uint64_t state_at;    /* 32: of the policy's state in the file `policy`, a page; in the lowest 12 bits whose it
+	                       * is (latz_policy); 0 none */
 	uint64_t state_size;  /* 40 */
 	uint64_t state_entries; /* 48: for which it was made */
-	uint64_t old_at, old_size; /* 56: a state no longer in use, whose blocks are to be given back */
-	uint64_t file_size;   /* 72: of the file `policy`, all of it allocated */
+	uint64_t untidy;      /* 56: 1: beside the state the file may have blocks, and readers on their way to them */
+	uint64_t pad2;
+	uint64_t has_file;    /* 72: 1: there is a file `policy` */
 	uint64_t tail;        /* 80: of the ring: events heard */
 	int64_t evicted_ms;   /* 88: CLOCK_MONOTONIC, of the last eviction; 0 none */
 	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */
@@ -178,6 +181,7 @@ enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
 	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
+	LZI_WATCH_FEED = 8,   /* writes are told of in the change feed */
 	LZI_WATCH_SPACES = 16 /* hits in namespaces are counted in slots: some evict */
 };
 /* Compressed values (doc/compression.md). */
@@ -202,12 +206,35 @@ struct lzi_compress {
 _Static_assert(offsetof(struct lzi_compress, values) == 128, "layout");
 _Static_assert(sizeof(struct lzi_compress) == 256, "layout");
 
+/* The change feed (doc/together.md); its ring is the file `events` (format/feed.h). Writer: the holder of `mutex`,
+ * unless said otherwise. Its death: every word is right by itself. */
+struct lzi_feed {
+	struct lzi_mutex mutex; /* held by who makes the ring, or gives it up */
+	uint64_t cells;      /* 64: of the ring; 0: there is none. Changed while nobody writes events */
+	uint32_t old_values; /* 72: 1: a subscriber wants to have them */
+	uint32_t pad0;
+	int64_t idle_ms;     /* 80: CLOCK_MONOTONIC since when nobody subscribes; 0: not known */
+	int64_t tended_ms;   /* 88: when somebody last looked for deaths and deadlines; anyone, compare and swap */
+	uint64_t making;     /* 96: bytes of a ring that is being made; a dead maker's count until the next one's */
+	uint64_t pad1[3];
+	uint64_t head;       /* 128: number of the next event, 0 before the first ring; anyone, compare and swap */
+	uint64_t room;       /* 136: place where the next event's cells begin; anyone, compare and swap */
+	uint64_t unheard;    /* 144: events that could not be put into the ring; anyone, atomic add */
+	uint64_t pad2[5];
+	uint32_t asleep;     /* 192: 1: a subscriber sleeps; anyone, exchange */
+	uint32_t bell;       /* 196: futex: changes when sleepers should look again; anyone, atomic add */
+	uint64_t pad3[7];
+};
+_Static_assert(offsetof(struct lzi_feed, head) == 128, "a line of its own");
+_Static_assert(offsetof(struct lzi_feed, asleep) == 192, "a line of its own");
+_Static_assert(sizeof(struct lzi_feed) == 256, "layout");
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
 	uint64_t buckets;   /* 0: primary buckets of the table */
 	uint32_t watch;     /* 8: enum lzi_watch. Holder of `maint`, as is the next; a reader that sees an old value
-	                       counts a hit too many or too few */
+	                       counts a hit too many or too few. FEED: holder of feed.mutex */
 	uint32_t sampling;  /* 12: lzi_policy_is_sampled() */
 	uint32_t tracing;   /* 16: lzi_sample_has(); 0 none. Holder of `maint` */
 	uint8_t pad0[108];
@@ -274,7 +301,9 @@ struct lzi_shared {
 	uint8_t pad6[4];
 	struct lzi_bound bound;   /* 5632 */
 	struct lzi_compress compress; /* 6016 */
-	uint8_t pad7[640];
+	struct lzi_feed feed;     /* 6272 */
+	uint8_t pad7[256];
+	struct lzi_counters counters; /* 6784 */
 	struct lzi_spaces spaces; /* 6912 */
 	uint8_t pad8[1024];
 };
@@ -288,6 +317,8 @@ _Static_assert(offsetof(struct lzi_shared, log_move) == 5568, "layout");
 _Static_assert(offsetof(struct lzi_shared, log_missed) == 5616, "layout");
 _Static_assert(offsetof(struct lzi_shared, bound) == 5632, "layout");
 _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
+_Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
+_Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
@@ -306,8 +337,13 @@ struct lzi_client {
 	int64_t since_ms; /* CLOCK_MONOTONIC */
 	char command[16];
 	uint32_t flags; /* LZI_CLIENT_* */
+	/* Of the change feed. */
+	uint32_t connected; /* 36: 1: nobody has told yet that it left; who does, by exchange */
+	uint32_t watches;   /* 40: open subscriptions; the process, atomic add. Death: as state */
+	uint32_t watches_old; /* 44: of them such that want old values */
+	uint32_t died;      /* 48: 1: a thread of it was found dead; its reaper */
 	uint32_t pad0;
-	uint64_t pad1[3];
+	uint64_t pad1;
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
@@ -315,6 +351,7 @@ struct lzi_client {
 };
 _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
+_Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
@@ -325,7 +362,8 @@ enum lzi_intent_kind {
 	LZI_INTENT_DELETE,
 	LZI_INTENT_MOVE, /* cleaning: record_new is a copy of record_old */
 	LZI_INTENT_SPLIT, /* `bucket` is being split into bucket number `record_new` */
-	LZI_INTENT_EVICT
+	LZI_INTENT_EVICT,
+	LZI_INTENT_FED = 0x100 /* flag: events of it stand in the change feed */
 };
 
 /* A thread. Alive while it holds `alive`, from its first call to its exit; whoever gets the mutex with EOWNERDEAD is
@@ -359,11 +397,17 @@ struct lzi_actor {
 	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
 	uint64_t fresh_hash;               /* 216: of its key */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
-	uint64_t pad2[18];
+	uint64_t pad2[6];
+	/* Events it is about to put into the change feed. 0: none. */
+	uint64_t feed_low;   /* 288: place + 1 from which on it may be writing, */
+	uint64_t feed_high;  /* 296: place before which; valid while feed_low is not 0 */
+	uint64_t feed_first; /* 304: number + 1 from which on it may have begun some, */
+	uint64_t feed_last;  /* 312: number + 1 up to which; valid while feed_first is not 0 */
+	uint64_t pad3[8];
 	/* Namespaces. */
 	uint64_t space_pages; /* 384: pages of its cells in the file `spaces` that are allocated; stays with the slot */
 	uint32_t space;       /* 392: slot + 1 of the namespace that the write at hand is in; 0 none */
-	uint32_t uses;        /* 396: scans opened, deadlines moved: uses of the pool that no other counter tells */
+	uint32_t uses;        /* 396: scans, counters, deadlines moved: uses of the pool that no other counter tells */
 	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
 	uint64_t pad6[12];
 };
@@ -371,6 +415,7 @@ _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, space_pages) == 384, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
+_Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */
 void lzi_header_init(struct lzi_header *header, uint32_t clients_max);

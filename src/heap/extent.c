@@ -11,6 +11,8 @@
 #include "heap/heap_int.h"
 
 #define PER_EXTENT (LZI_EXTENT / sizeof(struct lzi_bucket))
+/* `judged` of a PARKED extent that was FREE. */
+#define ALL_BLOCKS (LZI_EXTENT / LZI_UNIT)
 
 /* Bodies that no run covers, and the counts. An orphan becomes PART: it may or may not have all its blocks. */
 void lzi_heap_repair(struct lzi_heap *heap)
@@ -173,12 +175,17 @@ int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t m
 	for (e = shared->extents; e-- > 0 && count < max;) {
 		enum lzi_extent_state state = lzi_heap_state(heap, e);
 
-		if (state == LZI_EXTENT_FREE && shared->extents_free > keep)
+		if (state == LZI_EXTENT_FREE && shared->extents_free > keep) {
 			lzi_bump_relaxed(&shared->extents_free, -1ull);
-		else if (state == LZI_EXTENT_PART)
+			lzi_store_relaxed(&lzi_heap_meta(heap, e)->judged, (uint16_t)ALL_BLOCKS);
+		} else if (state == LZI_EXTENT_PART) {
 			lzi_bump_relaxed(&shared->extents_hole, -1ull);
-		else if (state != LZI_EXTENT_PARKED) /* left over: only the holder of `maint` parks, and we are it */
+		} else if (state == LZI_EXTENT_PARKED) {
+			/* Left over: only the holder of `maint` parks, and we are it. */
+			lzi_store_relaxed(&lzi_heap_meta(heap, e)->judged, (uint16_t)0);
+		} else {
 			continue;
+		}
 		lzi_heap_set_state(heap, e, LZI_EXTENT_PARKED, 1);
 		list[count++] = e;
 	}
@@ -227,7 +234,17 @@ int lzi_heap_punch(struct lzi_heap *heap, const uint64_t *list, size_t count)
 
 void lzi_heap_unpark(struct lzi_heap *heap, const uint64_t *list, size_t count)
 {
-	(void)unpark(heap, list, count, LZI_EXTENT_PART);
+	size_t i;
+
+	if (lzi_heap_lock(heap) != LATZ_OK)
+		return; /* lzi_heap_park() finds them */
+	for (i = 0; i < count; i++) {
+		int all = lzi_load_relaxed(&lzi_heap_meta(heap, list[i])->judged) == ALL_BLOCKS;
+
+		lzi_heap_set_state(heap, list[i], all ? LZI_EXTENT_FREE : LZI_EXTENT_PART, 0);
+		lzi_bump_relaxed(all ? &heap->shared->extents_free : &heap->shared->extents_hole, 1ull);
+	}
+	lzi_heap_unlock(heap);
 }
 
 int lzi_heap_unpark_all(struct lzi_heap *heap)

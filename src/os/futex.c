@@ -20,5 +20,10 @@ void lzi_futex_wait(uint32_t *word, uint32_t value, unsigned timeout_us)
 
 void lzi_futex_wake(uint32_t *word)
 {
-	(void)syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	lzi_futex_wake_some(word, INT_MAX);
+}
+
+void lzi_futex_wake_some(uint32_t *word, int count)
+{
+	(void)syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }

@@ -201,6 +201,13 @@ void lzi_mutex_unlock(struct lzi_mutex *mutex);
 /* Waits until *word is not `value`, somebody wakes, a signal comes or the time is over: the caller looks again. */
 void lzi_futex_wait(uint32_t *word, uint32_t value, unsigned timeout_us);
 void lzi_futex_wake(uint32_t *word);
+/* At most so many of them. */
+void lzi_futex_wake_some(uint32_t *word, int count);
+
+/* A descriptor that can be made readable, and not. */
+int lzi_event_open(int *ret_fd);
+void lzi_event_set(int fd);
+void lzi_event_clear(int fd);
 
 /* ---- Clocks, processes ------------------------------------------------------------------------------------------- */
 

@@ -44,6 +44,7 @@ static const struct lzi_knobs ways[WAYS] = {
 struct adaptive {
 	uint64_t magic;
 	uint64_t entries;
+	uint64_t check; /* over both: what lies where goes by `entries` */
 	uint64_t capacity;
 	uint32_t way;          /* that judges now */
 	uint32_t looked;       /* accesses since ways were compared */
@@ -100,6 +101,34 @@ static const struct lzi_knobs *knobs_of(const struct adaptive *adaptive)
 	return &ways[lzi_load_relaxed(&adaptive->way) % WAYS];
 }
 
+static uint64_t check_of(uint64_t entries)
+{
+	return (MAGIC ^ entries) * 0x9fb21c651e98df25ull + 1;
+}
+
+/* Whether head and sketch say truly how large they are. */
+static int is_whole(const struct adaptive *adaptive)
+{
+	uint64_t entries = lzi_load_relaxed(&adaptive->entries);
+
+	return entries <= UINT32_MAX && lzi_load_relaxed(&adaptive->check) == check_of(entries) &&
+	       lzi_sketch_is_sound(&adaptive->sketch, entries);
+}
+
+static int is_sound(const void *state, uint64_t bytes)
+{
+	const struct adaptive *adaptive = state;
+
+	if (bytes < sizeof *adaptive || adaptive->magic != MAGIC || !is_whole(adaptive) ||
+	    size(adaptive->entries) > bytes)
+		return 0;
+	for (unsigned way = 0; way < WAYS; way++) {
+		if (!lzi_shadow_is_sound(shadow_of(adaptive, way), nodes_for(adaptive->entries)))
+			return 0;
+	}
+	return 1;
+}
+
 /* ---- The state as a whole --------------------------------------------------------------------------------------- */
 
 static void init(void *state, uint64_t entries, uint64_t capacity)
@@ -108,6 +137,7 @@ static void init(void *state, uint64_t entries, uint64_t capacity)
 
 	memset(adaptive, 0, sizeof *adaptive);
 	adaptive->entries = entries;
+	adaptive->check = check_of(entries);
 	adaptive->capacity = capacity;
 	lzi_sketch_init(&adaptive->sketch, words_of(adaptive), entries);
 	lzi_judge_init(&adaptive->judge);
@@ -130,6 +160,8 @@ static void move(void *to_state, const void *from_state)
 	struct adaptive *to = to_state;
 	const struct adaptive *from = from_state;
 
+	if (!is_sound(from, UINT64_MAX))
+		return;
 	to->way = from->way;
 	memcpy(to->score, from->score, sizeof to->score);
 	to->judge = from->judge;
@@ -144,7 +176,7 @@ static int mend(void *state, uint64_t bytes)
 	struct adaptive *adaptive = state;
 
 	if (bytes < sizeof *adaptive || adaptive->magic != MAGIC || adaptive->entries > UINT32_MAX ||
-	    size(adaptive->entries) > bytes)
+	    adaptive->check != check_of(adaptive->entries) || size(adaptive->entries) > bytes)
 		return -1;
 	adaptive->way %= WAYS;
 	for (unsigned way = 0; way < WAYS; way++) {
@@ -200,6 +232,8 @@ static void created(void *state, uint64_t hash)
 	struct adaptive *adaptive = state;
 	unsigned most = knobs_of(adaptive)->counted;
 
+	if (!is_whole(adaptive)) /* nobody has looked, as for the others */
+		return;
 	if (most > 0)
 		lzi_sketch_raise(&adaptive->sketch, words_of(adaptive), hash, most);
 	if ((hash >> 20) % CREATED_EVERY == 0)
@@ -230,6 +264,7 @@ const struct lzi_policy lzi_policy_adaptive = {
 	.resize = resize,
 	.move = move,
 	.mend = mend,
+	.is_sound = is_sound,
 	.access = hear_access,
 	.created = created,
 	.next = next,

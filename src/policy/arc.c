@@ -203,6 +203,7 @@ const struct lzi_policy lzi_policy_arc = {
 	.resize = arc_resize,
 	.move = arc_move,
 	.mend = arc_mend,
+	.is_sound = lzi_book_is_within,
 	.access = arc_access,
 	.insert = arc_insert,
 	.evict = arc_evict,

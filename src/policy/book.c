@@ -203,6 +203,15 @@ void lzi_book_drop(struct lzi_book *book, uint32_t index)
 	book->free = index;
 }
 
+int lzi_book_is_within(const void *state, uint64_t size)
+{
+	const struct lzi_book *book = state;
+
+	return size >= LZI_BOOK_HEAD && lzi_book_is_sound(book) && book->nodes >= 1 &&
+	       book->nodes <= LZI_BOOK_NODES_MAX && book->shift == 64 - bucket_bits(book->nodes) &&
+	       lzi_book_size(book->nodes) <= size;
+}
+
 void lzi_book_set_capacity(void *state, uint64_t capacity)
 {
 	((struct lzi_book *)state)->capacity = capacity;
@@ -270,9 +279,7 @@ int lzi_book_mend(struct lzi_book *book, uint64_t magic, uint64_t size)
 	struct lzi_book_node *node;
 	uint32_t index;
 
-	if (size < LZI_BOOK_HEAD || book->magic != magic || book->check != lzi_book_check(book) || book->nodes < 1 ||
-	    book->nodes > LZI_BOOK_NODES_MAX || book->shift != 64 - bucket_bits(book->nodes) ||
-	    lzi_book_size(book->nodes) > size)
+	if (!lzi_book_is_within(book, size) || book->magic != magic)
 		return -1;
 	memset((char *)book + LZI_BOOK_HEAD, 0, sizeof(uint32_t) << (64 - book->shift));
 	for (index = 1; index <= book->nodes; index++)

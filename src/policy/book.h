@@ -110,6 +110,7 @@ static inline uint32_t lzi_book_oldest(const struct lzi_book *book, unsigned lis
 }
 
 /* As functions of struct lzi_policy. */
+int lzi_book_is_within(const void *state, uint64_t size);
 void lzi_book_set_capacity(void *state, uint64_t capacity);
 void lzi_book_remove(void *state, uint64_t hash);
 

@@ -85,6 +85,7 @@ const struct lzi_policy lzi_policy_clock = {
 	.resize = lzi_book_set_capacity,
 	.move = clock_move,
 	.mend = clock_mend,
+	.is_sound = lzi_book_is_within,
 	.access = clock_access,
 	.insert = clock_insert,
 	.evict = clock_evict,

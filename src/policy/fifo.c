@@ -68,6 +68,7 @@ const struct lzi_policy lzi_policy_fifo = {
 	.resize = lzi_book_set_capacity,
 	.move = fifo_move,
 	.mend = fifo_mend,
+	.is_sound = lzi_book_is_within,
 	.access = fifo_access,
 	.insert = fifo_insert,
 	.evict = fifo_evict,

@@ -71,6 +71,7 @@ const struct lzi_policy lzi_policy_lru = {
 	.resize = lzi_book_set_capacity,
 	.move = lru_move,
 	.mend = lru_mend,
+	.is_sound = lzi_book_is_within,
 	.access = lru_access,
 	.insert = lru_insert,
 	.evict = lru_evict,

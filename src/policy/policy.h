@@ -60,6 +60,9 @@ struct lzi_policy {
 	/* After a death, and before a state from elsewhere is used: consistent again. 0, or -1: it had to be made anew,
 	 * or is not one of this policy of `size` bytes. */
 	int (*mend)(void *state, uint64_t size);
+	/* Whether a state says truly how large it is, within `size` bytes: what else may be wrong in it is bounded on
+	 * the way. Asked before each use; cheap. */
+	int (*is_sound)(const void *state, uint64_t size);
 
 	/* An access to an entry. By age: only of sampled keys, created: the access put it in. */
 	void (*access)(void *state, uint64_t hash, uint32_t weight, int created);

@@ -183,6 +183,7 @@ const struct lzi_policy lzi_policy_s3fifo = {
 	.resize = lzi_book_set_capacity,
 	.move = s3fifo_move,
 	.mend = s3fifo_mend,
+	.is_sound = lzi_book_is_within,
 	.access = s3fifo_access,
 	.insert = s3fifo_insert,
 	.evict = s3fifo_evict,

@@ -239,6 +239,11 @@ void lzi_shadow_init(struct lzi_shadow *shadow, uint32_t nodes, uint64_t capacit
 	lzi_sketch_init(&shadow->sketch, words_at(shadow), nodes);
 }
 
+int lzi_shadow_is_sound(const struct lzi_shadow *shadow, uint32_t nodes)
+{
+	return shadow->nodes == nodes && nodes <= LZI_SHADOW_MOST && lzi_sketch_is_sound(&shadow->sketch, nodes);
+}
+
 void lzi_shadow_move(struct lzi_shadow *to, const struct lzi_shadow *from, uint32_t sampling)
 {
 	for (unsigned which = 0; which < 2; which++) {

@@ -30,6 +30,8 @@ struct lzi_shadow {
 
 uint64_t lzi_shadow_size(uint32_t nodes);
 void lzi_shadow_init(struct lzi_shadow *shadow, uint32_t nodes, uint64_t capacity);
+/* Whether it says truly how large it is. */
+int lzi_shadow_is_sound(const struct lzi_shadow *shadow, uint32_t nodes);
 /* Lists and index of at most `nodes` entries consistent again. */
 void lzi_shadow_mend(struct lzi_shadow *shadow, uint32_t nodes, uint64_t capacity);
 /* 1: it had the entry. 0: not, now it does. */

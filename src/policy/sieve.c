@@ -122,6 +122,7 @@ const struct lzi_policy lzi_policy_sieve = {
 	.resize = lzi_book_set_capacity,
 	.move = sieve_move,
 	.mend = sieve_mend,
+	.is_sound = lzi_book_is_within,
 	.access = sieve_access,
 	.insert = sieve_insert,
 	.evict = sieve_evict,

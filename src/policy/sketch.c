@@ -28,6 +28,11 @@ void lzi_sketch_init(struct lzi_sketch *sketch, uint64_t *words, uint64_t entrie
 	lzi_sketch_mend(sketch, entries);
 }
 
+int lzi_sketch_is_sound(const struct lzi_sketch *sketch, uint64_t entries)
+{
+	return lzi_load_relaxed(&sketch->blocks) == lzi_sketch_words(entries) / BLOCK;
+}
+
 void lzi_sketch_mend(struct lzi_sketch *sketch, uint64_t entries)
 {
 	sketch->blocks = lzi_sketch_words(entries) / BLOCK;
@@ -114,7 +119,8 @@ static uint64_t larger(uint64_t a, uint64_t b)
 	return result;
 }
 
-/* Blocks are ranges of hashes, so a block of one sketch has the keys of those it overlaps of the other. */
+/* Blocks are ranges of hashes, so a block of one sketch has the keys of those it overlaps of the other. These may be
+ * raised meanwhile; nobody else knows the new ones yet. */
 void lzi_sketch_move(const struct lzi_sketch *to, uint64_t *to_words, const struct lzi_sketch *from,
                      const uint64_t *from_words)
 {
@@ -125,7 +131,8 @@ void lzi_sketch_move(const struct lzi_sketch *to, uint64_t *to_words, const stru
 		for (uint64_t i = first; i <= last && i < from->blocks; i++) {
 			for (unsigned word = 0; word < BLOCK; word++)
 				to_words[BLOCK * block + word] =
-					larger(to_words[BLOCK * block + word], from_words[BLOCK * i + word]);
+					larger(to_words[BLOCK * block + word],
+				               lzi_load_relaxed(&from_words[BLOCK * i + word]));
 		}
 	}
 }

@@ -25,6 +25,8 @@ struct lzi_sketch {
 /* Words for telling so many entries apart. */
 uint64_t lzi_sketch_words(uint64_t entries);
 void lzi_sketch_init(struct lzi_sketch *sketch, uint64_t *words, uint64_t entries);
+/* Whether the head says truly how many words there are. */
+int lzi_sketch_is_sound(const struct lzi_sketch *sketch, uint64_t entries);
 /* Makes the head fit so many entries again; of the counters every value is one. */
 void lzi_sketch_mend(struct lzi_sketch *sketch, uint64_t entries);
 unsigned lzi_sketch_get(const struct lzi_sketch *sketch, const uint64_t *words, uint64_t hash);

@@ -140,6 +140,7 @@ const struct lzi_policy lzi_policy_2q = {
 	.resize = lzi_book_set_capacity,
 	.move = twoq_move,
 	.mend = twoq_mend,
+	.is_sound = lzi_book_is_within,
 	.access = twoq_access,
 	.insert = twoq_insert,
 	.evict = twoq_evict,

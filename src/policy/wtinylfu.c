@@ -161,6 +161,13 @@ static int wtinylfu_mend(void *state, uint64_t size)
 	return 0;
 }
 
+static int wtinylfu_is_sound(const void *state, uint64_t size)
+{
+	const struct wtinylfu *wtinylfu = state;
+
+	return lzi_book_is_within(state, size) && size_of(wtinylfu->book.nodes) <= size;
+}
+
 /* ---- The cache -------------------------------------------------------------------------------------------------- */
 
 static uint64_t window_capacity(const struct lzi_book *book)
@@ -261,6 +268,7 @@ const struct lzi_policy lzi_policy_wtinylfu = {
 	.resize = lzi_book_set_capacity,
 	.move = wtinylfu_move,
 	.mend = wtinylfu_mend,
+	.is_sound = wtinylfu_is_sound,
 	.access = wtinylfu_access,
 	.insert = wtinylfu_insert,
 	.evict = wtinylfu_evict,

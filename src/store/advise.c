@@ -94,7 +94,7 @@ static int start(struct lzi_store *store)
 		sample->cuts = 1; /* there was a past */
 	LZI_POINT("sample.made");
 	lzi_store_release(&shared->tracing, UINT32_MAX);
-	lzi_store_relaxed(&shared->watch, lzi_load_relaxed(&shared->watch) | LZI_WATCH_SAMPLE);
+	lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_SAMPLE);
 	lzi_bound_refresh(store); /* the heap makes room for it */
 	return LATZ_OK;
 }
@@ -115,7 +115,7 @@ static void stop(struct lzi_store *store)
 	struct lzi_shared *shared = store->control.shared;
 
 	lzi_store_relaxed(&shared->tracing, 0u);
-	lzi_store_relaxed(&shared->watch, lzi_load_relaxed(&shared->watch) & ~(uint32_t)LZI_WATCH_SAMPLE);
+	lzi_fetch_and(&shared->watch, ~(uint32_t)LZI_WATCH_SAMPLE);
 }
 
 void lzi_sample_keep(struct lzi_store *store)
@@ -130,7 +130,7 @@ void lzi_sample_keep(struct lzi_store *store)
 	/* The smallest pools have no room for it, until somebody asks. */
 	if (lzi_load_relaxed(&shared->bound.max_bytes) != 0 && lzi_load_relaxed(&shared->bound.max_bytes) < SMALL)
 		return;
-	lzi_store_relaxed(&shared->watch, lzi_load_relaxed(&shared->watch) | LZI_WATCH_SAMPLE);
+	lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_SAMPLE);
 	if (!is_running(store))
 		(void)!start(store); /* without it there is no advice */
 }

@@ -15,8 +15,10 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/carry.h"
+#include "store/feed.h"
 #include "store/idle.h"
 #include "store/lifetime.h"
+#include "store/counter.h"
 #include "store/log.h"
 #include "store/pack.h"
 #include "store/space.h"
@@ -227,12 +229,7 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	if (store == NULL)
 		return NULL;
 	store->dir = lzi_path_absolute(dir); /* a forked child opens it again, from wherever it is by then */
-	store->latency_get = calloc(1, sizeof *store->latency_get);
-	store->latency_set = calloc(1, sizeof *store->latency_set);
-	if (store->dir == NULL || store->latency_get == NULL || store->latency_set == NULL) {
-		free(store->dir);
-		free(store->latency_get);
-		free(store->latency_set);
+	if (store->dir == NULL) {
 		free(store);
 		return NULL;
 	}
@@ -250,9 +247,12 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->image.mutex, NULL);
 	pthread_mutex_init(&store->hear.mutex, NULL);
 	store->hear.fd = -1;
+	pthread_mutex_init(&store->feed.mutex, NULL);
+	store->feed.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
 	pthread_mutex_init(&store->space.mutex, NULL);
 	pthread_mutex_init(&store->hooks.mutex, NULL);
+	pthread_mutex_init(&store->counters.mutex, NULL);
 	store->image.fd = store->image.note_fd = -1;
 	lzi_worker_init(&store->janitor);
 	lzi_worker_init(&store->scribe);
@@ -268,16 +268,16 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->list_mutex);
 	pthread_mutex_destroy(&store->image.mutex);
 	pthread_mutex_destroy(&store->hear.mutex);
+	pthread_mutex_destroy(&store->feed.mutex);
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
 	pthread_mutex_destroy(&store->space.mutex);
 	pthread_mutex_destroy(&store->hooks.mutex);
 	free(store->space.doomed);
+	pthread_mutex_destroy(&store->counters.mutex);
 	lzi_worker_fini(&store->janitor);
 	lzi_worker_fini(&store->scribe);
 	lzi_worker_fini(&store->office);
-	free(store->latency_get);
-	free(store->latency_set);
 	free(store->dir);
 	free(store);
 }
@@ -319,6 +319,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 {
 	static int reachable = -1;
 	struct lzi_call call;
+	uint32_t had_pid = 0;
 	int rc = open_parts(store, opened);
 
 	if (rc == LATZ_OK && alone)
@@ -327,7 +328,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		return rc;
 	if (reachable < 0)
 		reachable = lzi_barrier_register();
-	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client);
+	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client, &had_pid);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("attach.client");
@@ -345,6 +346,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		lzi_space_rest(&call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
+	if (rc == LATZ_OK && lzi_is_fed(store))
+		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
@@ -434,6 +437,8 @@ static void close_parts(struct lzi_store *store)
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
 	lzi_space_close(store);
+	lzi_feed_close(store);
+	lzi_counters_close(store);
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);
@@ -446,8 +451,11 @@ void lzi_store_detach(struct lzi_store *store)
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
 	lzi_worker_stop(&store->office);
-	if (store->open)
+	if (store->open) {
+		if (lzi_is_fed(store) && !lzi_store_dead(store))
+			lzi_feed_disconnect(store);
 		lzi_thread_leave(store);
+	}
 	part(store);
 	close_parts(store);
 	lzi_file_close(store->control.fd);
@@ -481,6 +489,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 {
 	struct lzi_store *store = store_new(".", name, options);
 	struct lzi_call call;
+	uint32_t had_pid;
 	int rc;
 
 	if (store == NULL)
@@ -490,7 +499,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	store->poolfd = opened->poolfd;
 	rc = open_parts(store, opened);
 	if (rc == LATZ_OK)
-		rc = lzi_client_claim(&store->control, 0, &store->client);
+		rc = lzi_client_claim(&store->control, 0, &store->client, &had_pid);
 	if (rc == LATZ_OK) {
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);

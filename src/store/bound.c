@@ -15,11 +15,15 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/counter.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
 #define BYTES_MIN (4ull << 20)
+/* The least heap that bounds set later must leave: what is held back, and an extent for some who write at once. */
+#define HEAP_MIN (6 * LZI_EXTENT)
 /* Kept for what grows while nobody looks: table, directory, index. */
 #define MARGIN (256u << 10)
 /* Dead data from which it is cleaned rather than live data evicted; and down to what. */
@@ -40,6 +44,11 @@
 #define IDLE_MAX 40u
 /* Free extents whose blocks are not given back to make room for others. */
 #define KEEP_FREE 2u
+/* Times that a writer waits for readers in the way of giving back, before others' entries go instead: a reader that has
+ * no processor comes back within milliseconds, one that was stopped does not. */
+#define HELD_MAX 12u
+/* Of max_bytes alive, below which a pool without eviction should not be full. */
+#define LOOSE_PERCENT 82u
 /* Index: not kept up when the pool is so full, in eighths, or when something was evicted less than so long ago. */
 #define INDEX_EIGHTHS 4u
 #define INDEX_EIGHTHS_NONE 7u
@@ -68,7 +77,8 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_space_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
+	        lzi_space_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -128,18 +138,18 @@ int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
 	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
-	uint64_t part;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes), part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
 	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
 		return 0;
-	if (bound->max_bytes == 0)
+	if (max == 0)
 		return 1;
-	part = bound->policy == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
+	part = lzi_load_relaxed(&bound->policy) == LATZ_POLICY_NONE ? INDEX_EIGHTHS_NONE : INDEX_EIGHTHS;
 	if (lzi_load_relaxed(&bound->asleep)) /* it would take some of what it left */
 		part /= 2;
-	return lzi_file_blocks(store->heap.fd) + bound->other_bytes < bound->max_bytes / 8 * part;
+	return lzi_file_blocks(store->heap.fd) + lzi_load_relaxed(&bound->other_bytes) < max / 8 * part;
 }
 
 /* The index gives its space to what it would find. Until it is wanted again scans look at all records. */
@@ -165,9 +175,10 @@ static void put_index_to_sleep(struct lzi_store *store)
 static int is_over(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit = lzi_load_relaxed(&bound->heap_limit);
 
 	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
-	       (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit);
+	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
 /* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
@@ -175,15 +186,17 @@ static int is_over(const struct lzi_store *store)
 static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
-	uint64_t used, dead, before = lzi_load_relaxed(&store->control.shared->extents_free);
-	int more, rc = lzi_evict_survey(store, &used, &dead);
+	uint64_t used, dead;
+	unsigned freed;
+	int more, rc = lzi_evict_survey(store, 0, &used, &dead);
 
 	if (rc != LATZ_OK)
 		return rc;
 	if (dead * 100 > used * DEAD_PERCENT) {
-		rc = lzi_clean(call, CLEAN_PERCENT, lzi_clock_mono_ns() + CLEAN_NS, &more);
-		if (rc == LATZ_OK && lzi_load_relaxed(&store->control.shared->extents_free) > before)
-			return LATZ_OK;
+		rc = lzi_clean(call, CLEAN_PERCENT, lzi_clock_mono_ns() + CLEAN_NS, &freed, &more);
+		/* One that was emptied into another is as good: in the end there is a free one more. */
+		if (rc == LATZ_OK && freed > 0)
+			return lzi_evict_survey(store, 1, &used, &dead);
 		if (rc != LATZ_OK && rc != LATZ_FULL && rc != LATZ_NOSPC)
 			return rc;
 	}
@@ -192,26 +205,21 @@ static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 	return lzi_evict(call, most, ret_done);
 }
 
-/* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. Who waits has nothing of the pool in
- * hand yet, and is not inside a call meanwhile: the holder may be waiting for all readers to leave, to give back what
- * we wait for. */
+/* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. */
 static int begin(struct lzi_call *call, int wait)
 {
 	struct lzi_store *store = call->store;
-	int inside = wait && (call->actor->op & 1) != 0, rc;
+	int rc;
 
 	if (wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 1u);
-	if (inside)
-		lzi_call_end(call);
-	rc = lzi_maint_lock(store, wait);
-	if (inside)
-		lzi_call_begin(call);
+	rc = wait ? lzi_maint_lock_outside(call) : lzi_maint_lock(store, 0);
 	if (wait)
 		lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	if (rc < 0)
 		return rc;
-	(void)!lzi_hear(store); /* without it the oldest go */
+	if (wait || lzi_hear_is_due(store))
+		(void)!lzi_hear(store); /* without it the oldest go */
 	return LATZ_OK;
 }
 
@@ -241,14 +249,49 @@ static LZI_COLD int full(struct lzi_store *store, const char *bound)
 	return lzi_error(LATZ_FULL, "pool %s has reached its %s", store->name, bound);
 }
 
-/* Extents that count as holes may have blocks all the same: they were part of a run, or somebody died while he made
- * them his. Those go back before anything is evicted for lack of them. */
+/* Extents that count as holes may have blocks that nobody knows of: somebody died while he made them his. */
 static int has_stray_blocks(const struct lzi_store *store)
 {
 	const struct lzi_shared *shared = store->control.shared;
 	uint64_t n = lzi_load_relaxed(&shared->extents), holes = lzi_load_relaxed(&shared->extents_hole);
 
 	return holes > 0 && lzi_file_blocks(store->heap.fd) > (n - holes) * LZI_EXTENT;
+}
+
+/* Blocks of the heap that are known to hold nothing: of free extents, and of those that count as holes but were part of
+ * a run. What a run has behind its record is not to be had while it is one. */
+static uint64_t idle_blocks(const struct lzi_store *store)
+{
+	const struct lzi_heap *heap = &store->heap;
+	uint64_t n = lzi_load_acquire(&heap->reach), idle = 0, e;
+
+	for (e = 0; e < n; e++) {
+		enum lzi_extent_state state = lzi_heap_state(heap, e);
+
+		if (state == LZI_EXTENT_FREE)
+			idle += LZI_EXTENT;
+		else if (state == LZI_EXTENT_PART)
+			idle += (uint64_t)lzi_load_relaxed(&lzi_heap_meta(heap, e)->judged) * LZI_UNIT;
+	}
+	return idle;
+}
+
+/* Whether giving back what holds nothing, but for `keep` free extents, makes room for so many bytes: then nothing has
+ * to go. */
+static int has_strays(struct lzi_store *store, uint64_t bytes, uint64_t keep)
+{
+	const struct lzi_shared *shared = store->control.shared;
+	uint64_t free = lzi_load_relaxed(&shared->extents_free);
+
+	if (lzi_load_relaxed(&shared->extents_hole) == 0 && free <= keep)
+		return 0;
+	return lzi_heap_view(&store->heap) == LATZ_OK &&
+	       idle_blocks(store) >= bytes + (free < keep ? free : keep) * LZI_EXTENT;
+}
+
+static uint64_t bytes_for(uint64_t span)
+{
+	return span > LZI_RECORD_SHARED_MAX ? span + LZI_PAGE : LZI_EXTENT;
 }
 
 static void give_back_strays(struct lzi_call *call)
@@ -275,29 +318,101 @@ static int wait_a_little(struct lzi_call *call, unsigned idle)
 	return begin(call, 1);
 }
 
+/* Gives back what holds nothing if that makes room, and waits for the readers that are in the way: *held counts how
+ * often. 0: there is nothing to be had so, or not for a while. As wait_a_little(). */
+static int use_strays(struct lzi_call *call, uint64_t span, unsigned *held)
+{
+	int rc;
+
+	if (*held >= HELD_MAX || !has_strays(call->store, bytes_for(span), KEEP_FREE))
+		return 0;
+	give_back_strays(call);
+	(*held)++;
+	/* If they are gone nobody is in the way. */
+	if (has_room(call->store, span) || !has_strays(call->store, bytes_for(span), KEEP_FREE))
+		return 1;
+	rc = wait_a_little(call, IDLE_MAX);
+	return rc < 0 ? rc : 1;
+}
+
+/* The janitor may not have come since the pool was filled: what other files take is looked at, and the index goes to
+ * sleep if it is time. */
+static int look_again(struct lzi_call *call)
+{
+	int rc = begin(call, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
+	refresh_all(call->store);
+	put_index_to_sleep(call->store);
+	refresh_all(call->store);
+	end(call);
+	return LATZ_OK;
+}
+
+/* Whether cleaning should have found something: what keeps it from that is passing, as a dead thread's extents, or
+ * another who cleans and has the last free ones. */
+static int is_loose(struct lzi_store *store)
+{
+	uint64_t used, dead;
+
+	lzi_heap_account(store, &used, &dead);
+	return used - dead < lzi_load_relaxed(&store->control.shared->bound.max_bytes) / 100 * LOOSE_PERCENT;
+}
+
+/* Nothing goes: only what is dead makes room, or what holds nothing, when its readers have left it. */
+static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	unsigned held;
+	int rc;
+
+	for (held = 0; held < HELD_MAX; held++) {
+		rc = lzi_clean_for_room(call, open);
+		if (rc != LATZ_NOSPC && rc != LATZ_FULL)
+			return rc;
+		rc = held == 0 ? look_again(call) : LATZ_OK;
+		if (rc != LATZ_OK || has_room(store, span)) /* others may have made it */
+			return rc;
+		if (!has_strays(store, bytes_for(span), KEEP_FREE) && !is_loose(store))
+			break;
+		lzi_call_end(call);
+		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
+		lzi_sleep_us(500);
+		lzi_call_begin(call);
+	}
+	return full(store, "max_bytes");
+}
+
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt)
 {
 	struct lzi_store *store = call->store;
 	uint64_t empty, extents = (span + LZI_EXTENT - 1) / LZI_EXTENT;
 	unsigned tidy = extents < TIDY_STEPS ? TIDY_STEPS / (unsigned)extents : 1;
-	unsigned i, done = 0, idle = 0;
+	unsigned i, done = 0, idle = 0, held = 0;
 	int more, rc;
 
 	if (open != &call->actor->extent)
 		return LATZ_FULL; /* we are in it */
-	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE) {
-		rc = lzi_clean_for_room(call, open);
-		return rc == LATZ_NOSPC || rc == LATZ_FULL ? full(store, "max_bytes") : rc;
-	}
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
+		return make_room_by_cleaning(call, open, span);
 	rc = begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_hear_tidy(call);
 	refresh_all(store);
 	put_index_to_sleep(store);
 	if (has_stray_blocks(store))
 		give_back_strays(call);
 	empty = empty_extents(store);
 	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, span); i++) {
+		rc = use_strays(call, span, &held);
+		if (rc < 0)
+			return rc;
+		if (rc > 0) {
+			rc = LATZ_OK;
+			continue;
+		}
 		rc = step(call, LZI_POLICY_BATCH, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
@@ -353,7 +468,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 		return rc;
 	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
 	while (rc == LATZ_OK && done == 0) {
-		rc = lzi_evict_survey(store, &used, &dead);
+		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
@@ -386,6 +501,7 @@ static LZI_NOINLINE void look_around(struct lzi_call *call)
 
 	if (begin(call, 0) != LATZ_OK)
 		return;
+	lzi_hear_tidy(call);
 	lzi_bound_refresh(store);
 	if (is_over(store))
 		(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
@@ -407,11 +523,14 @@ void lzi_bound_pace(struct lzi_call *call)
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	if (lzi_load_relaxed(&shared->bound.max_bytes) == 0)
 		return;
-	if (writes % (PACE * LOOK) == 0)
+	if (writes % (PACE * LOOK) == 0) {
 		look_around(call);
+		return;
+	}
 	if (!lzi_load_relaxed(&shared->bound.tight) ||
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;
+	/* What holds nothing the janitor gives back, or who needs it: nothing goes for that. */
 	(void)!step(call, PACE * 2, &done);
 	end(call);
 }
@@ -422,16 +541,21 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 	unsigned done = 0, idle = 0;
 	int more, rc;
 
+	lzi_hear_tidy(call); /* before it is looked how much there is */
 	refresh_all(store);
 	put_index_to_sleep(store);
 	(void)!lzi_hear(store);
-	lzi_hear_tidy(call);
 	if (has_stray_blocks(store))
 		give_back_strays(call);
 	while ((is_over(store) || !has_extents(store, reserve(store))) && idle < 4) {
 		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
 			*ret_more = 1;
 			break;
+		}
+		if (has_strays(store, LZI_EXTENT, UINT64_MAX)) {
+			give_back_strays(call);
+			idle += has_strays(store, LZI_EXTENT, UINT64_MAX);
+			continue;
 		}
 		rc = step(call, LZI_POLICY_BATCH, &done);
 		if (rc == LATZ_BUSY)
@@ -442,6 +566,23 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
 	}
 	leave_main(call);
+}
+
+int lzi_bound_give_way(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	int more = 0, rc;
+
+	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0)
+		return LATZ_OK;
+	rc = lzi_maint_lock(store, 1);
+	if (rc < 0)
+		return rc;
+	lzi_bound_maintain(call, 0, &more);
+	rc = is_over(store) ? lzi_error(LATZ_FULL, "pool %s has no room for it within its max_bytes", store->name)
+	                    : LATZ_OK;
+	lzi_maint_unlock(store);
+	return rc;
 }
 
 /* ---- Setting ---- */
@@ -486,11 +627,14 @@ int lzi_bound_join(struct lzi_call *call)
 
 	if (!lzi_is_bounded(store))
 		return LATZ_OK;
-	rc = lzi_maint_lock(store, 1);
+	/* Who has it may be stopped, and who comes may only want to read: all this is done by others as well. */
+	rc = lzi_maint_lock(store, 0);
 	if (rc < 0)
-		return rc;
+		return rc == LATZ_BUSY || rc == LATZ_TIMEOUT ? LATZ_OK : rc;
 	refresh_all(store);
 	rc = lzi_hear(store);
+	if (rc == LATZ_NOSPC) /* without it the oldest go */
+		rc = LATZ_OK;
 	if (rc == LATZ_OK)
 		lzi_sample_keep(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
@@ -498,6 +642,23 @@ int lzi_bound_join(struct lzi_call *call)
 		lzi_bound_maintain(call, 0, &more);
 	lzi_maint_unlock(store);
 	return rc;
+}
+
+/* Whether lower bounds leave room beside what does not get smaller: a table stays as large as it has become. */
+static int check_lower(struct lzi_store *store, uint64_t max_bytes, latz_policy policy)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t now = lzi_load_relaxed(&bound->max_bytes), table = lzi_file_blocks(store->table.fd), need;
+
+	if (max_bytes == 0 || (now != 0 && max_bytes >= now))
+		return LATZ_OK;
+	need = table + lzi_file_blocks(store->heap.dir_fd) + lzi_file_blocks(store->control.fd) +
+	       lzi_hear_fixed(store, policy) + MARGIN + HEAP_MIN;
+	if (max_bytes >= need)
+		return LATZ_OK;
+	return lzi_error(LATZ_INVALID,
+	                 "max_bytes is %llu; as the pool's table has grown to %llu, the least is %llu",
+	                 (unsigned long long)max_bytes, (unsigned long long)table, (unsigned long long)need);
 }
 
 int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
@@ -514,23 +675,37 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
+	rc = check_lower(store, max_bytes, policy);
+	if (rc != LATZ_OK) {
+		lzi_maint_unlock(store);
+		return rc;
+	}
 	lzi_store_relaxed(&bound->max_bytes, max_bytes);
 	lzi_store_relaxed(&bound->max_entries, max_entries);
 	refresh_all(store);
 	LZI_POINT("bound.set");
 	if (lzi_load_relaxed(&bound->policy) != (uint32_t)policy || bound->state_at == 0) {
+		lzi_hear_tidy(call); /* so that there is room in the file for a new one */
 		lzi_store_relaxed(&bound->policy, (uint32_t)policy);
 		LZI_POINT("bound.policy");
 		rc = lzi_hear_reset(store);
 	}
-	lzi_store_relaxed(&shared->watch, (lzi_load_relaxed(&shared->watch) & LZI_WATCH_SPACES) | watch_for(policy));
+	lzi_watch_set(shared, watch_for(policy));
 	if (policy <= LATZ_POLICY_NONE)
 		lzi_store_relaxed(&shared->sampling, 0u);
 	lzi_sample_keep(store);
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
-	if (rc == LATZ_OK && policy != LATZ_POLICY_DEFAULT)
+	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT) {
 		lzi_bound_maintain(call, 0, &more);
+		if (rc == LATZ_OK)
+			rc = lzi_hear_fit(store);
+		lzi_hear_tidy(call);
+		if (rc == LATZ_BUSY) /* for want of bytes, which were given meanwhile, or are to whoever is next */
+			rc = lzi_hear(store);
+		lzi_hear_tidy(call);
+		lzi_bound_refresh(store);
+	}
 	lzi_maint_unlock(store);
 	return rc;
 }

@@ -30,7 +30,7 @@
 #define GROUP 1024u
 
 struct victim {
-	uint64_t extent, live;
+	uint64_t extent, live, dead;
 };
 
 struct cleaning {
@@ -152,7 +152,9 @@ static int empty(struct cleaning *cleaning, uint64_t extent)
 			return rc;
 	}
 	if (!lzi_extent_holds(store, extent, &tail) ||
-	    (lzi_load_relaxed(&meta->indexed) < tail && lzi_load_relaxed(&store->control.shared->index_rebuild) == 0))
+	    (lzi_load_relaxed(&meta->indexed) < tail &&
+	     lzi_load_relaxed(&meta->inserts) != lzi_load_relaxed(&meta->inserts_seen) &&
+	     lzi_load_relaxed(&store->control.shared->index_rebuild) == 0))
 		return LATZ_BUSY;
 	/* What the log has not got yet stays where it will be looked for. */
 	if (lzi_log_collects(store) &&
@@ -262,6 +264,7 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 		if (state == LZI_EXTENT_OPEN || dead == 0 || (state == LZI_EXTENT_RUN && dead < tail))
 			continue;
 		list[count].extent = e;
+		list[count].dead = dead < tail ? dead : tail;
 		list[count++].live = dead < tail ? tail - dead : 0;
 	}
 	if (count > 1)
@@ -271,7 +274,7 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 	return LATZ_OK;
 }
 
-int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more)
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, unsigned *ret_freed, int *ret_more)
 {
 	struct cleaning cleaning = { .call = call };
 	uint64_t done[GROUP], used = 0, dead = 0, freed = 0;
@@ -280,6 +283,7 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 	int rc = choose(call->store, &list, &count, &used, &dead);
 
 	*ret_more = 0;
+	*ret_freed = 0;
 	for (i = 0; i < count && rc == LATZ_OK; i++) {
 		/* An extent all of whose records are dead costs nothing but the look. */
 		if (list[i].live > 0 && (dead - freed) * 100 <= (used - freed) * dead_percent)
@@ -291,8 +295,8 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 		rc = empty(&cleaning, list[i].extent);
 		if (rc == LATZ_OK) {
 			done[n++] = list[i].extent;
-			freed += list[i].live < LZI_EXTENT ? LZI_EXTENT - list[i].live : 0;
-			freed = freed < dead ? freed : dead;
+			(*ret_freed)++;
+			freed += list[i].dead;
 		}
 		if (rc == LATZ_NOSPC && n > 0)
 			rc = LATZ_OK; /* what is empty already gives the room to go on with */
@@ -320,6 +324,7 @@ void lzi_clean_inline(struct lzi_call *call)
 	struct lzi_store *store = call->store;
 	const struct lzi_shared *shared = store->control.shared;
 	uint64_t used, dead;
+	unsigned emptied;
 	int more;
 
 	/* Looking costs with the size of the heap, so it is done the more seldom the larger the heap is. */
@@ -332,7 +337,7 @@ void lzi_clean_inline(struct lzi_call *call)
 	if (lzi_maint_lock(store, 0) != LATZ_OK)
 		return;
 	if (lzi_catchup(store) == LATZ_OK || lzi_load_relaxed(&store->control.shared->index_rebuild))
-		(void)!lzi_clean(call, INLINE_DEAD_PERCENT, lzi_clock_mono_ns() + INLINE_BUDGET_NS, &more);
+		(void)!lzi_clean(call, INLINE_DEAD_PERCENT, lzi_clock_mono_ns() + INLINE_BUDGET_NS, &emptied, &more);
 	lzi_maint_unlock(store);
 }
 
@@ -403,11 +408,12 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 {
 	struct lzi_store *store = call->store;
 	uint64_t before, blocks;
+	unsigned emptied;
 	int more, rc;
 
 	if (open != &call->actor->extent)
 		return LATZ_NOSPC; /* we are in it */
-	rc = lzi_maint_lock(store, 1);
+	rc = lzi_maint_lock_outside(call);
 	if (rc != LATZ_OK)
 		return rc;
 	before = with_room(store);
@@ -421,7 +427,7 @@ int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open)
 		rc = LATZ_OK;
 	}
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, 2, 0, &more);
+		rc = lzi_clean(call, 2, 0, &emptied, &more);
 	if (rc == LATZ_OK)
 		(void)!lzi_give_back(call, KEEP_SPARE, 1, &more); /* blocks of extents that are empty, but not FREE */
 	lzi_maint_unlock(store);

@@ -21,7 +21,7 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
 		                              &shared->maint, &shared->index, &shared->janitor,
 		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex,
-		                              &shared->spaces.mutex };
+		                              &shared->counters.mutex, &shared->feed.mutex, &shared->spaces.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
 
@@ -29,6 +30,10 @@
 #define FINE_ENTRIES 65536u
 /* Extents judged, of this many, between two looks at all of them. */
 #define SURVEY_SHARE 64u
+/* And questions between two, as a multiple of their number; a part of it where entries go one by one: that empties no
+ * extent, but cleaning has to know of it. */
+#define SURVEY_ASKED 3u
+#define ASKED_SHARE 16u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
 /* Fresh entries spared in a row. */
@@ -61,8 +66,9 @@ struct target {
 struct batch {
 	struct lzi_call *call;
 	struct target target[LZI_POLICY_BATCH];
-	struct lzi_candidate candidate[LZI_POLICY_BATCH];
+	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
+	unsigned stay; /* fresh ones, for which there is no room elsewhere */
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
 	int64_t now_ms;
@@ -181,24 +187,36 @@ static uint64_t choose(struct lzi_store *store, struct lzi_evictor *evictor, enu
 
 /* ---- One entry ---- */
 
+static int is_expired(const struct lzi_record *record)
+{
+	int64_t expiry = record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
+
+	return expiry != 0 && expiry <= lzi_clock_mono_ms();
+}
+
 /* The bucket is locked: the record dies, its slot is cleared. */
 static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, uint64_t unit)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 	int spaced = lzi_record_is_spaced(record);
+	uint32_t kind = LZI_INTENT_EVICT;
 
 	if (lzi_unlikely(call->store->on_evict != NULL))
 		call->store->on_evict(call->store->on_evict_arg, record);
 	/* As in a delete: who sets the key again must get a later version. */
 	if (record->seq >= lzi_load_acquire(&shared->clock))
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
+	if (lzi_is_fed(call->store)) {
+		lzi_feed_removed(call, is_expired(record) ? LATZ_EVENT_EXPIRE : LATZ_EVENT_EVICT, record);
+		kind |= LZI_INTENT_FED;
+	}
 	actor->record_old = unit;
 	actor->record_new = 0;
 	actor->keys_after = actor->keys - 1;
 	if (spaced)
 		lzi_space_intend(call, NULL, record, -1);
-	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_EVICT);
+	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("evict.intent");
 	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */
 	LZI_POINT("evict.dead");
@@ -207,6 +225,8 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 		lzi_space_happened(call->store, actor, call->index);
 	lzi_store_release(slot, 0ull);
 	LZI_POINT("evict.cleared");
+	if (lzi_unlikely(kind & LZI_INTENT_FED))
+		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	if (spaced)
 		lzi_store_release(&actor->space, 0u);
@@ -300,6 +320,8 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	else
 		evict_slot(call, slot, record, lzi_slot_unit(lzi_load_relaxed(slot)));
 	lzi_table_unlock(call->actor, bucket);
+	if (lzi_is_fed(store))
+		lzi_feed_ring(store);
 	return rc;
 }
 
@@ -351,37 +373,6 @@ static unsigned visits_of(struct lzi_store *store, const struct target *target)
 	return 0;
 }
 
-static void judge(struct batch *batch, enum lzi_policy_list list)
-{
-	struct lzi_store *store = batch->call->store;
-	const struct lzi_policy *policy;
-	void *state;
-	unsigned i;
-
-	for (i = 0; i < batch->count; i++) {
-		batch->candidate[i].hash = batch->target[i].hash;
-		batch->candidate[i].weight = batch->by_bytes ? batch->target[i].span : 1;
-		batch->candidate[i].visits = (uint8_t)visits_of(store, &batch->target[i]);
-		batch->candidate[i].keep = 0;
-	}
-	policy = lzi_policy_begin(store, &state);
-	if (policy == NULL || policy->judge == NULL)
-		return; /* first in, first out */
-	policy->judge(state, list, batch->candidate, batch->count);
-	lzi_policy_end(store);
-}
-
-/* What namespaces are called stays, whatever the policy thinks of it. */
-static void keep_book(struct batch *batch)
-{
-	unsigned i;
-
-	for (i = 0; i < batch->count; i++) {
-		if (lzi_unlikely(batch->target[i].book))
-			batch->candidate[i].keep = 1;
-	}
-}
-
 /* What threads wrote last, once for many entries; with very many threads, of the first of them. */
 static unsigned list_fresh(const struct lzi_store *store, uint64_t hash[FRESH_MAX])
 {
@@ -418,7 +409,7 @@ static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 
 	known = list_fresh(store, fresh);
 	for (i = 0; i < batch->count; i++) {
-		if (batch->candidate[i].keep || !is_listed(fresh, known, batch->target[i].hash)) {
+		if (!is_listed(fresh, known, batch->target[i].hash)) {
 			others++;
 		} else if (evictor->spared < SPARED_MAX) {
 			batch->target[i].fresh = 1;
@@ -427,6 +418,35 @@ static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
 	}
 	if (others > 0)
 		evictor->spared = 0;
+}
+
+/* What is fresh the policy is not asked about: it would count it as gone, and keep others for that without end. */
+static void judge(struct batch *batch, enum lzi_policy_list list)
+{
+	struct lzi_store *store = batch->call->store;
+	struct lzi_candidate asked[LZI_POLICY_BATCH];
+	unsigned of[LZI_POLICY_BATCH], n = 0, i;
+	const struct lzi_policy *policy;
+	void *state;
+
+	for (i = 0; i < batch->count; i++) {
+		batch->keep[i] = batch->target[i].book; /* stays, whatever the policy would think of it */
+		if (batch->target[i].fresh || batch->target[i].book)
+			continue;
+		asked[n].hash = batch->target[i].hash;
+		asked[n].weight = batch->by_bytes ? batch->target[i].span : 1;
+		asked[n].visits = (uint8_t)visits_of(store, &batch->target[i]);
+		asked[n].keep = 0;
+		of[n++] = i;
+	}
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL)
+		return;
+	if (policy->judge != NULL && n > 0) /* else first in, first out */
+		policy->judge(state, list, asked, n);
+	lzi_policy_end(store);
+	for (i = 0; i < n; i++)
+		batch->keep[of[i]] = asked[i].keep != 0;
 }
 
 /* Moves a record to the main list. A run just changes its list. */
@@ -476,12 +496,16 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		uint64_t bytes = (uint64_t)target->span * LZI_UNIT;
 
 		rc = LATZ_NOSPC;
-		if (batch->candidate[i].keep && !target->expired)
+		if (batch->keep[i] && !target->expired)
 			rc = keep_one(call, target);
 		else if (target->fresh && !target->expired)
 			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
 			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
+		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && target->fresh && !target->expired) {
+			batch->stay++; /* when others have gone there is */
+			continue;
+		}
 		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && !target->book) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
@@ -521,15 +545,18 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	rc = lzi_extent_walk(store, extent, from, tail, gather, &batch);
 	if (rc < 0)
 		return rc;
-	judge(&batch, list);
-	keep_book(&batch);
 	spare_fresh(&batch, evictor);
+	judge(&batch, list);
 	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
+	if (batch.stay > 0) { /* the extent is come to again, as long as fresh ones are spared */
+		evictor->spared += batch.stay;
+		return LATZ_OK;
+	}
 	if (is_run) {
-		if (batch.count == 1 && (batch.candidate[0].keep || batch.target[0].fresh))
+		if (batch.count == 1 && (batch.keep[0] || batch.target[0].fresh))
 			return LATZ_OK;
 		rc = lzi_clean_extent(call, extent);
 		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */
@@ -675,7 +702,20 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	return rc != LATZ_OK ? rc : n == 0 ? LATZ_BUSY : LATZ_OK;
 }
 
-int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
+/* Others evict as well, and writes kill: so not only when we have used up what we know. Seldom enough not to be among
+ * what one of a thousand writes has to wait for. */
+static int is_stale(const struct lzi_store *store, struct lzi_evictor *evictor)
+{
+	const struct lzi_policy *policy =
+		lzi_policy_by_id((latz_policy)lzi_load_relaxed(&store->control.shared->bound.policy));
+
+	evictor->asked++;
+	if (policy == NULL || policy->kind == LZI_POLICY_BY_ENTRY)
+		return evictor->asked * ASKED_SHARE >= evictor->extents;
+	return evictor->judged * SURVEY_SHARE >= evictor->extents || evictor->asked >= evictor->extents * SURVEY_ASKED;
+}
+
+int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead)
 {
 	struct lzi_evictor *evictor = store->evictor;
 	int rc = LATZ_OK;
@@ -685,9 +725,7 @@ int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_
 		if (evictor == NULL)
 			return lzi_error(LATZ_NOMEM, "notes of eviction");
 	}
-	/* Others evict as well, and writes kill: so not only when we have used up what we know. */
-	if (is_fine(store, evictor) || evictor->judged * SURVEY_SHARE >= evictor->extents ||
-	    ++evictor->asked >= evictor->extents)
+	if (again || is_fine(store, evictor) || is_stale(store, evictor))
 		rc = survey(store, evictor);
 	*ret_used = evictor->used;
 	*ret_dead = evictor->dead;

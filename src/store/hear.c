@@ -6,6 +6,10 @@
  * Whoever has something to tell takes a place of the ring and fills it. Nobody waits: who is too late to listen misses
  * events, and then the policy knows a little less than it might. Who listens holds `maint`. A death in the middle of a
  * change to the state leaves `mending` set, and the next one has the policy mend it.
+ *
+ * One word says where the state lies and which policy's it is, so that no other ever touches it: who tells of a key
+ * does not hold `maint`, and the policy may be another a moment later. For the same reason a place is used again only
+ * when nobody can be on his way to it any more.
  */
 #include "config.h"
 
@@ -19,11 +23,14 @@
 #include "store/store_int.h"
 
 #define ENTRIES_MIN 4096u
+#define ENTRIES_MOST UINT32_MAX
 /* What a larger state may be of max_bytes. */
 #define STATE_PART 6u
 /* Places looked at in one go; and that may be filled late before they are given up. */
 #define LATE 64u
 #define PLACE_SHIFT 32
+/* By age: so many before writers listen who do not have to. Each is put to several caches that are simulated. */
+#define ENOUGH 32u
 #define KIND_SHIFT 30
 #define WEIGHT_MASK ((1u << KIND_SHIFT) - 1)
 
@@ -59,6 +66,7 @@ static LZI_COLD int open_file(struct lzi_store *store)
 		rc = lzi_map_open(&store->hear.map, fd, page_up(size) * 2, 1);
 	if (rc == LATZ_OK) {
 		store->hear.fd = fd;
+		lzi_store_release(&store->hear.reach, size);
 		lzi_store_release(&store->hear.ready, 1);
 	} else {
 		lzi_file_close(fd);
@@ -74,30 +82,49 @@ void lzi_hear_close(struct lzi_store *store)
 		lzi_file_close(store->hear.fd);
 	}
 	store->hear.ready = 0;
+	store->hear.reach = 0;
 	store->hear.fd = -1;
 }
 
-/* The state as the shared words say; NULL if there is none, or none that makes sense. */
-static void *state_at(struct lzi_store *store)
+/* Has the map reach so far, if the file does. */
+static LZI_COLD void reach(struct lzi_store *store, uint64_t end)
 {
-	const struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t at = lzi_load_acquire(&bound->state_at), size = lzi_load_relaxed(&bound->state_size);
+	uint64_t have;
 
-	if (at == 0 || at % LZI_PAGE != 0 || at > 1ull << 46 || size > 1ull << 46 ||
-	    at + size > lzi_load_acquire(&bound->file_size))
+	pthread_mutex_lock(&store->hear.mutex);
+	if (lzi_file_size(store->hear.fd, &have) == LATZ_OK && have >= end &&
+	    lzi_map_grow(&store->hear.map, end) == LATZ_OK)
+		lzi_store_release(&store->hear.reach, have);
+	pthread_mutex_unlock(&store->hear.mutex);
+}
+
+/* Where the state is, and its size, as the shared words say; 0: there is none, or none that makes sense. */
+static uint64_t state_place(const struct lzi_store *store, uint64_t word, uint64_t *ret_size)
+{
+	uint64_t at = word & ~(uint64_t)(LZI_PAGE - 1);
+
+	*ret_size = lzi_load_relaxed(&store->control.shared->bound.state_size);
+	return at < LZI_STATES_AT || at > 1ull << 46 || *ret_size > 1ull << 46 ? 0 : at;
+}
+
+/* The state in use and the policy whose it is; NULL: none. */
+static void *state_of(struct lzi_store *store, const struct lzi_policy **ret_policy)
+{
+	uint64_t word = lzi_load_acquire(&store->control.shared->bound.state_at), size;
+	uint64_t at = state_place(store, word, &size);
+	unsigned id = (unsigned)(word & (LZI_PAGE - 1));
+
+	*ret_policy = id == LATZ_POLICY_DEFAULT ? NULL : lzi_policy_by_id((latz_policy)id);
+	if (at == 0 || *ret_policy == NULL)
 		return NULL;
-	if (lzi_unlikely(lzi_map_at(&store->hear.map, at, size) == NULL)) {
-		uint64_t have;
-
-		pthread_mutex_lock(&store->hear.mutex);
-		if (lzi_file_size(store->hear.fd, &have) == LATZ_OK && have >= at + size)
-			(void)!lzi_map_grow(&store->hear.map, at + size);
-		pthread_mutex_unlock(&store->hear.mutex);
-	}
-	return lzi_map_at(&store->hear.map, at, size);
+	if (lzi_unlikely(at + size > lzi_load_acquire(&store->hear.reach)))
+		reach(store, at + size);
+	return at + size <= lzi_load_acquire(&store->hear.reach) ? lzi_map_at(&store->hear.map, at, size) : NULL;
 }
 
 /* ---- Telling ---- */
+
+static void listen_briefly(struct lzi_store *store);
 
 static void tell(struct lzi_store *store, uint64_t hash, uint64_t span, enum lzi_event_kind kind)
 {
@@ -109,13 +136,11 @@ static void tell(struct lzi_store *store, uint64_t hash, uint64_t span, enum lzi
 	lzi_store_release(&event->hash, hash);
 	lzi_store_release(&event->what, (place + 1) << PLACE_SHIFT | (uint64_t)kind << KIND_SHIFT |
 	                                        (weight < WEIGHT_MASK ? weight : WEIGHT_MASK));
-	/* A policy that wants to hear everything: whoever fills half of the ring has it heard. */
+	/* A policy that wants to hear everything: whoever fills a quarter of the ring has it heard. It may be a read:
+	 * a larger state is left to others. */
 	if (lzi_unlikely(place % (LZI_RING / 4) == 0 &&
-	                 lzi_load_relaxed(&store->control.shared->sampling) == UINT32_MAX &&
-	                 lzi_maint_lock(store, 0) >= 0)) {
-		(void)!lzi_hear(store);
-		lzi_maint_unlock(store);
-	}
+	                 lzi_load_relaxed(&store->control.shared->sampling) == UINT32_MAX))
+		listen_briefly(store);
 }
 
 static inline int is_ready(struct lzi_store *store)
@@ -130,7 +155,7 @@ int lzi_hear_ready(struct lzi_store *store)
 
 uint64_t lzi_hear_blocks(struct lzi_store *store)
 {
-	return lzi_load_relaxed(&store->control.shared->bound.file_size) != 0 && is_ready(store)
+	return lzi_load_relaxed(&store->control.shared->bound.has_file) != 0 && is_ready(store)
 	               ? lzi_file_blocks(store->hear.fd)
 	               : 0;
 }
@@ -165,7 +190,7 @@ void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind)
 {
 	struct lzi_store *store = call->store;
-	const struct lzi_policy *policy = policy_of(store);
+	const struct lzi_policy *policy;
 	void *state;
 
 	if (kind == LZI_EVENT_CREATED) {
@@ -173,9 +198,9 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 		lzi_bump_relaxed(&call->actor->created_bytes, span);
 		note_reference(call, hash, span, 1);
 	}
-	if (policy == NULL || !is_ready(store))
+	if ((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS) == 0 || !is_ready(store))
 		return;
-	if (kind == LZI_EVENT_CREATED && policy->created != NULL && (state = state_at(store)) != NULL)
+	if (kind == LZI_EVENT_CREATED && (state = state_of(store, &policy)) != NULL && policy->created != NULL)
 		policy->created(state, hash);
 	if (lzi_policy_is_sampled(hash, lzi_load_relaxed(&store->control.shared->sampling)))
 		tell(store, hash, span, kind);
@@ -208,8 +233,8 @@ int lzi_hear_file(struct lzi_store *store)
 	if (rc == LATZ_OK && size < LZI_STATES_AT) /* the sample's blocks come when it begins */
 		rc = lzi_file_resize(fd, LZI_STATES_AT);
 	lzi_file_close(fd);
-	if (rc == LATZ_OK && store->control.shared->bound.file_size < LZI_STATES_AT)
-		lzi_store_release(&store->control.shared->bound.file_size, (uint64_t)LZI_STATES_AT);
+	if (rc == LATZ_OK && store->control.shared->bound.has_file == 0)
+		lzi_store_release(&store->control.shared->bound.has_file, 1ull);
 	return rc == LATZ_OK && !is_ready(store) ? lzi_error(LATZ_IO, "the file policy can't be mapped") : rc;
 }
 
@@ -227,81 +252,95 @@ static void sample_for(struct lzi_store *store, const struct lzi_policy *policy,
 	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
 }
 
-/* A new state for so many entries, at the file's end or where the one before the last was. */
+/* Where a state of that size can be made: before or behind the one in use; if anybody may be on his way to what was
+ * there before, at the file's end. */
+static int find_place(struct lzi_store *store, uint64_t size, uint64_t *ret_at)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t have, at = state_place(store, lzi_load_relaxed(&bound->state_at), &have), end;
+	int rc = lzi_file_size(store->hear.fd, &end);
+
+	*ret_at = at == 0 || at - LZI_STATES_AT >= size ? LZI_STATES_AT : at + have;
+	if (lzi_load_relaxed(&bound->untidy) != 0 || *ret_at > end)
+		*ret_at = page_up(end > LZI_STATES_AT ? end : LZI_STATES_AT);
+	return rc;
+}
+
+/* A new state for so many entries. */
 static int make_state(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t size = page_up(policy->size(entries)), at = bound->file_size;
-	void *old = state_at(store), *state;
-	int rc;
+	uint64_t size = page_up(policy->size(entries)), at = 0;
+	const struct lzi_policy *before;
+	void *old = state_of(store, &before), *state;
+	int rc = find_place(store, size, &at);
 
-	if (bound->old_at != 0 && bound->old_size >= size) {
-		at = bound->old_at;
-		lzi_store_relaxed(&bound->old_at, 0ull);
-	}
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_store_release(&bound->untidy, 1ull); /* also if we die here, or it fails */
 	rc = lzi_file_allocate(store->hear.fd, at, size);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("policy.allocated");
-	if (bound->file_size < at + size)
-		lzi_store_release(&bound->file_size, at + size);
-	pthread_mutex_lock(&store->hear.mutex);
-	rc = lzi_map_grow(&store->hear.map, at + size);
-	pthread_mutex_unlock(&store->hear.mutex);
+	reach(store, at + size);
 	state = lzi_map_at(&store->hear.map, at, size);
-	if (rc != LATZ_OK || state == NULL)
-		return rc != LATZ_OK ? rc : lzi_error(LATZ_NOMEM, "the policy's state");
+	if (state == NULL)
+		return lzi_error(LATZ_NOMEM, "the policy's state can't be mapped");
 	memset(state, 0, size);
 	policy->init(state, entries, capacity_of(store));
-	if (old != NULL && !anew)
+	if (old != NULL && !anew && before == policy)
 		policy->move(state, old);
 	LZI_POINT("policy.made");
-	if (bound->old_at == 0) {
-		bound->old_size = bound->state_size;
-		lzi_store_relaxed(&bound->old_at, bound->state_at);
-	}
 	/* Nobody uses `at` with another's size: out of use, changed, in use again. */
 	lzi_store_release(&bound->state_at, 0ull);
 	lzi_store_release(&bound->state_size, size);
 	bound->state_entries = entries;
 	LZI_POINT("policy.between");
-	lzi_store_release(&bound->state_at, at);
+	lzi_store_release(&bound->state_at, at | (uint64_t)policy->id);
 	sample_for(store, policy, state);
 	return LATZ_OK;
 }
 
-/* Whether the pool can give its policy a state for so many entries; it tries to. settled() ends that. */
-static int is_affordable(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries)
-{
-	struct lzi_bound *bound = &store->control.shared->bound;
-
-	/* Values are what the pool is for: of more entries than that the oldest go unasked. */
-	if (bound->max_bytes != 0 && policy->size(entries) > bound->max_bytes / STATE_PART)
-		return 0;
-	/* The heap has to give it first. */
-	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
-	lzi_bound_refresh(store);
-	return bound->heap_limit == 0 || lzi_file_blocks(store->heap.fd) <= bound->heap_limit;
-}
-
-static void settled(struct lzi_store *store)
-{
-	lzi_store_relaxed(&store->control.shared->bound.wanted, 0ull);
-	lzi_bound_refresh(store);
-}
-
 /* Entries that a state should be for. How much a policy by age samples, and so what it takes the pool's size for,
- * goes by
- * it. */
+ * goes by it. There are no more than the heap has room for, whatever a counter says. */
 static uint64_t entries_for(const struct lzi_store *store, int64_t keys)
 {
-	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+	const struct lzi_shared *shared = store->control.shared;
+	uint64_t max = lzi_load_relaxed(&shared->bound.max_entries);
+	uint64_t most = lzi_load_relaxed(&shared->extents) * (LZI_EXTENT / LZI_RECORD_HEAD);
 
 	if (max != 0 && max < ENTRIES_MIN)
 		return max;
 	if (keys < (int64_t)ENTRIES_MIN)
 		return ENTRIES_MIN;
-	return max != 0 && (uint64_t)keys > max ? max : (uint64_t)keys;
+	most = most < ENTRIES_MIN ? ENTRIES_MIN : most < ENTRIES_MOST ? most : ENTRIES_MOST;
+	if (max == 0 || max > most)
+		max = most;
+	return (uint64_t)keys > max ? max : (uint64_t)keys;
+}
+
+/* Values are what the pool is for: of more entries than that the oldest go unasked. */
+static int is_too_large(const struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries)
+{
+	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_bytes);
+
+	return max != 0 && policy->size(entries) > max / STATE_PART;
+}
+
+/* Makes a state, if the heap has given the bytes for it; until then they are wanted. */
+static int make_within_bounds(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	int rc;
+
+	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
+	lzi_bound_refresh(store);
+	if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+		return LATZ_BUSY;
+	rc = make_state(store, policy, entries, anew);
+	lzi_store_relaxed(&bound->wanted, 0ull);
+	lzi_bound_refresh(store);
+	return rc;
 }
 
 /* Whether there are so many more or fewer entries that a state should be made for them. By entry each needs its place;
@@ -357,17 +396,31 @@ static int tell_of_all(struct lzi_store *store)
 	return rc;
 }
 
+static void forget_state(struct lzi_bound *bound)
+{
+	if (lzi_load_relaxed(&bound->state_at) == 0)
+		return;
+	lzi_store_release(&bound->untidy, 1ull);
+	lzi_store_release(&bound->state_at, 0ull);
+}
+
 int lzi_hear_reset(struct lzi_store *store)
 {
 	const struct lzi_policy *policy = policy_of(store);
+	struct lzi_bound *bound = &store->control.shared->bound;
 	int64_t keys = lzi_store_keys(store);
+	uint64_t entries = entries_for(store, keys);
 	int rc;
 
-	if (policy == NULL)
+	if (policy == NULL) {
+		forget_state(bound);
 		return LATZ_OK;
+	}
+	while (entries > ENTRIES_MIN && is_too_large(store, policy, entries))
+		entries = entries / 2 < ENTRIES_MIN ? ENTRIES_MIN : entries / 2;
 	rc = lzi_hear_file(store);
 	if (rc == LATZ_OK)
-		rc = make_state(store, policy, entries_for(store, keys), 1);
+		rc = make_within_bounds(store, policy, entries, 1);
 	return rc == LATZ_OK && keys > 0 ? tell_of_all(store) : rc;
 }
 
@@ -386,10 +439,11 @@ static uint64_t entries_loaded(const struct lzi_store *store, const struct lzi_p
 /* A copy of what loading has told a policy by entry; by age it was told of nothing. */
 static int copy_told(struct lzi_store *store, const struct lzi_policy *policy, void **ret_told)
 {
-	const void *state = state_at(store);
+	const struct lzi_policy *owner;
+	const void *state = state_of(store, &owner);
 
 	*ret_told = NULL;
-	if (policy->kind != LZI_POLICY_BY_ENTRY || state == NULL)
+	if (policy->kind != LZI_POLICY_BY_ENTRY || state == NULL || owner != policy)
 		return LATZ_OK;
 	*ret_told = malloc(store->control.shared->bound.state_size);
 	if (*ret_told == NULL)
@@ -410,9 +464,8 @@ int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
 	if (rc != LATZ_OK)
 		return rc;
 	entries = entries_loaded(store, policy, entries);
-	if (entries != bound->state_entries && is_affordable(store, policy, entries))
-		(void)!make_state(store, policy, entries, 1); /* failing: it does with what it has */
-	settled(store);
+	if (entries != bound->state_entries && !is_too_large(store, policy, entries))
+		(void)!make_within_bounds(store, policy, entries, 1); /* failing: it does with what it has */
 	policy = lzi_policy_begin(store, &state);
 	if (policy != NULL) {
 		policy->init(state, bound->state_entries, capacity_of(store));
@@ -432,30 +485,63 @@ int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
 	return policy != NULL ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the policy's state is not there");
 }
 
+int lzi_hear_fit(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+	const struct lzi_policy *policy = policy_of(store);
+
+	if (policy == NULL || max == 0 || lzi_load_relaxed(&bound->state_size) <= max / STATE_PART ||
+	    entries_for(store, lzi_store_keys(store)) > bound->state_entries / 2)
+		return LATZ_OK;
+	forget_state(bound);
+	return lzi_hear_reset(store);
+}
+
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy_id)
+{
+	const struct lzi_policy *policy = policy_id <= LATZ_POLICY_NONE ? NULL : lzi_policy_by_id(policy_id);
+	uint64_t blocks = lzi_hear_blocks(store);
+
+	return (blocks < LZI_STATES_AT ? blocks : LZI_STATES_AT) +
+	       (policy != NULL ? page_up(policy->size(ENTRIES_MIN)) : 0);
+}
+
 void lzi_hear_tidy(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t at = bound->old_at, size = bound->old_size;
+	uint64_t at, size, end;
 
-	if (at == 0 || !is_ready(store) || !lzi_readers_gone(store, call->actor))
+	if (lzi_load_relaxed(&bound->untidy) == 0 || !is_ready(store) || !lzi_readers_gone(call) ||
+	    lzi_file_size(store->hear.fd, &end) != LATZ_OK)
 		return;
-	if (at >= LZI_STATES_AT && at % LZI_PAGE == 0 && size <= bound->file_size && at <= bound->file_size - size &&
-	    (at + size <= bound->state_at || at >= bound->state_at + bound->state_size))
-		(void)!lzi_file_punch(store->hear.fd, at, size);
-	lzi_store_relaxed(&bound->old_at, 0ull);
+	at = state_place(store, lzi_load_relaxed(&bound->state_at), &size);
+	if (at == 0 || size > end || at > end - size)
+		at = end, size = 0;
+	if (at > LZI_STATES_AT && lzi_file_punch(store->hear.fd, LZI_STATES_AT, at - LZI_STATES_AT) != LATZ_OK)
+		return;
+	LZI_POINT("policy.punched");
+	if (at + size < end && lzi_file_punch(store->hear.fd, at + size, end - at - size) != LATZ_OK)
+		return;
+	lzi_store_relaxed(&bound->untidy, 0ull);
 }
 
 const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
-	const struct lzi_policy *policy = policy_of(store);
-	void *state = policy == NULL || !is_ready(store) ? NULL : state_at(store);
+	const struct lzi_policy *policy = policy_of(store), *owner = NULL;
+	void *state = policy == NULL || !is_ready(store) ? NULL : state_of(store, &owner);
 
-	if (state == NULL)
+	if (state == NULL || owner != policy)
 		return NULL;
-	if (lzi_unlikely(bound->mending != 0) && policy->mend(state, bound->state_size) != 0) {
+	if (lzi_unlikely(bound->mending != 0 || !policy->is_sound(state, bound->state_size)) &&
+	    policy->mend(state, bound->state_size) != 0) {
 		lzi_log(LATZ_LOG_INFO, "%s: what the policy %s knew is lost", store->name, policy->name);
+		if (bound->state_entries > ENTRIES_MOST || policy->size(bound->state_entries) > bound->state_size) {
+			lzi_store_release(&bound->state_at, 0ull); /* another is made when it is next listened to */
+			return NULL;
+		}
 		policy->init(state, bound->state_entries, capacity_of(store));
 	}
 	lzi_store_relaxed(&bound->mending, 1u);
@@ -494,8 +580,8 @@ static int pass_on(const struct lzi_policy *policy, void *state, const struct lz
 	return 0;
 }
 
-/* What has been told since the last time. 1: the state is too small. */
-static int drain(struct lzi_store *store, const struct lzi_policy *policy, void *state)
+/* What has been told since the last time. 1: the state is too small; can_grow: what it had no room for is past. */
+static int drain(struct lzi_store *store, const struct lzi_policy *policy, void *state, int can_grow)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	uint64_t head = lzi_load_acquire(&bound->head), tail = bound->tail, what;
@@ -513,11 +599,39 @@ static int drain(struct lzi_store *store, const struct lzi_policy *policy, void 
 				break; /* whoever has the place will fill it; or is dead, and then we pass it soon */
 			continue;
 		}
-		if (pass_on(policy, state, event, what, bound->max_bytes != 0) != 0)
+		if (pass_on(policy, state, event, what, bound->max_bytes != 0) != 0) {
 			small = 1;
+			if (!can_grow)
+				break;
+		}
 	}
 	lzi_store_relaxed(&bound->tail, tail);
 	return small;
+}
+
+static LZI_COLD void listen_briefly(struct lzi_store *store)
+{
+	const struct lzi_policy *policy;
+	void *state;
+
+	if (lzi_maint_lock(store, 0) < 0)
+		return;
+	policy = lzi_policy_begin(store, &state);
+	if (policy != NULL) {
+		(void)!drain(store, policy, state, 0);
+		lzi_policy_end(store);
+	}
+	lzi_maint_unlock(store);
+}
+
+int lzi_hear_is_due(const struct lzi_store *store)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	const struct lzi_policy *policy = policy_of(store);
+
+	return policy != NULL &&
+	       (policy->kind == LZI_POLICY_BY_ENTRY || lzi_load_relaxed(&bound->state_at) == 0 ||
+	        bound->capacity != capacity_of(store) || lzi_load_relaxed(&bound->head) - bound->tail >= ENOUGH);
 }
 
 int lzi_hear(struct lzi_store *store)
@@ -530,31 +644,31 @@ int lzi_hear(struct lzi_store *store)
 
 	if (policy_of(store) == NULL)
 		return LATZ_OK;
-	if (!is_ready(store) || state_at(store) == NULL) {
-		int rc = lzi_hear_reset(store); /* its maker died, or found no space */
+	policy = lzi_policy_begin(store, &state);
+	if (policy == NULL) { /* its maker died, or found no space */
+		int rc = lzi_hear_reset(store);
 
 		if (rc != LATZ_OK)
-			return rc;
+			return rc == LATZ_BUSY ? LATZ_OK : rc;
+		policy = lzi_policy_begin(store, &state);
 	}
-	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
 		return lzi_error(LATZ_CORRUPT, "the policy's state is not there");
 	if (bound->capacity != capacity_of(store)) {
 		lzi_store_relaxed(&bound->capacity, capacity_of(store));
 		policy->resize(state, bound->capacity);
 	}
-	small = drain(store, policy, state);
+	small = drain(store, policy, state, 1);
 	lzi_policy_end(store);
 	entries = entries_for(store, lzi_store_keys(store));
 	if (small || is_misfit(store, policy, entries)) {
 		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < bound->state_entries * 3 / 2)
 			entries = bound->state_entries * 3 / 2;
-		if (!is_affordable(store, policy, entries))
-			return LATZ_OK;
-		(void)!make_state(store, policy, entries, 0);
-		settled(store);
+		if (!is_too_large(store, policy, entries))
+			(void)!make_within_bounds(store, policy, entries, 0); /* else with the one there is */
 	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
-		settled(store);
+		lzi_store_relaxed(&bound->wanted, 0ull);
+		lzi_bound_refresh(store);
 	}
 	return LATZ_OK;
 }

@@ -54,6 +54,19 @@ void lzi_idle_use(const struct lzi_control *control)
 	lzi_store_relaxed(&control->shared->spaces.idle_since_ms, lzi_clock_mono_ms());
 }
 
+/* Who waits for events uses the pool. */
+static int is_watched(const struct lzi_store *store)
+{
+	uint32_t i;
+
+	for (i = 0; i < store->control.header->clients_max; i++) {
+		if (lzi_load_relaxed(&lzi_control_client(&store->control, i)->watches) != 0 &&
+		    lzi_client_alive(&store->control, i, store->client))
+			return 1;
+	}
+	return 0;
+}
+
 /* As latz_destroy() does, but that a durable pool's log gets all of it first: a start from it finds what there was. */
 void lzi_idle_check(struct lzi_call *call)
 {
@@ -61,6 +74,10 @@ void lzi_idle_check(struct lzi_call *call)
 
 	if (lzi_likely(!lzi_idle_over(&store->control)) || lzi_store_dead(store))
 		return;
+	if (is_watched(store)) {
+		lzi_idle_use(&store->control);
+		return;
+	}
 	if (lzi_is_durable(store) && lzi_store_sync(call) != LATZ_OK) {
 		lzi_log(LATZ_LOG_INFO, "%s: nobody uses it, but its log can't be written: %s", store->name,
 		        lzi_error_text());

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
 
@@ -61,6 +62,20 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 	return tick < TICK_IDLE_MS ? TICK_IDLE_MS : tick * 2 > TICK_IDLE_MAX_MS ? TICK_IDLE_MAX_MS : tick * 2;
 }
 
+/* Sleeps between rounds; while somebody subscribes, what can't wait for the next is done meanwhile. 1: to stop. */
+static int nap(struct lzi_store *store, int ms)
+{
+	struct lzi_call call;
+
+	for (; lzi_is_fed(store) && ms > LZI_FEED_TEND_MS && !lzi_store_dead(store); ms -= LZI_FEED_TEND_MS) {
+		if (lzi_worker_nap(&store->janitor, LZI_FEED_TEND_MS))
+			return 1;
+		if (lzi_thread_find(store, &call) == LATZ_OK)
+			lzi_feed_tend(&call);
+	}
+	return lzi_worker_nap(&store->janitor, (unsigned)ms);
+}
+
 static void *run(void *arg)
 {
 	struct lzi_store *store = arg;
@@ -69,7 +84,7 @@ static void *run(void *arg)
 	struct memory memory = { 0, 0, 0 };
 	int tick = TICK_BUSY_MS, seated = 0;
 
-	while (!lzi_worker_nap(&store->janitor, (unsigned)tick)) {
+	while (!nap(store, tick)) {
 		now = lzi_clock_mono_ms();
 		if (now >= files_due) {
 			files_due = now + FILES_EVERY_MS;

@@ -17,6 +17,9 @@ struct lzi_note {
 
 /* Room and everything but seq; before the bucket's lock is taken. */
 int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct lzi_note *ret_note);
+/* A note for the log, if the pool has one. Without room for it a delete goes on all the same: needing no space is what
+ * deletes promise; it is written to the log directly then. */
+int lzi_note_for(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note);
 /* The rest; under the lock. */
 void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch);
 /* Now the flusher finds it. Idempotent but for the account. */
@@ -77,8 +80,8 @@ void lzi_persist_adopt(struct lzi_store *store);
 int lzi_persist_prepare_again(struct lzi_store *store, const char *path);
 /* A beginning that failed leaves nothing, so that another can be tried. */
 void lzi_persist_clear(int dirfd);
-/* Who set files aside died on the way: what is left is no pool. */
-int lzi_persist_is_aside(int dirfd);
+/* LATZ_CORRUPT: who set files aside died on the way, and what is left is no pool. LATZ_IO. */
+int lzi_persist_is_whole(int dirfd);
 /* The store's directory, open and locked alone, holds no pool: one may begin in it. LATZ_EXISTS. */
 int lzi_persist_vacant(struct lzi_store *store, const latz_options *options);
 /* A sync failed here: what is read back in this boot may be in the system's memory only, and a further sync would not

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/hook.h"
 #include "store/idle.h"
 #include "store/log.h"
@@ -17,12 +18,12 @@
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
 #define DEAD_PERCENT_BUSY 40u
-#define DEAD_PERCENT_IDLE 8u
+#define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), a sixty-fourth when all is quiet. */
+ * for again at once), a 256th when all is quiet. */
 #define KEEP_FREE 4u
 #define KEEP_SHIFT_BUSY 2
-#define KEEP_SHIFT_IDLE 6
+#define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
 #define READER_WAIT_US 5000u
 
@@ -54,6 +55,18 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}
+	return rc;
+}
+
+int lzi_maint_lock_outside(struct lzi_call *call)
+{
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_maint_lock(call->store, 1);
+	if (inside)
+		lzi_call_begin(call);
 	return rc;
 }
 
@@ -333,18 +346,19 @@ static int all_reachable(struct lzi_store *store)
 
 /* Waits until every thread that was inside a call has left it. The barrier makes up for the fence that
  * lzi_call_begin() does not have: after it, who is inside is seen to be, or sees that the extents are parked. */
-int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self)
+int lzi_readers_gone(const struct lzi_call *call)
 {
+	struct lzi_store *store = call->store;
 	uint32_t i, n = lzi_control_actors(&store->control);
 	unsigned waited = 0;
 
-	if (lzi_barrier_all() != LATZ_OK)
+	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
 		return 0;
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 		uint64_t op = lzi_load_acquire(&actor->op);
 
-		while (actor != self && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
+		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
 			if (waited >= READER_WAIT_US)
 				return 0; /* stopped, perhaps: another time */
 			lzi_sleep_us(50);
@@ -366,7 +380,7 @@ int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_mo
 	rc = lzi_heap_park(&store->heap, keep, list, PUNCH_MAX, &count);
 	if (rc != LATZ_OK || count == 0)
 		return rc;
-	if (!lzi_readers_gone(store, call->actor)) {
+	if (!lzi_readers_gone(call)) {
 		lzi_heap_unpark(&store->heap, list, count);
 		return LATZ_OK;
 	}
@@ -405,6 +419,7 @@ static int shrink_index(struct lzi_store *store)
 static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle, int index_too, int *ret_more)
 {
 	struct lzi_store *store = call->store;
+	unsigned freed;
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
@@ -418,7 +433,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_recount(call, deadline_ns != 0);
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, ret_more);
+		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, &freed, ret_more);
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
 	if (rc == LATZ_OK)
@@ -446,11 +461,12 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	int more = 0, rounds, rc;
 
-	(void)lzi_client_reap(&store->control, store->client);
+	(void)lzi_client_reap(&store->control, store->client, lzi_feed_client_gone, call);
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;
 	lzi_space_rest(call);
+	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)
 		return rc;

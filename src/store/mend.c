@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
 
@@ -42,17 +43,18 @@ static void mend_counts(struct lzi_store *store, struct lzi_actor *actor, uint32
 	lzi_space_happened(store, actor, index);
 }
 
-static void mend_write(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
-                       enum lzi_death kind)
+/* These three: 1 if what it intended has happened. */
+static int mend_write(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
+                      enum lzi_death kind)
 {
 	struct lzi_record *record, *old;
 
 	if (slot_of(store, bucket, actor->record_new) == NULL)
-		return; /* it never happened */
+		return 0; /* it never happened */
 	record = lzi_record_at(store, actor->record_new);
 	old = actor->record_old == 0 ? NULL : lzi_record_at(store, actor->record_old);
 	if (record == NULL)
-		return;
+		return 0;
 	/* The dead writer may have come as far as killing it; then other records may stand there by now, and one of
 	 * this key may be on its way: as a draft, by a writer that waits for us. */
 	if (old != NULL && is_booked(store, actor->record_old, old) && old->key_size == record->key_size &&
@@ -62,6 +64,7 @@ static void mend_write(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	LZI_POINT("mend.old_dead");
 	mend_counts(store, actor, index);
 	lzi_append_done(store, actor->record_new, record);
+	return 1;
 }
 
 /* The log's note of a delete that happened. */
@@ -73,7 +76,7 @@ static void mend_note(struct lzi_store *store, const struct lzi_actor *actor)
 		lzi_note_book(store, actor->record_new, note);
 }
 
-static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
+static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = slot_of(store, bucket, actor->record_old);
 	struct lzi_record *old;
@@ -81,37 +84,39 @@ static void mend_delete(struct lzi_store *store, struct lzi_actor *actor, uint32
 	if (slot == NULL) { /* cleared: it was dead before that */
 		mend_note(store, actor);
 		mend_counts(store, actor, index);
-		return;
+		return 1;
 	}
 	old = lzi_record_at(store, actor->record_old);
 	if (old == NULL || lzi_load_relaxed(&old->died) == 0)
-		return; /* it never happened */
+		return 0; /* it never happened */
 	mend_note(store, actor);
 	mend_counts(store, actor, index);
 	if (lzi_record_needed(store, old))
 		lzi_store_relaxed(&store->control.shared->zombies, 1u);
 	else
 		lzi_store_release(slot, 0ull);
+	return 1;
 }
 
 /* An eviction whose record is dead, but whose slot may not be cleared yet. */
-static void mend_evict(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
+static int mend_evict(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = slot_of(store, bucket, actor->record_old);
 	const struct lzi_record *old = slot == NULL ? NULL : lzi_record_at(store, actor->record_old);
 
 	if (slot != NULL && (old == NULL || lzi_load_relaxed(&old->died) == 0))
-		return; /* it never happened */
+		return 0; /* it never happened */
 	mend_counts(store, actor, index);
 	if (slot != NULL)
 		lzi_store_release(slot, 0ull);
+	return 1;
 }
 
 static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
 {
 	uint64_t at = lzi_load_acquire(&actor->bucket);
 	struct lzi_bucket *bucket;
-	int rc;
+	int happened = 0, rc;
 
 	if (at == 0)
 		return LATZ_OK;
@@ -130,13 +135,16 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 		rc = lzi_table_mend(&store->table, actor, index, bucket);
 	if (rc != LATZ_OK)
 		return rc;
-	switch (lzi_load_relaxed(&actor->kind)) {
-	case LZI_INTENT_WRITE: mend_write(store, actor, index, bucket, LZI_DEATH_SUPERSEDED); break;
-	case LZI_INTENT_MOVE: mend_write(store, actor, index, bucket, LZI_DEATH_MOVED); break;
-	case LZI_INTENT_DELETE: mend_delete(store, actor, index, bucket); break;
-	case LZI_INTENT_EVICT: mend_evict(store, actor, index, bucket); break;
+	switch (lzi_load_relaxed(&actor->kind) & (LZI_INTENT_FED - 1)) {
+	case LZI_INTENT_WRITE: happened = mend_write(store, actor, index, bucket, LZI_DEATH_SUPERSEDED); break;
+	case LZI_INTENT_MOVE: (void)mend_write(store, actor, index, bucket, LZI_DEATH_MOVED); break;
+	case LZI_INTENT_DELETE: happened = mend_delete(store, actor, index, bucket); break;
+	case LZI_INTENT_EVICT: happened = mend_evict(store, actor, index, bucket); break;
 	default: break;
 	}
+	rc = lzi_feed_mend(store, actor, index, happened);
+	if (rc != LATZ_OK)
+		return rc;
 	LZI_POINT("mend.before_unlock");
 	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	lzi_store_relaxed(&actor->space, 0u);
@@ -182,6 +190,8 @@ int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *arg)
 	struct lzi_store *store = arg;
 	int rc = mend_bucket(store, actor, index);
 
+	if (rc == LATZ_OK) /* of no bucket: it comes and goes, which has happened */
+		rc = lzi_feed_mend(store, actor, index, 1);
 	if (lzi_load_acquire(&actor->unlogged) != 0) {
 		lzi_log_miss(store);
 		lzi_store_release(&actor->unlogged, 0u);
@@ -193,6 +203,8 @@ int lzi_mend_actor(struct lzi_actor *actor, uint32_t index, void *arg)
 		return rc;
 	}
 	lzi_store_release(&store->control.shared->recount, 1u);
+	if (actor->client < store->control.header->clients_max)
+		lzi_store_release(&lzi_control_client(&store->control, actor->client)->died, 1u);
 	lzi_log(LATZ_LOG_INFO, "%s: cleaned up after a thread that died", store->name);
 	return LATZ_OK;
 }

@@ -33,6 +33,17 @@ int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct l
 	return LATZ_OK;
 }
 
+int lzi_note_for(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note)
+{
+	int rc;
+
+	ret_note->record = NULL;
+	if (lzi_likely(!lzi_is_durable(call->store)) || write->kind == LZI_WRITE_EXPIRE)
+		return LATZ_OK;
+	rc = lzi_note_draft(call, type, write->key, ret_note);
+	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
+}
+
 void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch)
 {
 	struct lzi_record *record = note->record;

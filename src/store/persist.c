@@ -70,7 +70,7 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 	memset(position, 0, sizeof *position);
 	position->frame = frame;
 	position->synced = frame;
-	log->synced_pages = 0;
+	lzi_store_relaxed(&log->synced_pages, 0u);
 	log->sweep = 0;
 	log->left_tail = lzi_load_acquire(&log->left_head);
 	memset(log->left, 0, sizeof log->left);
@@ -79,7 +79,7 @@ static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *
 	rc = lzi_wal_begin(&store->persist.wal, position, segment);
 	if (rc == LATZ_OK) {
 		lzi_store_release(&log->broken, 0);
-		log->synced_mono_ms = lzi_clock_mono_ms();
+		lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms());
 	}
 	return rc;
 }
@@ -92,8 +92,8 @@ int lzi_persist_continue(struct lzi_store *store, const uint8_t id[16], uint64_t
 
 	mark_logged(store);
 	rc = begin_log(store, id, log->path, segment + 1, frame);
-	log->snapshot_seq = info->seq;
-	log->snapshot_wall_ms = info->wall_ms;
+	lzi_store_relaxed(&log->snapshot_seq, info->seq);
+	lzi_store_relaxed(&log->snapshot_wall_ms, info->wall_ms);
 	LZI_POINT("warm.begun");
 	return rc;
 }
@@ -180,15 +180,15 @@ static int begin_segment(struct lzi_store *store, uint64_t segment, const struct
 	lzi_wal_close(&store->persist.wal);
 	memset(position, 0, sizeof *position);
 	position->frame = position->synced = frame;
-	log->synced_pages = 0;
+	lzi_store_relaxed(&log->synced_pages, 0u);
 	log->sweep = 1;
 	rc = lzi_load_seq_cst(&shared->log_missed) == missed
 	             ? lzi_wal_begin(&store->persist.wal, position, segment)
 	             : lzi_error(LATZ_BUSY, "deletes went on for which memory had no room");
 	if (rc == LATZ_OK) {
-		log->snapshot_seq = info->seq;
-		log->snapshot_wall_ms = info->wall_ms;
-		log->synced_mono_ms = lzi_clock_mono_ms();
+		lzi_store_relaxed(&log->snapshot_seq, info->seq);
+		lzi_store_relaxed(&log->snapshot_wall_ms, info->wall_ms);
+		lzi_store_relaxed(&log->synced_mono_ms, lzi_clock_mono_ms());
 		lzi_store_release(&log->broken, 0);
 		/* Who could not get the mutex counted before it looked whether the log was whole. */
 		lzi_fence_full();
@@ -421,6 +421,7 @@ int lzi_checkpoint(struct lzi_call *call)
 	struct lzi_snapshot_job job = { .tick = tick, .arg = store };
 	struct lzi_snap_info info = { .seq = 0 };
 	uint64_t bytes = 0;
+	uint32_t pages;
 	int rc = lzi_log_lock(store, 1);
 
 	if (rc != LATZ_OK)
@@ -445,9 +446,11 @@ int lzi_checkpoint(struct lzi_call *call)
 		return rc;
 	rc = lzi_wal_remove_below(store->persist.dirfd, info.first_segment);
 	lzi_store_relaxed(&position->bytes, position->bytes - (bytes < position->bytes ? bytes : position->bytes));
-	log->synced_pages -= bytes / LZI_PAGE < log->synced_pages ? (uint32_t)(bytes / LZI_PAGE) : log->synced_pages;
-	log->snapshot_seq = info.seq;
-	log->snapshot_wall_ms = info.wall_ms;
+	pages = log->synced_pages;
+	pages -= bytes / LZI_PAGE < pages ? (uint32_t)(bytes / LZI_PAGE) : pages;
+	lzi_store_relaxed(&log->synced_pages, pages);
+	lzi_store_relaxed(&log->snapshot_seq, info.seq);
+	lzi_store_relaxed(&log->snapshot_wall_ms, info.wall_ms);
 	store->persist.rolled.segment = 0;
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.removed");

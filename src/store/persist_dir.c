@@ -230,13 +230,14 @@ int lzi_persist_holds(const char *dir, const char *name)
 	return found;
 }
 
-int lzi_persist_is_aside(int dirfd)
+int lzi_persist_is_whole(int dirfd)
 {
 	int fd, rc = lzi_disk_open(dirfd, ASIDE_FILE, 0, &fd);
 
-	if (rc == LATZ_OK)
-		lzi_file_close(fd);
-	return rc != LATZ_NOTFOUND;
+	if (rc != LATZ_OK) /* where it can't be told, nobody sets aside more */
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	lzi_file_close(fd);
+	return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
 }
 
 /* From the first file renamed to the last, what is left may look like a pool that it never was. */

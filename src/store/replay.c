@@ -290,8 +290,9 @@ static int start(struct lzi_call *call)
 	int rc;
 
 	begin(&replay, call);
-	if (lzi_persist_is_aside(store->persist.dirfd))
-		return lzi_error(LATZ_CORRUPT, "files were being set aside, and some are; LATZ_START_EMPTY goes on");
+	rc = lzi_persist_is_whole(store->persist.dirfd);
+	if (rc != LATZ_OK)
+		return rc;
 	rc = load_dicts(store, dict_id);
 	dicts = lzi_dict_newest(store);
 	if (rc == LATZ_OK)

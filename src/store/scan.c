@@ -125,7 +125,7 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 	return LATZ_OK;
 }
 
-static int wait_for_writers(struct lzi_call *call)
+int lzi_wait_for_writers(struct lzi_call *call)
 {
 	uint32_t i, n = lzi_control_actors(&call->store->control);
 	int rc = LATZ_OK;
@@ -409,7 +409,7 @@ static int step(struct lzi_scan *scan)
 
 static int prepare(struct lzi_call *call, struct lzi_scan *scan)
 {
-	int rc = wait_for_writers(call);
+	int rc = lzi_wait_for_writers(call);
 
 	if (rc != LATZ_OK)
 		return rc;

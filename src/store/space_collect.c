@@ -93,7 +93,7 @@ static int finish(struct lzi_call *call)
 			finish_one(call, space);
 		} else if (doomed[i] == space->number && !found[i]) {
 			if (gone < 0)
-				gone = lzi_readers_gone(store, call->actor);
+				gone = lzi_readers_gone(call);
 			if (gone)
 				lzi_store_release(&space->state, (uint32_t)LZI_SPACE_SWEPT);
 		} else if (space->state == LZI_SPACE_SWEPT) {

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/counter.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/idle.h"
 #include "store/pack.h"
@@ -69,14 +71,6 @@ static void add_slots(const struct lzi_store *store, latz_stats_t *stats)
 	}
 	stats->clients = lzi_client_count(&store->control, store->client);
 	stats->clients_max = store->control.header->clients_max;
-}
-
-static void latencies(const struct lzi_histogram *histogram, uint64_t out[4])
-{
-	out[0] = lzi_histogram_percentile(histogram, 50);
-	out[1] = lzi_histogram_percentile(histogram, 99);
-	out[2] = lzi_histogram_percentile(histogram, 99.9);
-	out[3] = lzi_histogram_max(histogram);
 }
 
 /* The option: without the pool's own directory below it. Another process may be changing it. */
@@ -175,7 +169,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
 	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
-	                 lzi_hear_blocks(store) + lzi_space_blocks(store);
+	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
+	                 lzi_space_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -189,8 +184,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.image_left_bytes = left_in_image(store);
 	add_compression(store, &out);
 	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
-	latencies(store->latency_get, out.latency_get_ns);
-	latencies(store->latency_set, out.latency_set_ns);
+	lzi_counter_percentiles(call, LZI_COUNTER_GETS, out.latency_get_ns);
+	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = lzi_idle_for(&store->control);
 	memcpy(stats, &out, out.size);

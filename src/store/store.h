@@ -154,6 +154,19 @@ void lzi_scan_packed(struct lzi_scan *scan);
 uint64_t lzi_scan_seq(const struct lzi_scan *scan);
 int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
 
+/* ---- The change feed (watch.c). One thread at a time ---------------------------------------------------------------
+ */
+
+struct lzi_watcher;
+/* number, slot: of the namespace whose keys it is about, with the prefix as it is in the pool; 0: keys of none. */
+int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, uint32_t number, uint32_t slot,
+                   struct lzi_watcher **ret_watch);
+/* LATZ_TIMEOUT: nothing has come. */
+int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event);
+int lzi_watch_fd(struct lzi_watcher *watch, int *ret_fd);
+/* ours: 0 in a child that was forked since. */
+void lzi_watch_close(struct lzi_watcher *watch, int ours);
+
 /* ---- Durability (log.c, persist.c, restore.c) -------------------------------------------------------------------- */
 
 int lzi_store_sync(struct lzi_call *call);
@@ -163,6 +176,34 @@ int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snaps
 int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret_info);
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
+
+/* ---- Shared counters (counter.c) ------------------------------------------------------------------------------------
+ */
+
+/* The library's own. */
+enum lzi_counter_own {
+	LZI_COUNTER_GETS,
+	LZI_COUNTER_SETS,
+	LZI_COUNTERS_OWN
+};
+
+/* Finds a counter, or, unless only_find, makes it. LATZ_TYPE: it is of another kind. LATZ_FULL, LATZ_NOSPC. */
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options, int only_find,
+                     uint32_t *ret_index, uint32_t *ret_cell);
+int lzi_counter_add(struct lzi_call *call, uint32_t cell, uint64_t by);
+int lzi_counter_record(struct lzi_call *call, uint32_t cell, uint64_t value);
+int lzi_counter_set(struct lzi_call *call, uint32_t index, int64_t value);
+/* Fills in all but size. */
+int lzi_counter_read(struct lzi_call *call, uint32_t index, latz_counter_info *info);
+uint32_t lzi_counter_count(struct lzi_call *call);
+/* One of 256 calls of a thread, by its count of them, is timed: then these are called instead. */
+static inline int lzi_counter_due(uint64_t count)
+{
+	return (count & 255) == 255;
+}
+
+int lzi_counter_time_get(struct lzi_call *call, latz_slice key, latz_value *value);
+int lzi_counter_time_write(struct lzi_call *call, struct lzi_write *write);
 
 /* ---- The rest (maintain.c, verify.c, stats.c, advise.c) -------------------------------------------------------------
  */

@@ -12,7 +12,6 @@
 
 #include "base/atomic.h"
 #include "base/hash.h"
-#include "base/histogram.h"
 #include "client/client.h"
 #include "format/image.h"
 #include "format/packed.h"
@@ -60,7 +59,6 @@ struct lzi_store {
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
 	uint64_t recount_due_ns; /* holder of `maint` */
-	struct lzi_histogram *latency_get, *latency_set; /* sampled; racy adds lose a count at worst */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
@@ -90,10 +88,25 @@ struct lzi_store {
 		pthread_mutex_t mutex; /* guards opening */
 		int fd;                /* -1: not open */
 		int ready;             /* atomic: map is there */
+		uint64_t reach;        /* atomic: the file is so long, and the map no shorter */
 		int seeded;            /* 1: this pool, being made, has the hash seed of the one before it */
 		struct lzi_map map;    /* file `policy` */
 	} hear;
+	/* This process's view of the change feed's ring. */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;                /* -1: not open */
+		struct lzi_map map;    /* file `events`; size 0: not there */
+	} feed;
 	struct lzi_evictor *evictor;
+	/* This process's view of the shared counters. */
+	struct {
+		pthread_mutex_t mutex; /* guards opening and widening */
+		int fd;
+		int ready;          /* atomic: map and fd are there */
+		uint64_t reach;     /* atomic: bytes known to be in the file */
+		struct lzi_map map; /* file `counters` */
+	} counters;
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
@@ -335,7 +348,24 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 /* Whether somebody wants to hear of accesses: the policy, or a sample. */
 static inline int lzi_is_watched(const struct lzi_store *store)
 {
-	return lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0);
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) &
+	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_SPACES)) != 0);
+}
+
+/* Under `maint`. The feed's bit is not under it, and that of namespaces stays. */
+static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
+{
+	uint32_t had = lzi_load_relaxed(&shared->watch);
+
+	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_SPACES)) | bits))
+		;
+}
+
+/* Whether writes are to be told of in the change feed (feed.h). If it is so under the bucket's lock, the ring stays
+ * until that is given up. */
+static inline int lzi_is_fed(const struct lzi_store *store)
+{
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_FEED) != 0);
 }
 
 /* The file `policy`: the ring, the sample, states. */
@@ -352,6 +382,8 @@ void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum l
 /* The rest under `maint`. Has the policy hear what was told; makes, or enlarges, its state. LATZ_OK, or there is no
  * policy to be asked: LATZ_NOSPC, LATZ_CORRUPT, ... */
 int lzi_hear(struct lzi_store *store);
+/* Whether who decides just now should listen first, and not leave it to maintenance. */
+int lzi_hear_is_due(const struct lzi_store *store);
 /* Makes the file, if need be, and maps it. */
 int lzi_hear_file(struct lzi_store *store);
 /* Whether it is mapped; not under `maint`, too. */
@@ -360,13 +392,15 @@ int lzi_hear_ready(struct lzi_store *store);
 uint64_t lzi_hear_blocks(struct lzi_store *store);
 /* Forgets what this process has mapped. */
 void lzi_hear_close(struct lzi_store *store);
-/* The policy's state is made anew for another policy. */
+/* The policy's state is made anew for another policy. LATZ_BUSY: the heap has to give the bytes for it first. */
 int lzi_hear_reset(struct lzi_store *store);
 /* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
 int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
-/* A record was put back, as of a log or a snapshot. */
-void lzi_hear_loaded(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
-/* Gives back the blocks of a state that is no longer used. */
+/* The same, smaller, if it takes more of max_bytes than one would be given, and far fewer keys are left. */
+int lzi_hear_fit(struct lzi_store *store);
+/* Bytes that the file will take at least, with the smallest state of a policy. */
+uint64_t lzi_hear_fixed(struct lzi_store *store, latz_policy policy);
+/* Gives back the blocks of states that are no longer used, or never were. */
 void lzi_hear_tidy(struct lzi_call *call);
 /* advise.c: begins sampling, or ends it, or goes on, as befits the pool's bounds; under `maint`. */
 void lzi_sample_keep(struct lzi_store *store);
@@ -393,6 +427,8 @@ void lzi_bound_pace(struct lzi_call *call);
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
 /* What is left for the heap; after other files grew. */
 void lzi_bound_refresh(struct lzi_store *store);
+/* The heap gives way to a file that is about to grow, and counts already. LATZ_FULL: it can't. */
+int lzi_bound_give_way(struct lzi_call *call);
 /* Whether the index is to be kept up. */
 int lzi_bound_index_wanted(const struct lzi_store *store);
 /* Bounds of a pool that is being made. */
@@ -408,8 +444,8 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
  * entries evicted. LATZ_BUSY: there is nothing that could go. */
 int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
-/* Bytes of records, and of dead ones, as of not long ago. */
-int lzi_evict_survey(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);
+/* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
+int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
 
 /* ---- write.c ---- */
 
@@ -446,24 +482,14 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 /* Fills that room with the whole record but its seq, which the checksum lacks too, its deadline and links. */
 void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
- * `death`. delta: to the number of keys. */
+ * `death`. delta: to the number of keys. kind: enum lzi_intent_kind, and LZI_INTENT_FED if it has been told. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
-                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death);
+                 struct lzi_record *old, int delta, unsigned kind, enum lzi_death death);
 
 /* Keys a bucket should hold on average. */
 #define LZI_KEYS_PER_BUCKET 4
 /* After keys were created: adds buckets if it is time. */
 void lzi_write_grow_table(struct lzi_call *call);
-
-/* ---- unchanged.c ---- */
-
-/* Whether the key has the bytes at this moment, told as a read is: then nothing need be drafted or locked, and
- * write->version is its. 0: it has not, or that has to be found out in another way, as of compressed values. */
-int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash);
-/* Compares with the present version, which changes nothing: who has the lock sees whether it still is. *ret_seq keeps
- * its value if there is none. */
-int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t *ret_seq,
-                      int *ret_same);
 
 /* ---- move.c ---- */
 
@@ -500,10 +526,18 @@ static inline int lzi_image_has(const struct lzi_store *store, uint64_t unit)
 	       lzi_heap_state(&store->heap, extent) == LZI_EXTENT_IMAGE;
 }
 
+/* ---- scan.c ---- */
+
+/* Until every write that had begun has ended. LATZ_TIMEOUT: one was stopped. */
+int lzi_wait_for_writers(struct lzi_call *call);
+
 /* ---- maintain.c, catchup.c, clean.c, huge.c ---- */
 
 /* Ends with `maint` held and mended. wait: else LATZ_BUSY at once. */
 int lzi_maint_lock(struct lzi_store *store, int wait);
+/* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand yet: it is not inside
+ * meanwhile, for the holder may be waiting for all readers to leave, to give back what we wait for. */
+int lzi_maint_lock_outside(struct lzi_call *call);
 void lzi_maint_unlock(struct lzi_store *store);
 
 /* Walks the records of an extent from `from` to `to`; a non-zero return of fn ends the walk and is returned. */
@@ -517,7 +551,8 @@ int lzi_catchup(struct lzi_store *store);
 /* Books everything as indexed; index_rebuild is set. */
 void lzi_skip_index(struct lzi_store *store);
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes);
-int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int *ret_more);
+/* *ret_freed: extents emptied. */
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, unsigned *ret_freed, int *ret_more);
 /* Empties one extent and frees it. LATZ_BUSY: it must stay for now. */
 int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
 /* The same of one all of whose records are dead. */
@@ -525,8 +560,8 @@ int lzi_clean_judged(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
 /* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
-/* Whether every thread that was inside a call has left it. */
-int lzi_readers_gone(struct lzi_store *store, const struct lzi_actor *self);
+/* Whether every other thread that was inside a call has left it. */
+int lzi_readers_gone(const struct lzi_call *call);
 /* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
 int lzi_purge_zombies(struct lzi_call *call);

@@ -125,6 +125,7 @@ static void fork_child(void)
 		lzi_file_close(store->heap.dir_fd);
 		lzi_file_close(store->table.fd);
 		lzi_file_close(store->poolfd);
+		lzi_file_close(store->feed.fd);
 		lzi_file_close(store->persist.dirfd);
 		lzi_file_close(store->persist.lockfd);
 		lzi_file_close(store->persist.wal.fd);

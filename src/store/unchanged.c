@@ -5,14 +5,7 @@
 
 #include <string.h>
 
-#include "store/store_int.h"
-
-static int is_present(const struct lzi_record *record)
-{
-	int64_t expiry = record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
-
-	return lzi_load_relaxed(&record->died) == 0 && (expiry == 0 || expiry > lzi_clock_mono_ms());
-}
+#include "store/write_int.h"
 
 int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
 {
@@ -27,7 +20,7 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 	same = record->type == write->type && record->value_size == write->value.size &&
 	       (record->flags & LZI_RECORD_PACKED) == 0 &&
 	       lzi_record_head(record->flags & LZI_RECORD_EXT) + write->key.size + write->value.size <= found.room &&
-	       is_present(record) &&
+	       lzi_record_present(record) &&
 	       (write->value.size == 0 ||
 	        lzi_same_bytes(lzi_record_value(record), write->value.data, write->value.size));
 	write->version = record->seq;
@@ -35,16 +28,16 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 	return same && lzi_found_valid(&found);
 }
 
-int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t *ret_seq,
-                      int *ret_same)
+int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
+                      struct lzi_compared *ret_compared)
 {
 	struct lzi_ahead ahead = { .hash = hash };
 	latz_value value = LATZ_VALUE_INIT;
 	int rc = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, 0, LZI_READ_VALUE, &value);
 
 	if (rc == LATZ_OK) {
-		*ret_seq = value.version;
-		*ret_same = value.size == write->value.size && value.type == (latz_type)write->type &&
+		ret_compared->seq = value.version;
+		ret_compared->same = value.size == write->value.size && value.type == (latz_type)write->type &&
 		                     memcmp(value.data, write->value.data, value.size) == 0;
 	}
 	latz_value_free(&value);

@@ -75,3 +75,10 @@ int lzi_worker_nap(struct lzi_worker *worker, unsigned ms)
 	pthread_mutex_unlock(&worker->mutex);
 	return stops;
 }
+
+void lzi_worker_poke(struct lzi_worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	pthread_cond_signal(&worker->wake);
+	pthread_mutex_unlock(&worker->mutex);
+}

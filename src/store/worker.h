@@ -22,5 +22,7 @@ int lzi_worker_start(struct lzi_worker *worker, const char *name, void *(*run)(v
 void lzi_worker_stop(struct lzi_worker *worker);
 /* The worker itself: waits; 1 when told to stop. */
 int lzi_worker_nap(struct lzi_worker *worker, unsigned ms);
+/* Ends its nap. */
+void lzi_worker_poke(struct lzi_worker *worker);
 
 #endif

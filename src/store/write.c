@@ -18,9 +18,11 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
 #include "store/space.h"
+#include "store/write_int.h"
 
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
 #define SPLIT_EVERY 16u
@@ -213,10 +215,8 @@ int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *re
 	       (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
 }
 
-/* Links a new record to the versions before it. An old one that no open scan sees is left out of the chain: so a chain
- * is no longer than there are scans, however often the key is written. Returns how the old one dies. */
-static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_record *record,
-                                    const struct lzi_record *old, uint64_t old_unit)
+enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
+                              const struct lzi_record *old, uint64_t old_unit)
 {
 	struct lzi_record_ext *ext = lzi_record_ext(record);
 	int has = old->flags & LZI_RECORD_HAS_PREV;
@@ -233,29 +233,14 @@ static enum lzi_death link_versions(const struct lzi_shared *shared, struct lzi_
 	return LZI_DEATH_SUPERSEDED;
 }
 
-/* The next seq for a key whose last one was `last`; after the lock was taken, so that a scan that does not see our
- * intent has moved the clock before we read it. 0: `last` is none that was ever given out. */
-static inline uint64_t next_seq(struct lzi_shared *shared, uint64_t last)
-{
-	uint64_t clock = lzi_load_acquire(&shared->clock);
-
-	if (lzi_likely(last < clock))
-		return clock;
-	if (lzi_unlikely(last >= clock + LZI_SEQ_STRIDE))
-		return 0;
-	if (lzi_unlikely(last + 1 == clock + LZI_SEQ_STRIDE))
-		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
-	return last + 1;
-}
-
-static LZI_COLD int seq_damaged(const struct lzi_record *record)
+int lzi_seq_damaged(const struct lzi_record *record)
 {
 	return lzi_error(LATZ_CORRUPT, "record of version %llu, which was never given out",
 	                 (unsigned long long)record->seq);
 }
 
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,
-                 struct lzi_record *old, int delta, enum lzi_intent_kind kind, enum lzi_death death)
+                 struct lzi_record *old, int delta, unsigned kind, enum lzi_death death)
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
@@ -266,7 +251,7 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	actor->record_old = old_unit;
 	actor->record_new = unit;
 	actor->keys_after = actor->keys + delta;
-	lzi_store_release(&actor->kind, (uint32_t)kind);
+	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("set.intent");
 	lzi_store_release(slot, slot_word); /* pairs with the readers' load of the slot. The write happens here */
 	LZI_POINT("set.published");
@@ -278,6 +263,8 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 		lzi_space_happened(call->store, actor, call->index);
 	lzi_append_done(call->store, unit, record);
 	LZI_POINT("set.booked");
+	if (lzi_unlikely(kind & LZI_INTENT_FED))
+		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	if (spaced)
 		lzi_store_release(&actor->space, 0u);
@@ -342,17 +329,9 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 	fill(draft, key, value, type);
 }
 
-/* A value that was compared with the one to be written, outside the lock, as it is compressed. */
-struct compared {
-	uint64_t seq; /* of the version; 0 none */
-	int same;
-};
-
-/* The conditions can't be told without LATZ_IF_CHANGED being looked at outside the lock. */
-#define LOOK 2
-
 /* 1: the value is the same already. */
-static int compare_packed(const struct lzi_write *write, const struct lzi_record *old, const struct compared *compared)
+static int compare_packed(const struct lzi_write *write, const struct lzi_record *old,
+                          const struct lzi_compared *compared)
 {
 	unsigned dict;
 	uint64_t size;
@@ -360,27 +339,11 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK ||
 	    size != write->value.size)
 		return LATZ_OK;
-	return compared->seq != old->seq ? LOOK : compared->same;
+	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
 
-static int64_t expiry_of(const struct lzi_record *record)
-{
-	return record->flags & LZI_RECORD_EXT ? lzi_load_relaxed(&lzi_record_ext(record)->expiry) : 0;
-}
-
-static int is_present(const struct lzi_record *record)
-{
-	int64_t expiry;
-
-	if (lzi_load_relaxed(&record->died) != 0)
-		return 0;
-	expiry = expiry_of(record);
-	return lzi_likely(expiry == 0) || expiry > lzi_clock_mono_ms();
-}
-
-/* What the conditions say of the present state. 1: nothing to write, successfully. LOOK. */
-static int check_conditions(const struct lzi_write *write, const struct lzi_record *old, int present,
-                            const struct compared *compared)
+int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old, int present,
+                    const struct lzi_compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
 		return LATZ_EXISTS;
@@ -417,43 +380,36 @@ static int add_up(struct lzi_write *write, const struct lzi_record *old, int pre
 	return LATZ_OK;
 }
 
-/* The seq after which a key's next one must come. */
-static uint64_t last_seq(const struct lzi_record *old)
-{
-	uint64_t died = lzi_load_relaxed(&old->died);
-
-	return died != 0 && lzi_death_seq(died) > old->seq ? lzi_death_seq(died) : old->seq;
-}
-
 /* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do.
- * LOOK. */
+ * LZI_WRITE_LOOK. */
 static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket,
-                  struct lzi_draft *draft, const struct compared *compared)
+                  struct lzi_draft *draft, const struct lzi_compared *compared)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *old = NULL, *record = draft->record;
 	int present = 0, keep, needed, inserted, rc;
 	enum lzi_death death = LZI_DEATH_SUPERSEDED;
+	unsigned kind = LZI_INTENT_WRITE;
 	uint64_t *slot = NULL, seq;
 	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &old);
 	if (rc == LATZ_OK)
-		present = is_present(old);
+		present = lzi_record_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present, compared) : LATZ_OK;
+	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(write, old, present, compared) : LATZ_OK;
 	if (rc == 1)
 		write->version = old->seq;
 	if (rc != LATZ_OK)
 		return rc;
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
-		expiry = expiry_of(old);
+		expiry = lzi_record_expiry(old);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
-	if (lzi_unlikely((seq = next_seq(store->control.shared, old == NULL ? 0 : last_seq(old))) == 0))
-		return seq_damaged(old);
+	if (lzi_unlikely((seq = lzi_next_seq(store->control.shared, old == NULL ? 0 : lzi_last_seq(old))) == 0))
+		return lzi_seq_damaged(old);
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
@@ -477,13 +433,17 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (draft->ext) {
 		lzi_record_ext(record)->expiry = expiry;
 		if (needed)
-			death = link_versions(store->control.shared, record, old,
-			                      lzi_slot_unit(lzi_load_relaxed(slot)));
+			death = lzi_write_link(store->control.shared, record, old,
+			                       lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
+	}
+	if (lzi_is_fed(store)) {
+		lzi_feed_set(call, write->key, seq, record->type, old, present);
+		kind |= LZI_INTENT_FED;
 	}
 	lzi_publish(call, slot,
 	            lzi_slot_make(hash, lzi_unit_of(draft->offset)) | (lzi_load_relaxed(slot) & LZI_SLOT_VISITS),
-	            record, old, inserted, LZI_INTENT_WRITE, death);
+	            record, old, inserted, kind, death);
 	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
 	write->created = inserted;
@@ -521,6 +481,10 @@ static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
 {
+	if (lzi_is_fed(call->store))
+		lzi_feed_ring(call->store);
+	if (!lzi_is_watched(call->store))
+		return;
 	if (!lzi_key_is_book(write->key.data, write->key.size)) /* which no policy is to name */
 		lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	if (lzi_is_bounded(call->store))
@@ -532,7 +496,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
-	struct compared compared = { 0, 0 };
+	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	struct lzi_bucket *bucket;
@@ -574,8 +538,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
-		else if (rc == LOOK &&
-		         (rc = lzi_write_compare(call, write, hash, &compared.seq, &compared.same)) == LATZ_OK)
+		else if (rc == LZI_WRITE_LOOK && (rc = lzi_write_compare(call, write, hash, &compared)) == LATZ_OK)
 			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
@@ -584,7 +547,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_is_watched(store))
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_SPACES) != 0))
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
 		lzi_space_written(call, write, hash);
@@ -595,171 +558,6 @@ void lzi_write_grow_table(struct lzi_call *call)
 {
 	if (call->actor->debt >= SPLIT_EVERY)
 		grow_table(call);
-}
-
-/* The bucket is locked: the record dies, and its slot is cleared unless a scan may need it. note: for the log. */
-static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, const struct lzi_note *note,
-                         uint64_t *ret_seq)
-{
-	struct lzi_shared *shared = call->store->control.shared;
-	struct lzi_actor *actor = call->actor;
-	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = next_seq(shared, record->seq);
-	int spaced = lzi_record_is_spaced(record);
-
-	if (seq == 0)
-		return seq_damaged(record);
-	/* Whoever sets the key again must come after us, though nothing of us may be left in the table: so the clock
-	 * moves past us first. */
-	lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
-	*ret_seq = seq;
-	if (note->record != NULL)
-		lzi_note_fill(note, seq, NULL);
-	actor->record_old = unit;
-	actor->record_new = note->record == NULL ? 0 : note->unit;
-	actor->keys_after = actor->keys - 1;
-	if (spaced)
-		lzi_space_intend(call, NULL, record, -1);
-	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_DELETE);
-	LZI_POINT("delete.intent");
-	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
-	LZI_POINT("delete.dead");
-	if (note->record != NULL)
-		lzi_note_book(call->store, note->unit, note->record);
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
-	if (spaced)
-		lzi_space_happened(call->store, actor, call->index);
-	if (lzi_record_needed(call->store, record))
-		lzi_store_relaxed(&shared->zombies, 1u);
-	else
-		lzi_store_release(slot, 0ull);
-	LZI_POINT("delete.cleared");
-	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
-	if (spaced)
-		lzi_store_release(&actor->space, 0u);
-	return LATZ_OK;
-}
-
-/* A note for the log, if the pool has one. Without room for it a delete goes on all the same: needing no space is what
- * deletes promise; it is written to the log directly then. */
-static int draft_note(struct lzi_call *call, const struct lzi_write *write, uint8_t type, struct lzi_note *ret_note)
-{
-	int rc;
-
-	ret_note->record = NULL;
-	if (lzi_likely(!lzi_is_durable(call->store)) || write->kind == LZI_WRITE_EXPIRE)
-		return LATZ_OK;
-	rc = lzi_note_draft(call, type, write->key, ret_note);
-	return (rc == LATZ_NOSPC || rc == LATZ_FULL) && type == LZI_NOTE_DELETE ? LATZ_OK : rc;
-}
-
-/* The bucket is locked, and the key is not there; it may have been evicted. Then the log still has it and has to hear
- * that it is deleted, or it would be back after a restart. 0, or the seq of the delete. */
-static uint64_t erase_evicted(struct lzi_call *call, const struct lzi_note *note)
-{
-	struct lzi_shared *shared = call->store->control.shared;
-	uint64_t seq;
-
-	if (lzi_likely(!lzi_is_durable(call->store)) || lzi_load_relaxed(&shared->bound.evicted) == 0)
-		return 0;
-	seq = lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE); /* who evicted it has moved it past the record */
-	if (note->record != NULL) {
-		lzi_note_fill(note, seq, NULL);
-		LZI_POINT("delete.evicted");
-		lzi_note_book(call->store, note->unit, note->record);
-	}
-	return seq;
-}
-
-static int erase(struct lzi_call *call, struct lzi_write *write)
-{
-	struct lzi_store *store = call->store;
-	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
-	struct lzi_record *record;
-	struct lzi_bucket *bucket;
-	struct lzi_note note;
-	uint64_t *slot, seq = 0;
-	int expired = 0, unlogged = 0, rc;
-
-	lzi_read_prefetch_bucket(store, hash);
-	rc = draft_note(call, write, LZI_NOTE_DELETE, &note);
-	if (rc == LATZ_OK)
-		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
-	if (rc == LATZ_OK && lzi_load_relaxed(&record->died) != 0)
-		rc = LATZ_NOTFOUND;
-	unlogged = note.record == NULL && write->kind != LZI_WRITE_EXPIRE && lzi_is_durable(store);
-	if (lzi_unlikely(unlogged)) /* before others see it: if we die, the log has missed it */
-		lzi_store_release(&call->actor->unlogged, 1u);
-	if (rc == LATZ_OK) {
-		write->span = lzi_record_span_of(record);
-		expired = !is_present(record);
-		rc = write->kind == LZI_WRITE_EXPIRE && !expired ? LATZ_MISMATCH
-		                                                 : remove_record(call, slot, record, &note, &seq);
-		if (rc == LATZ_OK && write->kind != LZI_WRITE_CROWD)
-			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
-		if (rc == LATZ_OK && lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
-			lzi_space_erased(call, write, expired);
-		if (rc == LATZ_OK && lzi_is_bounded(store))
-			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
-	} else if (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE) {
-		seq = erase_evicted(call, &note);
-	}
-	lzi_table_unlock(call->actor, bucket);
-	if (lzi_unlikely(unlogged)) {
-		if (rc == LATZ_OK || seq != 0)
-			lzi_log_delete(store, write->key, seq);
-		lzi_store_release(&call->actor->unlogged, 0u);
-	}
-	if (rc != LATZ_OK || write->kind == LZI_WRITE_EXPIRE)
-		return rc;
-	return expired ? LATZ_NOTFOUND : LATZ_OK;
-}
-
-/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
-static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_unit)
-{
-	struct lzi_store *store = call->store;
-	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
-	struct lzi_record *record;
-	struct lzi_bucket *bucket;
-	struct lzi_note note;
-	uint64_t *slot;
-	int rc;
-
-	rc = draft_note(call, write, LZI_NOTE_TOUCH, &note);
-	if (rc == LATZ_OK)
-		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
-	if (rc == LATZ_OK && (write->renew ? lzi_load_relaxed(&record->died) != 0 : !is_present(record)))
-		rc = LATZ_NOTFOUND;
-	if (rc == LATZ_OK) {
-		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
-
-		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
-		if (record->flags & LZI_RECORD_EXT) {
-			struct lzi_note_touch touched = { expiry, 0 };
-
-			lzi_expiry_note(store, *ret_unit, expiry);
-			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
-			LZI_POINT("touch.stored");
-			lzi_expiry_note_again(store, *ret_unit, expiry);
-			if (note.record != NULL) {
-				touched.when_ns = lzi_clock_mono_ns();
-				lzi_note_fill(&note, record->seq, &touched);
-				lzi_note_book(store, note.unit, note.record);
-			}
-		} else if (expiry != 0) {
-			rc = lzi_record_validate(record,
-			                         lzi_record_span_of(record)); /* or the move would be tried for ever */
-			rc = rc == LATZ_OK ? LATZ_BUSY : rc;
-		}
-	}
-	lzi_table_unlock(call->actor, bucket);
-	return rc;
 }
 
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
@@ -778,7 +576,7 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		if (!write->renew)
 			lzi_bump_relaxed(&call->actor->uses, 1u);
 		do {
-			rc = touch(call, write, &unit);
+			rc = lzi_write_touch(call, write, &unit);
 			if (rc == LATZ_BUSY) {
 				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
 				                     lzi_clock_mono_ms() + write->ttl_ms, 0);
@@ -789,7 +587,7 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 			}
 		} while (rc == LATZ_BUSY);
 	} else {
-		rc = erase(call, write);
+		rc = lzi_write_erase(call, write);
 	}
 	lzi_call_end(call);
 	if (lzi_unlikely(write->flags & LATZ_DURABLE ||

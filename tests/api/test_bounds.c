@@ -6,6 +6,7 @@
 #include "lib/suite.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define MIB (1ull << 20)
 
@@ -63,6 +64,16 @@ static void limit(struct bounded *b, uint64_t max_bytes, uint64_t max_entries, l
 	assert_ok(latz_limit(b->c.pool, &limits));
 }
 
+static void set_numbered(latz_pool *pool, unsigned from, unsigned to)
+{
+	char name[32];
+
+	for (unsigned i = from; i < to; i++) {
+		snprintf(name, sizeof(name), "n%u", i);
+		assert_ok(latz_set(pool, latz_str(name), latz_str("v"), NULL));
+	}
+}
+
 /* Sets, gets and deletes; nothing is refused, and the bounds are looked at now and then. */
 static void mixed_operations(struct bounded *b, unsigned operations, uint32_t size_max)
 {
@@ -99,7 +110,7 @@ static void bytes_hold(void **state)
 /* The same with each policy, in a pool so small that a large value is a part of it to reckon with. */
 static void bytes_hold_with_each_policy(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 
 		begin(&b, state, 8 * MIB, 0, cache_policy(i), 20000);
@@ -114,7 +125,7 @@ static void bytes_hold_with_each_policy(void **state)
 /* Small values: the table, the policy's notes and records that are all header have their share of max_bytes. */
 static void bytes_hold_of_small_values(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 
 		begin(&b, state, 4 * MIB, 0, cache_policy(i), 200000);
@@ -130,7 +141,7 @@ static void bytes_hold_of_small_values(void **state)
 /* max_entries alone: never one more, with each policy, and full of keys. */
 static void entries_hold(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 		uint64_t most = i % 2 == 0 ? 500 : 3;
 
@@ -263,7 +274,7 @@ static void none_counts_entries(void **state)
 /* A value larger than can be kept is refused, and nothing goes for it. */
 static void too_big_evicts_nothing(void **state)
 {
-	for (unsigned i = 0; i < CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < cache_policies(); i++) {
 		struct bounded b;
 		size_t size = 5 * MIB;
 		void *large = check_alloc(size);
@@ -336,13 +347,50 @@ static void limits_change_under_way(void **state)
 	end(&b);
 }
 
+/* What the policy noted of many keys does not stay when the pool gets much smaller: there is room for values then. */
+static void much_lower(void **state)
+{
+	static const latz_policy some[] = { LATZ_POLICY_LRU, LATZ_POLICY_2Q, LATZ_POLICY_ADAPTIVE };
+
+	for (unsigned i = 0; i < sizeof(some) / sizeof(some[0]); i++) {
+		struct bounded b;
+
+		begin(&b, state, 64 * MIB, 0, some[i], 80000);
+		for (uint32_t key = 0; key < 80000; key++)
+			assert_ok(cache_set(&b.c, key, 500, 0));
+		limit(&b, 5 * MIB, 0, some[i]);
+		assert_true(maintain_all(b.c.pool));
+		cache_check_bounds(&b.c);
+		mixed_operations(&b, 20000, 1000);
+		assert_in_range(cache_check(&b.c), 100, 10000);
+		end(&b);
+	}
+}
+
+/* The table does not shrink: bounds that it alone would fill are refused, and change nothing. */
+static void too_low_for_the_table(void **state)
+{
+	latz_limits limits = LATZ_LIMITS_INIT;
+	struct bounded b;
+
+	begin(&b, state, 0, 0, LATZ_POLICY_DEFAULT, 1);
+	set_numbered(b.c.pool, 0, 250000);
+	assert_true(cache_stats(b.c.pool).table_bytes > 3 * MIB);
+	limits.max_bytes = 4 * MIB;
+	assert_rc(LATZ_INVALID, latz_limit(b.c.pool, &limits));
+	assert_non_null(strstr(latz_error_detail(), "table"));
+	assert_int_equal(cache_stats(b.c.pool).max_bytes, 0);
+	assert_int_equal(cache_stats(b.c.pool).keys, 250000);
+	end(&b);
+}
+
 /* A new policy keeps what is there. */
 static void policies_change_under_way(void **state)
 {
 	struct bounded b;
 
 	begin(&b, state, 8 * MIB, 0, LATZ_POLICY_NONE, 30000);
-	for (unsigned i = 0; i < 2 * CACHE_POLICIES; i++) {
+	for (unsigned i = 0; i < 2 * cache_policies(); i++) {
 		uint64_t there;
 		unsigned lost;
 
@@ -415,16 +463,6 @@ static unsigned count_numbered(latz_pool *pool, unsigned from, unsigned to)
 	return found;
 }
 
-static void set_numbered(latz_pool *pool, unsigned from, unsigned to)
-{
-	char name[32];
-
-	for (unsigned i = from; i < to; i++) {
-		snprintf(name, sizeof(name), "n%u", i);
-		assert_ok(latz_set(pool, latz_str(name), latz_str("v"), NULL));
-	}
-}
-
 /* A policy that comes to keys knows them: what is written after it does not go before them. */
 static void new_policy_knows_what_is_there(void **state)
 {
@@ -459,6 +497,8 @@ int main(void)
 		DIR_TEST(none_counts_entries),
 		DIR_TEST(too_big_evicts_nothing),
 		DIR_TEST(limits_change_under_way),
+		DIR_TEST(much_lower),
+		DIR_TEST(too_low_for_the_table),
 		DIR_TEST(policies_change_under_way),
 		DIR_TEST(new_policy_knows_what_is_there),
 		DIR_TEST(limit_arguments),

@@ -36,7 +36,7 @@ static void views_keep_their_bytes(void **state)
 	struct fixture *f = *state;
 	uint32_t evicted = 0;
 
-	for (unsigned p = 0; p < CACHE_POLICIES; p++) {
+	for (unsigned p = 0; p < cache_policies(); p++) {
 		static const uint32_t sizes[] = { 16, 500, 30000, 200000 };
 		latz_view views[ARRAY_LEN(sizes)] = { 0 };
 		uint32_t serials[ARRAY_LEN(sizes)];
@@ -140,7 +140,7 @@ static void scans_see_one_moment(void **state)
 	struct rng rng;
 
 	rng_init(&rng, rng_test_seed("test_evict"));
-	for (unsigned p = 0; p < CACHE_POLICIES; p++) {
+	for (unsigned p = 0; p < cache_policies(); p++) {
 		struct cache_key *then = check_alloc(18000 * sizeof(*then));
 		unsigned found = 0;
 		latz_scan *scan;
@@ -196,7 +196,7 @@ static void expiry_and_eviction(void **state)
 	struct rng rng;
 
 	rng_init(&rng, rng_test_seed("test_evict"));
-	for (unsigned p = 0; p < CACHE_POLICIES; p++) {
+	for (unsigned p = 0; p < cache_policies(); p++) {
 		uint64_t *deadline = check_alloc(8000 * sizeof(*deadline));
 		uint64_t expired = 0;
 		struct cache c;
@@ -358,7 +358,7 @@ static void restart_brings_no_older_value(void **state)
 {
 	struct fixture *f = *state;
 
-	for (unsigned p = 0; p < CACHE_POLICIES; p++) {
+	for (unsigned p = 0; p < cache_policies(); p++) {
 		const char *disk = tempdir_make();
 		struct writer w;
 
@@ -387,7 +387,7 @@ static void death_brings_no_older_value(void **state)
 	struct rng rng;
 
 	rng_init(&rng, rng_test_seed("test_evict"));
-	for (unsigned p = 0; p < CACHE_POLICIES; p++) {
+	for (unsigned p = 0; p < cache_policies(); p++) {
 		const char *disk = tempdir_make();
 		struct writer w;
 

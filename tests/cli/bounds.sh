@@ -36,6 +36,8 @@ like "list too" '	keep	ok$' "$(l list)"
 
 exits "a policy alone, without bounds" 2 limit b --policy lru
 one_line "a policy alone"
+exits "nor for a new pool" 2 create alone --keep --policy lru
+one_line "nor for a new pool"
 exits "no such policy" 2 limit b --max-bytes 8M --policy best
 like "says which there are" 'adaptive.*none' "$err"
 exits "no such policy, create" 2 create c --keep --policy best

@@ -28,6 +28,20 @@ records 0 3000 | l load plain --format tsv >"$scratch/loaded"
 exits "without compression too" 0 train plain
 like "and a hint" 'compresses nothing now' "$out"
 exits "verify" 0 verify z
+exits "limit: another level and least size" 0 limit z --compress-min 200 --compress-level 5
+like "says so" '^compress_level	5$' "$out"
+like "inspect too" '^compress	from 200, level 5$' "$(l inspect z)"
+exits "limit: none" 0 limit z --compress-min none
+like "says so" '^compress_min	none$' "$out"
+like "inspect too" '^compress	no$' "$(l inspect z)"
+exits "a level of nothing" 2 limit z --compress-level 5
+one_line "a level of nothing"
+exits "a level there is not" 2 limit z --compress-min 1K --compress-level 20
+exits "no size" 2 limit z --compress-min lots
+exits "nothing of it is done" 2 limit z --max-bytes 16M --compress-min lots
+like "no bound" '^max_bytes	none$' "$(l limit z)"
+exits "both at once" 0 limit z --max-bytes 16M --compress-min 1K --json
+like "in JSON" '"max_bytes":16777216,.*"compress_min":1024,"compress_level":[1-9]' "$out"
 l destroy z
 l destroy plain
 exits "by itself" 0 create a --keep --compress-min 64 --compress-dict auto

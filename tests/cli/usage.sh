@@ -4,7 +4,7 @@
 
 exits "--help" 0 --help
 commands=$(printf '%s\n' "$out" | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-is "all commands are listed" "advise append bench clear create del destroy doctor dump exists get incr inspect keys limit list load namespaces persist scan set simulate sweep top train ttl verify" \
+is "all commands are listed" "advise append bench clear create del destroy doctor dump exists get incr inspect keys limit list load namespaces persist scan set simulate stats sweep top train ttl verify watch" \
 	"$(printf '%s\n' "$commands" | sort | tr '\n' ' ' | sed 's/ $//')"
 for command in $commands; do
 	exits "$command --help" 0 "$command" --help
@@ -16,9 +16,9 @@ for command in $commands; do
 	exits "$command with too many arguments or none" 2 "$command" '' '' '' '' '' '' --no-such-option
 done
 exits "no command" 2
-exits "an unknown command" 2 watch p
+exits "an unknown command" 2 listen p
 one_line "an unknown command"
-like "is named" "unknown command 'watch'" "$err"
+like "is named" "unknown command 'listen'" "$err"
 exits "help COMMAND" 0 help get
 exits "--version" 0 --version
 like "a version" '^latzero [0-9]*\.[0-9]*\.[0-9]*$' "$out"

@@ -1,7 +1,8 @@
 /*
  * Writers in a pool that is synced at every write, all of them killed at a random moment, the pool's files removed, and
  * what the disk gives back compared with what was acknowledged: nothing may be lost. The same files go on through many
- * rounds, so that checkpoints and warm starts of what a death left come in between.
+ * rounds, so that checkpoints and warm starts of what a death left come in between. In half of the rounds values are
+ * compressed, with dictionaries; every second disk belongs to a bounded pool, whose keys may be gone, but never older.
  */
 #define _GNU_SOURCE
 #include "config.h"
@@ -34,7 +35,7 @@ static const struct hn_option options[] = {
 struct writer {
 	unsigned number;
 	uint64_t random;
-	_Atomic uint64_t acked;
+	_Atomic uint64_t acked, trained;
 	_Atomic int ready;
 	struct hn_ledger *ledger;
 };
@@ -42,7 +43,8 @@ struct writer {
 static struct writer *shared;
 static char run[300], disk[300];
 static uint64_t checkpoint_bytes;
-static int snapshot_on_close, with_guard;
+static int snapshot_on_close, with_guard, compresses;
+static uint64_t max_entries; /* 0: not bounded */
 static unsigned long guarded;
 
 static latz_options pool_options(unsigned flags)
@@ -54,7 +56,23 @@ static latz_options pool_options(unsigned flags)
 	o.checkpoint_bytes = checkpoint_bytes;
 	o.snapshot_on_close = snapshot_on_close;
 	o.timeout_ms = 5000;
+	o.compress_min = compresses ? 40 : 0;
+	o.max_entries = max_entries;
 	return o;
+}
+
+/* Of few values, so that it may be done before all are killed. */
+static int train(struct writer *w, latz_pool *pool)
+{
+	latz_train_options o = LATZ_TRAIN_OPTIONS_INIT;
+	latz_train_info info = { .size = sizeof info };
+	int rc;
+
+	o.sample_bytes = 64 << 10;
+	o.dict_bytes = 2 << 10;
+	rc = latz_train(pool, &o, &info);
+	w->trained += rc == LATZ_OK && info.dictionary != 0;
+	return rc == LATZ_TOOBIG ? LATZ_OK : rc;
 }
 
 static int write_on(void *arg)
@@ -81,6 +99,8 @@ static int write_on(void *arg)
 			rc = hn_ledger_delete(w->ledger, pool, key);
 		else if (lot < 99)
 			rc = hn_ledger_mset(w->ledger, pool, key, 1 + lot % 7);
+		else if (compresses && hn_random(&w->random) % 4 == 0)
+			rc = train(w, pool);
 		else
 			rc = latz_maintain(pool, 2000);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_BUSY) {
@@ -155,6 +175,7 @@ static void one_round(uint64_t round, uint64_t *random)
 	with_guard = round % 4 == 3;
 	snapshot_on_close = (int)(hn_random(random) % 2);
 	checkpoint_bytes = hn_random(random) % 2 ? 128 << 10 : 1 << 20;
+	compresses = (int)(hn_random(random) % 2);
 	for (unsigned i = 0; i < n; i++) {
 		shared[i].ready = 0;
 		shared[i].random = hn_random(random);
@@ -184,10 +205,12 @@ static void one_round(uint64_t round, uint64_t *random)
 
 static int body(void)
 {
-	uint64_t random = hn_seed, start = hn_now_ns(), acked = 0, round;
+	uint64_t random = hn_seed, start = hn_now_ns(), acked = 0, trained = 0, round;
 
-	if (is_short)
+	if (is_short) {
 		rounds = 10;
+		fresh_every = 5;
+	}
 	if (writers < 1 || writers > WRITERS_MAX)
 		writers = 8;
 	lzi_wal_segment_bytes = 256 << 10;
@@ -200,16 +223,22 @@ static int body(void)
 	for (round = 0; round < rounds && !hn_failures(); round++) {
 		if (round % fresh_every == 0) {
 			hn_subdir(disk, sizeof disk, "disk");
-			for (unsigned i = 0; i < writers; i++)
+			max_entries = round / fresh_every % 2 ? writers * keys / 2 : 0;
+			for (unsigned i = 0; i < writers; i++) {
 				hn_ledger_reset(shared[i].ledger);
+				shared[i].ledger->evicts = max_entries != 0;
+			}
 		}
 		one_round(round, &random);
 	}
-	for (unsigned i = 0; i < writers; i++)
+	for (unsigned i = 0; i < writers; i++) {
 		acked += shared[i].acked;
-	printf("durable: %llu rounds of %llu writers, %lu of them ended by the guard, %llu acknowledged writes, "
-	       "%.1f s; lost or torn: %s\n",
+		trained += shared[i].trained;
+	}
+	printf("durable: %llu rounds of %llu writers, %lu of them ended by the guard, %llu acknowledged writes, %llu "
+	       "dictionaries, %.1f s; lost or torn: %s\n",
 	       (unsigned long long)round, (unsigned long long)writers, guarded, (unsigned long long)acked,
+	       (unsigned long long)trained,
 	       hn_since_ms(start) / 1e3, hn_failures() ? "see above" : "0");
 	return hn_failures() ? 1 : 0;
 }

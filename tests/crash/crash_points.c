@@ -333,9 +333,11 @@ static void walk_point(const char *point, struct totals *totals)
 	struct outcome out = { 0 };
 
 	/* Making images and restoring from them, and from snapshots: tests/proc/test_image_deaths and
-	 * test_restore_deaths, test_dict_deaths and test_space_deaths walk those, and fail if one is not reached. */
+	 * test_restore_deaths, test_dict_deaths, test_counter_deaths, test_feed, test_policy_state, test_space_deaths
+	 * walk those, and fail if one is not reached. */
 	if (starts(point, "image") || starts(point, "restore") || starts(point, "aside") ||
-	    starts(point, "dict") || starts(point, "train") || starts(point, "space") || starts(point, "idle") ||
+	    starts(point, "counter") || starts(point, "dict") || starts(point, "feed") || starts(point, "train") ||
+	    starts(point, "carry") || starts(point, "space") || starts(point, "idle") ||
 	    strcmp(point, "create.borrowed") == 0 || strcmp(point, "create.replaced") == 0)
 		return;
 

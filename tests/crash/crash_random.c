@@ -1,6 +1,7 @@
 /*
  * Rounds of random SIGKILL among mixed clients of one pool, against a ledger of acknowledged writes that outlives them:
- * nothing acknowledged lost, nothing torn, no increment lost, no extent leaked, nobody made to wait.
+ * nothing acknowledged lost, nothing torn, no increment lost, no extent leaked, nobody made to wait. From one stop to
+ * the next the pool is bounded or not, and compresses or not.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -15,6 +16,8 @@
 #define SHARED_KEYS 64
 #define SHARED_OWNER 200
 #define COUNTER "shared/counter"
+#define BOUNDED_TIMES 10
+#define MAX_BYTES (16u << 20) /* each client has an extent of its own or two */
 
 static uint64_t kills_max = 6, rounds = 1000, clients = 16, keys = 200, limit_ms = 10, check_every = 50;
 static int is_short;
@@ -26,22 +29,27 @@ static const struct hn_option options[] = {
 	{ "keys", "keys of each client (default 200)", &keys, NULL, NULL },
 	{ "kills", "at most so many are killed in a round; 0: none, to see what the machine itself does (default 6)",
 	  &kills_max, NULL, NULL },
-	{ "limit-ms", "ceiling for the longest wait (default 10)", &limit_ms, NULL, NULL },
+	{ "limit-ms", "ceiling for the longest wait (default 10), ten times that while the pool is bounded", &limit_ms,
+	  NULL, NULL },
 	{ "check-every", "rounds between two stops for verify and the leak check (default 50)", &check_every, NULL,
 	  NULL },
 	{ 0 }
 };
 
+struct side {
+	struct hn_waits waits;
+	char worst[24]; /* the kind of operation that waited longest */
+	uint64_t worst_end_ns;
+};
+
 struct client {
 	unsigned slot;
 	struct hn_ledger *ledger;
-	struct hn_waits waits;
+	struct side side[2]; /* 1: while the pool was bounded */
 	_Atomic uint64_t counter_acked;
 	_Atomic uint64_t ops;
 	_Atomic int stop;
 	_Atomic int bad;
-	char worst[24]; /* the kind of operation that waited longest */
-	uint64_t worst_end_ns;
 	unsigned lives;
 };
 
@@ -51,6 +59,9 @@ struct shared {
 	_Atomic uint64_t kills;
 	uint64_t killed_ns[4096]; /* a ring of the times */
 	_Atomic unsigned hot[2];  /* slots of those who do not rest */
+	_Atomic unsigned compresses, bounded; /* what the pool does from the last stop on */
+	_Atomic uint64_t trained;
+	uint64_t evicted, compressed, stops;
 };
 
 static struct shared *sh;
@@ -72,12 +83,13 @@ static void complain(struct run *r, const char *what, int rc)
 
 static void measure(struct run *r, uint64_t start_ns, const char *what)
 {
-	uint64_t before = r->c->waits.max_net_ns;
+	struct side *side = &r->c->side[sh->bounded];
+	uint64_t before = side->waits.max_net_ns;
 
-	hn_meter_end(&r->meter, start_ns, &r->c->waits);
-	if (r->c->waits.max_net_ns > before) {
-		snprintf(r->c->worst, sizeof r->c->worst, "%s", what);
-		r->c->worst_end_ns = hn_now_ns();
+	hn_meter_end(&r->meter, start_ns, &side->waits);
+	if (side->waits.max_net_ns > before) {
+		snprintf(side->worst, sizeof side->worst, "%s", what);
+		side->worst_end_ns = hn_now_ns();
 	}
 }
 
@@ -115,7 +127,7 @@ static void own_read(struct run *r)
 			        (unsigned long long)number, (unsigned long long)acked);
 			r->c->bad++;
 		}
-	} else if (rc != LATZ_NOTFOUND || (acked && !(acked & 1))) {
+	} else if (rc != LATZ_NOTFOUND || (acked && !(acked & 1) && !r->c->ledger->evicts)) {
 		complain(r, "own read", rc);
 	}
 }
@@ -219,6 +231,21 @@ static void borrow_one(struct run *r)
 		complain(r, "release", rc);
 }
 
+/* Of few values, so that it is done before its maker is killed, more often than not. */
+static void train(struct run *r)
+{
+	latz_train_options o = LATZ_TRAIN_OPTIONS_INIT;
+	latz_train_info info = { .size = sizeof info };
+	int rc;
+
+	o.sample_bytes = 64 << 10;
+	o.dict_bytes = 2 << 10;
+	rc = latz_train(r->pool, &o, &info);
+	if (rc != LATZ_OK && rc != LATZ_TOOBIG)
+		complain(r, "train", rc);
+	sh->trained += rc == LATZ_OK && info.dictionary != 0;
+}
+
 static int client_run(void *arg)
 {
 	struct client *c = arg;
@@ -249,6 +276,8 @@ static int client_run(void *arg)
 			scan_some(&r);
 		if (hn_random(&r.rnd) % 20 == 0)
 			borrow_one(&r);
+		if (sh->compresses && hn_random(&r.rnd) % 100 == 0)
+			train(&r);
 		/* With more to do than there are processors the figure would be the scheduler's: a few run hot, others
 		 * rest. */
 		if (sh->hot[0] == c->slot || sh->hot[1] == c->slot)
@@ -274,20 +303,20 @@ static uint64_t in_use(const latz_stats_t *s)
 static int delete_all(latz_pool *pool, const char *when)
 {
 	char key[HN_KEY_MAX];
-	int bad = 0;
+	int bad = 0, rc;
 
 	for (unsigned c = 0; c < clients; c++)
 		for (uint32_t i = 0; i < keys; i++) {
-			int rc = hn_ledger_delete(sh->client[c].ledger, pool, i);
+			rc = hn_ledger_delete(sh->client[c].ledger, pool, i);
 
 			bad += rc != LATZ_OK && rc != LATZ_NOTFOUND;
 		}
 	for (uint32_t i = 0; i < SHARED_KEYS; i++) {
-		int rc = latz_delete(pool, hn_key(key, SHARED_OWNER, i));
-
+		rc = latz_delete(pool, hn_key(key, SHARED_OWNER, i));
 		bad += rc != LATZ_OK && rc != LATZ_NOTFOUND;
 	}
-	bad += latz_delete(pool, latz_str(COUNTER)) != LATZ_OK;
+	rc = latz_delete(pool, latz_str(COUNTER));
+	bad += rc != LATZ_OK && !(rc == LATZ_NOTFOUND && sh->bounded);
 	if (bad)
 		hn_fail("%s: %d deletes failed (%s)", when, bad, latz_error_detail());
 	return bad;
@@ -304,10 +333,39 @@ static void check_counter(latz_pool *pool, const char *when)
 		acked += sh->client[c].counter_acked;
 	if (latz_get(pool, latz_str(COUNTER), &value) == LATZ_OK && value.size == 8)
 		memcpy(&count, value.data, 8);
-	if ((uint64_t)count < acked || (uint64_t)count > acked + sh->kills)
+	if (!sh->bounded && ((uint64_t)count < acked || (uint64_t)count > acked + sh->kills))
 		hn_fail("%s: counter %lld, acknowledged %llu, deaths %llu", when, (long long)count,
 		        (unsigned long long)acked, (unsigned long long)sh->kills);
 	latz_value_free(&value);
+}
+
+/* For the time to the next stop; the pool is empty. */
+static void change_settings(latz_pool *pool, const char *when)
+{
+	static const latz_policy policies[] = { LATZ_POLICY_ADAPTIVE, LATZ_POLICY_LRU, LATZ_POLICY_S3FIFO,
+		                                LATZ_POLICY_WTINYLFU };
+	static const unsigned lots[] = { 3, 1, 2, 0 };
+	uint64_t rnd = hn_seed ^ hn_mix(sh->kills), lot = lots[sh->stops++ % 4];
+	latz_options o = LATZ_OPTIONS_INIT;
+	latz_limits limits = LATZ_LIMITS_INIT;
+	int rc;
+
+	sh->compresses = lot % 2;
+	sh->bounded = lot / 2;
+	o.compress_min = sh->compresses ? 40 : 0;
+	o.compress_level = sh->compresses ? (int)(hn_random(&rnd) % 5) - 1 : 0;
+	if (sh->bounded) {
+		limits.max_bytes = MAX_BYTES;
+		limits.max_entries = hn_random(&rnd) % 2 ? clients * keys / 2 : 0;
+		limits.policy = policies[hn_random(&rnd) % 4];
+	}
+	rc = latz_compress(pool, &o);
+	if (rc == LATZ_OK)
+		rc = latz_limit(pool, &limits);
+	if (rc != LATZ_OK)
+		hn_fail("%s: other settings: %s (%s)", when, hn_rc(rc), latz_error_detail());
+	for (unsigned c = 0; c < clients; c++)
+		sh->client[c].ledger->evicts = sh->bounded;
 }
 
 static int keeper_pause(void *arg)
@@ -349,6 +407,9 @@ static int keeper_pause(void *arg)
 		        (unsigned long long)s.dead_bytes, s.pins, s.views, s.clients,
 		        (unsigned long long)s.index_lag_bytes);
 	hn_verify(pool, when);
+	sh->evicted = s.evicted;
+	sh->compressed = s.compressed;
+	change_settings(pool, when);
 	hn_note("%s: extents %llu in use %llu, reaped %llu, file bytes %llu", when, (unsigned long long)s.extents,
 	        (unsigned long long)in_use(&s), (unsigned long long)s.reaped, (unsigned long long)s.file_bytes);
 	rc = latz_close(pool);
@@ -419,29 +480,38 @@ static void stop_all(const char *when)
 	}
 }
 
-/* The longest wait: of what kind, and whether a death lies in it. */
-static void tell_worst(void)
+/* The longest wait: of what kind, and whether a death lies in it. In a bounded pool writers wait for each other to make
+ * room, and whoever is at it may be without a processor for some time. */
+static void judge_waits(unsigned bounded)
 {
-	const struct client *worst = &sh->client[0];
+	const struct side *worst = &sh->client[0].side[bounded];
+	double ceiling = (double)limit_ms * (bounded ? BOUNDED_TIMES : 1), wall, net;
 	uint64_t start, end;
 	int deaths = 0;
 
 	for (unsigned c = 1; c < clients; c++)
-		if (sh->client[c].waits.max_net_ns > worst->waits.max_net_ns)
-			worst = &sh->client[c];
+		if (sh->client[c].side[bounded].waits.max_net_ns > worst->waits.max_net_ns)
+			worst = &sh->client[c].side[bounded];
+	if (worst->waits.ops == 0)
+		return;
 	end = worst->worst_end_ns;
 	start = end - worst->waits.max_net_ns;
 	/* A wait that began up to a millisecond before or after a death is that death's. */
 	for (unsigned i = 0; i < 4096; i++)
 		deaths += sh->killed_ns[i] + 1000000 >= start && sh->killed_ns[i] <= end;
-	printf("random: the longest wait was a %s's, with %d deaths meanwhile\n", worst->worst, deaths);
+	wall = (double)worst->waits.max_wall_ns / 1e6;
+	net = (double)worst->waits.max_net_ns / 1e6;
+	printf("random, %s: the longest operation %.2f ms, the longest wait %.2f ms (ceiling %.0f), a %s's, with %d "
+	       "deaths meanwhile\n",
+	       bounded ? "bounded" : "not bounded", wall, net, ceiling, worst->worst, deaths);
+	if (net > ceiling)
+		hn_fail("the longest wait was %.1f ms (ceiling %.0f)", net, ceiling);
 }
 
 static int body(void)
 {
 	_Atomic int *ready = hn_shared(sizeof *ready);
 	uint64_t rnd = hn_seed, ops = 0;
-	double wall = 0, net = 0;
 	char when[64];
 	pid_t keeper;
 
@@ -481,22 +551,15 @@ static int body(void)
 	stop_all("end");
 	*ready = 0;
 	hn_expect(keeper, 10000, 0, "keeper");
-	for (unsigned c = 0; c < clients; c++) {
+	for (unsigned c = 0; c < clients; c++)
 		ops += sh->client[c].ops;
-		wall = (double)sh->client[c].waits.max_wall_ns / 1e6 > wall
-		               ? (double)sh->client[c].waits.max_wall_ns / 1e6
-		               : wall;
-		net = (double)sh->client[c].waits.max_net_ns / 1e6 > net ? (double)sh->client[c].waits.max_net_ns / 1e6
-		                                                         : net;
-	}
-	tell_worst();
-	if (net > (double)limit_ms)
-		hn_fail("the longest wait was %.1f ms (ceiling %llu)", net, (unsigned long long)limit_ms);
-	printf("random: %llu rounds, %llu clients, %llu killed, %llu operations, longest operation %.2f ms, of it "
-	       "waiting %.2f ms "
-	       "(ceiling %llu); lost, torn or leaked: %s\n",
+	judge_waits(0);
+	judge_waits(1);
+	printf("random: %llu evicted, %llu values compressed, %llu dictionaries\n", (unsigned long long)sh->evicted,
+	       (unsigned long long)sh->compressed, (unsigned long long)sh->trained);
+	printf("random: %llu rounds, %llu clients, %llu killed, %llu operations; lost, torn or leaked: %s\n",
 	       (unsigned long long)rounds, (unsigned long long)clients, (unsigned long long)sh->kills,
-	       (unsigned long long)ops, wall, net, (unsigned long long)limit_ms, hn_failures() ? "see above" : "0");
+	       (unsigned long long)ops, hn_failures() ? "see above" : "0");
 	return hn_failures() ? 1 : 0;
 }
 

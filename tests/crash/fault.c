@@ -2,7 +2,8 @@
  * A disk that fails. Every operation that needs the disk is tried with the first, second, third ... call of the os
  * table below the persist directory failing, in several ways, until it gets through untouched. Afterwards: success or a
  * named error, what was durable before is on the disk still, the pool goes on in memory, after a failed sync of the log
- * nothing is claimed durable until somebody begins anew, and no descriptor is left.
+ * nothing is claimed durable until somebody begins anew, and no descriptor is left. Some operations are tried in pools
+ * that compress with dictionaries, and in bounded ones, where a key may be gone, but is never another.
  */
 #define _GNU_SOURCE
 #include "config.h"
@@ -26,6 +27,8 @@
 #define OLD_KEYS 40
 #define NEW_KEYS 10
 #define CALLS_MAX 4000
+#define FILLERS 120 /* values that a dictionary can be made of; too many for a bounded pool */
+#define MAX_ENTRIES 100
 
 enum way { WAY_EIO, WAY_NOSPC, WAY_SHORT, WAY_SYNC, WAY_STAYS, WAYS };
 static const char *const way_names[WAYS] = { "EIO", "ENOSPC", "short write", "failing sync", "full from then on" };
@@ -212,13 +215,15 @@ struct try {
 	char run[300], side[300], persist[320], snapshot[320], title[400];
 	latz_pool *pool;
 	int rc; /* of the operation */
-	int snapshot_on_close;
+	int snapshot_on_close, compresses, bounded;
 };
 
 static latz_options pool_options(const struct try *t, int durable)
 {
 	latz_options o = hn_options(t->run, LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD);
 
+	o.compress_min = t->compresses ? 40 : 0;
+	o.max_entries = t->bounded ? MAX_ENTRIES : 0;
 	if (durable) {
 		o.persist_dir = t->persist;
 		o.checkpoint_bytes = 16 << 10;
@@ -251,6 +256,28 @@ static int put(struct try *t, int first, int count, unsigned flags)
 			return rc;
 	}
 	return LATZ_OK;
+}
+
+/* Values of which a dictionary can be made, other ones for each lot. */
+static int put_fillers(struct try *t, unsigned lot, unsigned flags)
+{
+	latz_set_options o = LATZ_SET_OPTIONS_INIT;
+	int rc = LATZ_OK;
+
+	for (unsigned i = 0; i < FILLERS && rc == LATZ_OK; i++) {
+		char key[40], value[400];
+		int n = snprintf(value, sizeof value,
+		                 "{\"lot\":%u,\"id\":%u,\"name\":\"filler of the lot numbered %u\",\"mail\":"
+		                 "\"filler%u.%u@example.com\",\"active\":%s,\"groups\":[\"all\",\"lot-%u-group\"],"
+		                 "\"more\":\"%016llx\"}",
+		                 lot * 7919, i, lot * 104729, i * 7919 % 10007, lot, i % 2 ? "true" : "false", lot,
+		                 (unsigned long long)hn_mix(i));
+
+		snprintf(key, sizeof key, "filler/%u", i);
+		o.flags = i % 16 == 0 ? flags : 0;
+		rc = latz_set(t->pool, latz_str(key), (latz_slice){ value, (size_t)n }, &o);
+	}
+	return rc;
 }
 
 /* How many of the keys are there and right; a wrong one is a failure. */
@@ -300,7 +327,7 @@ static void check_disk(struct try *t, int old_keys, int new_keys, const char *wh
 	}
 	old = count_keys(t, pool, 0, OLD_KEYS, where);
 	new = count_keys(t, pool, OLD_KEYS, NEW_KEYS, where);
-	if (old < old_keys || new < new_keys)
+	if (!t->bounded && (old < old_keys || new < new_keys))
 		hn_fail("%s: %s: a restart finds %d and %d keys, promised were %d and %d", t->title, where, old, new,
 		        old_keys, new_keys);
 	(void)!latz_close(pool);
@@ -372,6 +399,20 @@ static int do_restore(struct try *t)
 	return rc == LATZ_OK ? latz_open("pool", &o, &t->pool) : rc;
 }
 
+static int do_train(struct try *t)
+{
+	int rc = latz_train(t->pool, NULL, NULL);
+
+	return rc == LATZ_OK ? put(t, 0, OLD_KEYS, LATZ_DURABLE) : rc;
+}
+
+static int do_evict(struct try *t)
+{
+	int rc = put_fillers(t, 2, LATZ_DURABLE);
+
+	return rc == LATZ_OK ? put(t, OLD_KEYS, NEW_KEYS, LATZ_DURABLE) : rc;
+}
+
 enum before { DURABLE, DURABLE_NEW, CLOSED, EPHEMERAL, FILE_ONLY };
 
 static const struct operation {
@@ -380,16 +421,25 @@ static const struct operation {
 	int (*run)(struct try *t);
 	int closes;
 	int promises; /* on success the new keys are on the disk */
+	enum { PLAIN, PACKED, BOUNDED } kind;
 } operations[] = {
-	{ "durable set", DURABLE, do_durable_set, 0, 1 },
-	{ "sync_now", DURABLE, do_sync, 0, 1 },
-	{ "many sets", DURABLE, do_many, 0, 1 },
-	{ "checkpoint", DURABLE_NEW, do_checkpoint, 0, 1 },
-	{ "snapshot to a file", DURABLE, do_snapshot, 0, 0 },
-	{ "warm start", CLOSED, do_open, 0, 1 },
-	{ "persist on", EPHEMERAL, do_persist, 0, 1 },
-	{ "close with snapshot", DURABLE_NEW, do_close, 1, 0 },
-	{ "restore", FILE_ONLY, do_restore, 0, 1 },
+	{ "durable set", DURABLE, do_durable_set, 0, 1, PLAIN },
+	{ "sync_now", DURABLE, do_sync, 0, 1, PLAIN },
+	{ "many sets", DURABLE, do_many, 0, 1, PLAIN },
+	{ "checkpoint", DURABLE_NEW, do_checkpoint, 0, 1, PLAIN },
+	{ "snapshot to a file", DURABLE, do_snapshot, 0, 0, PLAIN },
+	{ "warm start", CLOSED, do_open, 0, 1, PLAIN },
+	{ "persist on", EPHEMERAL, do_persist, 0, 1, PLAIN },
+	{ "close with snapshot", DURABLE_NEW, do_close, 1, 0, PLAIN },
+	{ "restore", FILE_ONLY, do_restore, 0, 1, PLAIN },
+	{ "packed sets", DURABLE, do_many, 0, 1, PACKED },
+	{ "train", DURABLE_NEW, do_train, 0, 1, PACKED },
+	{ "packed snapshot", DURABLE, do_snapshot, 0, 0, PACKED },
+	{ "packed warm start", CLOSED, do_open, 0, 1, PACKED },
+	{ "packed persist on", EPHEMERAL, do_persist, 0, 1, PACKED },
+	{ "packed restore", FILE_ONLY, do_restore, 0, 1, PACKED },
+	{ "sets that evict", DURABLE, do_evict, 0, 1, BOUNDED },
+	{ "bounded warm start", CLOSED, do_open, 0, 1, BOUNDED },
 };
 
 /* ---- One try ---------------------------------------------------------------------------------------------------- */
@@ -406,6 +456,20 @@ static int count_fds(void)
 	return n;
 }
 
+/* That what is to be tried is what is there. */
+static int expect(struct try *t, unsigned dictionaries, int evicted)
+{
+	latz_stats_t stats = { .size = sizeof stats };
+
+	if (must(t, "stats", latz_stats(t->pool, &stats)))
+		return 1;
+	if (stats.dictionaries == dictionaries && (stats.evicted != 0) == evicted)
+		return 0;
+	hn_fail("%s: %u dictionaries, expected %u; %llu evicted", t->title, stats.dictionaries, dictionaries,
+	        (unsigned long long)stats.evicted);
+	return 1;
+}
+
 static int prepare(struct try *t, const struct operation *op)
 {
 	latz_options o;
@@ -416,11 +480,20 @@ static int prepare(struct try *t, const struct operation *op)
 	snprintf(t->persist, sizeof t->persist, "%s/persist", disk);
 	snprintf(t->snapshot, sizeof t->snapshot, "%s/file.lzs", disk);
 	t->snapshot_on_close = op->closes;
+	t->compresses = op->kind == PACKED;
+	t->bounded = op->kind == BOUNDED;
 	o = pool_options(t, durable);
 	bad = must(t, "prepare: open", latz_open("pool", &o, &t->pool));
 	if (bad)
 		return 1;
-	bad = must(t, "prepare: set", put(t, 0, OLD_KEYS, 0));
+	if (op->kind != PLAIN)
+		bad = must(t, "prepare: fillers", put_fillers(t, 0, 0));
+	if (op->kind == PACKED) {
+		bad |= must(t, "prepare: train", latz_train(t->pool, NULL, NULL));
+		bad |= must(t, "prepare: other fillers", put_fillers(t, 1, 0));
+	}
+	bad |= must(t, "prepare: set", put(t, 0, OLD_KEYS, 0));
+	bad |= expect(t, op->kind == PACKED, op->kind == BOUNDED);
 	if (durable)
 		bad |= must(t, "prepare: sync", latz_sync_now(t->pool));
 	if (op->before != DURABLE)
@@ -453,7 +526,7 @@ static void check_pool(struct try *t, const struct operation *op)
 		if (must(t, "without faults", rc))
 			return;
 	}
-	if (count_keys(t, t->pool, 0, OLD_KEYS + NEW_KEYS, "in memory") < all)
+	if (count_keys(t, t->pool, 0, OLD_KEYS + NEW_KEYS, "in memory") < all && !t->bounded)
 		hn_fail("%s: the pool lost keys", t->title);
 	if (must(t, "set in memory", latz_set(t->pool, latz_str("more"), latz_str("x"), NULL)))
 		return;
@@ -489,6 +562,8 @@ static void try_once(const struct operation *op, unsigned long n)
 	armed = 1;
 	t.rc = op->run(&t);
 	armed = 0;
+	if (op->kind == PACKED && t.pool && t.rc == LATZ_OK)
+		(void)!expect(&t, op->run == do_train ? 2 : 1, 0);
 	if (fault.fired)
 		snprintf(t.title, sizeof t.title, "%s, %s at call %lu (%s): %s", op->name, way_names[way], n,
 		         fault.what, hn_rc(t.rc));

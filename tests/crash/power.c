@@ -83,6 +83,26 @@ static void on_finding(const char *what, void *arg)
 		snprintf(text, 600, "verify: %s", what);
 }
 
+/* What is seen now was read by somebody: it stays. Begun again as the last state of each key. Which state of an evicted
+ * one the log may bring back is not known: it is written anew. */
+static void promise_found(struct pw_work *work, const int found[PW_KEYS])
+{
+	struct pw_state state;
+
+	for (int k = 0; k < PW_KEYS; k++) {
+		if (found[k] < 0)
+			continue;
+		state = work->history->list[k][found[k]];
+		pw_push(work->history, k, state);
+		rc_mark(PW_BEGIN, k);
+		rc_mark(PW_SAFE, k);
+	}
+	for (int k = 0; k < PW_KEYS; k++) {
+		if (found[k] < 0)
+			(void)pw_set(work, k);
+	}
+}
+
 /* Writes a little after a recovery; then it is cut again. The history so far is what the image might hold. */
 static void record_again(struct scene *scene, const struct rc_tree *image, const struct pw_range *range,
                          const char *run, const char *disk)
@@ -111,18 +131,12 @@ static void record_again(struct scene *scene, const struct rc_tree *image, const
 	o = pw_options(&setting, run, persist);
 	rc_begin(&record, disk, image);
 	rc = latz_open("pool", &o, &work.pool);
-	if (rc != LATZ_OK || pw_check(work.pool, &history, &begun, found, text, sizeof text)) {
+	if (rc != LATZ_OK ||
+	    pw_check(work.pool, &history, &begun, setting.max_entries != 0, found, text, sizeof text)) {
 		hn_fail("%s: recorded again: open: %s %s", scene->title, hn_rc(rc), text);
 		worker->tally->bad = 1;
 	} else {
-		/* What is seen now was read by somebody: it stays. Begun again as the last state of each key. */
-		for (int k = 0; k < PW_KEYS; k++) {
-			struct pw_state state = history.list[k][found[k]];
-
-			pw_push(&history, k, state);
-		}
-		rc_mark(PW_BEGIN, PW_ALL);
-		rc_mark(PW_SAFE, PW_ALL);
+		promise_found(&work, found);
 		work.steps = (int)(hn_random(&worker->random) % 12);
 		(void)pw_work(&work);
 	}
@@ -180,7 +194,7 @@ static int look(struct scene *scene, const struct rc_tree *image, const struct p
 		snprintf(text, size, "open: %s (%s)", hn_rc(rc), latz_error_detail());
 		return 1;
 	}
-	bad = pw_check(pool, scene->history, range, NULL, text, size);
+	bad = pw_check(pool, scene->history, range, scene->setting->max_entries != 0, NULL, text, size);
 	if (!bad) {
 		text[0] = 0;
 		rc = latz_verify(pool, on_finding, text);

@@ -1,6 +1,7 @@
 /*
  * What the power cut test writes, and what may be left of it: every state a key was in, in order, and which of them is
- * promised to be on the disk. A cut leaves, for each key, the last promised state or any later one.
+ * promised to be on the disk. A cut leaves, for each key, the last promised state or any later one; or, if the pool is
+ * bounded, nothing. A pool that is bounded stays so: what was evicted may come back from its log.
  */
 #ifndef TESTS_CRASH_POWER_H
 #define TESTS_CRASH_POWER_H
@@ -47,7 +48,9 @@ struct pw_range {
 struct pw_setting {
 	latz_sync sync;
 	uint64_t checkpoint_bytes, segment_bytes;
-	int snapshot_on_close;
+	int snapshot_on_close, compresses;
+	uint64_t max_entries; /* 0: not bounded */
+	latz_policy policy;
 };
 
 struct pw_setting pw_setting_any(uint64_t *random);
@@ -72,13 +75,15 @@ struct pw_work {
 	pthread_mutex_t *lock; /* of each key, where there are several threads; else NULL */
 };
 int pw_work(struct pw_work *work);
+/* Writes one key. */
+int pw_set(struct pw_work *work, int key);
 /* The same by several threads at once. */
 #define PW_THREADS 4
 int pw_work_together(struct pw_work *work);
 
 /* Compares the pool with what may be left; the first difference into text. found (may be NULL): which state each key
- * is in. 0 if all is well. */
-int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_range *range, int found[PW_KEYS],
-             char *text, size_t size);
+ * is in; -1: evicted. 0 if all is well. */
+int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_range *range, int bounded,
+             int found[PW_KEYS], char *text, size_t size);
 
 #endif

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "base/crc32c.h"
 #include "ledger.h"
 #include "store/log.h"
+#include "store/pack.h"
 
 #define POOL "pool"
 #define HOUR_MS 3600000ll
@@ -32,9 +34,21 @@ static uint64_t any(uint64_t *random, uint64_t below)
 struct pw_setting pw_setting_any(uint64_t *random)
 {
 	static const uint64_t checkpoints[] = { 24 << 10, 80 << 10, 1 << 20 }, segments[] = { 32 << 10, 64 << 10 };
+	static const latz_policy policies[] = { LATZ_POLICY_ADAPTIVE, LATZ_POLICY_LRU, LATZ_POLICY_SIEVE,
+		                                LATZ_POLICY_WTINYLFU };
 	struct pw_setting setting = { (latz_sync)any(random, 3), checkpoints[any(random, 3)],
-		                      segments[any(random, 2)], (int)any(random, 2) };
+		                      segments[any(random, 2)], (int)any(random, 2), (int)any(random, 2),
+		                      any(random, 3) == 0 ? PW_KEYS / 2 : 0, policies[any(random, 4)] };
 
+	return setting;
+}
+
+/* Another one for the same pool. */
+static struct pw_setting setting_again(const struct pw_setting *before, uint64_t *random)
+{
+	struct pw_setting setting = pw_setting_any(random);
+
+	setting.max_entries = before->max_entries;
 	return setting;
 }
 
@@ -43,9 +57,10 @@ const char *pw_setting_text(const struct pw_setting *setting)
 	static const char *const syncs[] = { "none", "interval", "always" };
 	static char text[128];
 
-	snprintf(text, sizeof text, "sync %s, checkpoint at %llu, segments of %llu%s", syncs[setting->sync],
+	snprintf(text, sizeof text, "sync %s, checkpoint at %llu, segments of %llu%s%s%s", syncs[setting->sync],
 	         (unsigned long long)setting->checkpoint_bytes, (unsigned long long)setting->segment_bytes,
-	         setting->snapshot_on_close ? ", snapshot on close" : "");
+	         setting->snapshot_on_close ? ", snapshot on close" : "", setting->compresses ? ", compresses" : "",
+	         setting->max_entries ? ", bounded" : "");
 	return text;
 }
 
@@ -54,6 +69,9 @@ latz_options pw_options(const struct pw_setting *setting, const char *run, const
 	latz_options options = hn_options(run, LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD);
 
 	lzi_wal_segment_bytes = setting->segment_bytes;
+	options.compress_min = setting->compresses ? 24 : 0;
+	options.max_entries = setting->max_entries;
+	options.policy = setting->max_entries ? setting->policy : LATZ_POLICY_DEFAULT;
 	if (!persist)
 		return options;
 	options.persist_dir = persist;
@@ -106,14 +124,17 @@ static latz_slice key_of(char buf[64], int key)
 	return (latz_slice){ buf, (size_t)n };
 }
 
+/* Every second value is of a few words, other ones from time to time, so that dictionaries help for a while. */
 static void fill(uint8_t *to, int key, const struct pw_state *state)
 {
-	uint64_t random = hn_mix((uint64_t)key << 32 | state->number);
+	uint64_t random = hn_mix((uint64_t)key << 32 | state->number), word = 0;
 
 	for (uint32_t i = 0; i < state->size; i++) {
-		if (i % 8 == 0)
+		if (i % 8 == 0) {
 			random = hn_mix(random);
-		to[i] = (uint8_t)(random >> 8 * (i % 8));
+			word = state->number % 2 ? hn_mix(state->number / 64 * 8 + random % 8) : random;
+		}
+		to[i] = (uint8_t)(word >> 8 * (i % 8));
 	}
 }
 
@@ -145,8 +166,8 @@ static int is_state(const latz_value *value, int there, int key, const struct pw
 	       (state->life == PW_MOMENT || value->ttl_ms > lives_ms[state->life] - HOUR_MS / 2);
 }
 
-int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_range *range, int found[PW_KEYS],
-             char *text, size_t size)
+int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_range *range, int bounded,
+             int found[PW_KEYS], char *text, size_t size)
 {
 	latz_value value = LATZ_VALUE_INIT;
 	int bad = 0;
@@ -160,6 +181,11 @@ int pw_check(latz_pool *pool, const struct pw_history *history, const struct pw_
 			snprintf(text, size, "get of key %d: %s (%s)", k, hn_rc(rc), latz_error_detail());
 			bad = 1;
 			break;
+		}
+		if (bounded && rc == LATZ_NOTFOUND) { /* deleted or evicted, who knows */
+			if (found)
+				found[k] = -1;
+			continue;
 		}
 		for (i = range->to[k] - 1; i >= range->from[k]; i--)
 			if (is_state(&value, rc == LATZ_OK, k, &list[i]))
@@ -241,6 +267,11 @@ static int step_set(struct pw_work *work, int key, int durable)
 	            key, durable);
 }
 
+int pw_set(struct pw_work *work, int key)
+{
+	return step_set(work, key, 0);
+}
+
 static int step_mset(struct pw_work *work)
 {
 	int first = (int)any(work->random, PW_KEYS / 2), n = 2 + (int)any(work->random, 6), bad = 0, rc;
@@ -279,21 +310,29 @@ static int step_delete(struct pw_work *work, int key)
 
 static int step_touch(struct pw_work *work, int key)
 {
-	struct pw_state state = *last(work, key);
+	struct pw_state state = *last(work, key), before = state;
 	char buf[64];
+	int rc;
 
 	if (state.kind == PW_ABSENT || state.life == PW_MOMENT)
 		return 0;
 	state.life = (enum pw_life)any(work->random, PW_MOMENT);
 	begin(work, key, state);
-	return done(work, "touch", latz_touch(work->pool, key_of(buf, key), lives_ms[state.life]), key, 0);
+	rc = latz_touch(work->pool, key_of(buf, key), lives_ms[state.life]);
+	if (rc == LATZ_NOTFOUND && work->setting.max_entries) { /* evicted: nothing has changed */
+		begin(work, key, before);
+		return 0;
+	}
+	return done(work, "touch", rc, key, 0);
 }
 
 static int step_increment(struct pw_work *work, int key)
 {
 	struct pw_state state = { PW_INT, PW_FOREVER, ++work->number, 8, 1 + (int64_t)any(work->random, 9) };
-	int64_t by = state.sum;
+	struct pw_state anew = state;
+	int64_t by = state.sum, sum = 0;
 	char buf[64];
+	int rc;
 
 	if (last(work, key)->kind == PW_BYTES)
 		return step_set(work, key, 0);
@@ -301,8 +340,34 @@ static int step_increment(struct pw_work *work, int key)
 		state.sum += last(work, key)->sum;
 		state.life = last(work, key)->life;
 	}
+	/* If it was evicted it begins anew. */
+	if (work->setting.max_entries)
+		begin(work, key, anew);
 	begin(work, key, state);
-	return done(work, "increment", latz_increment(work->pool, key_of(buf, key), by, NULL), key, 0);
+	rc = latz_increment(work->pool, key_of(buf, key), by, &sum);
+	if (rc == LATZ_OK && sum != state.sum && (sum != by || !work->setting.max_entries)) {
+		hn_fail("step %d: key %d counts %lld", work->step, key, (long long)sum);
+		return 1;
+	}
+	if (rc == LATZ_OK && sum != state.sum)
+		begin(work, key, anew);
+	return done(work, "increment", rc, key, 0);
+}
+
+/* The log and what is beside it get a dictionary. Of how it was made the disk knows nothing. */
+static int step_dictionary(struct pw_work *work)
+{
+	uint64_t bytes[(sizeof(struct lzi_dict_header) + 1024) / 8] = { 0 };
+	struct lzi_dict_header *dict = (struct lzi_dict_header *)(void *)bytes;
+	uint8_t *content = (uint8_t *)(dict + 1);
+	struct pw_state alike = { PW_BYTES, PW_FOREVER, work->number | 1, 1024, 0 };
+
+	if (lzi_dict_newest(work->pool->store) > 200)
+		return 0;
+	fill(content, (int)any(work->random, PW_KEYS), &alike);
+	dict->size = alike.size;
+	dict->crc = lzi_crc32c(0, content, dict->size);
+	return done(work, "dictionary", lzi_dict_add(work->pool->store, dict), PW_ALL, 0);
 }
 
 /* The log's clock: the next maintenance finds a flush due, with a sync or without. */
@@ -340,7 +405,7 @@ static int step_reopen(struct pw_work *work)
 	if (done(work, "close", rc, PW_ALL, 1))
 		return 1;
 	if (any(work->random, 2))
-		work->setting = pw_setting_any(work->random);
+		work->setting = setting_again(&work->setting, work->random);
 	options = pw_options(&work->setting, work->run, work->persist);
 	return done(work, "open again", latz_open(POOL, &options, &work->pool), PW_ALL, 1);
 }
@@ -393,14 +458,16 @@ static int step_key(struct pw_work *work, int key, unsigned lot)
 /* What concerns all keys; they are locked. */
 static int step_all(struct pw_work *work, unsigned lot)
 {
-	if (lot < 60)
+	if (lot < 55)
 		return step_maintain(work);
-	if (lot < 80)
+	if (lot < 75)
 		return work->durable ? done(work, "sync_now", latz_sync_now(work->pool), PW_ALL, 1) : 0;
-	if (lot < 85)
+	if (lot < 80)
 		return step_clear(work);
-	if (lot < 90)
+	if (lot < 85)
 		return step_copy(work);
+	if (lot < 92)
+		return work->setting.compresses ? step_dictionary(work) : 0;
 	return work->durable && !work->lock ? step_reopen(work) : 0;
 }
 

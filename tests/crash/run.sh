@@ -1,6 +1,6 @@
 #!/bin/sh
 # Death, stops, power cuts, failing and full disks, life, growth and bad input.
-#   run.sh [--short] [points|random|stop|power|fault|durable|life|pid1|full|grow|bad]... [-- OPTION...]
+#   run.sh [--short] [points|random|stop|power|fault|durable|life|pid1|full|grow|churn|bounded|bad]... [-- OPTION...]
 # Without names: all of them. --short: a form of each that fits into ./dev check. Options after a name or -- go to the programs
 # (each has --help). Runs what $LATZERO_BUILD (default build/main) holds; `make check-programs` builds it.
 set -eu
@@ -8,7 +8,7 @@ top=$(cd "${0%/*}/../.." && pwd)
 build=${LATZERO_BUILD:-$top/build/main}
 LATZERO_GUARD=$build/latzero-guard
 export LATZERO_GUARD
-all='points random stop power fault durable life pid1 full grow bad'
+all='points random stop power fault durable life pid1 full grow churn bounded bad'
 short=
 parts=
 
@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--short) short=--short ;;
 	--help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	points | random | stop | power | fault | durable | life | pid1 | full | grow | bad) parts="$parts $1" ;;
+	points | random | stop | power | fault | durable | life | pid1 | full | grow | churn | bounded | bad) parts="$parts $1" ;;
 	--) shift; break ;;
 	--*) [ -n "$parts" ] || { echo "run.sh: what is $1? (see --help)" >&2; exit 2; }; break ;;
 	*) echo "run.sh: what is $1? (see --help)" >&2; exit 2 ;;
@@ -36,7 +36,8 @@ for part in $parts; do
 	case $part in
 	points | stop) program="crash/crash_$part --src $top/src" ;;
 	random | durable) program=crash/crash_$part ;;
-	power | fault) program=crash/$part ;;
+	power | fault | bounded) program=crash/$part ;;
+	churn) program=grow/churn ;;
 	pid1) program=crash/crash_pid1 ;;
 	*) program=$part/$part ;;
 	esac
@@ -48,6 +49,7 @@ for part in $parts; do
 		points | stop) form="$form --limit-ms 150" ;;
 		random) form="$form --limit-ms 300" ;;
 		grow) form="$form --limit-s 20" ;;
+		churn) form="$form --settle-s 20" ;;
 		pid1) form= ;;
 		esac
 		form="$form $seed"

@@ -205,8 +205,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-/* A segment's header and two frames, of two entries and of one. */
-static size_t make_segment(uint8_t *to, uint64_t segment, uint64_t first_frame, unsigned kind)
+/* Makes a compressed value of `size` bytes: made with dictionary 1, one block that is stored as it is. */
+static void pack(uint8_t *to, uint32_t size)
+{
+	unsigned wide = size > 255, raw = size - 6 - wide, told = wide ? raw - 256 : raw;
+
+	*to++ = 1;
+	*to++ = wide ? 0x60 : 0x20;
+	*to++ = (uint8_t)told;
+	if (wide)
+		*to++ = (uint8_t)(told >> 8);
+	*to++ = (uint8_t)(raw << 3 | 1);
+	*to++ = (uint8_t)(raw >> 5);
+	*to = (uint8_t)(raw >> 13);
+}
+
+/* A segment's header and two frames, of two entries and of one. packed: values are compressed. */
+static size_t make_segment(uint8_t *to, uint64_t segment, uint64_t first_frame, unsigned kind, int packed)
 {
 	size_t size = LZI_LOG_BLOCK;
 
@@ -223,13 +238,18 @@ static size_t make_segment(uint8_t *to, uint64_t segment, uint64_t first_frame, 
 		frame->log_tag = lzi_crc32c(0, id, sizeof id);
 		for (unsigned n = 0; n < frame->count; n++) {
 			entry->op = (uint8_t)(1 + (kind + n) % 3);
+			if (entry->op == LZI_LOG_SET && packed)
+				entry->op = LZI_LOG_SET_PACKED;
 			entry->seq = 64 * (frame->frame + n);
 			entry->key_size = 5;
-			entry->value_size = entry->op == LZI_LOG_SET     ? (kind & 8 ? 5000 : 20)
-			                    : entry->op == LZI_LOG_TOUCH ? 8
-			                                                 : 0;
+			entry->value_size = entry->op == LZI_LOG_TOUCH    ? 8
+			                    : entry->op == LZI_LOG_DELETE ? 0
+			                    : kind & 8                    ? 5000
+			                                                  : 20;
 			span = lzi_log_entry_span(entry->key_size, entry->value_size);
 			memset(entry + 1, 'k', entry->key_size + entry->value_size);
+			if (entry->op == LZI_LOG_SET_PACKED)
+				pack((uint8_t *)(entry + 1) + entry->key_size, entry->value_size);
 			frame->payload_size += span;
 			entry = (struct lzi_log_entry *)((uint8_t *)entry + span);
 		}
@@ -250,7 +270,7 @@ size_t fuzz_seed(unsigned kind, uint8_t *out, size_t room)
 		abort();
 	/* Segments of one size, since the bytes are cut evenly. */
 	for (unsigned i = 0; i < segments; i++)
-		size += make_segment(bytes + size, i + 1, 1 + 2 * i, kind & 8);
+		size += make_segment(bytes + size, i + 1, 1 + 2 * i, kind & 8, (kind & 6) == 4);
 	out[0] = (uint8_t)((kind >> 1 & 3) | (segments - 1) << 2);
 	if (kind == 15) {
 		size = 200;

@@ -200,15 +200,22 @@ static const struct {
 	latz_policy policy;
 	const char *name;
 } policies[CACHE_POLICIES] = {
-	{ LATZ_POLICY_LRU, "lru" },       { LATZ_POLICY_WTINYLFU, "wtinylfu" }, { LATZ_POLICY_S3FIFO, "s3fifo" },
-	{ LATZ_POLICY_SIEVE, "sieve" },   { LATZ_POLICY_ARC, "arc" },           { LATZ_POLICY_2Q, "2q" },
-	{ LATZ_POLICY_FIFO, "fifo" },     { LATZ_POLICY_CLOCK, "clock" },       { LATZ_POLICY_ADAPTIVE, "adaptive" },
+	{ LATZ_POLICY_ADAPTIVE, "adaptive" }, { LATZ_POLICY_LRU, "lru" },         { LATZ_POLICY_WTINYLFU, "wtinylfu" },
+	{ LATZ_POLICY_S3FIFO, "s3fifo" },     { LATZ_POLICY_SIEVE, "sieve" },     { LATZ_POLICY_ARC, "arc" },
+	{ LATZ_POLICY_2Q, "2q" },             { LATZ_POLICY_FIFO, "fifo" },       { LATZ_POLICY_CLOCK, "clock" },
 	{ LATZ_POLICY_DEFAULT, "default" },
 };
 
 latz_policy cache_policy(unsigned i)
 {
 	return policies[i % CACHE_POLICIES].policy;
+}
+
+unsigned cache_policies(void)
+{
+	uint64_t n = env_number("LATZ_TEST_POLICIES", CACHE_POLICIES);
+
+	return n < CACHE_POLICIES ? (unsigned)n : CACHE_POLICIES;
 }
 
 const char *cache_policy_name(latz_policy policy)

@@ -61,9 +61,11 @@ void cache_check_bounds(const struct cache *c);
 /* Bytes of blocks below a directory. */
 uint64_t cache_blocks(const char *path);
 
-/* The policies to be tested, DEFAULT at the end, and their names. */
+/* The policies to be tested, unlike ones first and DEFAULT at the end, and their names. */
 #define CACHE_POLICIES 10u
 latz_policy cache_policy(unsigned i);
+/* How many of them: all, or LATZ_TEST_POLICIES, where instructions are dear. */
+unsigned cache_policies(void);
 const char *cache_policy_name(latz_policy policy);
 
 #endif
