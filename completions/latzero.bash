@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect stats persist limit lock train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
+	local commands='create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -29,8 +29,8 @@ _latzero() {
 	--sync) options='always interval none' ;;
 	--workload) options='a b c d f get set mget' ;;
 	--distribution) options='zipf uniform' ;;
-	--ttl | --wait) --lease --duration --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
-	--mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
+	--ttl | --wait | --lease | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
+	--namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
 		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
 	--compress-dict) options='trained auto' ;;
 	--kinds) options='set delete expire evict connect disconnect' ;;
@@ -42,8 +42,8 @@ _latzero() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--dir | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
-			--idle-ttl | --wait --lease --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
+		--dir | --namespace | --drop | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
+			--idle-ttl | --wait | --lease | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
 		-*) ;;
@@ -56,18 +56,19 @@ _latzero() {
 			;;
 		esac
 	done
-	options='--dir --password-file --json --help'
+	options='--dir --namespace --password-file --json --help'
 	case $command in
 	'')
-		[[ $current == -* ]] && commands='--dir --password-file --json --help --version'
+		[[ $current == -* ]] && commands='--dir --namespace --password-file --json --help --version'
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
 		return
 		;;
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty' ;;
-	limit) options+=' --max-bytes --max-entries --policy --compress-min --compress-level' ;;
+	limit) options+=' --max-bytes --max-entries --policy --ttl --compress-min --compress-level' ;;
 	lock) options+=' --lease --wait --shared --' ;;
+	namespaces) options+=' --drop' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
 	train) options+=' --dict-size --sample' ;;
 	stats) options+=' --prometheus' ;;

@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect stats persist limit lock train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
-set -l pooled inspect stats persist limit lock train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
+set -l commands create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
+set -l pooled inspect stats persist limit lock namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -104,6 +104,9 @@ complete -c latzero -n '__fish_seen_subcommand_from create' -l persist -r -F
 complete -c latzero -n '__fish_seen_subcommand_from lock' -l lease -x -d 'Ends so long after the last renewal'
 complete -c latzero -n '__fish_seen_subcommand_from lock' -l wait -x -d 'At most so long'
 complete -c latzero -n '__fish_seen_subcommand_from lock' -l shared -d 'Together with others'
+complete -c latzero -l namespace -x -d 'Keys of this namespace'
+complete -c latzero -n '__fish_seen_subcommand_from namespaces' -l drop -x -d 'Drop this one'
+complete -c latzero -n '__fish_seen_subcommand_from limit' -l ttl -x -d 'Of keys of the namespace'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-bytes -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a none -d 'Bound'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'

@@ -29,7 +29,7 @@ void cli_help(const struct cli_command *command)
 {
 	printf("Usage: %s%s%s%s\n%s.\n\n%s", prefix(), command->name, *command->synopsis != '\0' ? " " : "",
 	       command->synopsis, command->summary, command->help);
-	printf("\nGlobal options: --dir D, --password-file F, --json. More: man %s\n",
+	printf("\nGlobal options: --dir D, --namespace NS, --password-file F, --json. More: man %s\n",
 	       cli.program != NULL ? cli.program : "latzero");
 }
 
@@ -94,6 +94,7 @@ static int take_option(const struct cli_command *command, const struct cli_optio
 {
 	static const struct cli_option globals[] = {
 		{ "dir", CLI_TEXT, &cli.dir },
+		{ "namespace", CLI_TEXT, &cli.space },
 		{ "password-file", CLI_TEXT, &cli.password_file },
 		{ "json", CLI_FLAG, &cli.json },
 		{ NULL, CLI_FLAG, NULL },
@@ -147,6 +148,8 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
 			argv[plain++] = argv[i++];
 		}
 	}
+	if (cli.space != NULL && (cli.program != NULL || !cli_takes_namespace(command->name)))
+		usage_error(command, "it is about a whole pool: no --namespace ", cli.space);
 	if (plain < min)
 		usage_error(command, "too few arguments", "");
 	if (max >= 0 && plain > max)
@@ -310,13 +313,20 @@ void cli_pool_options(latz_options *options, unsigned flags)
 	options->password = cli_password();
 }
 
-int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **pool)
+static int open_pool(const char *name, unsigned flags, const char *hint, bool make, latz_pool **pool)
 {
 	latz_options options;
 
 	cli_pool_options(&options, flags);
 	int rc = latz_open(name, &options, pool);
-	return rc == LATZ_OK ? CLI_OK : cli_fail(rc, "attaching", name, rc == LATZ_NOTFOUND ? hint : NULL);
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "attaching", name, rc == LATZ_NOTFOUND ? hint : NULL);
+	return cli.space == NULL ? CLI_OK : cli_enter_namespace(name, make, pool);
+}
+
+int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **pool)
+{
+	return open_pool(name, flags, hint, false, pool);
 }
 
 int cli_open_write(const char *name, unsigned flags, latz_pool **pool)
@@ -325,7 +335,7 @@ int cli_open_write(const char *name, unsigned flags, latz_pool **pool)
 
 	/* Creating it here would be of no use: an ephemeral pool would go again with this command. */
 	snprintf(hint, sizeof(hint), "create it first: latzero create %.64s --keep", name);
-	return cli_open(name, flags, hint, pool);
+	return open_pool(name, flags, hint, true, pool);
 }
 
 int cli_close(const char *name, latz_pool *pool, int code)

@@ -38,6 +38,7 @@ struct cli_state {
 	const char *program; /* a tool of its own, e.g. "latzero-snapshot"; NULL: latzero with its commands */
 	const char *command; /* name, for error lines */
 	const char *dir;     /* --dir, or NULL */
+	const char *space;   /* --namespace, or NULL */
 	const char *password_file;
 	char *password; /* what cli_password() has read */
 	bool json;
@@ -106,6 +107,15 @@ void cli_pool_options(latz_options *options, unsigned flags);
 /* Attaches to a pool that must be there. hint: what to do if it is not (NULL: the usual). Returns an exit code, having
  * printed the error line if it is not CLI_OK. */
 int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **pool);
+
+/* With --namespace, which both do: the pool's handle becomes the namespace's. make: it is made if it is not there.
+ * cli_space.c, as the next. */
+int cli_enter_namespace(const char *name, bool make, latz_pool **pool);
+/* Whether the command may be about a namespace. */
+bool cli_takes_namespace(const char *command);
+/* Shows its bounds, having changed those that are not NULL. cmd_namespaces.c. */
+int cli_limit_namespace(const char *name, latz_pool *sub, const char *max_bytes, const char *max_entries,
+                        const char *policy, const int64_t *ttl_ms);
 
 /* The same for commands that write, whose hint is to create the pool first. */
 int cli_open_write(const char *name, unsigned flags, latz_pool **pool);
@@ -317,6 +327,6 @@ int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
 	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
 	cmd_top, cmd_advise, cmd_bench, cmd_doctor, cmd_persist, cmd_simulate, cmd_train, cmd_limit, cmd_stats,
-	cmd_watch, cmd_lock;
+	cmd_watch, cmd_lock, cmd_namespaces;
 
 #endif

@@ -184,6 +184,7 @@ const struct cli_command cmd_create = {
 	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in "
 	"memory\n"
 	"  --start-empty       what can't be restored is set aside as *.bad instead of failing\n" CLI_PERSIST_HELP
+	"  --idle-ttl 1h       the pool goes when nobody has used it for so long\n"
 	"Compression:\n"
 	"  --compress-min 1K   values of so many bytes and more are compressed, if that saves an eighth\n"
 	"  --compress-level 3  of zstd: 1 to 19, or negative for speed\n"
@@ -194,7 +195,7 @@ const struct cli_command cmd_create = {
 	"  --policy P          what goes when it is full: " CLI_POLICIES ";\n"
 	"                      with none nothing goes and writes are refused\n"
 	"Options of features a release may not have (exit 3 then):\n"
-	"  --idle-ttl 1h --encrypt\n\n"
+	"  --encrypt\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --ttl 10m --max-bytes 64M\n"
 	"  latzero create scratch          # until Enter\n"

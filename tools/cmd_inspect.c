@@ -402,6 +402,9 @@ static int run_inspect(const struct cli_command *command, int argc, char **argv)
 
 	int count = cli_parse(command, options, argc, argv, 1, 2);
 	latz_slice key = count > 1 ? cli_key(argv[1], escaped) : (latz_slice){ NULL, 0 };
+	if (count == 1 && cli.space != NULL)
+		return cli_error(CLI_USAGE, "of a namespace it shows a key; latzero namespaces %s shows the rest",
+		                 argv[0]);
 	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
 	if (code != CLI_OK)
 		return code;

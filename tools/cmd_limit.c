@@ -114,12 +114,14 @@ static int change_all(const char *name, latz_pool *pool, const struct limit_argu
 static int run_limit(const struct cli_command *command, int argc, char **argv)
 {
 	struct limit_arguments arguments = { .compress_level = NO_LEVEL };
+	int64_t ttl_ms = INT64_MIN;
 	latz_stats_t stats = { .size = sizeof(stats) };
 	latz_pool *pool;
 	const struct cli_option table[] = {
 		{ "max-bytes", CLI_TEXT, &arguments.max_bytes },
 		{ "max-entries", CLI_TEXT, &arguments.max_entries },
 		{ "policy", CLI_TEXT, &arguments.policy },
+		{ "ttl", CLI_TTL, &ttl_ms },
 		{ "compress-min", CLI_TEXT, &arguments.compress_min },
 		{ "compress-level", CLI_INT, &arguments.compress_level },
 		{ NULL, CLI_FLAG, NULL },
@@ -128,11 +130,19 @@ static int run_limit(const struct cli_command *command, int argc, char **argv)
 	cli_parse(command, table, argc, argv, 1, 1);
 	bool compression = arguments.compress_min != NULL || arguments.compress_level != NO_LEVEL;
 	bool change = compression || arguments.max_bytes != NULL || arguments.max_entries != NULL ||
-	              arguments.policy != NULL;
+	              arguments.policy != NULL || ttl_ms != INT64_MIN;
+	if (ttl_ms != INT64_MIN && cli.space == NULL)
+		return cli_error(CLI_USAGE, "--ttl goes with --namespace");
+	if (compression && cli.space != NULL)
+		return cli_error(CLI_USAGE, "compression is the whole pool's: not with --namespace");
 	int code = change ? cli_open_write(argv[0], LATZ_NO_THREAD, &pool)
 	                  : cli_open(argv[0], LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
 	if (code != CLI_OK)
 		return code;
+	if (cli.space != NULL)
+		return cli_close(argv[0], pool,
+		                 cli_limit_namespace(argv[0], pool, arguments.max_bytes, arguments.max_entries,
+		                                     arguments.policy, ttl_ms != INT64_MIN ? &ttl_ms : NULL));
 	int rc = latz_stats(pool, &stats);
 	if (rc != LATZ_OK)
 		code = cli_fail(rc, "reading figures", argv[0], NULL);
@@ -157,10 +167,13 @@ const struct cli_command cmd_limit = {
 	"  --policy P              " CLI_POLICIES "\n"
 	"                          (none: nothing goes, writes are refused)\n"
 	"  --compress-min 1K|none  values of so many bytes and more are compressed that are written from now on\n"
-	"  --compress-level 3      of zstd: 1 to 19, or negative for speed\n\n"
+	"  --compress-level 3      of zstd: 1 to 19, or negative for speed\n"
+	"With --namespace NS: bounds of the namespace's records; policies are default, fifo and none, and\n"
+	"  --ttl 1h|never|default  time to live of keys set without one\n\n"
 	"Examples:\n"
 	"  latzero limit cache --max-bytes 256M\n"
 	"  latzero limit cache --max-bytes none --max-entries 100000 --policy lru\n"
-	"  latzero limit cache --json\n",
+	"  latzero limit cache --json\n"
+	"  latzero limit cache --namespace tenant7 --max-bytes 64M --ttl 1h\n",
 	run_limit,
 };

@@ -10,20 +10,21 @@ static const struct cli_command *const commands[] = {
 	&cmd_create, &cmd_list, &cmd_inspect, &cmd_destroy, &cmd_clear, &cmd_sweep, &cmd_verify, &cmd_get,
 	&cmd_set, &cmd_del, &cmd_exists, &cmd_incr, &cmd_append, &cmd_ttl, &cmd_keys, &cmd_scan,
 	&cmd_load, &cmd_dump, &cmd_top, &cmd_advise, &cmd_bench, &cmd_doctor, &cmd_persist, &cmd_simulate,
-	&cmd_train, &cmd_limit, &cmd_stats, &cmd_watch, &cmd_lock,
+	&cmd_train, &cmd_limit, &cmd_namespaces, &cmd_stats, &cmd_watch, &cmd_lock,
 };
 
 static void print_overview(FILE *file)
 {
 	fprintf(file,
-	        "Usage: latzero [--dir D] [--password-file F] [--json] COMMAND ...\n"
+	        "Usage: latzero [--dir D] [--namespace NS] [--password-file F] [--json] COMMAND ...\n"
 	        "Shares key-value data between the processes of this machine, through pools of memory-mapped files.\n\n"
 	        "Commands:\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(file, "  %-9s %-22s %s\n", commands[i]->name, commands[i]->synopsis, commands[i]->summary);
+		fprintf(file, "  %-10s %-22s %s\n", commands[i]->name, commands[i]->synopsis, commands[i]->summary);
 	fprintf(file, "\nOptions, before or after the command:\n"
 	              "  --dir D            the runtime directory, instead of $LATZERO_DIR, /dev/shm/latzero-<uid> or "
 	              "$TMPDIR/latzero-<uid>\n"
+	              "  --namespace NS     the keys of this namespace; see latzero namespaces --help\n"
 	              "  --password-file F  the first line of F is the pool's password\n"
 	              "  --json             JSON Lines instead of text\n"
 	              "  --help             this text, or with a command its own\n"
@@ -48,7 +49,8 @@ static const struct cli_command *find_command(const char *name)
 static int parse_globals(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dir", required_argument, NULL, 'd' }, { "password-file", required_argument, NULL, 'p' },
+		{ "dir", required_argument, NULL, 'd' }, { "namespace", required_argument, NULL, 'n' },
+		{ "password-file", required_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' },      { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },   { NULL, 0, NULL, 0 },
 	};
@@ -58,6 +60,7 @@ static int parse_globals(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "+:hV", options, NULL)) != -1) {
 		switch (option) {
 		case 'd': cli.dir = optarg; break;
+		case 'n': cli.space = optarg; break;
 		case 'p': cli.password_file = optarg; break;
 		case 'j': cli.json = true; break;
 		case 'h': print_overview(stdout); return CLI_OK;

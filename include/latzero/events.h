@@ -33,7 +33,8 @@ typedef enum latz_event_kind {
 
 typedef struct latz_watch_options {
 	size_t size;       /* sizeof(latz_watch_options) */
-	latz_slice prefix; /* only events of keys that start with it, CONNECT and DISCONNECT; copied */
+	latz_slice prefix; /* only events of keys that start with it, CONNECT and DISCONNECT; copied. Of keys, those of
+	                    * the handle's namespace alone; through the pool's handle those of no namespace */
 	unsigned kinds;    /* LATZ_EVENT_..., or-ed; 0: all */
 	uint64_t from_seq; /* 0: only what comes. Else: first what there was from this number on, as far as the ring
 	                    * still has it; LOST tells of the rest. LATZ_INVALID if it is above the next event's */
@@ -79,7 +80,8 @@ LATZ_API int latz_watch_open(latz_pool *pool, const latz_watch_options *options,
 
 /* The next event. Waits for it up to timeout_ms milliseconds, 0: not at all, -1: for ever; then LATZ_TIMEOUT. What was
  * begun and not finished by a writer that was stopped in the middle is waited for a second, and then counts as missed.
- * Errors: LATZ_INVALID, LATZ_TIMEOUT, LATZ_DEAD, LATZ_NOMEM, LATZ_CORRUPT, LATZ_CLIENTS. */
+ * Errors: LATZ_INVALID, LATZ_TIMEOUT, LATZ_DEAD (of the pool, or, when all has been given, of the namespace),
+ * LATZ_NOMEM, LATZ_CORRUPT, LATZ_CLIENTS. */
 LATZ_API int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event) LATZ_MUSTCHECK;
 
 /* A descriptor that is readable while there is something for latz_watch_next(): for poll() and the like. Not to be read

@@ -195,7 +195,12 @@ typedef struct latz_options {
 	latz_policy policy;   /* C: what goes when a bound is reached; without bounds it means nothing */
 	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire. A
 	                 * time to live over a century, here and below, counts as a century */
-	int64_t idle_ttl_ms;     /* U unless 0 */
+	int64_t idle_ttl_ms; /* C: the pool goes, as by latz_destroy(), when nobody has used it for so many ms;
+	                      * 0 or -1: never. A use is a get, a write, a touch, a scan being open, an opening; not
+	                      * statistics, maintenance, verification. Known to within a second by the maintenance of
+	                      * any process; a kept pool that nobody is attached to goes with the next latz_open(),
+	                      * latz_list(), latz_sweep(). A durable pool's log is synced before, and it is left
+	                      * alone while nobody is attached: its next opening finds what there was */
 	size_t compress_min; /* C: values of so many bytes and more are stored compressed by zstd, if that makes them
 	                      * smaller by an eighth; 0: none. See latz_compress() */
 	int compress_level;  /* C: of zstd, -100 to 19; 0: 3 */
@@ -319,6 +324,8 @@ typedef struct latz_stats_t {
 	uint64_t compress_raw_bytes, compress_stored_bytes; /* of both: what they were, and what became of them */
 	unsigned dictionaries;
 	uint64_t dict_bytes;
+	int64_t idle_ttl_ms;        /* 0: none */
+	int64_t idle_ms;            /* since the pool was last known to be used */
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
@@ -483,7 +490,8 @@ typedef struct latz_item {
 LATZ_API int latz_mset(latz_pool *pool, const latz_item *items, size_t n,
                        const latz_set_options *options) LATZ_MUSTCHECK;
 
-/* Deletes every key that is there when the call comes to it. Keys written meanwhile may stay. */
+/* Deletes every key that is there when the call comes to it, and that the handle sees: those of namespaces stay. Keys
+ * written meanwhile may stay. */
 LATZ_API int latz_clear(latz_pool *pool) LATZ_MUSTCHECK;
 
 /* A key's metadata, without its value. */
@@ -536,9 +544,6 @@ typedef struct latz_train_info {
  * them. options and info may be NULL. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_NOSPC, LATZ_TOOBIG (it has 255), LATZ_IO
  * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT. */
 LATZ_API int latz_train(latz_pool *pool, const latz_train_options *options, latz_train_info *info) LATZ_MUSTCHECK;
-
-/* LATZ_UNSUPPORTED in this release. */
-LATZ_API int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub) LATZ_MUSTCHECK;
 
 /* ---- Durability ------------------------------------------------------------------------------------------------- */
 
@@ -781,6 +786,7 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #include <latzero/counter.h>
 #include <latzero/events.h>
 #include <latzero/lock.h>
+#include <latzero/namespace.h>
 #include <latzero/txn.h>
 
 #endif

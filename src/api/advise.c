@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "api/api.h"
@@ -34,18 +35,39 @@ int latz_advise(latz_pool *pool, const latz_advise_options *options, latz_advise
 	if (rc == LATZ_OK && advice != NULL && advice->size < offsetof(latz_advice_t, policy))
 		rc = lzi_error(LATZ_INVALID, "advice.size is not set");
 	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
 		rc = taken.flags != 0 ? lzi_api_write(pool, &call) : lzi_api_call(pool, &call);
 	return lzi_api_result(
 		rc == LATZ_OK ? lzi_store_advise(&call, &taken, fn, arg, advice != NULL ? advice : &unwanted) : rc);
 }
 
+/* Of all hot keys those that the handle's users know. */
+struct seen {
+	const latz_pool *pool;
+	unsigned left;
+	latz_hot_key_fn fn;
+	void *arg;
+};
+
+static int tell_seen(latz_slice key, double share, void *arg)
+{
+	struct seen *seen = arg;
+
+	if (seen->left == 0 || !lzi_api_see(seen->pool, &key))
+		return 0;
+	seen->left--;
+	return seen->fn(key, share, seen->arg);
+}
+
 int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg)
 {
+	struct seen seen = { pool, max, fn, arg };
 	struct lzi_call call;
 	int rc;
 
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
 	rc = lzi_api_call(pool, &call);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_hot_keys(&call, max, fn, arg) : rc);
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_hot_keys(&call, UINT_MAX, tell_seen, &seen) : rc);
 }

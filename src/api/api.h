@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "format/heap.h"
+#include "format/space.h"
 #include "store/store.h"
 
 struct latz_pool {
@@ -17,6 +18,10 @@ struct latz_pool {
 	uint32_t locks;  /* 1: some were taken through it */
 	/* Low half: open ones (scans: and watches) of the process whose lzi_fork_count is the high half; atomic. */
 	uint64_t scans, txns;
+	uint32_t space; /* number of the namespace it is a handle of; 0: of the pool */
+	uint32_t slot;  /* of the namespace */
+	struct lzi_hook hook;      /* if hook.fn is set */
+	struct lzi_store *hook_of; /* where it is */
 };
 
 struct latz_scan {
@@ -89,8 +94,52 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 	return lzi_api_call(pool, call);
 }
 
-/* Counts one more in pool->scans or txns. A forked child has none yet, whatever its copy of the handle
- * says. */
+/* ---- space.c: keys as they are in the pool ---- */
+
+/* Memory for one, as long as it is used. */
+struct lzi_api_room {
+	void *big; /* NULL, or from malloc() */
+	uint8_t small[256];
+};
+
+/* Whether the key, which has been checked, is another one in the pool. */
+static inline int lzi_api_is_mapped(const struct latz_pool *pool, latz_slice key)
+{
+	return lzi_unlikely(pool->space != 0 || *(const uint8_t *)key.data == 0xff);
+}
+
+/* Makes *key what it is in the pool; lzi_api_unmap() after use, whatever the result. LATZ_TOOBIG; LATZ_DEAD: its
+ * namespace was dropped; LATZ_NOMEM. */
+int lzi_api_map_slow(struct latz_pool *pool, struct lzi_call *call, latz_slice *key, int write,
+                     struct lzi_api_room *room);
+static inline int lzi_api_map(struct latz_pool *pool, struct lzi_call *call, latz_slice *key, int write,
+                              struct lzi_api_room *room)
+{
+	room->big = NULL;
+	return lzi_api_is_mapped(pool, *key) ? lzi_api_map_slow(pool, call, key, write, room) : LATZ_OK;
+}
+void lzi_api_unmap(struct lzi_api_room *room);
+/* The same in parts, for many at once: whether the handle has its namespace; whether the key is short enough; the key,
+ * if it is another one in the pool, to where there is room for LZI_SPACE_PREFIX bytes more. */
+int lzi_api_map_check(struct latz_pool *pool, struct lzi_call *call, int write);
+int lzi_api_map_size(const struct latz_pool *pool, latz_slice key);
+void lzi_api_map_at(const struct latz_pool *pool, latz_slice *key, uint8_t *to);
+/* A bound of a scan, as it is in the pool; may be empty. */
+int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
+/* A key of the pool as the handle's users know it; 0 if they don't. */
+int lzi_api_see(const struct latz_pool *pool, latz_slice *key);
+/* The bytes in front of a key of this handle's that it does not have for its users. */
+static inline unsigned lzi_api_strip(const struct latz_pool *pool, const void *key)
+{
+	return pool->space != 0 ? LZI_SPACE_PREFIX : *(const uint8_t *)key == 0xff;
+}
+/* Before a handle goes. */
+void lzi_api_unhook(struct latz_pool *pool);
+/* LATZ_INVALID for a namespace's handle. */
+int lzi_api_whole(const struct latz_pool *pool);
+/* Default time to live. */
+int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms);
+/* Counts one more in pool->scans or txns. A forked child has none yet, whatever its copy of the handle says. */
 static inline void lzi_api_count(uint64_t *count)
 {
 	uint64_t old = lzi_load_relaxed(count), now;
@@ -115,6 +164,7 @@ static inline uint32_t lzi_api_counted(const uint64_t *count)
 
 /* Checks; copies what the caller's struct has of the options, the rest is zero. pool.c. */
 int lzi_api_name(const char *name);
+uint32_t lzi_api_number(void); /* for one handle more */
 int lzi_api_policy(latz_policy policy);
 int lzi_api_options(const latz_options *from, latz_options *to);
 /* lock.c: what was taken through the handle. */
@@ -122,9 +172,16 @@ void lzi_api_unlock_all(struct latz_pool *pool);
 /* kv.c: checks of a write's arguments, and what the store is told. The pool's time to live for 0. */
 int lzi_api_value(latz_slice value, latz_type type);
 int lzi_api_set_options(const latz_set_options *options);
-int64_t lzi_api_ttl(const struct lzi_call *call, int64_t ttl_ms);
-void lzi_api_fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+void lzi_api_fill(const struct latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
                   latz_slice value, const latz_set_options *options);
+/* The lock in whose name it is to be made, if options name one; lzi_api_unmap(&fence->room) after the write, whatever
+ * the result. */
+struct lzi_api_fence {
+	struct lzi_fence fence;
+	struct lzi_api_room room;
+};
+int lzi_api_fence(struct latz_pool *pool, struct lzi_call *call, const latz_set_options *options,
+                  struct lzi_write *write, struct lzi_api_fence *fence);
 /* compress.c */
 int lzi_api_compression(const latz_options *options);
 

@@ -29,6 +29,8 @@ int latz_compress(latz_pool *pool, const latz_options *options)
 		return lzi_api_error(LATZ_INVALID, "options is NULL");
 	rc = lzi_api_options(options, &taken);
 	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
 		lzi_store_compress(&call, &taken);
@@ -53,7 +55,9 @@ int latz_train(latz_pool *pool, const latz_train_options *options, latz_train_in
 	if (info != NULL && info->size < sizeof info->size)
 		return lzi_api_error(LATZ_INVALID, "info.size is %zu; set it to sizeof(latz_train_info)", info->size);
 	memset(&out, 0, sizeof out);
-	rc = lzi_api_write(pool, &call);
+	rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
+		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
 		rc = lzi_store_train(&call, &taken, &out);
 	if (rc == LATZ_OK && info != NULL) {

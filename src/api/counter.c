@@ -99,6 +99,12 @@ static inline int begin(latz_counter *counter, struct lzi_call *call)
 	return lzi_api_write(counter->pool, call);
 }
 
+/* For idle_ttl_ms: no other counter tells of it. */
+static inline void note_use(struct lzi_call *call)
+{
+	lzi_bump_relaxed(&call->actor->uses, 1u);
+}
+
 int latz_counter_add(latz_counter *counter, int64_t by)
 {
 	struct lzi_call call;
@@ -110,6 +116,7 @@ int latz_counter_add(latz_counter *counter, int64_t by)
 		return lzi_api_error(LATZ_TYPE, "a histogram is recorded in");
 	if (lzi_unlikely(by < 0 && counter->kind == LATZ_COUNTER))
 		return lzi_api_error(LATZ_INVALID, "a counter only grows");
+	note_use(&call);
 	rc = lzi_counter_add(&call, counter->cell, (uint64_t)by);
 	return lzi_likely(rc == LATZ_OK) ? rc : lzi_api_result(rc);
 }
@@ -123,6 +130,7 @@ int latz_counter_record(latz_counter *counter, uint64_t value)
 		return lzi_api_result(rc);
 	if (lzi_unlikely(counter->kind != LATZ_HISTOGRAM))
 		return lzi_api_error(LATZ_TYPE, "only a histogram is recorded in");
+	note_use(&call);
 	rc = lzi_counter_record(&call, counter->cell, value);
 	return lzi_likely(rc == LATZ_OK) ? rc : lzi_api_result(rc);
 }
@@ -134,8 +142,10 @@ int latz_counter_set(latz_counter *counter, int64_t value)
 
 	if (rc == LATZ_OK && counter->kind != LATZ_GAUGE)
 		rc = lzi_error(LATZ_TYPE, "only a gauge is set");
-	if (rc == LATZ_OK)
-		rc = lzi_counter_set(&call, counter->index, value);
+	if (rc != LATZ_OK)
+		return lzi_api_result(rc);
+	note_use(&call);
+	rc = lzi_counter_set(&call, counter->index, value);
 	return lzi_api_result(rc);
 }
 
@@ -163,9 +173,10 @@ int latz_counter_read(latz_counter *counter, latz_counter_info *info)
 	if (counter == NULL || info == NULL)
 		return lzi_api_error(LATZ_INVALID, "%s is NULL", counter == NULL ? "counter" : "info");
 	rc = lzi_api_call(counter->pool, &call);
-	if (rc == LATZ_OK)
-		rc = read_one(&call, counter->index, info);
-	return lzi_api_result(rc);
+	if (rc != LATZ_OK)
+		return lzi_api_result(rc);
+	note_use(&call);
+	return lzi_api_result(read_one(&call, counter->index, info));
 }
 
 int latz_counter_close(latz_counter *counter)

@@ -27,6 +27,8 @@ int latz_persist(latz_pool *pool, const latz_options *options)
 			rc = lzi_error(LATZ_INVALID, "options.persist_dir is NULL");
 	}
 	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_persist(&call, options == NULL ? NULL : &taken) : rc);
 }
@@ -64,6 +66,8 @@ int latz_snapshot(latz_pool *pool, const char *path, const latz_snapshot_options
 
 	if (rc == LATZ_OK)
 		rc = take_options(options, &taken);
+	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot(&call, path, &taken) : rc);

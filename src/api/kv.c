@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
@@ -63,17 +64,7 @@ int lzi_api_set_options(const latz_set_options *options)
 	return has_fence(options) ? lzi_api_key(options->fence.name) : LATZ_OK;
 }
 
-/* A century: far beyond any use, and now + ttl can't wrap. */
-#define TTL_MAX_MS 3155760000000ll
-
-int64_t lzi_api_ttl(const struct lzi_call *call, int64_t ttl_ms)
-{
-	if (ttl_ms == 0)
-		ttl_ms = lzi_store_ttl(call->store);
-	return ttl_ms > TTL_MAX_MS ? TTL_MAX_MS : ttl_ms;
-}
-
-LZI_INLINE void fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+LZI_INLINE void fill(const latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
                      latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
@@ -81,27 +72,57 @@ LZI_INLINE void fill(struct lzi_call *call, struct lzi_write *write, struct lzi_
 	write->key = key;
 	write->value = value;
 	write->flags = options == NULL ? 0 : options->flags;
+	write->renew = 0;
 	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
-	write->ttl_ms = lzi_api_ttl(call, options == NULL ? 0 : options->ttl_ms);
+	write->ttl_ms = lzi_api_ttl(pool, call, options == NULL ? 0 : options->ttl_ms);
 	write->if_version = options == NULL ? 0 : options->if_version;
 	write->fence = NULL;
-	if (lzi_unlikely(options != NULL && has_fence(options))) {
-		fence->name = options->fence.name;
-		fence->token = options->fence.token;
-		fence->lease = 0;
-		write->fence = fence;
-	}
 }
 
-void lzi_api_fill(struct lzi_call *call, struct lzi_write *write, struct lzi_fence *fence, latz_slice key,
+void lzi_api_fill(const latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
                   latz_slice value, const latz_set_options *options)
 {
-	fill(call, write, fence, key, value, options);
+	fill(pool, call, write, key, value, options);
+}
+
+int lzi_api_fence(latz_pool *pool, struct lzi_call *call, const latz_set_options *options, struct lzi_write *write,
+                  struct lzi_api_fence *fence)
+{
+	int rc;
+
+	fence->room.big = NULL;
+	if (options == NULL || !has_fence(options))
+		return LATZ_OK;
+	fence->fence = (struct lzi_fence){ options->fence.name, options->fence.token, 0 };
+	rc = lzi_api_map(pool, call, &fence->fence.name, 0, &fence->room);
+	write->fence = &fence->fence;
+	return rc;
+}
+
+/* The same as what follows a set's checks, of keys that are others in the pool, or in the name of a lock. */
+static LZI_NOINLINE int set_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, latz_slice value,
+                                   const latz_set_options *options)
+{
+	struct lzi_api_fence fence;
+	struct lzi_api_room room;
+	struct lzi_write write;
+	int rc = lzi_api_map(pool, call, &key, 1, &room);
+
+	fill(pool, call, &write, key, value, options);
+	fence.room.big = NULL;
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_api_fence(pool, call, options, &write, &fence);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_store_write(call, &write);
+	if (rc == LATZ_OK && options != NULL && options->version != NULL)
+		*options->version = write.version;
+	lzi_api_unmap(&fence.room);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options)
 {
-	struct lzi_fence fence;
 	struct lzi_write write;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
@@ -114,12 +135,30 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
-	fill(&call, &write, &fence, key, value, options);
+	if (lzi_api_is_mapped(pool, key) || lzi_unlikely(options != NULL && has_fence(options)))
+		return set_mapped(pool, &call, key, value, options);
+	fill(pool, &call, &write, key, value, options);
 	rc = lzi_likely(!lzi_counter_due(call.actor->sets)) ? lzi_store_write(&call, &write)
 	                                                     : lzi_counter_time_write(&call, &write);
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
 	return lzi_api_key_result(rc);
+}
+
+/* A lookup of a key that is another one in the pool; value may be NULL. */
+static LZI_NOINLINE int get_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, uint64_t version,
+                                   latz_value *value)
+{
+	struct lzi_api_room room;
+	int rc = lzi_api_map(pool, call, &key, 0, &room);
+
+	if (lzi_likely(rc == LATZ_OK)) {
+		rc = lzi_store_get(call, key, version, value);
+		if (pool->space != 0)
+			lzi_space_got(call, pool->slot, 1, rc == LATZ_OK);
+	}
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
@@ -133,9 +172,12 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 		rc = lzi_api_apart(key, value);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_call(pool, &call);
-	if (lzi_likely(rc == LATZ_OK))
-		rc = lzi_likely(!lzi_counter_due(call.actor->gets)) ? lzi_store_get(&call, key, 0, value)
-		                                                    : lzi_counter_time_get(&call, key, value);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return lzi_api_key_result(rc);
+	if (lzi_api_is_mapped(pool, key))
+		return lzi_api_key_result(get_mapped(pool, &call, key, 0, value));
+	rc = lzi_likely(!lzi_counter_due(call.actor->gets)) ? lzi_store_get(&call, key, 0, value)
+	                                                    : lzi_counter_time_get(&call, key, value);
 	return lzi_api_key_result(rc);
 }
 
@@ -151,7 +193,8 @@ int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_store_get(&call, key, version, value);
+		rc = lzi_api_is_mapped(pool, key) ? get_mapped(pool, &call, key, version, value)
+		                                  : lzi_store_get(&call, key, version, value);
 	return rc == LATZ_MISMATCH ? lzi_api_answer(rc, "the key still has that version") : lzi_api_key_result(rc);
 }
 
@@ -162,11 +205,14 @@ int latz_exists(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_get(&call, key, 0, NULL) : rc);
+	if (rc == LATZ_OK)
+		rc = get_mapped(pool, &call, key, 0, NULL);
+	return lzi_api_key_result(rc);
 }
 
 int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
 {
+	struct lzi_api_room room;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -174,7 +220,16 @@ int latz_borrow(latz_pool *pool, latz_slice key, latz_view *view)
 		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_borrow(&call, key, view) : rc);
+	if (rc != LATZ_OK)
+		return lzi_api_key_result(rc);
+	rc = lzi_api_map(pool, &call, &key, 0, &room);
+	if (rc == LATZ_OK) {
+		rc = lzi_store_borrow(&call, key, view);
+		if (pool->space != 0)
+			lzi_space_got(&call, pool->slot, 1, rc == LATZ_OK);
+	}
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_release(latz_view *view)
@@ -182,6 +237,20 @@ int latz_release(latz_view *view)
 	if (view == NULL)
 		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	return lzi_api_key_result(lzi_view_release(view));
+}
+
+/* A write whose key is to be made what it is in the pool. */
+static int write_key(latz_pool *pool, struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_api_room room;
+	int rc = lzi_api_map(pool, call, &write->key, 1, &room);
+
+	if (rc == LATZ_OK) {
+		write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
+		rc = lzi_store_write(call, write);
+	}
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_delete(latz_pool *pool, latz_slice key)
@@ -192,12 +261,12 @@ int latz_delete(latz_pool *pool, latz_slice key)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_write(&call, &write) : rc);
+	return lzi_api_key_result(rc == LATZ_OK ? write_key(pool, &call, &write) : rc);
 }
 
 int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 {
-	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key };
+	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .ttl_ms = ttl_ms };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -205,10 +274,7 @@ int latz_touch(latz_pool *pool, latz_slice key, int64_t ttl_ms)
 		return lzi_api_error(LATZ_INVALID, "ttl_ms is negative");
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	if (rc != LATZ_OK)
-		return lzi_api_key_result(rc);
-	write.ttl_ms = lzi_api_ttl(&call, ttl_ms);
-	return lzi_api_key_result(lzi_store_write(&call, &write));
+	return lzi_api_key_result(rc == LATZ_OK ? write_key(pool, &call, &write) : rc);
 }
 
 int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
@@ -219,10 +285,8 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	if (rc != LATZ_OK)
-		return lzi_api_key_result(rc);
-	write.ttl_ms = lzi_api_ttl(&call, 0);
-	rc = lzi_store_write(&call, &write);
+	if (rc == LATZ_OK)
+		rc = write_key(pool, &call, &write);
 	if (rc == LATZ_OK && result != NULL)
 		*result = write.sum;
 	return lzi_api_key_result(rc);
@@ -230,6 +294,7 @@ int latz_increment(latz_pool *pool, latz_slice key, int64_t by, int64_t *result)
 
 int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_size)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	size_t size;
 	int rc = lzi_api_key(key);
@@ -239,7 +304,10 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc == LATZ_OK)
-		rc = lzi_store_append(&call, key, tail, &size);
+		rc = lzi_api_map(pool, &call, &key, 1, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_append(&call, key, tail, lzi_api_ttl(pool, &call, 0), &size);
+	lzi_api_unmap(&room);
 	if (rc == LATZ_OK && new_size != NULL)
 		*new_size = size;
 	return lzi_api_key_result(rc);
@@ -247,6 +315,7 @@ int latz_append(latz_pool *pool, latz_slice key, latz_slice tail, size_t *new_si
 
 int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -260,35 +329,120 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 		rc = lzi_api_apart(value, old);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_swap(&call, key, value, lzi_api_ttl(&call, 0), old) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(pool, &call, &key, 1, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_swap(&call, key, value, lzi_api_ttl(pool, &call, 0), old);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
+}
+
+/* ---- Several keys ---- */
+
+/* Keys as they are in the pool: *next is where the next one goes. */
+static latz_slice map_into(const latz_pool *pool, latz_slice key, uint8_t **next)
+{
+	latz_slice mapped = key;
+
+	if (lzi_api_is_mapped(pool, key)) {
+		lzi_api_map_at(pool, &mapped, *next);
+		*next += mapped.size;
+	}
+	return mapped;
+}
+
+static int mget_mapped(latz_pool *pool, struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values,
+                       int *results)
+{
+	uint64_t gets = 0, hits = 0;
+	latz_slice *mapped;
+	size_t i, size = n * sizeof *mapped;
+	uint8_t *next;
+	int rc = lzi_api_map_check(pool, call, 0);
+
+	if (rc != LATZ_OK)
+		return rc;
+	for (i = 0; i < n; i++) {
+		if (results[i] == LATZ_OK)
+			results[i] = lzi_api_map_size(pool, keys[i]);
+		size += results[i] == LATZ_OK ? keys[i].size + LZI_SPACE_PREFIX : 0;
+	}
+	mapped = malloc(size);
+	if (mapped == NULL)
+		return lzi_error(LATZ_NOMEM, "%zu keys", n);
+	next = (uint8_t *)(mapped + n);
+	for (i = 0; i < n; i++)
+		mapped[i] = results[i] == LATZ_OK ? map_into(pool, keys[i], &next) : keys[i];
+	rc = lzi_store_mget(call, mapped, n, values, results);
+	for (i = 0; i < n; i++) {
+		gets += results[i] == LATZ_OK || results[i] == LATZ_NOTFOUND;
+		hits += results[i] == LATZ_OK;
+	}
+	if (pool->space != 0)
+		lzi_space_got(call, pool->slot, gets, hits);
+	free(mapped);
+	return rc;
 }
 
 int latz_mget(latz_pool *pool, const latz_slice *keys, size_t n, latz_value *values, int *results)
 {
 	struct lzi_call call;
+	int mapped = 0, rc;
 	size_t i;
-	int rc;
 
 	if (n > 0 && (keys == NULL || values == NULL || results == NULL))
 		return lzi_api_error(LATZ_INVALID, "keys, values or results is NULL");
 	rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	for (i = 0; i < n; i++)
-		results[i] = lzi_api_key(keys[i]) != LATZ_OK ? lzi_api_key(keys[i])
-		                                             : lzi_api_apart(keys[i], &values[i]);
-	return lzi_api_key_result(lzi_store_mget(&call, keys, n, values, results));
+	for (i = 0; i < n; i++) {
+		results[i] = lzi_api_key(keys[i]);
+		if (results[i] == LATZ_OK) {
+			mapped |= lzi_api_is_mapped(pool, keys[i]);
+			results[i] = lzi_api_apart(keys[i], &values[i]);
+		}
+	}
+	rc = lzi_unlikely(mapped) ? mget_mapped(pool, &call, keys, n, values, results)
+	                          : lzi_store_mget(&call, keys, n, values, results);
+	return lzi_api_key_result(rc);
+}
+
+static int mset_mapped(latz_pool *pool, struct lzi_call *call, const struct lzi_write *write, const latz_item *items,
+                       size_t n, uint64_t *ret_version)
+{
+	latz_item *mapped;
+	size_t i, size = n * sizeof *mapped;
+	uint8_t *next;
+	int rc = lzi_api_map_check(pool, call, 1);
+
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		rc = lzi_api_map_size(pool, items[i].key);
+		size += items[i].key.size + LZI_SPACE_PREFIX;
+	}
+	if (rc != LATZ_OK)
+		return rc;
+	mapped = malloc(size);
+	if (mapped == NULL)
+		return lzi_error(LATZ_NOMEM, "%zu items", n);
+	next = (uint8_t *)(mapped + n);
+	for (i = 0; i < n; i++) {
+		mapped[i].key = map_into(pool, items[i].key, &next);
+		mapped[i].value = items[i].value;
+	}
+	rc = lzi_store_mset(call, write, mapped, n, ret_version);
+	free(mapped);
+	return rc;
 }
 
 int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_options *options)
 {
 	latz_slice none = { NULL, 0 };
-	struct lzi_fence fence;
+	struct lzi_api_fence fence;
 	struct lzi_write write;
 	struct lzi_call call;
 	uint64_t version = 0;
+	int mapped = 0, rc;
 	size_t i;
-	int rc;
 
 	if (n > 0 && items == NULL)
 		return lzi_api_error(LATZ_INVALID, "items is NULL");
@@ -296,14 +450,20 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		rc = lzi_api_key(items[i].key);
 		if (rc == LATZ_OK)
+			mapped |= pool != NULL && lzi_api_is_mapped(pool, items[i].key);
+		if (rc == LATZ_OK)
 			rc = lzi_api_value(items[i].value, options == NULL ? LATZ_BYTES : options->type);
 	}
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	fill(&call, &write, &fence, none, none, options);
-	rc = lzi_store_mset(&call, &write, items, n, &version);
+	fill(pool, &call, &write, none, none, options);
+	rc = lzi_api_fence(pool, &call, options, &write, &fence);
+	if (rc == LATZ_OK)
+		rc = mapped ? mset_mapped(pool, &call, &write, items, n, &version)
+		            : lzi_store_mset(&call, &write, items, n, &version);
+	lzi_api_unmap(&fence.room);
 	if (rc == LATZ_OK && n > 0 && options != NULL && options->version != NULL)
 		*options->version = version;
 	return lzi_api_key_result(rc);
@@ -314,11 +474,14 @@ int latz_clear(latz_pool *pool)
 	struct lzi_call call;
 	int rc = lzi_api_write(pool, &call);
 
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_clear(&call) : rc);
+	if (rc == LATZ_OK && pool->space != 0)
+		rc = lzi_space_check(&call, pool->space, pool->slot);
+	return lzi_api_key_result(rc == LATZ_OK ? lzi_space_clear(&call, pool->space) : rc);
 }
 
 int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -326,5 +489,10 @@ int latz_key_stat(latz_pool *pool, latz_slice key, latz_key_info *info)
 		return lzi_api_error(LATZ_INVALID, "info is NULL, or its size is not set");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(pool, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_store_key_stat(&call, key, info) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(pool, &call, &key, 0, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_store_key_stat(&call, key, info);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }

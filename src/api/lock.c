@@ -42,6 +42,7 @@ static void keep(latz_pool *pool, const struct lzi_lock_held *held, latz_lock_t 
 int latz_lock(latz_pool *pool, latz_slice name, const latz_lock_options *options, latz_lock_t *lock)
 {
 	struct lzi_lock_ask ask = { .name = name };
+	struct lzi_api_room room;
 	struct lzi_lock_held held;
 	struct lzi_call call;
 	int rc;
@@ -64,7 +65,10 @@ int latz_lock(latz_pool *pool, latz_slice name, const latz_lock_options *options
 		ask.lease_ms = options->lease_ms;
 		ask.wait_ms = options->wait_ms;
 	}
-	rc = lzi_lock_take(&call, &ask, &held);
+	rc = lzi_api_map(pool, &call, &ask.name, 0, &room);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_lock_take(&call, &ask, &held);
+	lzi_api_unmap(&room);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_result(rc);
 	keep(pool, &held, lock);
@@ -230,18 +234,50 @@ void lzi_api_unlock_all(struct latz_pool *pool)
 		lzi_lock_release_all(&call, pool->number);
 }
 
+/* Names as the handle's users know them; others have theirs. */
+struct seen {
+	const latz_pool *pool;
+	latz_locks_fn fn;
+	void *arg;
+};
+
+static int see(const latz_lock_info *info, void *arg)
+{
+	const struct seen *seen = arg;
+	latz_lock_info mine = *info;
+
+	return lzi_api_see(seen->pool, &mine.name) ? seen->fn(&mine, seen->arg) : LATZ_OK;
+}
+
 int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg)
 {
+	struct seen seen = { pool, fn, arg };
 	struct lzi_call call;
 	int rc;
 
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
 	rc = lzi_api_call(pool, &call);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_locks(&call, fn, arg) : rc);
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_locks(&call, see, &seen) : rc);
 }
 
 /* ---- Leases ---- */
+
+/* The key as it is in the pool. Returns rc, if there is memory. */
+static int keep_lease(latz_pool *pool, const struct lzi_lock_ask *ask, const struct lzi_lock_held *held,
+                      int64_t stale_ms, latz_lease *lease, int rc)
+{
+	keep(pool, held, &lease->lock);
+	lease->key = malloc(ask->name.size);
+	if (lease->key == NULL) {
+		(void)!end(&lease->lock);
+		return lzi_error(LATZ_NOMEM, "key");
+	}
+	memcpy(lease->key, ask->name.data, ask->name.size);
+	lease->key_size = ask->name.size;
+	lease->stale_ms = stale_ms;
+	return rc;
+}
 
 int latz_get_or_lease(latz_pool *pool, latz_slice key, const latz_lease_options *options, latz_value *value,
                       latz_lease *lease)
@@ -249,6 +285,7 @@ int latz_get_or_lease(latz_pool *pool, latz_slice key, const latz_lease_options 
 	static const latz_lease_options defaults = LATZ_LEASE_OPTIONS_INIT;
 	struct lzi_lock_ask ask = { .name = key };
 	struct lzi_lock_held held = { 0, 0, 0 };
+	struct lzi_api_room room;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -272,18 +309,15 @@ int latz_get_or_lease(latz_pool *pool, latz_slice key, const latz_lease_options 
 	ask.handle = pool->number;
 	ask.lease_ms = options->lease_ms;
 	ask.wait_ms = options->wait_ms;
-	rc = lzi_lease_get(&call, &ask, options->stale_ms, value, &held);
-	if (held.token != 0) {
-		keep(pool, &held, &lease->lock);
-		lease->key = malloc(key.size);
-		if (lease->key == NULL) {
-			(void)!end(&lease->lock);
-			return lzi_api_error(LATZ_NOMEM, "key");
-		}
-		memcpy(lease->key, key.data, key.size);
-		lease->key_size = key.size;
-		lease->stale_ms = options->stale_ms;
+	rc = lzi_api_map(pool, &call, &ask.name, 1, &room);
+	if (rc == LATZ_OK) {
+		rc = lzi_lease_get(&call, &ask, options->stale_ms, value, &held);
+		if (pool->space != 0)
+			lzi_space_got(&call, pool->slot, 1, rc == LATZ_OK);
 	}
+	if (held.token != 0)
+		rc = keep_lease(pool, &ask, &held, options->stale_ms, lease, rc);
+	lzi_api_unmap(&room);
 	return lzi_api_key_result(rc);
 }
 
@@ -316,7 +350,7 @@ int latz_lease_fill(latz_lease *lease, latz_slice value, const latz_set_options 
 	if (rc == LATZ_OK) {
 		key.data = lease->key;
 		key.size = lease->key_size;
-		lzi_api_fill(&call, &write, &fence, key, value, options);
+		lzi_api_fill(lease->lock.pool, &call, &write, key, value, options);
 		if (write.ttl_ms > 0)
 			write.ttl_ms += lease->stale_ms;
 		fence.name = key;

@@ -57,8 +57,6 @@ static int check_supported(const latz_options *options)
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	if (options->idle_ttl_ms != 0)
-		return unsupported("idle_ttl_ms");
 	if (options->password != NULL || options->encrypt != 0)
 		return unsupported("encryption");
 	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
@@ -97,13 +95,23 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
 	if (to->ttl_ms < -1)
 		return lzi_error(LATZ_INVALID, "options.ttl_ms is negative");
+	if (to->idle_ttl_ms < -1)
+		return lzi_error(LATZ_INVALID, "options.idle_ttl_ms is negative");
+	if (to->idle_ttl_ms > LZI_TTL_MAX_MS)
+		to->idle_ttl_ms = LZI_TTL_MAX_MS;
 	rc = lzi_api_compression(to);
 	return rc == LATZ_OK ? check_supported(to) : rc;
 }
 
+uint32_t lzi_api_number(void)
+{
+	static uint32_t last;
+
+	return lzi_fetch_add(&last, 1u) + 1;
+}
+
 int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 {
-	static uint32_t last_number;
 	latz_options taken;
 	latz_pool *handle;
 	int rc;
@@ -118,7 +126,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "handle");
-	handle->number = lzi_fetch_add(&last_number, 1u) + 1;
+	handle->number = lzi_api_number();
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
 	rc = lzi_store_open(name, &taken, &handle->store);
 	if (rc != LATZ_OK) {
@@ -143,6 +151,7 @@ int latz_close(latz_pool *pool)
 	if (txns != 0)
 		return lzi_api_error(LATZ_BUSY, "%u transaction%s under way", txns, txns == 1 ? " is" : "s are");
 	lzi_api_unlock_all(pool);
+	lzi_api_unhook(pool);
 	lzi_store_close(pool->store);
 	free(pool);
 	return LATZ_OK;
@@ -188,7 +197,9 @@ int latz_stats(latz_pool *pool, latz_stats_t *stats)
 	if (stats == NULL || stats->size < offsetof(latz_stats_t, live_bytes))
 		return lzi_api_error(LATZ_INVALID, "stats is NULL, or its size is not set");
 	rc = lzi_api_call(pool, &call);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_stats(&call, stats) : rc);
+	if (rc == LATZ_OK)
+		rc = pool->space == 0 ? lzi_store_stats(&call, stats) : lzi_space_stats(&call, pool->space, stats);
+	return lzi_api_result(rc);
 }
 
 int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
@@ -219,6 +230,8 @@ int latz_limit(latz_pool *pool, const latz_limits *limits)
 		return lzi_api_error(LATZ_INVALID, "limits is NULL, or its size is not set");
 	rc = lzi_api_policy(limits->policy);
 	if (rc == LATZ_OK)
+		rc = lzi_api_whole(pool);
+	if (rc == LATZ_OK)
 		rc = lzi_bound_valid(limits->max_bytes);
 	if (rc == LATZ_OK)
 		rc = lzi_api_write(pool, &call);
@@ -232,11 +245,4 @@ int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
 	int rc = lzi_api_call(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc);
-}
-
-int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)
-{
-	if (pool == NULL || ns == NULL || sub == NULL)
-		return lzi_api_error(LATZ_INVALID, "pool, ns or sub is NULL");
-	return lzi_api_result(unsupported("namespaces"));
 }

@@ -17,12 +17,35 @@ static int check_slice(latz_slice slice, const char *what)
 	return LATZ_OK;
 }
 
+/* Bounds as they are in the pool: a namespace's keys all begin alike, the pool's own are what is in none. */
+static int open_mapped(const latz_pool *pool, struct lzi_call *call, latz_scan_options *options,
+                       struct lzi_scan **ret_scan)
+{
+	struct lzi_api_room prefix, from = { .big = NULL }, to = { .big = NULL };
+	int rc = pool->space == 0 ? LATZ_OK : lzi_space_check(call, pool->space, pool->slot);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_api_map_bound(pool, &options->prefix, &prefix);
+	if (rc == LATZ_OK && options->from.data != NULL)
+		rc = lzi_api_map_bound(pool, &options->from, &from);
+	if (rc == LATZ_OK && options->to.data != NULL)
+		rc = lzi_api_map_bound(pool, &options->to, &to);
+	if (rc == LATZ_OK)
+		rc = pool->space != 0 ? lzi_scan_open(call, options, ret_scan)
+		                      : lzi_scan_open_own(call, options, ret_scan);
+	lzi_api_unmap(&prefix);
+	lzi_api_unmap(&from);
+	lzi_api_unmap(&to);
+	return rc;
+}
+
 int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan)
 {
 	latz_scan_options taken = LATZ_SCAN_OPTIONS_INIT;
 	struct lzi_call call;
 	latz_scan *handle;
-	int rc = LATZ_OK;
+	int rc;
 
 	if (scan == NULL)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
@@ -43,7 +66,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "scan");
-	rc = lzi_scan_open(&call, &taken, &handle->scan);
+	rc = open_mapped(pool, &call, &taken, &handle->scan);
 	if (rc != LATZ_OK) {
 		free(handle);
 		return lzi_api_result(rc);
@@ -68,8 +91,13 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 	rc = lzi_api_call(scan->pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_scan_next(&call, scan->scan, key, value);
-	if (lzi_likely(rc == LATZ_OK))
+	if (lzi_likely(rc == LATZ_OK)) {
+		unsigned strip = lzi_api_strip(scan->pool, key->data);
+
+		key->data = (const uint8_t *)key->data + strip;
+		key->size -= strip;
 		return rc;
+	}
 	return rc == LATZ_DONE ? lzi_api_answer(rc, "the scan is at its end") : lzi_api_result(rc);
 }
 

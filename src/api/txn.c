@@ -71,6 +71,7 @@ static int check_write(const latz_txn *txn, struct lzi_call *call)
 
 int latz_txn_get(latz_txn *txn, latz_slice key, latz_value *value)
 {
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
@@ -80,12 +81,21 @@ int latz_txn_get(latz_txn *txn, latz_slice key, latz_value *value)
 		rc = lzi_api_apart(key, value);
 	if (rc == LATZ_OK)
 		rc = check(txn, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_txn_get(&call, txn->txn, key, value) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(txn->pool, &call, &key, 0, &room);
+	if (rc == LATZ_OK) {
+		rc = lzi_txn_get(&call, txn->txn, key, value);
+		if (txn->pool->space != 0)
+			lzi_space_got(&call, txn->pool->slot, 1, rc == LATZ_OK);
+	}
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_txn_set(latz_txn *txn, latz_slice key, latz_slice value, const latz_set_options *options)
 {
-	struct lzi_fence fence;
+	struct lzi_api_fence fence = { .room = { .big = NULL } };
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_write write;
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
@@ -96,21 +106,34 @@ int latz_txn_set(latz_txn *txn, latz_slice key, latz_slice value, const latz_set
 		rc = lzi_api_value(value, options == NULL ? LATZ_BYTES : options->type);
 	if (rc == LATZ_OK)
 		rc = check_write(txn, &call);
-	if (rc != LATZ_OK)
-		return lzi_api_key_result(rc);
-	lzi_api_fill(&call, &write, &fence, key, value, options);
-	return lzi_api_key_result(lzi_txn_write(&call, txn->txn, &write, options == NULL ? NULL : options->version));
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(txn->pool, &call, &key, 1, &room);
+	if (rc == LATZ_OK) {
+		lzi_api_fill(txn->pool, &call, &write, key, value, options);
+		rc = lzi_api_fence(txn->pool, &call, options, &write, &fence);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_txn_write(&call, txn->txn, &write, options == NULL ? NULL : options->version);
+	lzi_api_unmap(&fence.room);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 int latz_txn_delete(latz_txn *txn, latz_slice key)
 {
 	struct lzi_write write = { .kind = LZI_WRITE_DELETE, .key = key };
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	int rc = lzi_api_key(key);
 
 	if (rc == LATZ_OK)
 		rc = check_write(txn, &call);
-	return lzi_api_key_result(rc == LATZ_OK ? lzi_txn_write(&call, txn->txn, &write, NULL) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map(txn->pool, &call, &write.key, 1, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_txn_write(&call, txn->txn, &write, NULL);
+	lzi_api_unmap(&room);
+	return lzi_api_key_result(rc);
 }
 
 static void forget(latz_txn *txn)

@@ -33,6 +33,7 @@ static int check_options(const latz_watch_options *options)
 int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_watch **watch)
 {
 	latz_watch_options taken = LATZ_WATCH_OPTIONS_INIT;
+	struct lzi_api_room room = { .big = NULL };
 	struct lzi_call call;
 	latz_watch *handle;
 	int rc;
@@ -52,7 +53,13 @@ int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_wat
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "watch");
-	rc = lzi_watch_open(&call, &taken, &handle->watch);
+	if (pool->space != 0)
+		rc = lzi_space_check(&call, pool->space, pool->slot);
+	if (rc == LATZ_OK)
+		rc = lzi_api_map_bound(pool, &taken.prefix, &room);
+	if (rc == LATZ_OK)
+		rc = lzi_watch_open(&call, &taken, pool->space, pool->slot, &handle->watch);
+	lzi_api_unmap(&room);
 	if (rc != LATZ_OK) {
 		free(handle);
 		return lzi_api_result(rc);
@@ -93,6 +100,12 @@ int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event)
 		return lzi_api_answer(rc, "no event has come");
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
+	if (out.key.size > 0) {
+		unsigned strip = lzi_api_strip(watch->pool, out.key.data);
+
+		out.key.data = (const uint8_t *)out.key.data + strip;
+		out.key.size -= strip;
+	}
 	out.size = event->size < sizeof out ? event->size : sizeof out;
 	memcpy(event, &out, out.size);
 	return LATZ_OK;

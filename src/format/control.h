@@ -18,6 +18,7 @@
 
 #include "base/mutex.h"
 #include "format/counters.h"
+#include "format/space.h"
 
 #define LZI_MAGIC "latzero\n"
 #define LZI_FORMAT_MAJOR 4 /* 1: without the log's state; 2: without compressed values and bounds; 3: shorter actors */
@@ -180,7 +181,8 @@ enum lzi_watch {
 	LZI_WATCH_BOUNDS = 1, /* the pool is bounded */
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
 	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
-	LZI_WATCH_FEED = 8    /* writes are told of in the change feed */
+	LZI_WATCH_FEED = 8,   /* writes are told of in the change feed */
+	LZI_WATCH_SPACES = 16 /* hits in namespaces are counted in slots: some evict */
 };
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
@@ -323,7 +325,8 @@ struct lzi_shared {
 	struct lzi_feed feed;     /* 6272 */
 	struct lzi_locks locks;   /* 6528 */
 	struct lzi_counters counters; /* 6784 */
-	uint8_t pad7[1280];
+	struct lzi_spaces spaces; /* 6912 */
+	uint8_t pad8[1024];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -338,6 +341,7 @@ _Static_assert(offsetof(struct lzi_shared, compress) == 6016, "layout");
 _Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
 _Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
+_Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -435,10 +439,17 @@ struct lzi_actor {
 	uint64_t client_life; /* 328: of its process */
 	uint64_t fence;       /* 336: lock node in whose name it is about to write; 0 none */
 	uint64_t waits;       /* 344: lock node that it waits with; 0 none */
-	uint64_t pad5[20];
+	uint64_t pad5[4];
+	/* Namespaces. */
+	uint64_t space_pages; /* 384: pages of its cells in the file `spaces` that are allocated; stays with the slot */
+	uint32_t space;       /* 392: slot + 1 of the namespace that the write at hand is in; 0 none */
+	uint32_t uses;        /* 396: scans, counters, deadlines moved: uses of the pool that no other counter tells */
+	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
+	uint64_t pad6[12];
 };
 _Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
+_Static_assert(offsetof(struct lzi_actor, space_pages) == 384, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");

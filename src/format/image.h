@@ -26,7 +26,7 @@
 #define LZI_IMAGE_MAGIC "lz-img\r\n"
 #define LZI_IMAGE_MAJOR 1
 #define LZI_IMAGE_MAJOR_OLDEST 1 /* that is read: at most LZI_IMAGE_MAJOR - 1, once there is one before */
-#define LZI_IMAGE_MINOR 0
+#define LZI_IMAGE_MINOR 1 /* 0: keys that begin with ff, if there are any, are not escaped (format/space.h) */
 #define LZI_IMAGE_ENDIAN 0x01020304u
 #define LZI_IMAGE_HEADER 512u
 
@@ -43,6 +43,7 @@ enum lzi_image_part {
 enum {
 	/* In header.incompatible. */
 	LZI_IMAGE_PACKED = 1, /* records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
+	LZI_IMAGE_ESCAPED = 8, /* keys that begin with ff are escaped, and there are such */
 	LZI_IMAGE_KNOWN = 2   /* there is a part LZI_IMAGE_POLICY; what is before it may be of 0 bytes */
 };
 

@@ -11,7 +11,8 @@
 
 #include "base/mutex.h"
 
-#define LZI_LOG_MAJOR 2        /* 1: without transactions */
+/* 1: without transactions, and keys that begin with ff are not escaped (format/space.h) */
+#define LZI_LOG_MAJOR 2
 #define LZI_LOG_MAJOR_OLDEST 1 /* that is read: at most LZI_LOG_MAJOR - 1 */
 #define LZI_LOG_MINOR 0
 #define LZI_LOG_MAGIC "lz-wal\r\n"

@@ -79,7 +79,7 @@ int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_
 	header.ttl_ms = (int64_t)get(bytes + 64, 8);
 	header.compatible = (uint32_t)get(bytes + 72, 4);
 	header.incompatible = (uint32_t)get(bytes + 76, 4);
-	if (header.incompatible & ~(uint32_t)(LZI_SNAP_HAS_DICTS | LZI_SNAP_HAS_POLICY))
+	if (header.incompatible & ~(uint32_t)(LZI_SNAP_HAS_DICTS | LZI_SNAP_HAS_POLICY | LZI_SNAP_ESCAPED))
 		return lzi_error(LATZ_VERSION, "the snapshot uses features 0x%x this library does not know",
 		                 header.incompatible);
 	*ret_header = header;

@@ -57,7 +57,8 @@ enum {
 
 enum {
 	LZI_SNAP_HAS_DICTS = 1, /* there are blocks of codec LZI_SNAP_DICT, before all others */
-	LZI_SNAP_HAS_POLICY = 2 /* there is a block of codec LZI_SNAP_POLICY, before all that have entries */
+	LZI_SNAP_HAS_POLICY = 2, /* there is a block of codec LZI_SNAP_POLICY, before all that have entries */
+	LZI_SNAP_ESCAPED = 8 /* keys that begin with ff are as in format/space.h; without it they are not escaped */
 };
 
 struct lzi_snap_header {

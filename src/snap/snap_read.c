@@ -365,6 +365,7 @@ static int read_header(struct reader *reader)
 	}
 	if (rc == LATZ_CORRUPT && reader->read->salvage) {
 		info->major = LZI_SNAP_MAJOR;
+		info->escaped = 1; /* as this library writes it */
 		return bad(reader, 0, 0);
 	}
 	if (rc != LATZ_OK)

@@ -356,7 +356,8 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
 	writer->header.incompatible = (info->has_dicts ? (uint32_t)LZI_SNAP_HAS_DICTS : 0) |
-	                              (info->has_policy ? (uint32_t)LZI_SNAP_HAS_POLICY : 0);
+	                              (info->has_policy ? (uint32_t)LZI_SNAP_HAS_POLICY : 0) |
+	                              (info->escaped ? (uint32_t)LZI_SNAP_ESCAPED : 0);
 	lzi_snap_header_make(&writer->header, bytes);
 	put(&writer->out, bytes, sizeof bytes);
 	rc = check(writer);

@@ -16,10 +16,12 @@
 #include "base/point.h"
 #include "store/carry.h"
 #include "store/feed.h"
+#include "store/idle.h"
 #include "store/lifetime.h"
 #include "store/counter.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/space.h"
 
 /* Attempts of 1 ms when a pool is being made or taken away by somebody else. */
 #define ATTEMPTS 5000
@@ -106,6 +108,7 @@ static int is_leftover(const struct lzi_control *control)
 
 	lzi_boot_id(boot_id);
 	return !lzi_pool_stays(control) ||
+	       (lzi_load_acquire(&control->shared->durable) == LZI_DURABLE_OFF && lzi_idle_over(control)) ||
 	       memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
 	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
 }
@@ -247,6 +250,8 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	pthread_mutex_init(&store->feed.mutex, NULL);
 	store->feed.fd = -1;
 	pthread_mutex_init(&store->codec.mutex, NULL);
+	pthread_mutex_init(&store->space.mutex, NULL);
+	pthread_mutex_init(&store->hooks.mutex, NULL);
 	pthread_mutex_init(&store->counters.mutex, NULL);
 	pthread_mutex_init(&store->locks.mutex, NULL);
 	store->locks.fd = -1;
@@ -268,6 +273,9 @@ void lzi_store_free(struct lzi_store *store)
 	pthread_mutex_destroy(&store->feed.mutex);
 	free(store->evictor);
 	pthread_mutex_destroy(&store->codec.mutex);
+	pthread_mutex_destroy(&store->space.mutex);
+	pthread_mutex_destroy(&store->hooks.mutex);
+	free(store->space.doomed);
 	pthread_mutex_destroy(&store->counters.mutex);
 	pthread_mutex_destroy(&store->locks.mutex);
 	lzi_worker_fini(&store->janitor);
@@ -283,6 +291,8 @@ static int take_over(struct lzi_store *store)
 {
 	int rc = lzi_control_init_mutexes(&store->control);
 
+	if (rc == LATZ_OK)
+		rc = lzi_space_take_over(store);
 	if (rc == LATZ_OK) {
 		lzi_log_mend(store);
 		lzi_pin_drop_all(&store->control);
@@ -335,6 +345,9 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	lzi_idle_use(&store->control);
+	if (rc == LATZ_OK)
+		lzi_space_rest(&call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_fed(store))
@@ -388,6 +401,7 @@ static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd, i, last = 0;
 
+	(void)lzi_idle_for(&store->control);
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
 	else if (lzi_client_count(&store->control, store->client) <= 1)
@@ -426,6 +440,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
+	lzi_space_close(store);
 	lzi_feed_close(store);
 	lzi_counters_close(store);
 	lzi_locks_close(store);
@@ -493,6 +508,8 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	if (rc == LATZ_OK) {
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
+		if (rc == LATZ_OK)
+			lzi_space_rest(&call);
 		if (rc == LATZ_OK)
 			rc = lzi_bound_join(&call);
 		if (rc == LATZ_OK)

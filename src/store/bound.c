@@ -18,6 +18,7 @@
 #include "store/counter.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* The least a bounded pool may have: its own files, and heap for a few extents. */
 #define BYTES_MIN (4ull << 20)
@@ -77,7 +78,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
 	        lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	        lzi_locks_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_load_relaxed(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;

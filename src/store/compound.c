@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* Writes what was made of `old` unless the key has changed since. LATZ_BUSY: it has. */
 static int write_if_same(struct lzi_call *call, struct lzi_write *write, const latz_value *old, int was_there)
@@ -21,7 +22,8 @@ static int write_if_same(struct lzi_call *call, struct lzi_write *write, const l
 	return rc == LATZ_MISMATCH || rc == LATZ_EXISTS || rc == LATZ_NOTFOUND ? LATZ_BUSY : rc;
 }
 
-static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, latz_value *old, size_t *ret_size)
+static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, int64_t ttl_ms, latz_value *old,
+                       size_t *ret_size)
 {
 	struct lzi_write write = { .key = key, .type = LATZ_BYTES, .flags = 0 };
 	int rc = lzi_store_get(call, key, 0, old), was_there = rc == LATZ_OK;
@@ -47,18 +49,18 @@ static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, l
 		write.flags = LATZ_KEEP_TTL;
 		write.ttl_ms = -1;
 	} else {
-		write.ttl_ms = lzi_store_ttl(call->store);
+		write.ttl_ms = ttl_ms;
 	}
 	*ret_size = size + tail.size;
 	return write_if_same(call, &write, old, was_there);
 }
 
-int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, size_t *ret_size)
+int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, int64_t ttl_ms, size_t *ret_size)
 {
 	latz_value old = LATZ_VALUE_INIT;
 	int rc;
 
-	while ((rc = append_once(call, key, tail, &old, ret_size)) == LATZ_BUSY)
+	while ((rc = append_once(call, key, tail, ttl_ms, &old, ret_size)) == LATZ_BUSY)
 		lzi_pause();
 	latz_value_free(&old);
 	return rc;
@@ -101,8 +103,16 @@ static int check_place(const struct lzi_store *store, uint64_t slot, uint64_t nu
 	                 (unsigned long long)lzi_unit_offset(lzi_slot_unit(slot)));
 }
 
+/* Whether the key is of the namespace, or with space 0 of none. */
+static int is_of(const struct lzi_record *record, uint32_t space)
+{
+	const uint8_t *key = lzi_record_key(record);
+
+	return lzi_key_is_spaced(key, record->key_size) ? space != 0 && lzi_key_space(key) == space : space == 0;
+}
+
 /* The live record a slot names, by its key's copy: the key's own memory may go while we delete it. */
-static int clear_bucket(struct lzi_call *call, uint64_t number)
+static int clear_bucket(struct lzi_call *call, uint64_t number, uint32_t space)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_bucket *head, *bucket;
@@ -122,7 +132,7 @@ static int clear_bucket(struct lzi_call *call, uint64_t number)
 				uint64_t word = lzi_load_relaxed(&bucket->slot[i]), unit = lzi_slot_unit(word);
 				const struct lzi_record *record = unit == 0 ? NULL : lzi_record_at(store, unit);
 
-				if (record != NULL && lzi_load_relaxed(&record->died) == 0) {
+				if (record != NULL && lzi_load_relaxed(&record->died) == 0 && is_of(record, space)) {
 					size = record->key_size <= LZI_KEY_MAX ? record->key_size : 0;
 					memcpy(key, lzi_record_key(record), size);
 					rc = check_place(store, word, number, key, size);
@@ -139,17 +149,22 @@ static int clear_bucket(struct lzi_call *call, uint64_t number)
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
 
-int lzi_store_clear(struct lzi_call *call)
+int lzi_space_clear(struct lzi_call *call, uint32_t space)
 {
 	uint64_t number;
 	int rc = LATZ_OK;
 
 	/* A bucket that comes by a split meanwhile is visited too, or holds only what its parent's visit left. */
 	for (number = 0; number < lzi_load_acquire(&call->store->control.shared->buckets) && rc == LATZ_OK; number++)
-		rc = clear_bucket(call, number);
+		rc = clear_bucket(call, number, space);
 	/* What was evicted before is still in the log, and nothing there says that it has gone. */
 	if (rc == LATZ_OK && lzi_is_durable(call->store) &&
 	    lzi_load_relaxed(&call->store->control.shared->bound.evicted) != 0)
 		rc = lzi_checkpoint_now(call);
 	return rc;
+}
+
+int lzi_store_clear(struct lzi_call *call)
+{
+	return lzi_space_clear(call, 0);
 }

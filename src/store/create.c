@@ -21,7 +21,8 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 	struct lzi_mutex *const mutexes[] = { &shared->slots, &shared->pins,  &shared->heap,   &shared->split,
 		                              &shared->maint, &shared->index, &shared->janitor,
 		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex,
-		                              &shared->counters.mutex, &shared->feed.mutex, &shared->locks.mutex };
+		                              &shared->counters.mutex, &shared->feed.mutex, &shared->locks.mutex,
+		                              &shared->spaces.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -35,6 +36,8 @@ static int init_shared(struct lzi_control *control, const latz_options *options)
 	lzi_bound_init(control->shared, options);
 	lzi_compress_settings(control->shared, options);
 	control->shared->clock = LZI_SEQ_STRIDE;
+	control->shared->spaces.idle_ttl_ms = options->idle_ttl_ms > 0 ? options->idle_ttl_ms : 0;
+	control->shared->spaces.idle_since_ms = lzi_clock_mono_ms();
 	control->shared->pin_min = UINT64_MAX;
 	return lzi_control_init_mutexes(control);
 }

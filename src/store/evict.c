@@ -20,6 +20,7 @@
 #include "policy/policy.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* Extents of each list that are known by age. */
 #define KNOWN 64u
@@ -59,6 +60,7 @@ struct target {
 	uint32_t span;
 	int expired;
 	int fresh; /* its writer has written nothing since */
+	int book;  /* what namespaces are called: never goes */
 };
 
 struct batch {
@@ -197,6 +199,7 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
+	int spaced = lzi_record_is_spaced(record);
 	uint32_t kind = LZI_INTENT_EVICT;
 
 	if (lzi_unlikely(call->store->on_evict != NULL))
@@ -211,16 +214,22 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	actor->record_old = unit;
 	actor->record_new = 0;
 	actor->keys_after = actor->keys - 1;
+	if (spaced)
+		lzi_space_intend(call, NULL, record, -1);
 	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("evict.intent");
 	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */
 	LZI_POINT("evict.dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (spaced)
+		lzi_space_happened(call->store, actor, call->index);
 	lzi_store_release(slot, 0ull);
 	LZI_POINT("evict.cleared");
 	if (lzi_unlikely(kind & LZI_INTENT_FED))
 		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	if (spaced)
+		lzi_store_release(&actor->space, 0u);
 	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
 	lzi_bump_relaxed(&shared->bound.evicted_bytes, lzi_record_span_of(record));
 }
@@ -301,7 +310,8 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	if (rc != LATZ_OK)
 		return rc;
 	slot = find_slot(store, bucket, hash, unit, &record);
-	if (slot == NULL || lzi_load_relaxed(&record->died) != 0)
+	if (slot == NULL || lzi_load_relaxed(&record->died) != 0 ||
+	    lzi_key_is_book(lzi_record_key(record), record->key_size)) /* has the hash of another */
 		rc = LATZ_NOTFOUND;
 	else if (unit == 0 && who_wrote(store, hash) != NULL) /* since it was named */
 		rc = LATZ_EXISTS;
@@ -333,6 +343,7 @@ static int gather(struct lzi_record *record, uint64_t unit, void *arg)
 	target->span = (uint32_t)(lzi_record_span_of(record) / LZI_UNIT);
 	target->expired = 0;
 	target->fresh = 0;
+	target->book = lzi_key_is_book(lzi_record_key(record), record->key_size);
 	if (record->flags & LZI_RECORD_EXT) {
 		int64_t expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 
@@ -419,8 +430,8 @@ static void judge(struct batch *batch, enum lzi_policy_list list)
 	void *state;
 
 	for (i = 0; i < batch->count; i++) {
-		batch->keep[i] = 0;
-		if (batch->target[i].fresh)
+		batch->keep[i] = batch->target[i].book; /* stays, whatever the policy would think of it */
+		if (batch->target[i].fresh || batch->target[i].book)
 			continue;
 		asked[n].hash = batch->target[i].hash;
 		asked[n].weight = batch->by_bytes ? batch->target[i].span : 1;
@@ -495,7 +506,7 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 			batch->stay++; /* when others have gone there is */
 			continue;
 		}
-		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
+		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && !target->book) { /* or there is no room for it */
 			rc = evict_one(call, target->hash, target->unit);
 			*ret_done += rc == LATZ_OK;
 		}

@@ -179,7 +179,7 @@ void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t
 	struct lzi_store *store = call->store;
 
 	if ((word & LZI_SLOT_VISITS) != LZI_SLOT_VISITS && lzi_slot_unit(word) != 0 &&
-	    (lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS))
+	    (lzi_load_relaxed(&store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SPACES)))
 		(void)!lzi_cas_acquire(slot, &word, word + LZI_SLOT_VISIT); /* failing: it has changed; no matter */
 	lzi_bump_relaxed(&call->actor->hit_bytes, bytes);
 	note_reference(call, hash, bytes, 0);

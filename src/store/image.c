@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/image.h"
+#include "store/space.h"
 
 #define NOTE "image"
 
@@ -182,8 +183,10 @@ int lzi_image_records(uint8_t *records, uint64_t size, lzi_image_record_fn fn, v
 /* Deadlines are of this boot's clock from now on. They are not in the record's checksum. */
 static int convert(struct lzi_record *record, void *arg)
 {
-	const struct lzi_image_note *note = arg;
+	struct lzi_store *store = arg;
+	const struct lzi_image_note *note = store->image.note;
 
+	lzi_space_brought(store, record);
 	if (record->flags & LZI_RECORD_EXT)
 		lzi_record_ext(record)->expiry =
 			lzi_image_deadline(lzi_record_ext(record)->expiry, note->to_mono_ms);
@@ -203,7 +206,7 @@ static int fetch_extent(void *arg, uint64_t extent, uint8_t *to, uint64_t size)
 	}
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_image_records(to, size, convert, store->image.note);
+	rc = lzi_image_records(to, size, convert, store);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "image %s: extent %llu", store->image.note->path,
 	                                             (unsigned long long)extent);
 }

@@ -385,6 +385,8 @@ static int fill(struct lzi_store *store, const latz_options *options, void *arg)
 	if (rc == LATZ_OK)
 		rc = load_all(making, &call);
 	LZI_POINT("image.loaded");
+	if (lzi_load_acquire(&store->control.shared->spaces.high))
+		making->header.incompatible |= LZI_IMAGE_ESCAPED;
 	if (rc == LATZ_OK)
 		rc = index_all(store);
 	if (rc == LATZ_OK)

@@ -331,6 +331,8 @@ int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, un
 	free(buffer);
 	shared->base_keys = (int64_t)image->header.keys;
 	shared->image_index = 1;
+	if (image->header.incompatible & LZI_IMAGE_ESCAPED)
+		shared->spaces.high = shared->spaces.settle = 1;
 	/* As after loading: new writes come after everything there is. */
 	shared->clock = lzi_load_leap((seq / LZI_SEQ_STRIDE + 2) * LZI_SEQ_STRIDE);
 	return rc;

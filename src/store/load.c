@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/space.h"
 #include "store/stage.h"
 
 /* Fewer keys are not worth a thread. */
@@ -122,8 +123,10 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
 	unsigned tries = 0;
 	struct lzi_loaded stored = pack(call->store, loaded);
-	int rc;
+	int rc = lzi_space_loading(store, loaded->key);
 
+	if (rc != LATZ_OK)
+		return rc;
 	lzi_read_prefetch_bucket(store, hash);
 	move_clock(store, loaded->seq);
 	lzi_call_begin(call);
@@ -205,9 +208,10 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 	/* Making room for a record may take an extent whose records have no slots yet. */
 	if (lzi_is_bounded(call->store))
 		return lzi_load_put(call, loaded);
+	rc = lzi_space_loading(call->store, loaded->key);
 	lzi_read_prefetch_bucket(call->store, hash);
 	move_clock(call->store, loaded->seq);
-	if (load->count == LZI_LOAD_AHEAD)
+	if (load->count == LZI_LOAD_AHEAD && rc == LATZ_OK)
 		rc = give_slot(load);
 	/* Who said how many keys there are was wrong. */
 	if (load->stage != NULL && load->keys_left-- == 0 && rc == LATZ_OK)
@@ -230,6 +234,7 @@ int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 	if (draft.ext)
 		lzi_expiry_note(call->store, unit, loaded->expiry);
 	lzi_append_done(call->store, unit, draft.record);
+	lzi_space_loaded(call, loaded->key, draft.span);
 	to = (load->at + load->count++) % LZI_LOAD_AHEAD;
 	load->ring[to].hash = hash;
 	load->ring[to].unit = unit;

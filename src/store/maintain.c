@@ -4,11 +4,16 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
 #include "store/feed.h"
+#include "store/hook.h"
+#include "store/idle.h"
 #include "store/log.h"
+#include "store/space.h"
 
 /* Cleaning begins when so much of the heap is dead: while somebody writes the dead are left to gather, since an extent
  * with more of them costs less to empty. */
@@ -118,6 +123,8 @@ static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
 	expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 	if (expiry == 0)
 		return 0;
+	if (expiry <= expiring->now_ms)
+		lzi_hook_ask(expiring->call, write.key, &expiry);
 	if (expiry > expiring->now_ms) {
 		if (expiring->next_ms == 0 || expiry < expiring->next_ms)
 			expiring->next_ms = expiry;
@@ -216,6 +223,8 @@ int lzi_purge_zombies(struct lzi_call *call)
 
 struct count {
 	uint64_t dead, live_records;
+	struct lzi_store *store;
+	struct lzi_space_cell *spaces; /* or NULL */
 };
 
 static int count_record(struct lzi_record *record, uint64_t unit, void *arg)
@@ -225,8 +234,10 @@ static int count_record(struct lzi_record *record, uint64_t unit, void *arg)
 	(void)unit;
 	if (lzi_load_relaxed(&record->died) != 0)
 		count->dead += lzi_record_span_of(record);
-	else
+	else {
 		count->live_records++;
+		lzi_space_tally_one(count->store, count->spaces, record);
+	}
 	return 0;
 }
 
@@ -258,13 +269,14 @@ static int recount(struct lzi_call *call)
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
 	uint64_t n = lzi_load_acquire(&shared->extents), e, tail, before, first;
-	struct count count, all = { 0, 0 };
+	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
 	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
 	int64_t keys;
 
 	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(&shared->recount, 0u);
+	count.spaces = lzi_space_tally(store);
 	first = activity(call, &busy);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_bound_urgent(store)) {
@@ -290,6 +302,9 @@ static int recount(struct lzi_call *call)
 	keys = lzi_store_keys(store);
 	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != (int64_t)all.live_records)
 		lzi_fetch_add_relaxed(&shared->base_keys, (int64_t)all.live_records - keys);
+	if (rc == LATZ_OK && !missed && activity(call, &busy) == first)
+		lzi_space_correct(store, count.spaces);
+	free(count.spaces);
 	if (rc != LATZ_OK || missed || activity(call, &busy) != first)
 		lzi_store_relaxed(&shared->recount, 1u);
 	return rc;
@@ -422,6 +437,8 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
 	if (rc == LATZ_OK)
+		lzi_space_collect(call, deadline_ns, ret_more);
+	if (rc == LATZ_OK)
 		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
@@ -450,6 +467,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;
+	lzi_space_rest(call);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)
@@ -470,5 +488,6 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 		lzi_heap_leave(&store->heap, extent);
 	}
 	lzi_maint_unlock(store);
+	lzi_idle_check(call);
 	return rc != LATZ_OK ? rc : more ? LATZ_BUSY : LATZ_OK;
 }

@@ -11,6 +11,7 @@
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 #include "store/txn.h"
 
 /* Whether a record is one that was published: those stand before the tail of their extent, drafts behind it. */
@@ -29,8 +30,16 @@ int lzi_record_was(struct lzi_store *store, uint64_t unit, const struct lzi_reco
 	       memcmp(lzi_record_key(old), lzi_record_key(record), old->key_size) == 0;
 }
 
+/* What its thread has counted after it. */
+static void mend_counts(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
+{
+	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	lzi_space_happened(store, actor, index);
+}
+
 /* These three: 1 if what it intended has happened. */
-static int mend_write(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket, enum lzi_death kind)
+static int mend_write(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket,
+                      enum lzi_death kind)
 {
 	struct lzi_record *record, *old;
 
@@ -46,7 +55,7 @@ static int mend_write(struct lzi_store *store, struct lzi_actor *actor, struct l
 	    (old->seq == record->seq) == (kind == LZI_DEATH_MOVED))
 		lzi_record_kill(store, old, actor->record_old, record->seq, kind);
 	LZI_POINT("mend.old_dead");
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	lzi_append_done(store, actor->record_new, record);
 	return 1;
 }
@@ -60,21 +69,21 @@ static void mend_note(struct lzi_store *store, const struct lzi_actor *actor)
 		lzi_note_book(store, actor->record_new, note);
 }
 
-static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = lzi_slot_naming(store, bucket, actor->record_old);
 	struct lzi_record *old;
 
 	if (slot == NULL) { /* cleared: it was dead before that */
 		mend_note(store, actor);
-		lzi_store_relaxed(&actor->keys, actor->keys_after);
+		mend_counts(store, actor, index);
 		return 1;
 	}
 	old = lzi_record_at(store, actor->record_old);
 	if (old == NULL || lzi_load_relaxed(&old->died) == 0)
 		return 0; /* it never happened */
 	mend_note(store, actor);
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	if (lzi_record_needed(store, old))
 		lzi_store_relaxed(&store->control.shared->zombies, 1u);
 	else
@@ -83,14 +92,14 @@ static int mend_delete(struct lzi_store *store, struct lzi_actor *actor, struct 
 }
 
 /* An eviction whose record is dead, but whose slot may not be cleared yet. */
-static int mend_evict(struct lzi_store *store, struct lzi_actor *actor, struct lzi_bucket *bucket)
+static int mend_evict(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_bucket *bucket)
 {
 	uint64_t *slot = lzi_slot_naming(store, bucket, actor->record_old);
 	const struct lzi_record *old = slot == NULL ? NULL : lzi_record_at(store, actor->record_old);
 
 	if (slot != NULL && (old == NULL || lzi_load_relaxed(&old->died) == 0))
 		return 0; /* it never happened */
-	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	mend_counts(store, actor, index);
 	if (slot != NULL)
 		lzi_store_release(slot, 0ull);
 	return 1;
@@ -122,10 +131,10 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 	if (rc != LATZ_OK)
 		return rc;
 	switch (lzi_load_relaxed(&actor->kind) & (LZI_INTENT_FED - 1)) {
-	case LZI_INTENT_WRITE: happened = mend_write(store, actor, bucket, LZI_DEATH_SUPERSEDED); break;
-	case LZI_INTENT_MOVE: (void)mend_write(store, actor, bucket, LZI_DEATH_MOVED); break;
-	case LZI_INTENT_DELETE: happened = mend_delete(store, actor, bucket); break;
-	case LZI_INTENT_EVICT: happened = mend_evict(store, actor, bucket); break;
+	case LZI_INTENT_WRITE: happened = mend_write(store, actor, index, bucket, LZI_DEATH_SUPERSEDED); break;
+	case LZI_INTENT_MOVE: (void)mend_write(store, actor, index, bucket, LZI_DEATH_MOVED); break;
+	case LZI_INTENT_DELETE: happened = mend_delete(store, actor, index, bucket); break;
+	case LZI_INTENT_EVICT: happened = mend_evict(store, actor, index, bucket); break;
 	default: break;
 	}
 	rc = lzi_feed_mend(store, actor, index, happened);
@@ -133,6 +142,7 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 		return rc;
 	LZI_POINT("mend.before_unlock");
 	lzi_store_relaxed(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_relaxed(&actor->space, 0u);
 	lzi_table_unlock(actor, bucket);
 	return LATZ_OK;
 }

@@ -491,8 +491,9 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
 }
 
-LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, latz_value *value,
-                         struct lzi_found *ret_found)
+/* unless: 0, or the version of which the value is not wanted. */
+LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t unless,
+                         latz_value *value, struct lzi_found *ret_found)
 {
 	struct lzi_found found;
 	int64_t now = 0, expiry;
@@ -501,6 +502,8 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
 	rc = present(&found, &now, &expiry, LATZ_BUSY);
+	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found.record->seq) == unless)
+		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
 	if (lzi_likely(rc == LATZ_OK))
 		rc = take(store, &found, key, LZI_READ_VALUE, value);
 	if (lzi_likely(rc == LATZ_OK))
@@ -527,6 +530,10 @@ static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const s
 	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
 	struct lzi_found found;
 
+	/* Only hits in namespaces count. */
+	if ((lzi_load_relaxed(&call->store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE)) == 0 &&
+	    !lzi_key_is_spaced(key.data, key.size))
+		return;
 	if (slot_known)
 		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
 	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
@@ -536,7 +543,7 @@ static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const s
 static inline int watches_hits(const struct lzi_call *call)
 {
 	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) &
-	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE));
+	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES));
 }
 
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
@@ -548,10 +555,10 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 
 	ahead.hash = lzi_store_hash(store, key.data, key.size);
 	lzi_call_begin(call);
-	if (lzi_likely(if_changed_from == 0 && value != NULL)) {
+	if (lzi_likely(value != NULL)) {
 		look_at_bucket(store, &ahead);
 		look_at_record(store, &ahead);
-		rc = get_ahead(store, key, &ahead, value, NULL);
+		rc = get_ahead(store, key, &ahead, if_changed_from, value, NULL);
 	}
 	if (lzi_unlikely(rc == LATZ_BUSY)) {
 		rc = get_properly(store, key, ahead.hash, if_changed_from, value);
@@ -597,7 +604,7 @@ void lzi_read_many(struct lzi_call *call, const latz_slice *keys, size_t n, latz
 
 			if (results[at + i] != LATZ_OK)
 				continue;
-			rc = get_ahead(call->store, keys[at + i], &ahead[i], &values[at + i], &found);
+			rc = get_ahead(call->store, keys[at + i], &ahead[i], 0, &values[at + i], &found);
 			seen[at + i].hash = ahead[i].hash;
 			seen[at + i].found = found;
 			if (lzi_unlikely(rc == LATZ_BUSY)) {

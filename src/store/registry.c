@@ -100,6 +100,11 @@ int lzi_store_open(const char *name, const latz_options *options, struct lzi_sto
 	return lzi_store_open_filled(name, options, NULL, ret_store);
 }
 
+void lzi_store_ref(struct lzi_store *store)
+{
+	lzi_fetch_add(&store->refs, 1u);
+}
+
 void lzi_store_close(struct lzi_store *store)
 {
 	struct lzi_store **at;

@@ -3,19 +3,32 @@
  */
 #include "config.h"
 
+#include <latzero/latzero.h>
+
 #include "base/error.h"
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 #include "store/write_int.h"
 
-/* The bucket is locked: the record dies, and its slot is cleared unless a scan may need it. note: for the log. */
-static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, int expired,
+/* What the change feed hears of a removal. */
+static int event_of(const struct lzi_write *write, int expired)
+{
+	if (expired)
+		return LATZ_EVENT_EXPIRE;
+	return write->kind == LZI_WRITE_CROWD ? LATZ_EVENT_EVICT : LATZ_EVENT_DELETE;
+}
+
+/* The bucket is locked: the record dies, and its slot is cleared unless a scan may need it. event: for the change feed;
+ * note: for the log. */
+static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_record *record, int event,
                          const struct lzi_note *note, uint64_t *ret_seq)
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(lzi_load_relaxed(slot)), seq = lzi_next_seq(shared, record->seq);
+	int spaced = lzi_record_is_spaced(record);
 	uint32_t kind = LZI_INTENT_DELETE;
 
 	if (seq == 0)
@@ -27,12 +40,14 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	if (note->record != NULL)
 		lzi_note_fill(note, seq, NULL);
 	if (lzi_is_fed(call->store)) {
-		lzi_feed_removed(call, expired ? LATZ_EVENT_EXPIRE : LATZ_EVENT_DELETE, record);
+		lzi_feed_removed(call, event, record);
 		kind |= LZI_INTENT_FED;
 	}
 	actor->record_old = unit;
 	actor->record_new = note->record == NULL ? 0 : note->unit;
 	actor->keys_after = actor->keys - 1;
+	if (spaced)
+		lzi_space_intend(call, NULL, record, -1);
 	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("delete.intent");
 	lzi_record_kill(call->store, record, unit, seq, LZI_DEATH_DELETED); /* the delete happens here */
@@ -40,6 +55,8 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	if (note->record != NULL)
 		lzi_note_book(call->store, note->unit, note->record);
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (spaced)
+		lzi_space_happened(call->store, actor, call->index);
 	if (lzi_record_needed(call->store, record))
 		lzi_store_relaxed(&shared->zombies, 1u);
 	else
@@ -48,6 +65,8 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	if (lzi_unlikely(kind & LZI_INTENT_FED))
 		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	if (spaced)
+		lzi_store_release(&actor->space, 0u);
 	return LATZ_OK;
 }
 
@@ -92,12 +111,15 @@ int lzi_write_erase(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely(unlogged)) /* before others see it: if we die, the log has missed it */
 		lzi_store_release(&call->actor->unlogged, 1u);
 	if (rc == LATZ_OK) {
+		write->span = lzi_record_span_of(record);
 		expired = !lzi_record_present(record);
 		rc = write->kind == LZI_WRITE_EXPIRE && !expired
 		             ? LATZ_MISMATCH
-		             : remove_record(call, slot, record, expired, &note, &seq);
-		if (rc == LATZ_OK)
+		             : remove_record(call, slot, record, event_of(write, expired), &note, &seq);
+		if (rc == LATZ_OK && write->kind != LZI_WRITE_CROWD)
 			lzi_bump_relaxed(expired ? &call->actor->expired : &call->actor->deletes, 1ull);
+		if (rc == LATZ_OK && lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
+			lzi_space_erased(call, write, expired);
 		if (rc == LATZ_OK && lzi_is_bounded(store))
 			lzi_hear_write(call, hash, 0, LZI_EVENT_REMOVED);
 	} else if (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE) {
@@ -132,7 +154,7 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
-	if (rc == LATZ_OK && !lzi_record_present(record))
+	if (rc == LATZ_OK && (write->renew ? lzi_load_relaxed(&record->died) != 0 : !lzi_record_present(record)))
 		rc = LATZ_NOTFOUND;
 	if (rc == LATZ_OK) {
 		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;

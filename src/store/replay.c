@@ -15,6 +15,7 @@
 #include "store/pack.h"
 #include "store/replay_group.h"
 #include "store/snapshot.h"
+#include "store/space.h"
 
 /* What was told of a key by a delete or a touch, until records that come late can't come any more. */
 struct told {
@@ -36,6 +37,7 @@ struct replay {
 	struct told_set now, before; /* of this flush, of the one before */
 	struct lzi_groups groups;    /* transactions that are not whole yet */
 	int forgot;                  /* 1: no memory to remember an eviction in */
+	struct lzi_escaped escaped;
 };
 
 static struct told *look(const struct told_set *set, lzi_hash128_t hash)
@@ -145,8 +147,10 @@ static int replay_one(struct replay *replay, const struct lzi_wal_entry *entry)
 	latz_slice key = { entry->key, head->key_size };
 	struct told told = { { 0, 0 }, head->seq, 0, head->deadline_wall_ms, head->op };
 	const struct told *newer;
-	int rc;
+	int rc = entry->major < 2 ? lzi_space_escape(&replay->escaped, &key) : LATZ_OK;
 
+	if (rc != LATZ_OK)
+		return rc;
 	if (head->op == LZI_LOG_SET_PACKED && *(const uint8_t *)entry->value > lzi_dict_newest(replay->call->store))
 		return lzi_error(LATZ_CORRUPT, "a value needs dictionary %u, which is not beside the log",
 		                 *(const uint8_t *)entry->value);

@@ -12,6 +12,7 @@
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/snapshot.h"
+#include "store/space.h"
 
 struct telling {
 	const latz_snapshot_options *options;
@@ -151,6 +152,8 @@ static int fill_mapped(struct lzi_store *store, const latz_options *options, voi
 	struct lzi_call call;
 	int rc = lzi_thread_find(store, &call);
 
+	if (rc == LATZ_OK && mapping->image.header.minor == 0)
+		rc = lzi_space_escape_all(&call);
 	if (rc == LATZ_OK)
 		lzi_image_adopt(&mapping->image, &call);
 	return rc == LATZ_OK && options->persist_dir != NULL ? lzi_persist_create_from(store, options) : rc;
@@ -201,7 +204,8 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (strcmp(path, "-") != 0)
 		rc = open_image(path, &mapping, &is_image);
 	if (is_image) {
-		with.fn = options->persist_dir != NULL || mapping.image.header.incompatible & LZI_IMAGE_KNOWN
+		with.fn = options->persist_dir != NULL || mapping.image.header.incompatible & LZI_IMAGE_KNOWN ||
+		                          mapping.image.header.minor == 0
 		                  ? fill_mapped
 		                  : NULL;
 		with.arg = &mapping;

@@ -37,6 +37,7 @@ struct lzi_scan {
 	size_t buckets, records; /* of them whose buckets, whose records are being fetched */
 	struct lzi_ahead ahead[AHEAD];
 	int more; /* the index has more */
+	int own; /* 1: keys of namespaces are passed over */
 	int resumed;
 	struct lzi_entry last; /* entry where the next step begins, seen already */
 };
@@ -90,6 +91,8 @@ static int set_bounds(struct lzi_scan *scan, const latz_scan_options *options)
 
 static int inside(const struct lzi_scan *scan, const void *key, size_t size)
 {
+	if (lzi_unlikely(*(const uint8_t *)key == 0xff) && scan->own && lzi_key_is_spaced(key, size))
+		return 0;
 	return lzi_key_compare(key, size, scan->low, scan->low_size) >= 0 &&
 	       (scan->high == NULL || lzi_key_compare(key, size, scan->high, scan->high_size) < 0);
 }
@@ -162,6 +165,7 @@ struct gather {
 	size_t count;
 	int failed;
 	int groups; /* some entries are to be settled */
+	int jump;   /* what comes is of namespaces: the next step begins behind them */
 };
 
 /* Whether the entry belongs to the group of the one gathered last. */
@@ -193,6 +197,10 @@ static int gather_entry(const void *entry, size_t size, void *arg)
 		return 1;
 	if (beyond(scan, entry, size)) {
 		gather->failed = LATZ_DONE;
+		return 1;
+	}
+	if (lzi_unlikely(*(const uint8_t *)entry == 0xff) && scan->own && lzi_key_is_spaced(entry, size)) {
+		gather->jump = 1;
 		return 1;
 	}
 	if (size < LZI_ENTRY_PREFIX && !inside(scan, entry, size))
@@ -289,7 +297,7 @@ static void look_ahead(struct lzi_scan *scan)
 static int step_index(struct lzi_scan *scan)
 {
 	struct lzi_index *index = &scan->store->index;
-	struct gather gather = { scan, 0, LATZ_OK, 0 };
+	struct gather gather = { scan, 0, LATZ_OK, 0, 0 };
 	struct lzi_entry from;
 	int have = 1, more = 0, rc;
 
@@ -315,6 +323,12 @@ static int step_index(struct lzi_scan *scan)
 
 		scan->last.size = (uint16_t)scan->keys.item[at].size;
 		memcpy(scan->last.bytes, lzi_keylist_bytes(&scan->keys, at), scan->last.size);
+		scan->resumed = 1;
+	}
+	if (gather.jump) { /* no key is either of these, and none of the pool's own is between them */
+		scan->last.size = 2;
+		scan->last.bytes[0] = 0xff;
+		scan->last.bytes[1] = scan->reverse ? 0 : 1;
 		scan->resumed = 1;
 	}
 	scan->more = more && gather.failed == LATZ_OK;
@@ -431,15 +445,17 @@ static int prepare(struct lzi_call *call, struct lzi_scan *scan)
 	return rc;
 }
 
-int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan)
+static int scan_open(struct lzi_call *call, const latz_scan_options *options, int own, struct lzi_scan **ret_scan)
 {
 	struct lzi_scan *scan = calloc(1, sizeof *scan);
 	int rc;
 
 	if (scan == NULL)
 		return lzi_error(LATZ_NOMEM, "scan");
+	lzi_bump_relaxed(&call->actor->uses, 1u);
 	scan->store = call->store;
 	scan->reverse = options->reverse;
+	scan->own = own;
 	scan->how = options->keys_only ? LZI_READ_KEY : LZI_READ_VALUE;
 	scan->left = options->limit == 0 ? UINT64_MAX : options->limit;
 	rc = set_bounds(scan, options);
@@ -458,6 +474,16 @@ int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struc
 	}
 	*ret_scan = scan;
 	return LATZ_OK;
+}
+
+int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan)
+{
+	return scan_open(call, options, 0, ret_scan);
+}
+
+int lzi_scan_open_own(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan)
+{
+	return scan_open(call, options, 1, ret_scan);
 }
 
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value)

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "store/snapshot.h"
+#include "store/space.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -138,6 +139,7 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	info->touched_ns = lzi_clock_mono_ns();
 	info->ttl_ms = call->store->control.header->ttl_ms;
 	info->has_dicts = dicts > 0;
+	info->escaped = lzi_load_acquire(&call->store->control.shared->spaces.high) != 0;
 	/* Of now, not of that moment: a policy that has heard of a few keys more does no harm. */
 	known = lzi_carry_take(call->store);
 	info->has_policy = known != NULL;
@@ -206,6 +208,8 @@ struct loading {
 	struct lzi_policy_state *known; /* or NULL */
 	int64_t wall_ms, to_mono_ms;
 	uint64_t told_keys, told_bytes;
+	const struct lzi_snap_info *info; /* of the header, before the first entry */
+	struct lzi_escaped escaped;
 };
 
 static int load_entry(const struct lzi_snap_entry *entry, void *arg)
@@ -228,6 +232,12 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 		loading->told_bytes = loading->progress.bytes;
 		if (options->progress(&loading->progress, options->arg) != 0)
 			return lzi_error(LATZ_BUSY, "ended by the progress function");
+	}
+	if (!loading->info->escaped) {
+		int rc = lzi_space_escape(&loading->escaped, &loaded.key);
+
+		if (rc != LATZ_OK)
+			return rc;
 	}
 	if (entry->seq > LZI_SEQ_MAX)
 		return lzi_error(LATZ_CORRUPT, "version %llu is none", (unsigned long long)entry->seq);
@@ -275,6 +285,7 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 	uint64_t keys = 0;
 	int rc;
 
+	loading.info = &read.info;
 	loading.to_mono_ms = lzi_clock_mono_ms() - loading.wall_ms;
 	if (options != NULL) {
 		read.threads = options->threads;

@@ -9,7 +9,9 @@
 #include "store/counter.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/idle.h"
 #include "store/pack.h"
+#include "store/space.h"
 #include "store/store_int.h"
 
 int64_t lzi_store_ttl(const struct lzi_store *store)
@@ -168,7 +170,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
 	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
 	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	                 lzi_locks_blocks(store);
+	                 lzi_locks_blocks(store) + lzi_space_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -184,6 +186,8 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	lzi_counter_percentiles(call, LZI_COUNTER_GETS, out.latency_get_ns);
 	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
+	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
+	out.idle_ms = lzi_idle_for(&store->control);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

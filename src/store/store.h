@@ -27,6 +27,8 @@ struct lzi_call {
 int lzi_store_open(const char *name, const latz_options *options, struct lzi_store **ret_store);
 /* One handle less; the last one detaches. */
 void lzi_store_close(struct lzi_store *store);
+/* One handle more. */
+void lzi_store_ref(struct lzi_store *store);
 int lzi_store_destroy(const char *name, const char *dir);
 int lzi_store_list(const char *dir, latz_list_fn fn, void *arg);
 int lzi_store_sweep(const char *dir, unsigned *ret_removed);
@@ -51,7 +53,13 @@ enum lzi_write_kind {
 	LZI_WRITE_INCREMENT,
 	LZI_WRITE_DELETE,
 	LZI_WRITE_EXPIRE,
-	LZI_WRITE_TOUCH
+	LZI_WRITE_TOUCH,
+	LZI_WRITE_CROWD /* a delete for want of room in the key's namespace */
+};
+
+enum lzi_crowded {
+	LZI_CROWDED = 1,  /* it would be one key too many for the pool */
+	LZI_CROWDED_SPACE /* one key, or too many bytes, for its namespace */
 };
 
 /* A write that only who holds the lock may make: the pair names its grant. */
@@ -71,18 +79,66 @@ struct lzi_write {
 	uint64_t if_version;
 	int64_t by;
 	const struct lzi_fence *fence; /* may be NULL */
+	int renew; /* of a touch: also of a key whose deadline has passed, if it has not been collected */
 	/* Out. */
+	uint64_t span; /* bytes that it would take more, if it was crowded */
 	int created; /* the key was not there */
-	int crowded; /* it would be one key too many */
+	int crowded; /* enum lzi_crowded: why it is LATZ_FULL */
 	uint64_t version;
 	int64_t sum;
 };
 
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write);
-int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, size_t *ret_size);
+/* ttl_ms: of a key that was not there. */
+int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, int64_t ttl_ms, size_t *ret_size);
 int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old);
+/* The keys of no namespace. */
 int lzi_store_clear(struct lzi_call *call);
 int lzi_name_valid(const char *name);
+
+/* ---- Namespaces (space*.c) ------------------------------------------------------------------------------------------
+ */
+
+struct lzi_space_bounds {
+	uint64_t max_bytes, max_entries; /* 0: none */
+	latz_policy policy;              /* DEFAULT, FIFO, NONE */
+	int64_t ttl_ms;                  /* 0: the pool's */
+};
+
+/* Finds, or makes, the namespace; its number, and the slot it is counted in. LATZ_NOTFOUND: it may not be made. */
+int lzi_space_enter(struct lzi_call *call, const char *name, int may_make, uint32_t *ret_number, uint32_t *ret_slot);
+/* LATZ_DEAD: it was dropped. */
+int lzi_space_check(struct lzi_call *call, uint32_t number, uint32_t slot);
+int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds);
+int lzi_space_drop(struct lzi_call *call, const char *name);
+int lzi_space_list(struct lzi_call *call, latz_namespace_fn fn, void *arg);
+/* LATZ_DEAD: it was dropped. */
+int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats);
+/* Lookups in it, for its statistics. */
+void lzi_space_got(struct lzi_call *call, uint32_t slot, uint64_t gets, uint64_t hits);
+/* The time to live of keys written without one: > 0 or -1. */
+int64_t lzi_space_ttl(struct lzi_call *call, uint32_t slot);
+/* A key that begins with ff is about to be written. */
+void lzi_space_note_high(struct lzi_call *call);
+/* What is seen through a handle: keys of a namespace, or with number 0 of the pool itself. */
+int lzi_space_clear(struct lzi_call *call, uint32_t number);
+
+/* ---- Hooks (hook.c) ------------------------------------------------------------------------------------------------
+ * */
+
+/* The longest time to live: a century, so that now + ttl can't wrap. */
+#define LZI_TTL_MAX_MS 3155760000000ll
+
+struct lzi_hook {
+	uint32_t number; /* of the namespace whose keys it is asked about; 0: the pool's own */
+	latz_expire_fn fn;
+	void *arg;
+	struct lzi_hook *next;
+};
+
+void lzi_hook_add(struct lzi_store *store, struct lzi_hook *hook);
+/* It is not under way any more when this returns. Nothing, if it was not there. */
+void lzi_hook_remove(struct lzi_store *store, struct lzi_hook *hook);
 
 /* ---- Compression (pack.c, train.c) ---------------------------------------------------------------------------------
  */
@@ -95,6 +151,8 @@ int lzi_store_train(struct lzi_call *call, const latz_train_options *options, la
 
 struct lzi_scan;
 int lzi_scan_open(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
+/* The same without the keys of namespaces. */
+int lzi_scan_open_own(struct lzi_call *call, const latz_scan_options *options, struct lzi_scan **ret_scan);
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value);
 void lzi_scan_close(struct lzi_scan *scan);
 /* From now on compressed values come as they are stored, their type marked (store_int.h). */
@@ -107,7 +165,9 @@ int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
  */
 
 struct lzi_watcher;
-int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, struct lzi_watcher **ret_watch);
+/* number, slot: of the namespace whose keys it is about, with the prefix as it is in the pool; 0: keys of none. */
+int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, uint32_t number, uint32_t slot,
+                   struct lzi_watcher **ret_watch);
 /* LATZ_TIMEOUT: nothing has come. */
 int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event);
 int lzi_watch_fd(struct lzi_watcher *watch, int *ret_fd);

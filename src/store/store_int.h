@@ -110,6 +110,20 @@ struct lzi_store {
 	/* NULL, or while a log is replayed: hears of the records evicted. */
 	void (*on_evict)(void *arg, const struct lzi_record *record);
 	void *on_evict_arg;
+	/* Namespaces (space.c). */
+	struct {
+		pthread_mutex_t mutex; /* guards mapping */
+		uint8_t *base;         /* of the file `spaces`: slots and cells; atomic */
+		uint64_t **queue;      /* of each slot; NULL: not mapped. Atomic */
+		uint64_t cursor;       /* where collecting goes on; holder of `maint`, as the next */
+		int found;             /* something was, since it began */
+		uint32_t *doomed;      /* numbers that it began with, LZI_SPACES_MAX */
+	} space;
+	/* Who wants to be asked before keys expire (hook.c). */
+	struct {
+		pthread_mutex_t mutex;
+		struct lzi_hook *first; /* under it */
+	} hooks;
 	/* Dictionaries that this process has needed. */
 	struct {
 		pthread_mutex_t mutex;
@@ -359,15 +373,16 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 /* Whether somebody wants to hear of accesses: the policy, or a sample. */
 static inline int lzi_is_watched(const struct lzi_store *store)
 {
-	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_FEED) != 0);
+	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) &
+	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_SPACES)) != 0);
 }
 
-/* Under `maint`. The feed's bit is not under it. */
+/* Under `maint`. The feed's bit is not under it, and that of namespaces stays. */
 static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
 {
 	uint32_t had = lzi_load_relaxed(&shared->watch);
 
-	while (!lzi_cas_acquire(&shared->watch, &had, (had & LZI_WATCH_FEED) | bits))
+	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_SPACES)) | bits))
 		;
 }
 

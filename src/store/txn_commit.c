@@ -22,6 +22,7 @@
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 #include "store/txn_commit.h"
 
 #define TRIES_MAX 1000u
@@ -83,6 +84,7 @@ static void unlock_all(struct lzi_txn_commit *c)
 	LZI_POINT("txn.unlocked");
 	lzi_store_release(&actor->bucket, 0ull);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_release(&actor->space, 0u);
 	lzi_store_relaxed(&actor->txn_inserts, 0u);
 }
 
@@ -137,17 +139,18 @@ static struct lzi_txn_held *held_of(struct lzi_txn_commit *c, uint64_t number)
 
 static LZI_COLD int conflict(const struct lzi_txn_item *item)
 {
+	latz_slice key = lzi_key_for_people(item->write.key);
+	size_t i, n = key.size < 79 ? key.size : 79;
 	char text[80];
-	size_t i, n = item->write.key.size < sizeof text - 1 ? item->write.key.size : sizeof text - 1;
 
 	for (i = 0; i < n; i++) {
-		uint8_t byte = ((const uint8_t *)item->write.key.data)[i];
+		uint8_t byte = ((const uint8_t *)key.data)[i];
 
 		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
 	}
 	text[n] = '\0';
 	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s was written by somebody else since it was read", text,
-	                 n < item->write.key.size ? "..." : "");
+	                 n < key.size ? "..." : "");
 }
 
 /* What a write would do to the key as it is now. */
@@ -197,6 +200,31 @@ static int look_at(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	return item->is_written ? look_at_write(c, item, present) : LATZ_OK;
 }
 
+/* What the namespace has more, if the keys are of one; a handle's are of one, or of none. */
+static int look_at_space(struct lzi_txn_commit *c)
+{
+	size_t i;
+
+	c->space_keys = c->space_bytes = 0;
+	for (i = 0; i < c->count; i++) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (!item->is_written || (item->what != LZI_TXN_SET && item->what != LZI_TXN_DELETE))
+			continue;
+		if (item->old != NULL && lzi_load_relaxed(&item->old->died) == 0)
+			c->space_bytes -= (int64_t)lzi_record_span_of(item->old);
+		if (item->what == LZI_TXN_SET)
+			c->space_bytes += (int64_t)item->draft.span;
+		c->space_keys += item->inserts - item->kills;
+	}
+	return lzi_space_admit_all(c->call, lzi_key_space(c->items[0].write.key.data), c->space_keys, c->space_bytes);
+}
+
+static int is_spaced(const struct lzi_txn_commit *c)
+{
+	return lzi_unlikely(lzi_key_is_spaced(c->items[0].write.key.data, c->items[0].write.key.size));
+}
+
 /* A slot for each key that comes. Overflow buckets are mended through the bucket that is announced. */
 static int find_slots(struct lzi_txn_commit *c)
 {
@@ -241,6 +269,11 @@ static int validate(struct lzi_txn_commit *c)
 			                 (unsigned long long)max);
 		if (lzi_bound_entries_full(store))
 			return LZI_TXN_AGAIN_CROWDED;
+	}
+	if (is_spaced(c)) {
+		rc = look_at_space(c);
+		if (rc != LATZ_OK)
+			return rc == LZI_SPACE_CROWDED ? LZI_TXN_AGAIN_SPACE : rc;
 	}
 	return find_slots(c);
 }
@@ -364,6 +397,8 @@ static void publish_all(struct lzi_txn_commit *c)
 		tell_feed(c);
 	fill_group(c, members);
 	c->list->keys_after = keys;
+	if (is_spaced(c))
+		lzi_space_intend_all(c->call, lzi_key_space(c->items[0].write.key.data), c->space_keys, c->space_bytes);
 	lzi_store_release(&c->list->seq, c->seq); /* from here on a reaper undoes it */
 	LZI_POINT("txn.listed");
 	for (i = 0; i < c->count; i++) {
@@ -398,7 +433,7 @@ static int attempt(struct lzi_txn_commit *c)
 			rc = take_seq(c);
 		if (rc == LATZ_OK) {
 			publish_all(c);
-			lzi_txn_finish(c->call->store, c->call->actor, c->list, 0);
+			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, 0);
 			lzi_txn_extents_tell(c);
 			if (lzi_unlikely(c->call->actor->feed_first != 0))
 				lzi_feed_settle(c->call->store, c->call->actor, c->call->index, 1);
@@ -427,6 +462,10 @@ static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tr
 	case LZI_TXN_AGAIN_CROWDED:
 		return ++*tries < TRIES_MAX ? lzi_bound_make_entry(call)
 		                            : lzi_error(LATZ_FULL, "others take the entries that were made");
+	case LZI_TXN_AGAIN_SPACE:
+		return ++*tries < TRIES_MAX ? lzi_space_make_room(call, c->items[0].write.key, c->space_keys,
+		                                                  c->space_bytes > 0 ? (uint64_t)c->space_bytes : 0)
+		                            : lzi_error(LATZ_FULL, "others take the room that was made");
 	case LZI_TXN_AGAIN_NOSPC:
 		return (*cleaned)++ == 0 ? lzi_clean_for_room(call, &call->actor->extent)
 		                         : lzi_error(LATZ_NOSPC, "no room for a bucket of the table");
@@ -448,17 +487,22 @@ static void after(struct lzi_txn_commit *c)
 		lzi_feed_ring(call->store);
 
 	for (i = 0; i < c->count; i++) {
-		const struct lzi_txn_item *item = &c->items[i];
+		struct lzi_txn_item *item = &c->items[i];
 
 		if (!item->is_written)
 			continue;
 		if (item->what == LZI_TXN_SET) {
 			sets++;
+			item->write.created = item->inserts;
+			if (is_spaced(c))
+				lzi_space_written(call, &item->write, item->hash);
 			actor->debt += item->inserts;
 			if (item->draft.ext)
 				lzi_expiry_note_again(call->store, lzi_unit_of(item->draft.offset), item->expiry);
 		} else {
 			deletes += item->kills && item->present;
+			if (item->kills && is_spaced(c))
+				lzi_space_erased(call, &item->write, !item->present);
 			expired += item->kills && !item->present;
 		}
 		if (lzi_is_watched(call->store) && (item->what == LZI_TXN_SET || item->kills))

@@ -15,6 +15,7 @@ enum lzi_txn_again {
 	LZI_TXN_AGAIN_EXT,     /* a record lacks an extension that it needs */
 	LZI_TXN_AGAIN_NOTE,    /* the pool has become durable: the log wants a note */
 	LZI_TXN_AGAIN_CROWDED, /* a key too many for max_entries */
+	LZI_TXN_AGAIN_SPACE,   /* too much for its namespace */
 	LZI_TXN_AGAIN_LOOK,    /* values are to be compared outside the locks */
 	LZI_TXN_AGAIN_NOSPC,   /* a bucket's chain could not be lengthened */
 	LZI_TXN_AGAIN_FULL     /* the same, for the pool's bounds */
@@ -43,6 +44,7 @@ struct lzi_txn_commit {
 	int ext, wants_note;
 	struct lzi_txn_item *look; /* LZI_TXN_AGAIN_LOOK: whose */
 	uint64_t seq;
+	int64_t space_keys, space_bytes; /* that the namespace of its keys has more, if they are of one */
 };
 
 /* For one commit, of one attempt or more; lzi_txn_commit_end() whatever this says. */

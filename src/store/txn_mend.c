@@ -8,6 +8,7 @@
 #include "base/point.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/space.h"
 #include "store/txn.h"
 
 static struct lzi_bucket *bucket_of(struct lzi_store *store, uint64_t number)
@@ -83,7 +84,8 @@ static void book(struct lzi_store *store, uint64_t unit, const struct lzi_record
 	LZI_POINT("txn.booked_one");
 }
 
-void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, struct lzi_txn_list *list, int mending)
+void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_txn_list *list,
+                    int mending)
 {
 	const struct lzi_txn_entry *entry = lzi_txn_entries(list);
 	struct lzi_record *record, *old;
@@ -101,6 +103,7 @@ void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, struct lzi
 		LZI_POINT("txn.finished_one");
 	}
 	lzi_store_relaxed(&actor->keys, list->keys_after);
+	lzi_space_happened(store, actor, index);
 	LZI_POINT("txn.finished");
 	for (i = 0; i < list->writes; i++) {
 		record = lzi_record_at(store, entry[i].record);
@@ -186,7 +189,7 @@ int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t inde
 	if (held == list->locks && list->seq != 0) {
 		happened = lzi_load_acquire(&actor->committed) == list->seq;
 		if (happened)
-			lzi_txn_finish(store, actor, list, 1);
+			lzi_txn_finish(store, actor, index, list, 1);
 		else
 			undo(store, list);
 	}
@@ -201,5 +204,6 @@ int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t inde
 	}
 	lzi_store_release(&actor->bucket, 0ull);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	lzi_store_release(&actor->space, 0u);
 	return LATZ_OK;
 }

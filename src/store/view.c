@@ -148,7 +148,8 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		lzi_bump_relaxed(&call->actor->gets, 1ull);
 	if (rc == LATZ_OK && out.owner != NULL) {
 		lzi_bump_relaxed(&call->actor->hits, 1ull);
-		if (lzi_load_relaxed(&store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE))
+		if (lzi_load_relaxed(&store->control.shared->watch) &
+		    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES))
 			lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), hash,
 			             lzi_record_span(key.size, out.size, 0));
 	}

@@ -42,6 +42,7 @@ struct lzi_watcher {
 	int old_values;
 	uint8_t *prefix;
 	size_t prefix_size;
+	uint32_t number, slot; /* the namespace whose keys it is about; 0: keys of none */
 	uint64_t next;    /* number to be looked at */
 	uint64_t unheard; /* of the feed, as far as it was told */
 	uint64_t missed;  /* not told yet */
@@ -113,7 +114,9 @@ static int is_wanted(const struct lzi_watcher *watch, const struct lzi_feed_even
 		return 0;
 	if ((event->kind & (LATZ_EVENT_CONNECT | LATZ_EVENT_DISCONNECT)) != 0)
 		return 1;
-	return event->key_size >= watch->prefix_size && memcmp(key, watch->prefix, watch->prefix_size) == 0;
+	if (event->key_size < watch->prefix_size || memcmp(key, watch->prefix, watch->prefix_size) != 0)
+		return 0;
+	return watch->number != 0 || event->key_size == 0 || !lzi_key_is_spaced(key, event->key_size);
 }
 
 /* The bytes may be changing under our eyes: they are the event's if its segment has not been entered again after they
@@ -289,6 +292,14 @@ static void give(struct lzi_watcher *watch, latz_event *out)
 
 /* ---- Waiting ---- */
 
+/* LATZ_DEAD: nothing comes any more, of the pool or of the namespace. */
+static int check_alive(struct lzi_call *call, const struct lzi_watcher *watch)
+{
+	if (lzi_store_dead(watch->store))
+		return lzi_error(LATZ_DEAD, "pool %s was destroyed", watch->store->name);
+	return watch->number == 0 ? LATZ_OK : lzi_space_check(call, watch->number, watch->slot);
+}
+
 /* Sleeps until there may be something, at most so long. */
 static void sleep_for(struct lzi_watcher *watch, uint64_t number, unsigned us)
 {
@@ -355,10 +366,9 @@ int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t tim
 		pthread_mutex_unlock(&watch->mutex);
 		if (rc != LATZ_OK)
 			return rc;
-		if (now >= until)
-			return LATZ_TIMEOUT;
-		if (lzi_store_dead(watch->store))
-			return lzi_error(LATZ_DEAD, "pool %s was destroyed", watch->store->name);
+		rc = check_alive(call, watch);
+		if (rc != LATZ_OK || now >= until)
+			return rc != LATZ_OK ? rc : LATZ_TIMEOUT;
 		sleep_for(watch, number, nap_us(watch, until - now));
 		lzi_feed_tend(call);
 		now = lzi_clock_mono_ns();
@@ -369,7 +379,7 @@ int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t tim
 static void *feed_fd(void *arg)
 {
 	struct lzi_watcher *watch = arg;
-	struct lzi_call call;
+	struct lzi_call call = { .store = watch->store };
 	int found = lzi_thread_find(watch->store, &call) == LATZ_OK, had;
 	uint64_t number;
 
@@ -378,7 +388,7 @@ static void *feed_fd(void *arg)
 		had = has_some(watch);
 		if (!had && watch->failed == LATZ_OK) {
 			watch->failed = look(watch);
-			if (watch->failed != LATZ_OK || lzi_store_dead(watch->store))
+			if (watch->failed != LATZ_OK || check_alive(&call, watch) != LATZ_OK)
 				lzi_event_set(watch->fd); /* to be told by the next call */
 		}
 		signal_fd(watch, had);
@@ -432,7 +442,8 @@ static void watch_free(struct lzi_watcher *watch)
 	free(watch);
 }
 
-int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, struct lzi_watcher **ret_watch)
+int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, uint32_t number, uint32_t slot,
+                   struct lzi_watcher **ret_watch)
 {
 	struct lzi_watcher *watch = calloc(1, sizeof *watch);
 	uint64_t next = 0;
@@ -442,6 +453,8 @@ int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, str
 		return lzi_error(LATZ_NOMEM, "watch");
 	watch->store = call->store;
 	watch->fd = -1;
+	watch->number = number;
+	watch->slot = slot;
 	watch->kinds = options->kinds == 0 ? ~0u : options->kinds;
 	watch->old_values = options->old_values != 0;
 	watch->prefix_size = options->prefix.size;

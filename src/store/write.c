@@ -21,6 +21,7 @@
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/space.h"
 #include "store/write_int.h"
 
 /* Inserts after which a thread looks whether the table should grow, and keys a bucket should hold on average. */
@@ -249,7 +250,10 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 {
 	struct lzi_actor *actor = call->actor;
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
+	int spaced = lzi_record_is_spaced(record);
 
+	if (spaced)
+		lzi_space_intend(call, record, delta == 0 ? old : NULL, delta);
 	actor->record_old = old_unit;
 	actor->record_new = unit;
 	actor->keys_after = actor->keys + delta;
@@ -261,11 +265,15 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 		lzi_record_kill(call->store, old, old_unit, record->seq, death);
 	LZI_POINT("set.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
+	if (spaced)
+		lzi_space_happened(call->store, actor, call->index);
 	lzi_append_done(call->store, unit, record);
 	LZI_POINT("set.booked");
 	if (lzi_unlikely(kind & LZI_INTENT_FED))
 		lzi_feed_settle(call->store, actor, call->index, 1);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
+	if (spaced)
+		lzi_store_release(&actor->space, 0u);
 }
 
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft)
@@ -340,24 +348,8 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
 
-int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
-                           struct lzi_compared *ret_compared)
-{
-	struct lzi_ahead ahead = { .hash = hash };
-	latz_value value = LATZ_VALUE_INIT;
-	int rc = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, 0, LZI_READ_VALUE, &value);
-
-	if (rc == LATZ_OK) {
-		ret_compared->seq = value.version;
-		ret_compared->same = value.size == write->value.size && value.type == (latz_type)write->type &&
-		                     memcmp(value.data, write->value.data, value.size) == 0;
-	}
-	latz_value_free(&value);
-	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
-}
-
 int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old, int present,
-                            const struct lzi_compared *compared)
+                    const struct lzi_compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
 		return LATZ_EXISTS;
@@ -413,18 +405,16 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(write, old, present, compared) : LATZ_OK;
-	if (rc != LATZ_OK) {
-		if (rc == 1)
-			write->version = old->seq;
+	if (rc == 1)
+		write->version = old->seq;
+	if (rc != LATZ_OK)
 		return rc;
-	}
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = lzi_record_expiry(old);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
-	seq = lzi_next_seq(store->control.shared, old == NULL ? 0 : lzi_last_seq(old));
-	if (lzi_unlikely(seq == 0))
+	if (lzi_unlikely((seq = lzi_next_seq(store->control.shared, old == NULL ? 0 : lzi_last_seq(old))) == 0))
 		return lzi_seq_damaged(old);
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
@@ -433,8 +423,11 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
+	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) &&
+	    (rc = lzi_space_admit(call, write, draft->span, inserted ? 0 : lzi_record_span_of(old))) != LATZ_OK)
+		return rc;
 	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
-		write->crowded = 1;
+		write->crowded = LZI_CROWDED;
 		return LATZ_FULL;
 	}
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
@@ -482,9 +475,13 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
 static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
-	if (!write->crowded)
-		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+	int why = write->crowded;
+
 	write->crowded = 0;
+	if (why == LZI_CROWDED_SPACE)
+		return lzi_space_make_room(call, write->key, 1, write->span);
+	if (why == 0)
+		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
 	return lzi_bound_make_entry(call);
 }
 
@@ -494,7 +491,8 @@ static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write
 		lzi_feed_ring(call->store);
 	if (!lzi_is_watched(call->store))
 		return;
-	lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
+	if (!lzi_key_is_book(write->key.data, write->key.size)) /* which no policy is to name */
+		lzi_hear_write(call, hash, span, write->created ? LZI_EVENT_CREATED : LZI_EVENT_WRITTEN);
 	if (lzi_is_bounded(call->store))
 		lzi_bound_pace(call);
 }
@@ -512,6 +510,9 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
+	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
+	    lzi_write_has_same(call, write, hash))
+		return LATZ_OK;
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store) &&
@@ -556,8 +557,10 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0))
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_SPACES) != 0))
 		after_put(call, write, hash, draft.span);
+	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
+		lzi_space_written(call, write, hash);
 	return LATZ_OK;
 }
 
@@ -580,6 +583,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
 		rc = put(call, write);
 	} else if (write->kind == LZI_WRITE_TOUCH) {
+		if (!write->renew)
+			lzi_bump_relaxed(&call->actor->uses, 1u);
 		do {
 			rc = lzi_write_touch(call, write, &unit);
 			if (rc == LATZ_BUSY) {

@@ -69,6 +69,10 @@ int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint
 enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
                               const struct lzi_record *old, uint64_t old_unit);
 
+/* unchanged.c. Whether the key has the bytes at this moment, told as a read is: then nothing need be drafted or locked,
+ * and write->version is its. 0: it has not, or that has to be found out in another way, as of compressed values. */
+int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash);
+
 /* remove.c. */
 int lzi_write_erase(struct lzi_call *call, struct lzi_write *write);
 /* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */

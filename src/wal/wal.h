@@ -81,6 +81,7 @@ struct lzi_wal_entry {
 	const struct lzi_log_entry *head;
 	const uint8_t *key, *value; /* value: not aligned to anything */
 	uint64_t frame, flush;
+	unsigned major; /* of its segment */
 };
 typedef int (*lzi_wal_entry_fn)(const struct lzi_wal_entry *entry, void *arg);
 

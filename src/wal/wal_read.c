@@ -34,6 +34,7 @@ struct reader {
 	uint64_t segment, size;
 	char name[LZI_WAL_NAME];
 	int fd;
+	unsigned major; /* of its header, or with that damaged of the one before */
 	/* The bytes of it that are in memory: file offset `start`, `length` of them. */
 	uint8_t *data;
 	uint64_t capacity, start, length;
@@ -138,7 +139,8 @@ static int deliver(struct reader *reader, const struct frame *frame, uint64_t of
 {
 	struct lzi_wal_read *read = reader->read;
 	uint64_t at = 0, next, count = 0, size = frame->header.payload_size;
-	struct lzi_wal_entry entry = { .frame = frame->header.frame, .flush = frame->header.flush };
+	struct lzi_wal_entry entry = { .frame = frame->header.frame, .flush = frame->header.flush,
+		                       .major = reader->major };
 	int rc = LATZ_OK;
 
 	for (; at < size && rc == LATZ_OK; at = next) {
@@ -352,6 +354,7 @@ static int enter(struct reader *reader, const struct lzi_segment_header *header)
 	}
 	/* The frames in between were told of at the end of the segment before, or there is none. A lower number is of a
 	 * segment whose maker died before it was used, and the one before was used on. */
+	reader->major = header->major;
 	if (!reader->begun || header->first_frame > reader->expect)
 		reader->expect = header->first_frame;
 	reader->begun = 1;
@@ -400,7 +403,7 @@ static int missing(struct reader *reader, uint64_t number)
 
 int lzi_wal_read(struct lzi_wal_read *read)
 {
-	struct reader reader = { .read = read, .expect = 1, .fd = -1 };
+	struct reader reader = { .read = read, .expect = 1, .fd = -1, .major = LZI_LOG_MAJOR };
 	uint64_t *numbers, wanted = read->from;
 	size_t count, i;
 	int rc = lzi_wal_list(read->dirfd, &numbers, &count);

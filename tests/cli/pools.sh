@@ -64,10 +64,10 @@ exits "destroy" 0 destroy kept
 exits "destroy of what is not there" 1 destroy kept
 one_line "destroy of what is not there"
 
-exits "an option of a later release" 3 create x --keep --idle-ttl 1h
+exits "an option of a later release" 3 create x --keep --encrypt
 one_line "an option of a later release"
 like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--encrypt' '--idle-ttl 1h'; do
+for option in '--encrypt'; do
 	# shellcheck disable=SC2086 # an option and its value
 	exits "refused: $option" 3 create x --keep $option
 done

@@ -1,0 +1,67 @@
+/*
+ * Hooks of this process: asked by whoever collects an expired key, in the middle of maintenance, before it goes.
+ */
+#include "config.h"
+
+#include "store/hook.h"
+
+#include "format/space.h"
+
+static const struct lzi_hook *hook_of(const struct lzi_store *store, uint32_t number)
+{
+	const struct lzi_hook *hook = store->hooks.first;
+
+	while (hook != NULL && hook->number != number)
+		hook = hook->next;
+	return hook;
+}
+
+void lzi_hook_ask(struct lzi_call *call, latz_slice key, int64_t *expiry)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .later = 1, .renew = 1 };
+	const struct lzi_hook *hook;
+	uint32_t number = 0;
+	unsigned strip = *(const uint8_t *)key.data == 0xff;
+
+	if (lzi_likely(lzi_load_acquire(&store->hooks.first) == NULL))
+		return;
+	if (lzi_key_is_spaced(key.data, key.size)) {
+		number = lzi_key_space(key.data);
+		strip = LZI_SPACE_PREFIX;
+	}
+	key.data = (const uint8_t *)key.data + strip;
+	key.size -= strip;
+	/* Held meanwhile, so that who takes a hook away knows that it is not under way. */
+	pthread_mutex_lock(&store->hooks.mutex);
+	hook = hook_of(store, number);
+	write.ttl_ms = hook == NULL ? 0 : hook->fn(key, hook->arg);
+	pthread_mutex_unlock(&store->hooks.mutex);
+	if (write.ttl_ms <= 0)
+		return;
+	write.ttl_ms = write.ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : write.ttl_ms;
+	if (lzi_store_write(call, &write) == LATZ_OK)
+		*expiry = lzi_clock_mono_ms() + write.ttl_ms;
+}
+
+void lzi_hook_add(struct lzi_store *store, struct lzi_hook *hook)
+{
+	pthread_mutex_lock(&store->hooks.mutex);
+	hook->next = store->hooks.first;
+	lzi_store_release(&store->hooks.first, hook);
+	pthread_mutex_unlock(&store->hooks.mutex);
+}
+
+void lzi_hook_remove(struct lzi_store *store, struct lzi_hook *hook)
+{
+	struct lzi_hook **at;
+
+	if (store->fork_count != lzi_fork_count)
+		return; /* our parent's, and who holds the mutex may not be here */
+	pthread_mutex_lock(&store->hooks.mutex);
+	for (at = &store->hooks.first; *at != NULL && *at != hook; at = &(*at)->next)
+		;
+	if (*at != NULL)
+		lzi_store_release(at, hook->next);
+	pthread_mutex_unlock(&store->hooks.mutex);
+}

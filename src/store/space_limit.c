@@ -1,0 +1,373 @@
+/*
+ * Budgets of namespaces: whether a write may be, and what goes for it. What goes is the namespace's own: a queue of the
+ * hashes of its inserts is gone through, oldest first; what was read since goes round once more. Evicting is deleting:
+ * the log and open scans see it as that, so a restart finds the same keys.
+ *
+ * The queue is a hint. It may name keys that are not there any more, and lack some (it was overrun, its writer died,
+ * the keys are older than the bounds, the pool was restored): when it is at its end all records are looked at and it is
+ * made anew.
+ */
+#include "config.h"
+
+#include "store/space.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/point.h"
+
+/* Keys that were read and go round once more, for one write; the next goes though it was read. */
+#define SPARED_MAX 256u
+/* Places of the queue looked at by one write. */
+#define LOOKS_MAX 65536u
+/* The least that a record takes. */
+#define RECORD_MIN 48u
+
+/* Whether it would be over its bounds with so many keys, 0 or more, and bytes more. */
+static int is_over(const struct lzi_space *space, const struct lzi_space_cell *sum, int64_t keys, uint64_t bytes)
+{
+	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes), max_entries = lzi_load_relaxed(&space->max_entries);
+
+	return (max_entries != 0 && sum->keys + keys > (int64_t)max_entries) ||
+	       (max_bytes != 0 && sum->bytes + (int64_t)bytes > (int64_t)max_bytes);
+}
+
+static LZI_COLD int refuse(struct lzi_space *space, int rc)
+{
+	lzi_fetch_add_relaxed(&space->refused, 1ull);
+	if (rc == LATZ_TOOBIG)
+		return lzi_error(rc, "a record of more than the max_bytes of namespace %.64s, %llu", space->name,
+		                 (unsigned long long)space->max_bytes);
+	return lzi_error(rc, "namespace %.64s has reached its bounds", space->name);
+}
+
+/* Other writers that may be creating a key at this moment, as in lzi_bound_entries_full(). */
+static int64_t others(const struct lzi_call *call)
+{
+	uint32_t n = lzi_control_actors(&call->store->control), i;
+	int64_t count = 0;
+
+	for (i = 0; i < n; i++)
+		count += i != call->index &&
+		         lzi_load_relaxed(&lzi_control_actor(&call->store->control, i)->bucket) != 0;
+	return count;
+}
+
+int lzi_space_admit(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
+{
+	uint32_t number = lzi_key_space(write->key.data);
+	struct lzi_space *space;
+	struct lzi_space_cell sum;
+	uint64_t max_bytes;
+
+	if (number == 0)
+		return LATZ_OK;
+	space = lzi_space_find(call->store, number);
+	if (lzi_unlikely(space == NULL || lzi_load_relaxed(&space->state) != LZI_SPACE_LIVE))
+		return lzi_error(LATZ_DEAD, "the namespace was dropped");
+	if (lzi_unlikely(lzi_space_cell(call, lzi_space_index(call->store, space)) == NULL))
+		return lzi_error(LATZ_NOSPC, "counters of namespace %.64s", space->name);
+	max_bytes = lzi_load_relaxed(&space->max_bytes);
+	if (lzi_likely(max_bytes == 0 && lzi_load_relaxed(&space->max_entries) == 0))
+		return LATZ_OK;
+	if (max_bytes != 0 && span > max_bytes)
+		return refuse(space, LATZ_TOOBIG);
+	write->span = span > old_span ? span - old_span : 0;
+	if (old_span != 0 && write->span == 0) /* it takes no more than there is */
+		return LATZ_OK;
+	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
+	if (!is_over(space, &sum, old_span == 0 ? 1 + others(call) : 0, write->span))
+		return LATZ_OK;
+	write->crowded = LZI_CROWDED_SPACE;
+	return LATZ_FULL;
+}
+
+int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, int64_t bytes)
+{
+	struct lzi_space *space = lzi_space_find(call->store, number);
+	uint64_t max_bytes, max_entries;
+	struct lzi_space_cell sum;
+
+	if (space == NULL || lzi_load_relaxed(&space->state) != LZI_SPACE_LIVE)
+		return lzi_error(LATZ_DEAD, "the namespace was dropped");
+	if (lzi_space_cell(call, lzi_space_index(call->store, space)) == NULL)
+		return lzi_error(LATZ_NOSPC, "counters of namespace %.64s", space->name);
+	max_bytes = lzi_load_relaxed(&space->max_bytes);
+	max_entries = lzi_load_relaxed(&space->max_entries);
+	if (max_bytes != 0 && bytes > (int64_t)max_bytes)
+		return refuse(space, LATZ_TOOBIG);
+	if (max_entries != 0 && keys > (int64_t)max_entries)
+		return refuse(space, LATZ_FULL);
+	if ((max_bytes == 0 && max_entries == 0) || (keys <= 0 && bytes <= 0))
+		return LATZ_OK;
+	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
+	return is_over(space, &sum, keys > 0 ? keys + others(call) : 0, bytes > 0 ? (uint64_t)bytes : 0)
+	               ? LZI_SPACE_CROWDED
+	               : LATZ_OK;
+}
+
+/* ---- The queue ---- */
+
+static void push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+{
+	uint32_t size = lzi_load_acquire(&space->queue_size);
+	uint64_t *queue = size == 0 ? NULL : lzi_space_queue(store, lzi_space_index(store, space));
+
+	if (queue == NULL)
+		return;
+	lzi_store_relaxed(&queue[lzi_fetch_add_relaxed(&space->head, 1ull) & (size - 1)], hash);
+}
+
+/* The next hash, 0 if there is none. Under space->mutex. */
+static uint64_t pop(struct lzi_space *space, uint64_t *queue)
+{
+	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	uint64_t head = lzi_load_relaxed(&space->head), hash = 0;
+
+	if (size == 0)
+		return 0;
+	if (head - space->tail > size) /* overrun */
+		lzi_store_relaxed(&space->tail, head - size);
+	while (hash == 0 && space->tail < head) { /* 0: not there yet, or its writer is dead */
+		hash = lzi_exchange(&queue[space->tail & (size - 1)], 0ull);
+		lzi_store_relaxed(&space->tail, space->tail + 1);
+	}
+	return hash;
+}
+
+struct refill {
+	struct lzi_store *store;
+	struct lzi_space *space;
+	uint64_t count;
+};
+
+static int refill_one(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct refill *refill = arg;
+	const uint8_t *key = lzi_record_key(record);
+
+	(void)unit;
+	if (lzi_load_relaxed(&record->died) != 0 || !lzi_record_is_spaced(record) ||
+	    lzi_key_space(key) != refill->space->number || refill->count >= refill->space->queue_size)
+		return 0;
+	push(refill->store, refill->space, lzi_store_hash(refill->store, key, record->key_size));
+	refill->count++;
+	return 0;
+}
+
+/* Has the queue name all there is. Under space->mutex. LATZ_NOTFOUND: nothing. */
+static int refill(struct lzi_call *call, struct lzi_space *space)
+{
+	struct lzi_store *store = call->store;
+	struct refill refill = { store, space, 0 };
+	uint64_t n, e, tail;
+	int rc = lzi_maint_lock(store, 1);
+
+	if (rc < 0)
+		return rc;
+	rc = lzi_heap_view(&store->heap);
+	n = lzi_load_acquire(&store->control.shared->extents);
+	for (e = 0; e < n && rc == LATZ_OK; e++) {
+		if (lzi_image_bring(store, e) == LATZ_OK && lzi_extent_holds(store, e, &tail))
+			rc = lzi_extent_walk(store, e, 0, tail, refill_one, &refill);
+		lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull);
+	}
+	lzi_maint_unlock(store);
+	return rc != LATZ_OK ? rc : refill.count == 0 ? LATZ_NOTFOUND : LATZ_OK;
+}
+
+/* ---- Eviction ---- */
+
+/* Whether the key goes now: 1; 0: it was read, and goes round once more; negative: it is not there. */
+static int judge(struct lzi_call *call, const struct lzi_space *space, uint64_t hash, int spare, latz_value *key)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_found found;
+	uint64_t word;
+	int rc;
+
+	lzi_call_begin(call);
+	rc = lzi_read_hash_key(store, hash, key);
+	if (rc == LATZ_OK && (!lzi_key_is_spaced(key->data, key->size) || lzi_key_space(key->data) != space->number))
+		rc = LATZ_NOTFOUND;
+	if (rc == LATZ_OK)
+		rc = lzi_read_find(store, (latz_slice){ key->data, key->size }, hash, &found);
+	if (rc == LATZ_OK && spare) {
+		word = lzi_load_relaxed(found.slot);
+		if (lzi_slot_visits(word) > 0 && lzi_slot_unit(word) == found.unit) {
+			(void)!lzi_cas_acquire(found.slot, &word, word & ~LZI_SLOT_VISITS); /* a hint */
+			rc = 1;
+		}
+	}
+	lzi_call_end(call);
+	return rc == LATZ_OK ? 1 : rc == 1 ? 0 : rc;
+}
+
+/* Under space->mutex: evicts until there is room for `span` more, and a key more if keys is 1. */
+static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	uint32_t slot = lzi_space_index(store, space);
+	uint64_t *queue = lzi_space_queue(store, slot), hash;
+	latz_value key = LATZ_VALUE_INIT;
+	struct lzi_space_cell sum;
+	unsigned looks = 0, spared = 0, refills = 0;
+	int rc = queue == NULL ? lzi_error(LATZ_NOMEM, "map the queue of namespace %.64s", space->name) : LATZ_OK;
+
+	while (rc == LATZ_OK && looks++ < LOOKS_MAX) {
+		struct lzi_write write = { .kind = LZI_WRITE_CROWD, .later = 1 };
+
+		lzi_space_sum(store, slot, &sum);
+		if (!is_over(space, &sum, keys, span))
+			break;
+		hash = pop(space, queue);
+		if (hash == 0) {
+			rc = refills++ < 2 ? refill(call, space) : LATZ_NOTFOUND;
+			continue;
+		}
+		rc = judge(call, space, hash, space->policy != LATZ_POLICY_FIFO && spared < SPARED_MAX, &key);
+		if (rc == 0) {
+			spared++;
+			push(store, space, hash);
+		} else if (rc == 1) {
+			write.key = (latz_slice){ key.data, key.size };
+			rc = lzi_store_write(call, &write);
+			LZI_POINT("space.evicted");
+			if (rc == LATZ_OK) {
+				lzi_fetch_add_relaxed(&space->evicted, 1ull);
+				lzi_fetch_add_relaxed(&space->evicted_bytes, write.span);
+			}
+		}
+		if (rc == LATZ_NOTFOUND)
+			rc = LATZ_OK;
+	}
+	latz_value_free(&key);
+	return rc == LATZ_NOTFOUND ? LATZ_FULL : rc;
+}
+
+static int evict_locked(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	/* Nothing of the pool is in hand yet; and who has the mutex, or what it waits for, may wait for all readers to
+	 * leave. */
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_mutex_lock_patient(&space->mutex, store->control.timeout_ms, "eviction in a namespace",
+	                            &store->control.shared->heartbeat);
+	if (rc >= 0) {
+		rc = evict(call, space, keys, span);
+		lzi_mutex_unlock(&space->mutex);
+	}
+	if (inside)
+		lzi_call_begin(call);
+	return rc;
+}
+
+int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uint64_t span)
+{
+	struct lzi_space *space = lzi_space_find(call->store, lzi_key_space(key.data));
+	int rc;
+
+	if (space == NULL)
+		return lzi_error(LATZ_DEAD, "the namespace was dropped");
+	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE)
+		return refuse(space, LATZ_FULL);
+	rc = evict_locked(call, space, keys + others(call), span);
+	return rc == LATZ_FULL ? refuse(space, rc) : rc;
+}
+
+int lzi_space_trim(struct lzi_call *call, uint32_t number)
+{
+	struct lzi_space *space = lzi_space_find(call->store, number);
+	struct lzi_space_cell sum;
+	int rc = LATZ_OK;
+
+	if (space == NULL || space->queue_size == 0)
+		return LATZ_OK;
+	do {
+		lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
+		if (is_over(space, &sum, 0, 0))
+			rc = evict_locked(call, space, 0, 0);
+	} while (rc == LATZ_OK && is_over(space, &sum, 0, 0));
+	return rc == LATZ_FULL ? LATZ_OK : rc;
+}
+
+/* ---- What writes tell ---- */
+
+void lzi_space_written(struct lzi_call *call, const struct lzi_write *write, uint64_t hash)
+{
+	struct lzi_space *space = lzi_space_find(call->store, lzi_key_space(write->key.data));
+	struct lzi_space_cell *cell;
+
+	if (space == NULL)
+		return;
+	cell = lzi_space_cell(call, lzi_space_index(call->store, space));
+	if (cell != NULL)
+		lzi_bump_relaxed(&cell->sets, 1ull);
+	if (write->created && lzi_unlikely(lzi_load_relaxed(&space->queue_size) != 0))
+		push(call->store, space, hash);
+}
+
+void lzi_space_erased(struct lzi_call *call, const struct lzi_write *write, int expired)
+{
+	struct lzi_space *space = lzi_space_find(call->store, lzi_key_space(write->key.data));
+	struct lzi_space_cell *cell;
+
+	if (space == NULL || write->kind == LZI_WRITE_CROWD)
+		return;
+	cell = lzi_space_cell(call, lzi_space_index(call->store, space));
+	if (cell != NULL)
+		lzi_bump_relaxed(expired ? &cell->expired : &cell->deletes, 1ull);
+}
+
+/* ---- Changing bounds ---- */
+
+/* Twice the keys there may be: so places of keys that have gone don't push out those that are there. */
+static uint32_t places_for(const struct lzi_space *space)
+{
+	uint64_t keys = UINT64_MAX;
+	uint32_t size = LZI_SPACE_QUEUE_MIN;
+
+	if (space->max_entries != 0)
+		keys = space->max_entries;
+	if (space->max_bytes != 0 && space->max_bytes / RECORD_MIN < keys)
+		keys = space->max_bytes / RECORD_MIN;
+	if (keys == UINT64_MAX || space->policy == LATZ_POLICY_NONE)
+		return 0;
+	while (size < LZI_SPACE_QUEUE_MAX && size < keys * 2)
+		size *= 2;
+	return size;
+}
+
+int lzi_space_settle_queue(struct lzi_call *call, struct lzi_space *space)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_shared *shared = store->control.shared;
+	uint32_t size = places_for(space);
+	int rc;
+
+	if (size == space->queue_size)
+		return LATZ_OK;
+	rc = lzi_mutex_lock(&space->mutex, store->control.timeout_ms, "eviction in a namespace");
+	if (rc < 0)
+		return rc;
+	lzi_store_relaxed(&space->queue_size, 0u);
+	rc = size == 0 ? LATZ_OK : lzi_space_queue_allocate(store, lzi_space_index(store, space), size);
+	LZI_POINT("space.queue");
+	if (rc == LATZ_OK) {
+		lzi_store_relaxed(&space->tail, lzi_load_relaxed(&space->head)); /* what it named has moved */
+		lzi_store_release(&space->queue_size, size);
+	}
+	lzi_mutex_unlock(&space->mutex);
+	if (rc == LATZ_OK && size != 0 && (lzi_load_relaxed(&shared->watch) & LZI_WATCH_SPACES) == 0) {
+		rc = lzi_maint_lock(store, 1);
+		if (rc < 0)
+			return rc;
+		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_SPACES);
+		lzi_maint_unlock(store);
+		rc = LATZ_OK;
+	}
+	return rc;
+}
