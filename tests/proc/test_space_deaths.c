@@ -30,6 +30,7 @@ static void work(latz_pool *pool)
 	latz_namespace_options options = LATZ_NAMESPACE_OPTIONS_INIT;
 	latz_pool *sub, *other;
 	char name[32];
+	latz_txn *txn;
 
 	CHECK_OK(latz_namespace(pool, "victim", &sub));
 	CHECK_OK(latz_namespace(pool, "other", &other));
@@ -46,6 +47,16 @@ static void work(latz_pool *pool)
 			CHECK_OK(latz_touch(sub, key_of(name), 1000000));
 		if (i % 3 == 2)
 			CHECK_OK(latz_touch(sub, key_of(name), 1));
+	}
+	for (int i = 0; i < ENTRIES / 2; i++) {
+		CHECK_OK(latz_txn_begin(sub, 0, &txn));
+		for (int j = 0; j < 4; j++) {
+			snprintf(name, sizeof name, "t%d", i * 2 + j);
+			CHECK_OK(latz_txn_set(txn, key_of(name), key_of("of a transaction"), NULL));
+		}
+		snprintf(name, sizeof name, "t%d", i);
+		CHECK_OK(latz_txn_delete(txn, key_of(name)));
+		CHECK_OK(latz_txn_commit(txn));
 	}
 	sleep_ms(3);
 	CHECK_OK(latz_maintain(pool, 0));
@@ -122,6 +133,7 @@ static const char *const points[] = {
 	"space.limited",  "space.queue",     "space.evicted",  "space.dropping", "space.doomed",   "space.dropped",
 	"space.collected", "space.wiped",    "space.counted",  "set.intent",    "set.published",  "set.old_dead",
 	"set.booked",     "delete.intent",   "delete.dead",    "delete.cleared",
+	"txn.listed",     "txn.published",   "txn.committed",  "txn.old_dead",  "txn.finished",   "txn.unlocked",
 };
 
 static void deaths(void **state)
