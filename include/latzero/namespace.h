@@ -15,10 +15,10 @@ extern "C" {
 /* A namespace has keys, statistics and bounds of its own within a pool: what is done through its handle concerns its
  * keys alone, and through the pool's handle those that are in no namespace. latz_set() and the like, transactions,
  * scans, latz_clear(), latz_hot_keys(), latz_stats() (keys, live_bytes, counters, bounds; the rest is 0),
- * latz_expire_hook(), latz_watch_open(), the names of locks and the keys of leases are the namespace's. Counters, maintenance, verification, clients, syncing are
- * the whole pool's through any handle. What changes the pool as a whole (latz_limit(), latz_compress(), latz_train(),
- * latz_persist(), latz_snapshot(), latz_advise()) is LATZ_INVALID. The pool's statistics count everything. Keys may
- * have 6 bytes fewer than elsewhere: 32 761.
+ * latz_expire_hook(), latz_watch_open(), the names of locks and the keys of leases are the namespace's. Counters,
+ * maintenance, verification, clients, syncing are the whole pool's through any handle. What changes the pool as a
+ * whole (latz_limit(), latz_compress(), latz_train(), latz_persist(), latz_snapshot(), latz_advise()) is LATZ_INVALID.
+ * The pool's statistics count everything. Keys may have 6 bytes fewer than elsewhere: 32 761.
  *
  * Makes the namespace if it is not there; through a handle opened with LATZ_READONLY that is LATZ_NOTFOUND. ns: 1 to 64
  * of [A-Za-z0-9._-], not starting with '.'. Names are the pool's: a namespace has none of its own (LATZ_INVALID). *sub

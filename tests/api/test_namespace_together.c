@@ -243,7 +243,8 @@ static void locks(void **state)
 		assert_int_equal(1, names.count);
 		assert_string_equal("n", names.name);
 		for (unsigned of = 0; of < 3; of++) {
-			assert_rc(of == h ? LATZ_OK : LATZ_FENCED, set_fenced(handle[h], "k", "v", "n", lock[of].token));
+			assert_rc(of == h ? LATZ_OK : LATZ_FENCED,
+			          set_fenced(handle[h], "k", "v", "n", lock[of].token));
 			options.fence = (latz_fence){ key_of("n"), lock[of].token };
 			assert_ok(latz_txn_begin(handle[h], 0, &txn));
 			assert_ok(latz_txn_set(txn, key_of("k"), key_of("w"), &options));
