@@ -390,8 +390,8 @@ struct lzi_actor {
 	/* While hits are watched, as the counters. */
 	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */
 	uint32_t writes;                   /* 208: since it last looked whether to evict */
-	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
-	uint64_t fresh_hash;               /* 216: of its key */
+	uint32_t fresh_units;              /* 212: of the record written last; not evicted before the next write */
+	uint64_t fresh_hash;               /* 216: of its key; 0 none, as while another is begun */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
 	uint64_t pad2[6];
 	/* Events it is about to put into the change feed. 0: none. */

@@ -427,8 +427,9 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 }
 
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
- * entries evicted. LATZ_BUSY: there is nothing that could go. */
-int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
+ * entries evicted. LATZ_BUSY: there is nothing that could go. last_resort: then something that was just written does.
+ */
+int lzi_evict(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
 int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
 

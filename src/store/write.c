@@ -557,9 +557,12 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
-	if (lzi_is_bounded(store) &&
-	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
-		return rc;
+	if (lzi_is_bounded(store)) {
+		rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1));
+		if (rc != LATZ_OK)
+			return rc;
+		lzi_store_relaxed(&call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */
+	}
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);

@@ -26,7 +26,6 @@ struct cache {
 	uint32_t count;
 	struct cache_key *keys;
 	uint64_t max_bytes, max_entries; /* that are checked; 0: none */
-	bool beside_others;              /* who evict: what was just written is looked for, but may be gone */
 	uint64_t entries_slack;          /* figures are not of one instant: so many others may write meanwhile */
 	uint32_t serial;
 	uint64_t hits, misses, full;
