@@ -155,7 +155,9 @@ struct lzi_bound {
 	uint64_t index_bytes; /* 168: blocks of the index, when last looked at */
 	uint64_t capacity;    /* 176: that the policy was told last */
 	uint64_t fitted;      /* 184: `evicted` when the state was last made for as many entries as there are */
-	uint64_t pad0[8];
+	uint64_t renewed;     /* 192: 1: since who evicts has looked what is fresh, a write left a record as it is: he
+	                       * looks again. The holder of a bucket, or of `maint` */
+	uint64_t pad0[7];
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };

@@ -48,7 +48,7 @@ struct batch {
 	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
 	unsigned others; /* that are not fresh */
-	unsigned stay;   /* fresh ones, for which there is no room elsewhere */
+	unsigned stay;   /* fresh ones, for which there is no room elsewhere, or which have just become so */
 	int last_resort; /* there are no others: fresh ones go */
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
@@ -160,9 +160,9 @@ static int write_log(struct lzi_store *store)
 	return LATZ_OK;
 }
 
-/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. LATZ_EXISTS: unit is 0,
- * and somebody has just written it. */
-static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
+/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. LATZ_EXISTS: somebody
+ * has just written it, or seen that it is as it should be; that does not count if it is forsaken. */
+static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit, int forsaken)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = NULL;
@@ -175,7 +175,8 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	slot = find_slot(store, bucket, hash, unit, &record);
 	if (slot == NULL || lzi_load_relaxed(&record->died) != 0)
 		rc = LATZ_NOTFOUND;
-	else if (unit == 0 && who_wrote(store, hash) != NULL) /* since it was named */
+	else if (!forsaken && (unit == 0 || lzi_load_relaxed(&store->control.shared->bound.renewed) != 0) &&
+	         who_wrote(store, hash) != NULL) /* since it was named, or what is fresh was listed */
 		rc = LATZ_EXISTS;
 	else if (log_lacks(store, lzi_slot_unit(lzi_load_relaxed(slot))))
 		rc = LATZ_BUSY;
@@ -369,8 +370,12 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 			continue;
 		}
 		if (rc == LATZ_NOSPC || rc == LATZ_FULL) { /* or there is no room for it */
-			rc = evict_one(call, target->hash, target->unit);
+			rc = evict_one(call, target->hash, target->unit, batch->last_resort);
 			*ret_done += rc == LATZ_OK;
+			if (rc == LATZ_EXISTS) {
+				batch->stay++;
+				continue;
+			}
 		}
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
@@ -437,6 +442,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	}
 	if (from >= tail)
 		return LATZ_BUSY;
+	(void)!lzi_exchange(&store->control.shared->bound.renewed, 0ull);
 	rc = collect(&batch, extent, from, tail, limit);
 	if (rc != LATZ_OK)
 		return rc;
@@ -447,6 +453,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 			return ONLY_FRESH;
 	}
 	judge(&batch, list);
+	LZI_POINT("evict.listed");
 	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
@@ -609,7 +616,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	for (i = 0; i < n; i++)
 		lzi_read_prefetch_bucket(store, hash[i]);
 	for (i = 0; i < n; i++) {
-		rc = evict_one(call, hash[i], 0);
+		rc = evict_one(call, hash[i], 0, 0);
 		*ret_done += rc == LATZ_OK;
 		busy += rc == LATZ_BUSY;
 		if (rc == LATZ_EXISTS)

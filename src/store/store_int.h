@@ -410,6 +410,19 @@ int lzi_bound_check(struct lzi_store *store, uint64_t span);
 void lzi_bound_pace(struct lzi_call *call);
 /* By who has `maint`: the same, and what has to be brought back within changed bounds. */
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* A write leaves a record as it is, and has named it in its actor; its bucket is locked. Who evicts may have listed
+ * what is fresh before that, and would not notice, as no slot changes. */
+static inline void lzi_bound_renew(struct lzi_store *store)
+{
+	uint64_t *renewed = &store->control.shared->bound.renewed;
+
+	if (!lzi_is_bounded(store))
+		return;
+	lzi_fence_after_cas(); /* by which we locked: either we see that he begins, or he sees the name */
+	if (lzi_load_relaxed(renewed) == 0)
+		lzi_store_release(renewed, 1ull);
+}
+
 /* What is left for the heap; after other files grew. */
 void lzi_bound_refresh(struct lzi_store *store);
 /* The heap gives way to a file that is about to grow, and counts already. LATZ_FULL: it can't. */

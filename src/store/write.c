@@ -457,8 +457,10 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	rc = lzi_unlikely(write->flags != 0) ? check_conditions(write, old, present, compared) : LATZ_OK;
 	if (rc != LATZ_OK) {
-		if (rc == 1)
+		if (rc == 1) {
 			write->version = old->seq;
+			lzi_bound_renew(store);
+		}
 		return rc;
 	}
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);

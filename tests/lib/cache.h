@@ -46,6 +46,8 @@ uint32_t cache_size(struct rng *rng, uint32_t most);
 /* A write; when it is LATZ_OK the key is read back at once. Returns its result: LATZ_OK or LATZ_FULL (which changes
  * nothing: the key is as it was, or gone). */
 int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms);
+/* The same of what was written last, if it is not there any more or is another. */
+int cache_set_again(struct cache *c, uint32_t i);
 /* Whether it is there; what is there is right. */
 bool cache_get(struct cache *c, uint32_t i);
 void cache_delete(struct cache *c, uint32_t i);

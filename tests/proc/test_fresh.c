@@ -3,6 +3,7 @@
  * and each looks for every key right after it has written it (cache_set()). In the smallest pools there are hardly more
  * extents, or entries, than processes.
  */
+#include "base/point.h"
 #include "lib/cache.h"
 #include "lib/suite.h"
 
@@ -33,6 +34,8 @@ static int work(void *arg)
 
 		if (rng_below(&rng, 3) == 0)
 			(void)cache_get(&c, i);
+		else if (rng_below(&rng, 4) == 0)
+			(void)cache_set_again(&c, i);
 		else
 			(void)cache_set(&c, i, cache_size(&rng, role->size_max), 0);
 	}
@@ -82,11 +85,72 @@ static void among_few_entries(void **state)
 		run_crowd(*state, 0, 100, cache_policy(p), 1000);
 }
 
+#define FEW 8u
+#define ROUNDS 200u
+
+static latz_slice few_key(unsigned i, char buffer[16])
+{
+	snprintf(buffer, 16, "key%u", i);
+	return latz_str(buffer);
+}
+
+/* Writes more keys than there may be, and is stopped each time when it has been decided what goes. */
+static int stops_evicting(void *arg)
+{
+	const latz_options *options = arg;
+	latz_pool *pool;
+	char buffer[16];
+
+	CHECK_OK(latz_open("p", options, &pool));
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		lzi_point_arm(i < FEW ? NULL : "evict.listed", 1, LZI_POINT_STOP);
+		CHECK_OK(latz_set(pool, few_key(i, buffer), latz_str("value"), NULL));
+	}
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* A write that finds its value there already changes nothing that who evicts could notice. */
+static void what_was_left_as_it_is(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options unless_same = LATZ_SET_OPTIONS_INIT;
+	latz_options options = f->options;
+	struct proc evictor;
+	latz_pool *pool;
+	char buffer[16];
+	struct rng rng;
+	unsigned i, last;
+
+	rng_init(&rng, rng_test_seed("test_fresh"));
+	options.max_entries = FEW;
+	options.flags |= LATZ_NO_THREAD;
+	unless_same.flags = LATZ_IF_CHANGED;
+	assert_ok(latz_open("p", &options, &pool));
+	proc_start(&evictor, stops_evicting, &options, false);
+	for (i = FEW, last = ROUNDS; i < ROUNDS; i++) {
+		proc_wait_stopped(&evictor);
+		if (last != ROUNDS)
+			assert_ok(latz_exists(pool, few_key(last, buffer)));
+		do
+			last = (unsigned)rng_below(&rng, i);
+		while (latz_exists(pool, few_key(last, buffer)) != LATZ_OK);
+		assert_ok(latz_set(pool, few_key(last, buffer), latz_str("value"), &unless_same));
+		proc_kill(&evictor, SIGCONT);
+	}
+	assert_int_equal(proc_wait(&evictor, 20000), 0);
+	assert_ok(latz_exists(pool, few_key(last, buffer)));
+	assert_int_equal(cache_stats(pool).keys, FEW);
+	assert_int_equal(cache_stats(pool).evicted, ROUNDS - FEW);
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(in_few_bytes),
 		DIR_TEST(among_few_entries),
+		DIR_TEST(what_was_left_as_it_is),
 	};
 
 	fork_prepare();
