@@ -415,6 +415,10 @@ typedef struct latz_set_options {
 /* clang-format on */
 
 /* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture.
+ * In a bounded pool what a thread wrote last (of latz_mset(), the last item) is not evicted before it begins another
+ * write, or ends, however much others write. That needs room: of max_bytes 1 MiB and, for each thread that writes, 256
+ * KiB and its largest value; of max_entries one for each. In a smaller pool it may go for a writer that has found
+ * nothing else to go for 10 ms.
  * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_FENCED, LATZ_NOSPC,
  * LATZ_FULL, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
 LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value,

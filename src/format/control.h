@@ -156,7 +156,9 @@ struct lzi_bound {
 	uint64_t index_bytes; /* 168: blocks of the index, when last looked at */
 	uint64_t capacity;    /* 176: that the policy was told last */
 	uint64_t fitted;      /* 184: `evicted` when the state was last made for as many entries as there are */
-	uint64_t pad0[8];
+	uint64_t renewed;     /* 192: 1: since who evicts has looked what is fresh, a write left a record as it is: he
+	                       * looks again. The holder of a bucket, or of `maint` */
+	uint64_t pad0[7];
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };
@@ -420,8 +422,8 @@ struct lzi_actor {
 	/* While hits are watched, as the counters. */
 	uint64_t hit_bytes, created_bytes; /* 192: of records read; of records that created their key */
 	uint32_t writes;                   /* 208: since it last looked whether to evict */
-	uint32_t fresh_units;              /* 212: of the record written last; not evicted before another is written */
-	uint64_t fresh_hash;               /* 216: of its key */
+	uint32_t fresh_units;              /* 212: of the record written last; not evicted before the next write */
+	uint64_t fresh_hash;               /* 216: of its key; 0 none, as while another is begun */
 	uint64_t references, created;      /* 224: hits and keys created; these alone */
 	uint64_t pad2[2];
 	/* Transactions. */

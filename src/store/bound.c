@@ -40,8 +40,9 @@
 /* Steps of a writer that can't go on without. */
 #define STEPS_MAX 100000u
 #define TIDY_STEPS 8u
-/* Steps that came to nothing before a write is refused. */
+/* Steps that came to nothing before a write is refused; and before what others have just written goes for it. */
 #define IDLE_MAX 40u
+#define IDLE_FRESH 20u
 /* Free extents whose blocks are not given back to make room for others. */
 #define KEEP_FREE 2u
 /* Times that a writer waits for readers in the way of giving back, before others' entries go instead: a reader that has
@@ -181,9 +182,9 @@ static int is_over(const struct lzi_store *store)
 	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
-/* One step towards more room: cleans if enough is dead, else evicts. *ret_done: entries evicted. LATZ_BUSY: nothing can
- * be done now. */
-static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
+/* One step towards more room: cleans if enough is dead, else evicts. last_resort: lzi_evict(). *ret_done: entries
+ * evicted. LATZ_BUSY: nothing can be done now. */
+static int step(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	uint64_t used, dead;
@@ -202,7 +203,7 @@ static int step(struct lzi_call *call, unsigned most, unsigned *ret_done)
 	}
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
 		return LATZ_BUSY;
-	return lzi_evict(call, most, ret_done);
+	return lzi_evict(call, most, last_resort, ret_done);
 }
 
 /* Ends with `maint` held and what was told heard. wait: else LATZ_BUSY at once. */
@@ -223,23 +224,34 @@ static int begin(struct lzi_call *call, int wait)
 	return LATZ_OK;
 }
 
-/* Small pools: the evictor's open extent is for whoever evicts next. */
-static void leave_main(struct lzi_call *call)
+static void leave_extent(struct lzi_call *call, uint32_t *at)
+{
+	uint32_t open = *at;
+
+	if (open == 0)
+		return;
+	lzi_heap_tell(&call->store->heap, open - 1);
+	lzi_store_release(at, 0u);
+	lzi_heap_leave(&call->store->heap, open - 1);
+}
+
+/* Small pools: the evictor's open extents are for whoever evicts next, and nobody waits with some in hand. */
+static void leave_open(struct lzi_call *call, int waits)
 {
 	struct lzi_bound *bound = &call->store->control.shared->bound;
-	uint32_t open = call->actor->clean_extent;
+	struct lzi_actor *actor = call->actor;
 
-	if (open == 0 || bound->evictor == call->index + 1 || extents_max(call->store) > 64)
+	if ((actor->clean_extent | actor->clean_window) == 0 || (!waits && bound->evictor == call->index + 1) ||
+	    extents_max(call->store) > 64)
 		return;
 	bound->evictor = call->index + 1;
-	lzi_heap_tell(&call->store->heap, open - 1);
-	lzi_store_release(&call->actor->clean_extent, 0u);
-	lzi_heap_leave(&call->store->heap, open - 1);
+	leave_extent(call, &actor->clean_extent);
+	leave_extent(call, &actor->clean_window);
 }
 
 static void end(struct lzi_call *call)
 {
-	leave_main(call);
+	leave_open(call, 0);
 	lzi_maint_unlock(call->store);
 }
 
@@ -312,6 +324,7 @@ static int wait_a_little(struct lzi_call *call, unsigned idle)
 
 	if (idle <= 2)
 		return LATZ_OK;
+	leave_open(call, 1);
 	end(call);
 	(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	lzi_sleep_us(500);
@@ -413,7 +426,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t sp
 			rc = LATZ_OK;
 			continue;
 		}
-		rc = step(call, LZI_POLICY_BATCH, &done);
+		rc = step(call, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
 			give_back_strays(call);
@@ -475,7 +488,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
-		rc = lzi_evict(call, LZI_POLICY_BATCH, &done);
+		rc = lzi_evict(call, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
 		if (rc == LATZ_BUSY && ++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
 			return rc;
 	}
@@ -535,7 +548,7 @@ void lzi_bound_pace(struct lzi_call *call)
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || begin(call, 0) != LATZ_OK)
 		return;
 	/* What holds nothing the janitor gives back, or who needs it: nothing goes for that. */
-	(void)!step(call, PACE * 2, &done);
+	(void)!step(call, PACE * 2, 0, &done);
 	end(call);
 }
 
@@ -561,7 +574,7 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			idle += has_strays(store, LZI_EXTENT, UINT64_MAX);
 			continue;
 		}
-		rc = step(call, LZI_POLICY_BATCH, &done);
+		rc = step(call, LZI_POLICY_BATCH, idle > 0 && is_over(store), &done);
 		if (rc == LATZ_BUSY)
 			idle++;
 		else if (rc != LATZ_OK)
@@ -569,7 +582,7 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 		if (is_over(store))
 			(void)!lzi_give_back(call, KEEP_FREE, 1, &more);
 	}
-	leave_main(call);
+	leave_open(call, 0);
 }
 
 int lzi_bound_give_way(struct lzi_call *call)

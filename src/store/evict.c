@@ -20,14 +20,9 @@
 #include "policy/policy.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/oldest.h"
 #include "store/space.h"
 
-/* Extents of each list that are known by age. */
-#define KNOWN 64u
-/* In a pool of fewer extents than this, or entries, which of several threads' extents has the oldest record is looked
- * at for each batch, and batches are smaller: a list may have no more extents than threads. */
-#define FINE_EXTENTS 64u
-#define FINE_ENTRIES 65536u
 /* Extents judged, of this many, between two looks at all of them. */
 #define SURVEY_SHARE 64u
 /* And questions between two, as a multiple of their number; a part of it where entries go one by one: that empties no
@@ -36,24 +31,10 @@
 #define ASKED_SHARE 16u
 /* Batches in the life of all entries, at least. */
 #define GRAIN 128u
-/* Fresh entries spared in a row. */
-#define SPARED_MAX 64u
+/* Threads whose last write is looked up in a list; more of them one by one. */
 #define FRESH_MAX 128u
-
-struct lzi_evictor {
-	struct known {
-		uint64_t extent;
-		uint32_t born;
-	} known[2][KNOWN];
-	unsigned count[2], at[2];
-	uint64_t weight[2]; /* live bytes of a list's extents, when last counted, and what was moved and evicted
-			       since */
-	uint64_t extents;   /* that hold records */
-	uint64_t used, dead; /* bytes of records in them, when last counted */
-	unsigned judged;    /* extents judged since then */
-	unsigned asked;     /* and how often it was asked for since then */
-	unsigned spared;    /* fresh entries, since there was another */
-};
+/* What judging an extent comes to, beside results: nothing in it that was not judged before may go. */
+#define ONLY_FRESH 1
 
 struct target {
 	uint64_t unit, hash;
@@ -68,122 +49,13 @@ struct batch {
 	struct target target[LZI_POLICY_BATCH];
 	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
-	unsigned stay; /* fresh ones, for which there is no room elsewhere */
+	unsigned others; /* that are not fresh */
+	unsigned stay;   /* fresh ones, for which there is no room elsewhere, or which have just become so */
+	int last_resort; /* there are no others: fresh ones go */
 	int by_bytes;
 	uint64_t end; /* unit behind the last record looked at */
 	int64_t now_ms;
 };
-
-static int is_fine(const struct lzi_store *store, const struct lzi_evictor *evictor)
-{
-	const struct lzi_bound *bound = &store->control.shared->bound;
-
-	return evictor->extents < FINE_EXTENTS || (bound->max_entries != 0 && bound->max_entries < FINE_ENTRIES);
-}
-
-/* ---- Which extents ---- */
-
-/* Whether an extent has records of the list that were not judged yet. */
-static int has_more(struct lzi_store *store, uint64_t extent, enum lzi_policy_list list)
-{
-	const struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
-	uint64_t tail;
-
-	return lzi_extent_holds(store, extent, &tail) && lzi_load_relaxed(&meta->list) == (uint8_t)list &&
-	       (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
-	                ? tail > 0 && lzi_load_relaxed(&meta->owner) == 0 && lzi_load_relaxed(&meta->judged) == 0
-	                : lzi_load_relaxed(&meta->judged) * (uint64_t)LZI_UNIT < tail);
-}
-
-/* Keeps the oldest: `known` is a list in order. */
-static void note_known(struct lzi_evictor *evictor, enum lzi_policy_list list, uint64_t extent, uint32_t born)
-{
-	struct known *known = evictor->known[list];
-	unsigned n = evictor->count[list], i;
-
-	if (n == KNOWN) {
-		if (!lzi_born_before(born, known[n - 1].born))
-			return;
-		n--;
-	}
-	for (i = n; i > 0 && lzi_born_before(born, known[i - 1].born); i--)
-		known[i] = known[i - 1];
-	known[i].extent = extent;
-	known[i].born = born;
-	evictor->count[list] = n + 1;
-}
-
-/* Looks at all extents: weights of the lists, and their oldest. */
-static int survey(struct lzi_store *store, struct lzi_evictor *evictor)
-{
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
-	unsigned spared = evictor->spared;
-	int rc = lzi_heap_view(&store->heap);
-
-	if (rc != LATZ_OK)
-		return rc;
-	memset(evictor, 0, sizeof *evictor);
-	evictor->spared = spared;
-	for (e = 0; e < n; e++) {
-		const struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
-		enum lzi_policy_list list = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? LZI_POLICY_MAIN
-		                                                                         : LZI_POLICY_WINDOW;
-
-		if (!lzi_extent_holds(store, e, &tail))
-			continue;
-		dead = lzi_load_relaxed(&meta->dead);
-		evictor->weight[list] += dead < tail ? tail - dead : 0;
-		evictor->used += tail;
-		evictor->dead += dead < tail ? dead : tail;
-		evictor->extents++;
-		if (has_more(store, e, list))
-			note_known(evictor, list, e, lzi_load_relaxed(&meta->born));
-	}
-	return LATZ_OK;
-}
-
-/* The version of the first record not judged: which of several open extents has the oldest. */
-static uint64_t head_seq(struct lzi_store *store, uint64_t extent)
-{
-	uint64_t at = lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN
-	                      ? 0
-	                      : (uint64_t)lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->judged) * LZI_UNIT;
-	const struct lzi_record *record = lzi_heap_at(&store->heap, extent * LZI_EXTENT + at, LZI_RECORD_HEAD);
-
-	return record == NULL ? UINT64_MAX : lzi_load_relaxed(&record->seq);
-}
-
-/* The extent to be judged next; UINT64_MAX: the list has none. */
-static uint64_t choose(struct lzi_store *store, struct lzi_evictor *evictor, enum lzi_policy_list list)
-{
-	uint64_t best = UINT64_MAX, best_seq = UINT64_MAX, open = UINT64_MAX;
-	unsigned i;
-
-	for (i = evictor->at[list]; i < evictor->count[list]; i++) {
-		uint64_t extent = evictor->known[list][i].extent, seq;
-
-		if (lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->born) != evictor->known[list][i].born ||
-		    !has_more(store, extent, list)) {
-			if (i == evictor->at[list])
-				evictor->at[list]++;
-			continue;
-		}
-		if (!is_fine(store, evictor)) {
-			if (lzi_heap_state(&store->heap, extent) != LZI_EXTENT_OPEN)
-				return extent;
-			open = open == UINT64_MAX ? extent : open;
-			continue;
-		}
-		if (list == LZI_POLICY_MAIN)
-			return extent;
-		seq = head_seq(store, extent);
-		if (seq < best_seq) {
-			best = extent;
-			best_seq = seq;
-		}
-	}
-	return best != UINT64_MAX ? best : open;
-}
 
 /* ---- One entry ---- */
 
@@ -297,9 +169,9 @@ static int write_log(struct lzi_store *store)
 	return LATZ_OK;
 }
 
-/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. LATZ_EXISTS: unit is 0,
- * and somebody has just written it. */
-static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
+/* LATZ_NOTFOUND: it has gone, or is another one by now. LATZ_BUSY: the log has not got it yet. LATZ_EXISTS: somebody
+ * has just written it, or seen that it is as it should be; that does not count if it is forsaken. */
+static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit, int forsaken)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = NULL;
@@ -313,7 +185,8 @@ static int evict_one(struct lzi_call *call, uint64_t hash, uint64_t unit)
 	if (slot == NULL || lzi_load_relaxed(&record->died) != 0 ||
 	    lzi_key_is_book(lzi_record_key(record), record->key_size)) /* has the hash of another */
 		rc = LATZ_NOTFOUND;
-	else if (unit == 0 && who_wrote(store, hash) != NULL) /* since it was named */
+	else if (!forsaken && (unit == 0 || lzi_load_relaxed(&store->control.shared->bound.renewed) != 0) &&
+	         who_wrote(store, hash) != NULL) /* since it was named, or what is fresh was listed */
 		rc = LATZ_EXISTS;
 	else if (log_lacks(store, lzi_slot_unit(lzi_load_relaxed(slot))))
 		rc = LATZ_BUSY;
@@ -399,25 +272,31 @@ static int is_listed(const uint64_t *list, unsigned count, uint64_t hash)
 	return 0;
 }
 
-/* Where a list has few extents, or large records, the oldest entries may be the youngest of a thread. Not for ever:
- * there may be no others. */
-static void spare_fresh(struct batch *batch, struct lzi_evictor *evictor)
+/* Where a list has few extents, or large records, the oldest entries may be the youngest of a thread. */
+static void spare_fresh(struct batch *batch)
 {
 	const struct lzi_store *store = batch->call->store;
 	uint64_t fresh[FRESH_MAX];
-	unsigned others = 0, known, i;
+	unsigned known = list_fresh(store, fresh), i;
 
-	known = list_fresh(store, fresh);
+	batch->others = 0;
 	for (i = 0; i < batch->count; i++) {
-		if (!is_listed(fresh, known, batch->target[i].hash)) {
-			others++;
-		} else if (evictor->spared < SPARED_MAX) {
-			batch->target[i].fresh = 1;
-			evictor->spared++;
-		}
+		struct target *target = &batch->target[i];
+
+		target->fresh = !target->expired && (is_listed(fresh, known, target->hash) ||
+		                                     (known == FRESH_MAX && who_wrote(store, target->hash) != NULL));
+		batch->others += !target->fresh;
 	}
-	if (others > 0)
-		evictor->spared = 0;
+}
+
+/* Nothing else is left to make room. */
+static void forsake(struct batch *batch)
+{
+	unsigned i;
+
+	for (i = 0; i < batch->count; i++)
+		batch->target[i].fresh = 0;
+	batch->last_resort = 1;
 }
 
 /* What is fresh the policy is not asked about: it would count it as gone, and keep others for that without end. */
@@ -431,7 +310,7 @@ static void judge(struct batch *batch, enum lzi_policy_list list)
 
 	for (i = 0; i < batch->count; i++) {
 		batch->keep[i] = batch->target[i].book; /* stays, whatever the policy would think of it */
-		if (batch->target[i].fresh || batch->target[i].book)
+		if (batch->target[i].fresh || batch->target[i].book || batch->last_resort)
 			continue;
 		asked[n].hash = batch->target[i].hash;
 		asked[n].weight = batch->by_bytes ? batch->target[i].span : 1;
@@ -471,16 +350,11 @@ static int keep_one(struct lzi_call *call, const struct target *target)
 /* Moves a record behind the others of its list. */
 static int spare_one(struct lzi_call *call, const struct target *target)
 {
-	struct lzi_store *store = call->store;
-	uint64_t extent = lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT;
-	uint32_t *open = lzi_load_relaxed(&lzi_heap_meta(&store->heap, extent)->list) == LZI_LIST_MAIN
-	                         ? &call->actor->clean_extent
-	                         : &call->actor->clean_window;
+	const struct lzi_extent *meta =
+		lzi_heap_meta(&call->store->heap, lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT);
+	uint32_t *open = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? &call->actor->clean_extent
+	                                                                : &call->actor->clean_window;
 
-	if (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN) {
-		lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
-		return LATZ_OK;
-	}
 	return lzi_move_record(call, open, target->unit, 0, 0, 0);
 }
 
@@ -498,17 +372,21 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 		rc = LATZ_NOSPC;
 		if (batch->keep[i] && !target->expired)
 			rc = keep_one(call, target);
-		else if (target->fresh && !target->expired)
+		else if (target->fresh)
 			rc = spare_one(call, target);
 		if (rc == LATZ_OK)
 			evictor->weight[target->fresh ? list : LZI_POLICY_MAIN] += bytes;
-		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && target->fresh && !target->expired) {
+		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && target->fresh) {
 			batch->stay++; /* when others have gone there is */
 			continue;
 		}
 		if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && !target->book) { /* or there is no room for it */
-			rc = evict_one(call, target->hash, target->unit);
+			rc = evict_one(call, target->hash, target->unit, batch->last_resort);
 			*ret_done += rc == LATZ_OK;
+			if (rc == LATZ_EXISTS) {
+				batch->stay++;
+				continue;
+			}
 		}
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
@@ -517,16 +395,50 @@ static int carry_out(struct batch *batch, struct lzi_evictor *evictor, enum lzi_
 	return LATZ_OK;
 }
 
-/* One batch of an extent. LATZ_BUSY: it must stay as it is for now. */
+/* Collects what is judged next of an extent, up to its first entries that are not fresh. */
+static int collect(struct batch *batch, uint64_t extent, uint64_t from, uint64_t tail, unsigned limit)
+{
+	struct lzi_store *store = batch->call->store;
+	int rc;
+
+	batch->end = lzi_unit_of(extent * LZI_EXTENT + from);
+	do {
+		batch->limit = batch->count + limit < LZI_POLICY_BATCH ? batch->count + limit : LZI_POLICY_BATCH;
+		from = lzi_unit_offset(batch->end) - extent * LZI_EXTENT;
+		rc = from < tail ? lzi_extent_walk(store, extent, from, tail, gather, batch) : 0;
+		if (rc < 0)
+			return rc;
+		spare_fresh(batch); /* after they were seen: what is written from here on is elsewhere */
+	} while (batch->others == 0 && batch->count == batch->limit && batch->count < LZI_POLICY_BATCH);
+	return LATZ_OK;
+}
+
+/* Whether something is won by moving what is fresh, with nothing else beside it: half an extent that is free then; of
+ * one that is appended to, only what is behind very many. */
+static int is_worth_sparing(struct lzi_store *store, const struct batch *batch, uint64_t extent)
+{
+	enum lzi_extent_state state = lzi_heap_state(&store->heap, extent);
+	uint64_t bytes = 0;
+	unsigned i;
+
+	if (state == LZI_EXTENT_RUN)
+		return 0;
+	if (state == LZI_EXTENT_OPEN)
+		return batch->count == LZI_POLICY_BATCH;
+	for (i = 0; i < batch->count; i++)
+		bytes += (uint64_t)batch->target[i].span * LZI_UNIT;
+	return bytes <= LZI_EXTENT / 2;
+}
+
+/* One batch of an extent. LATZ_BUSY: it must stay as it is for now. ONLY_FRESH, unless that goes as a last resort. */
 static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint64_t extent, enum lzi_policy_list list,
-                        unsigned limit, unsigned *ret_done)
+                        unsigned limit, int last_resort, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_extent *meta = lzi_heap_meta(&store->heap, extent);
 	int is_run = lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN, rc;
 	uint64_t from = is_run ? 0 : (uint64_t)lzi_load_relaxed(&meta->judged) * LZI_UNIT, tail;
 	struct batch batch = { .call = call,
-		               .limit = limit,
 		               .by_bytes = store->control.shared->bound.max_bytes != 0,
 		               .now_ms = lzi_clock_mono_ms() };
 
@@ -541,22 +453,26 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 	}
 	if (from >= tail)
 		return LATZ_BUSY;
-	batch.end = lzi_unit_of(extent * LZI_EXTENT + from);
-	rc = lzi_extent_walk(store, extent, from, tail, gather, &batch);
-	if (rc < 0)
+	(void)!lzi_exchange(&store->control.shared->bound.renewed, 0ull);
+	rc = collect(&batch, extent, from, tail, limit);
+	if (rc != LATZ_OK)
 		return rc;
-	spare_fresh(&batch, evictor);
+	if (batch.others == 0 && batch.count > 0) {
+		if (last_resort)
+			forsake(&batch);
+		else if (!is_worth_sparing(store, &batch, extent))
+			return ONLY_FRESH;
+	}
 	judge(&batch, list);
+	LZI_POINT("evict.listed");
 	rc = carry_out(&batch, evictor, list, ret_done);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("evict.judged");
-	if (batch.stay > 0) { /* the extent is come to again, as long as fresh ones are spared */
-		evictor->spared += batch.stay;
-		return LATZ_OK;
-	}
+	if (batch.stay > 0) /* the extent is come to again when there is room for them elsewhere */
+		return batch.others > 0 ? LATZ_OK : ONLY_FRESH;
 	if (is_run) {
-		if (batch.count == 1 && (batch.keep[0] || batch.target[0].fresh))
+		if (batch.count == 1 && batch.keep[0])
 			return LATZ_OK;
 		rc = lzi_clean_extent(call, extent);
 		if (rc == LATZ_BUSY) /* a view has it: others are to go now, cleaning comes to it again */
@@ -576,7 +492,7 @@ static unsigned batch_limit(const struct lzi_store *store, const struct lzi_evic
 {
 	int64_t keys = lzi_store_keys(store);
 
-	if (!is_fine(store, evictor))
+	if (!lzi_oldest_is_fine(store, evictor))
 		return most;
 	return keys / GRAIN < 1 ? 1 : keys / GRAIN > most ? most : (unsigned)(keys / GRAIN);
 }
@@ -593,37 +509,58 @@ static int bring_some(struct lzi_store *store)
 	return LATZ_BUSY;
 }
 
-static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, unsigned most, unsigned *ret_done)
+/* From which list the policy wants something to go. */
+static enum lzi_policy_list next_list(struct lzi_store *store, const struct lzi_evictor *evictor,
+                                      const struct lzi_policy *policy)
 {
-	struct lzi_store *store = call->store;
-	struct lzi_evictor *evictor = store->evictor;
 	enum lzi_policy_list list = LZI_POLICY_WINDOW;
-	uint64_t extent;
 	void *state;
-	int rc;
 
-	if (evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
-	    evictor->at[LZI_POLICY_MAIN] == evictor->count[LZI_POLICY_MAIN]) {
-		rc = survey(store, evictor);
-		if (rc != LATZ_OK)
-			return rc;
-	}
 	if (policy != NULL && policy->next != NULL && lzi_policy_begin(store, &state) != NULL) {
 		list = policy->next(state, evictor->weight[LZI_POLICY_WINDOW], evictor->weight[LZI_POLICY_MAIN]);
 		lzi_policy_end(store);
 	}
-	if (evictor->spared >= SPARED_MAX / 4) /* this one may have nothing but what is fresh */
-		list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
-	extent = choose(store, evictor, list);
-	if (extent == UINT64_MAX) {
-		list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
-		extent = choose(store, evictor, list);
+	return list;
+}
+
+static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, unsigned most, int last_resort,
+                        unsigned *ret_done)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_evictor *evictor = store->evictor;
+	enum lzi_policy_list list;
+	const struct lzi_oldest *passed;
+	struct lzi_oldest *known;
+	int rc;
+
+	if (evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
+	    evictor->at[LZI_POLICY_MAIN] == evictor->count[LZI_POLICY_MAIN]) {
+		rc = lzi_oldest_survey(store, evictor);
+		if (rc != LATZ_OK)
+			return rc;
 	}
-	if (extent == UINT64_MAX && lzi_load_relaxed(&store->control.shared->image_left) > 0)
+	list = next_list(store, evictor, policy);
+	for (;;) {
+		known = lzi_oldest_choose(store, evictor, list);
+		if (known == NULL) {
+			list = list == LZI_POLICY_MAIN ? LZI_POLICY_WINDOW : LZI_POLICY_MAIN;
+			known = lzi_oldest_choose(store, evictor, list);
+		}
+		if (known == NULL)
+			break;
+		rc = judge_extent(call, evictor, known->extent, list, batch_limit(store, evictor, most), 0, ret_done);
+		if (rc != ONLY_FRESH)
+			return rc;
+		known->passed = 1;
+	}
+	if (lzi_load_relaxed(&store->control.shared->image_left) > 0)
 		return bring_some(store);
-	if (extent == UINT64_MAX)
-		return LATZ_BUSY;
-	return judge_extent(call, evictor, extent, list, batch_limit(store, evictor, most), ret_done);
+	passed = last_resort ? lzi_oldest_passed(store, evictor, &list) : NULL;
+	if (passed != NULL)
+		rc = judge_extent(call, evictor, passed->extent, list, batch_limit(store, evictor, most), 1, ret_done);
+	/* The next time all extents are looked at, and not those known to be of no use. */
+	evictor->at[LZI_POLICY_WINDOW] = evictor->count[LZI_POLICY_WINDOW];
+	return passed != NULL ? rc : LATZ_BUSY;
 }
 
 /* ---- By entry ---- */
@@ -690,7 +627,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	for (i = 0; i < n; i++)
 		lzi_read_prefetch_bucket(store, hash[i]);
 	for (i = 0; i < n; i++) {
-		rc = evict_one(call, hash[i], 0);
+		rc = evict_one(call, hash[i], 0, 0);
 		*ret_done += rc == LATZ_OK;
 		busy += rc == LATZ_BUSY;
 		if (rc == LATZ_EXISTS)
@@ -725,14 +662,14 @@ int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uin
 		if (evictor == NULL)
 			return lzi_error(LATZ_NOMEM, "notes of eviction");
 	}
-	if (again || is_fine(store, evictor) || is_stale(store, evictor))
-		rc = survey(store, evictor);
+	if (again || lzi_oldest_is_fine(store, evictor) || is_stale(store, evictor))
+		rc = lzi_oldest_survey(store, evictor);
 	*ret_used = evictor->used;
 	*ret_dead = evictor->dead;
 	return rc;
 }
 
-int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done)
+int lzi_evict(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
@@ -748,6 +685,6 @@ int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done)
 		rc = evict_by_entry(call, batch_limit(store, store->evictor, most), ret_done);
 	if (rc == LATZ_BUSY) /* or of keys that the policy has not heard of */
 		rc = evict_by_age(call, policy != NULL && policy->kind == LZI_POLICY_BY_AGE ? policy : NULL, most,
-		                  ret_done);
+		                  last_resort, ret_done);
 	return rc;
 }

@@ -450,6 +450,19 @@ int lzi_bound_check(struct lzi_store *store, uint64_t span);
 void lzi_bound_pace(struct lzi_call *call);
 /* By who has `maint`: the same, and what has to be brought back within changed bounds. */
 void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* A write leaves a record as it is, and has named it in its actor; its bucket is locked. Who evicts may have listed
+ * what is fresh before that, and would not notice, as no slot changes. */
+static inline void lzi_bound_renew(struct lzi_store *store)
+{
+	uint64_t *renewed = &store->control.shared->bound.renewed;
+
+	if (!lzi_is_bounded(store))
+		return;
+	lzi_fence_after_cas(); /* by which we locked: either we see that he begins, or he sees the name */
+	if (lzi_load_relaxed(renewed) == 0)
+		lzi_store_release(renewed, 1ull);
+}
+
 /* What is left for the heap; after other files grew. */
 void lzi_bound_refresh(struct lzi_store *store);
 /* The heap gives way to a file that is about to grow, and counts already. LATZ_FULL: it can't. */
@@ -467,8 +480,9 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 }
 
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
- * entries evicted. LATZ_BUSY: there is nothing that could go. */
-int lzi_evict(struct lzi_call *call, unsigned most, unsigned *ret_done);
+ * entries evicted. LATZ_BUSY: there is nothing that could go. last_resort: then something that was just written does.
+ */
+int lzi_evict(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
 int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
 

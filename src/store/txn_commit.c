@@ -173,9 +173,11 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 		c->look = item;
 		return LZI_TXN_AGAIN_LOOK;
 	}
-	if (rc == 1)
+	if (rc == 1) {
 		item->what = LZI_TXN_SAME;
-	else if (rc != LATZ_OK)
+		lzi_bound_renew(c->call->store);
+	}
+	if (rc != LATZ_OK && rc != 1)
 		return rc;
 	if (present && write->flags & LATZ_KEEP_TTL)
 		item->expiry = lzi_record_expiry(item->old);
@@ -412,10 +414,34 @@ static void publish_all(struct lzi_txn_commit *c)
 
 /* ---- All of it ---- */
 
+/* What is written last is not evicted before the next write (doc/bounds.md); what was written before may be. */
+static void name_fresh(struct lzi_txn_commit *c, int drafted)
+{
+	struct lzi_actor *actor = c->call->actor;
+	size_t i;
+
+	for (i = c->count; drafted && i-- > 0;) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (!item->is_written || item->write.kind != LZI_WRITE_SET)
+			continue;
+		lzi_store_relaxed(&actor->fresh_units, (uint32_t)(item->draft.span / LZI_UNIT));
+		lzi_store_relaxed(&actor->fresh_hash, item->hash);
+		return;
+	}
+	lzi_store_relaxed(&actor->fresh_hash, 0ull);
+}
+
 static int attempt(struct lzi_txn_commit *c)
 {
+	int bounded = lzi_is_bounded(c->call->store), rc;
 	size_t i;
-	int rc = lzi_txn_draft_all(c);
+
+	if (bounded)
+		name_fresh(c, 0);
+	rc = lzi_txn_draft_all(c);
+	if (bounded && rc == LATZ_OK)
+		name_fresh(c, 1);
 
 	if (rc == LATZ_OK)
 		rc = lzi_fence_begin(c->call, c->fence);

@@ -405,8 +405,10 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(write, old, present, compared) : LATZ_OK;
-	if (rc == 1)
+	if (lzi_unlikely(rc == 1)) {
 		write->version = old->seq;
+		lzi_bound_renew(store);
+	}
 	if (rc != LATZ_OK)
 		return rc;
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
@@ -511,13 +513,16 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
-	    lzi_write_has_same(call, write, hash))
+	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
 		return LATZ_OK;
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
-	if (lzi_is_bounded(store) &&
-	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
-		return rc;
+	if (lzi_is_bounded(store)) {
+		rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1));
+		if (rc != LATZ_OK)
+			return rc;
+		lzi_store_relaxed(&call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */
+	}
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);

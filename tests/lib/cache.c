@@ -103,16 +103,13 @@ bool cache_get(struct cache *c, uint32_t i)
 	return true;
 }
 
-int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms)
+static int set(struct cache *c, uint32_t i, uint32_t size, uint32_t serial, const latz_set_options *options)
 {
-	latz_set_options options = LATZ_SET_OPTIONS_INIT;
-	uint32_t serial = ++c->serial;
 	char buffer[32];
 	int rc;
 
-	options.ttl_ms = ttl_ms;
 	fill(c, c->scratch, i, serial, size);
-	rc = latz_set(c->pool, cache_key(c, i, buffer), slice(c->scratch, size), &options);
+	rc = latz_set(c->pool, cache_key(c, i, buffer), slice(c->scratch, size), options);
 	if (rc == LATZ_FULL) {
 		c->full++;
 		snprintf(c->why, sizeof(c->why), "%s", latz_error_detail());
@@ -121,10 +118,28 @@ int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms)
 	}
 	CHECK_OK(rc);
 	c->keys[i] = (struct cache_key){ serial, size };
-	if (!cache_get(c, i) && ttl_ms <= 0 && !c->beside_others)
+	if (!cache_get(c, i) && options->ttl_ms <= 0)
 		check_failed(__FILE__, __LINE__, "%s of %u bytes is not there right after it was written", buffer,
 		             size);
 	return rc;
+}
+
+int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+
+	options.ttl_ms = ttl_ms;
+	return set(c, i, size, ++c->serial, &options);
+}
+
+int cache_set_again(struct cache *c, uint32_t i)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+
+	if (c->keys[i].serial == 0)
+		return LATZ_OK;
+	options.flags = LATZ_IF_CHANGED;
+	return set(c, i, c->keys[i].size, c->keys[i].serial, &options);
 }
 
 void cache_delete(struct cache *c, uint32_t i)

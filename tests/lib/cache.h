@@ -26,7 +26,6 @@ struct cache {
 	uint32_t count;
 	struct cache_key *keys;
 	uint64_t max_bytes, max_entries; /* that are checked; 0: none */
-	bool beside_others;              /* who evict: what was just written is looked for, but may be gone */
 	uint64_t entries_slack;          /* figures are not of one instant: so many others may write meanwhile */
 	uint32_t serial;
 	uint64_t hits, misses, full;
@@ -47,6 +46,8 @@ uint32_t cache_size(struct rng *rng, uint32_t most);
 /* A write; when it is LATZ_OK the key is read back at once. Returns its result: LATZ_OK or LATZ_FULL (which changes
  * nothing: the key is as it was, or gone). */
 int cache_set(struct cache *c, uint32_t i, uint32_t size, int64_t ttl_ms);
+/* The same of what was written last, if it is not there any more or is another. */
+int cache_set_again(struct cache *c, uint32_t i);
 /* Whether it is there; what is there is right. */
 bool cache_get(struct cache *c, uint32_t i);
 void cache_delete(struct cache *c, uint32_t i);

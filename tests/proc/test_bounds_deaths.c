@@ -42,7 +42,6 @@ static void cache_of(struct cache *c, const struct role *role, latz_pool *pool)
 	c->max_bytes = role->crowd->options.max_bytes;
 	c->max_entries = role->crowd->options.max_entries;
 	c->serial = w->serial;
-	c->beside_others = true;
 	c->entries_slack = role->crowd->stop ? 0 : 2 * PROCESSES;
 }
 
