@@ -58,6 +58,7 @@ struct lzi_store {
 	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
+	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
@@ -324,7 +325,7 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 	       (lzi_load_acquire(&shared->log.broken) == 0 || lzi_load_acquire(&shared->log.healing) != 0);
 }
 
-/* ---- bound.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
+/* ---- bound.c, room.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
@@ -397,9 +398,17 @@ struct lzi_policy;
 const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);
 void lzi_policy_end(struct lzi_store *store);
 
-/* A writer that got LATZ_FULL: evicts or cleans until there is room for `span` more, or, for a run, until it may fit.
- * attempt: how often it was asked for that already. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
-int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt);
+/* What a write needs that got LATZ_FULL, and what its waiting has come to: zeroed, but for `span`, before the first of
+ * its attempts. */
+struct lzi_need {
+	uint64_t span;
+	uint64_t held_ns; /* since when readers are in the way of giving back; 0 */
+	unsigned held;    /* how often it waited for them */
+	uint64_t empty;   /* extents that were when it was last looked for a row of them */
+};
+
+/* Evicts or cleans until there is room. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_need *need);
 /* Room for one more key within max_entries. */
 int lzi_bound_make_entry(struct lzi_call *call);
 /* Whether one more key would be too many; for a key just being created. */

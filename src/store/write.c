@@ -97,6 +97,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 {
 	struct lzi_heap *heap = &call->store->heap;
 	enum lzi_extent_list list = open == &call->actor->clean_extent ? LZI_LIST_MAIN : LZI_LIST_WINDOW;
+	struct lzi_need need = { .span = span };
 	struct lzi_extent *meta;
 	unsigned tries = 0;
 	uint64_t extent;
@@ -106,7 +107,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 		lzi_clean_runs(call, span);
 		rc = lzi_heap_take_run(heap, call->index, span, &extent);
 		for (; lzi_unlikely(rc == LATZ_FULL) && tries < EVICT_TRIES; tries++) {
-			rc = lzi_bound_make_room(call, open, span, tries);
+			rc = lzi_bound_make_room(call, open, &need);
 			if (rc != LATZ_OK)
 				break;
 			rc = lzi_heap_take_run(heap, call->index, span, &extent);
@@ -133,7 +134,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	}
 	rc = lzi_heap_take(heap, call->index, span, open != &call->actor->extent, list, &extent);
 	for (; lzi_unlikely(rc == LATZ_FULL) && tries < EVICT_TRIES; tries++) {
-		rc = lzi_bound_make_room(call, open, span, tries);
+		rc = lzi_bound_make_room(call, open, &need);
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_heap_take(heap, call->index, span, 0, list, &extent);
@@ -525,8 +526,10 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
 static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
+	struct lzi_need need = { .span = LZI_UNIT };
+
 	if (!write->crowded)
-		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+		return lzi_bound_make_room(call, &call->actor->extent, &need);
 	write->crowded = 0;
 	return lzi_bound_make_entry(call);
 }

@@ -1,0 +1,173 @@
+/*
+ * A bounded pool while one of its processes is stopped: whatever it holds, a write that needs room ends, with room or
+ * with a named error, and does not take the pool apart meanwhile.
+ */
+#include "config.h"
+
+#include "base/point.h"
+#include "lib/cache.h"
+#include "lib/suite.h"
+
+#define MIB (1ull << 20)
+#define TIMEOUT_MS 200u
+#define MAX_BYTES (32 * MIB)
+#define LARGE (2 * MIB)
+#define SMALL 200u
+
+static const char *stop_at;
+static unsigned stop_after;
+
+static int set_small(latz_pool *pool, uint32_t i)
+{
+	static char value[SMALL];
+	char key[32];
+
+	snprintf(key, sizeof key, "small-%u", i);
+	return latz_set(pool, latz_str(key), slice(value, sizeof value), NULL);
+}
+
+/* Writes small and large values until it is stopped. */
+static int writes_and_stops(void *arg)
+{
+	latz_pool *pool = fixture_attach(arg);
+	char *large = check_alloc(LARGE), key[32];
+	uint32_t i;
+	int rc = LATZ_OK;
+
+	memset(large, 1, LARGE);
+	lzi_point_arm(stop_at, stop_after, LZI_POINT_STOP);
+	for (i = 0; i < 4000000 && (rc == LATZ_OK || rc == LATZ_FULL || rc == LATZ_TIMEOUT); i++) {
+		rc = set_small(pool, 1000000 + i);
+		if (i % 3000 == 2999) {
+			snprintf(key, sizeof key, "other-%u", i / 3000 % 4);
+			rc = latz_set(pool, latz_str(key), slice(large, LARGE / 2), NULL);
+		}
+	}
+	free(large);
+	return rc;
+}
+
+static uint32_t begin(struct fixture *f)
+{
+	latz_pool *pool;
+	uint32_t i;
+
+	f->options.timeout_ms = TIMEOUT_MS;
+	f->options.max_bytes = MAX_BYTES;
+	pool = f->pool = fixture_attach(f);
+	for (i = 0; cache_stats(pool).evicted == 0; i++)
+		assert_ok(set_small(pool, i));
+	return i;
+}
+
+/* Sets a large value, which may time out, and looks how long that takes. */
+static void set_large(latz_pool *pool, char *value, const char *at, uint64_t *worst_ms)
+{
+	uint64_t start = clock_ns(), took_ms;
+	int rc = latz_set(pool, latz_str("large"), slice(value, LARGE), NULL);
+
+	took_ms = (clock_ns() - start) / 1000000;
+	print_message("stopped at %s: %s in %llu ms%s%s\n", at, latz_strerror(rc), (unsigned long long)took_ms,
+	              rc == LATZ_OK ? "" : ": ", rc == LATZ_OK ? "" : latz_error_detail());
+	assert_true(rc == LATZ_OK || rc == LATZ_TIMEOUT || rc == LATZ_FULL);
+	*worst_ms = took_ms > *worst_ms ? took_ms : *worst_ms;
+}
+
+static void a_large_value_waits_for_nobody_for_long(void **state)
+{
+	static const struct {
+		const char *at;
+		unsigned after;
+	} points[] = { { "set.drafted", 5 },    { "set.intent", 5 },     { "evict.intent", 5 },  { "evict.judged", 1 },
+		       { "bound.step", 1 },     { "extent.locked", 1 },  { "extent.open", 1 },   { "extent.left", 1 },
+		       { "run.allocated", 1 },  { "run.marked", 2 },     { "free.cleared", 1 },  { "free.done", 1 },
+		       { "park.done", 1 },      { "punch.quiet", 1 },    { "punch.one", 1 },     { "clean.emptied", 1 },
+		       { "move.drafted", 1 },   { "clean.unindexed", 1 } };
+	struct fixture *f = *state;
+	char *large = check_alloc(LARGE);
+	struct proc stopped;
+	uint64_t worst_ms = 0;
+	unsigned i, j;
+
+	memset(large, 2, LARGE);
+	(void)begin(f);
+	for (i = 0; i < ARRAY_LEN(points); i++) {
+		stop_at = points[i].at;
+		stop_after = points[i].after;
+		proc_start(&stopped, writes_and_stops, f, false);
+		proc_wait_stopped(&stopped);
+		for (j = 0; j < 2; j++)
+			set_large(f->pool, large, stop_at, &worst_ms);
+		proc_kill(&stopped, SIGKILL);
+		assert_int_equal(proc_wait(&stopped, 10000), 128 + SIGKILL);
+	}
+	print_message("the longest took %llu ms\n", (unsigned long long)worst_ms);
+	assert_in_range(worst_ms, 0, 10 * TIMEOUT_MS);
+	assert_ok(verify_print(f->pool));
+	free(large);
+}
+
+static int limit(latz_pool *pool, uint64_t max_bytes)
+{
+	latz_limits limits = LATZ_LIMITS_INIT;
+
+	limits.max_bytes = max_bytes;
+	return latz_limit(pool, &limits);
+}
+
+/* Somebody is stopped inside a call, with no lock: no memory can be given back, and borrowed views keep free extents
+ * from lying in a row. However often it is tried, not much goes for it. */
+static void what_waits_for_a_reader_evicts_no_more(void **state)
+{
+	struct fixture *f = *state;
+	char *large = check_alloc(LARGE), key[32];
+	latz_view view[16] = { 0 };
+	uint64_t start, took_ms = 0, live;
+	struct proc stopped;
+	uint32_t count, i;
+
+	memset(large, 3, LARGE);
+	count = begin(f);
+	stop_at = "set.drafted";
+	stop_after = 5;
+	proc_start(&stopped, writes_and_stops, f, false);
+	proc_wait_stopped(&stopped);
+	for (i = 0; i < ARRAY_LEN(view); i++) {
+		snprintf(key, sizeof key, "small-%u", count / 20 * (i + 3));
+		assert_ok(latz_borrow(f->pool, latz_str(key), &view[i]));
+	}
+	live = cache_stats(f->pool).live_bytes;
+	for (i = 0; i < 5; i++)
+		set_large(f->pool, large, stop_at, &took_ms);
+	assert_in_range(took_ms, TIMEOUT_MS, 10 * TIMEOUT_MS);
+	print_message("%llu of %llu bytes alive\n", (unsigned long long)cache_stats(f->pool).live_bytes,
+	              (unsigned long long)live);
+	assert_true(cache_stats(f->pool).live_bytes >= live - 5 * LARGE);
+	live = cache_stats(f->pool).live_bytes;
+	for (i = 0; i < 3; i++) {
+		start = clock_ns();
+		assert_ok(limit(f->pool, MAX_BYTES - 4 * MIB));
+		assert_in_range((clock_ns() - start) / 1000000, 0, 10 * TIMEOUT_MS);
+	}
+	print_message("%llu of %llu bytes alive under a lower bound\n",
+	              (unsigned long long)cache_stats(f->pool).live_bytes, (unsigned long long)live);
+	assert_true(cache_stats(f->pool).live_bytes >= live - 8 * MIB);
+	proc_kill(&stopped, SIGKILL);
+	assert_int_equal(proc_wait(&stopped, 10000), 128 + SIGKILL);
+	assert_ok(latz_set(f->pool, latz_str("large"), slice(large, LARGE), NULL));
+	assert_true(cache_stats(f->pool).file_bytes <= MAX_BYTES - 4 * MIB + CACHE_SLACK);
+	for (i = 0; i < ARRAY_LEN(view); i++)
+		assert_ok(latz_release(&view[i]));
+	assert_ok(verify_print(f->pool));
+	free(large);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(a_large_value_waits_for_nobody_for_long),
+		DIR_TEST(what_waits_for_a_reader_evicts_no_more),
+	};
+
+	return suite_run(tests);
+}
