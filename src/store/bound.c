@@ -143,16 +143,49 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
 }
 
-int lzi_bound_check(struct lzi_store *store, uint64_t span)
+/* Bytes of heap that no eviction brings: extents that other threads have open; and what long chains of the table are
+ * made of, for which all are looked at: so only if `span` is much of the heap. */
+static uint64_t bytes_held(const struct lzi_call *call, uint64_t span, uint64_t limit)
 {
-	const struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t max = lzi_load_relaxed(&bound->max_bytes);
+	const struct lzi_store *store = call->store;
+	uint32_t i, actors = lzi_control_actors(&store->control);
+	uint64_t n = lzi_load_acquire(&store->heap.reach), held = 0, e;
 
-	if (max == 0 || span <= LZI_RECORD_SHARED_MAX || span <= max / 2)
+	for (i = 0; i < actors; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
+
+		if (i != call->index)
+			held += (lzi_load_relaxed(&actor->extent) != 0) +
+			        (lzi_load_relaxed(&actor->clean_extent) != 0) +
+			        (lzi_load_relaxed(&actor->clean_window) != 0);
+	}
+	for (e = 0; e < n && span + held * LZI_EXTENT > limit / 2; e++)
+		held += lzi_heap_state(&store->heap, e) == LZI_EXTENT_OVERFLOW;
+	return held * LZI_EXTENT;
+}
+
+int lzi_bound_check(const struct lzi_call *call, uint64_t span)
+{
+	struct lzi_store *store = call->store;
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t max = lzi_load_relaxed(&bound->max_bytes), limit = lzi_load_relaxed(&bound->heap_limit), held;
+
+	if (max == 0 || span <= LZI_RECORD_SHARED_MAX)
+		return LATZ_OK;
+	if (span > max / 2) {
+		lzi_fetch_add_relaxed(&store->control.shared->bound.refused, 1ull);
+		return lzi_error(LATZ_TOOBIG, "a record of %llu bytes is more than half of the pool's max_bytes, %llu",
+		                 (unsigned long long)span, (unsigned long long)max);
+	}
+	held = bytes_held(call, span, limit);
+	if (limit == 0 || span + LZI_PAGE + held <= limit)
 		return LATZ_OK;
 	lzi_fetch_add_relaxed(&store->control.shared->bound.refused, 1ull);
-	return lzi_error(LATZ_TOOBIG, "a record of %llu bytes is more than half of the pool's max_bytes, %llu",
-	                 (unsigned long long)span, (unsigned long long)max);
+	return lzi_error(LATZ_TOOBIG,
+	                 "of the pool's max_bytes, %llu, its table and what threads have open leave too little for a "
+	                 "record of %llu bytes: %llu",
+	                 (unsigned long long)max, (unsigned long long)span,
+	                 (unsigned long long)(limit > held ? limit - held : 0));
 }
 
 /* ---- Ahead of need ---- */

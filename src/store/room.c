@@ -131,25 +131,31 @@ static void leave(struct lzi_call *call, uint32_t *open)
 	lzi_heap_leave(&call->store->heap, extent - 1);
 }
 
-static void leave_main(struct lzi_call *call)
+void lzi_room_leave_open(struct lzi_call *call)
 {
 	struct lzi_bound *bound = &call->store->control.shared->bound;
 
-	if (call->actor->clean_extent == 0 || bound->evictor == call->index + 1 || !is_small(call->store))
+	if (!is_small(call->store))
+		return;
+	leave(call, &call->actor->clean_window);
+	if (call->actor->clean_extent == 0 || bound->evictor == call->index + 1)
 		return;
 	bound->evictor = call->index + 1;
 	leave(call, &call->actor->clean_extent);
 }
 
-void lzi_room_leave_open(struct lzi_call *call)
-{
-	leave_main(call);
-}
-
 void lzi_room_end(struct lzi_call *call)
 {
-	leave_main(call);
+	lzi_room_leave_open(call);
 	lzi_maint_unlock(call->store);
+}
+
+/* A large record may need the very extents that we have open, though nothing in them is alive any more. */
+static void leave_all(struct lzi_call *call)
+{
+	leave(call, &call->actor->extent);
+	leave(call, &call->actor->clean_window);
+	leave(call, &call->actor->clean_extent);
 }
 
 static LZI_COLD int full(struct lzi_store *store, const char *bound)
@@ -392,6 +398,8 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 		rc = lzi_room_step(call, LZI_POLICY_BATCH, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
+			if (is_run(need->span))
+				leave_all(call);
 			lzi_room_give_back(call);
 			if (++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
 				return rc;

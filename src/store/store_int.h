@@ -414,7 +414,7 @@ int lzi_bound_make_entry(struct lzi_call *call);
 /* Whether one more key would be too many; for a key just being created. */
 int lzi_bound_entries_full(const struct lzi_store *store);
 /* A value whose record takes `span` bytes can't be kept, whatever is evicted: LATZ_TOOBIG. */
-int lzi_bound_check(struct lzi_store *store, uint64_t span);
+int lzi_bound_check(const struct lzi_call *call, uint64_t span);
 /* Now and then, by writers: bounded work ahead of need. */
 void lzi_bound_pace(struct lzi_call *call);
 /* By who has `maint`: the same, and what has to be brought back within changed bounds. */

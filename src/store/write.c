@@ -561,7 +561,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store) &&
-	    (rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
+	    (rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1))) != LATZ_OK)
 		return rc;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
