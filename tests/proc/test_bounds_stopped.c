@@ -4,7 +4,9 @@
  */
 #include "config.h"
 
+#include "base/atomic.h"
 #include "base/point.h"
+#include "format/control.h"
 #include "lib/cache.h"
 #include "lib/suite.h"
 
@@ -162,11 +164,105 @@ static void what_waits_for_a_reader_evicts_no_more(void **state)
 	free(large);
 }
 
+/* ---- Who does long work lets writers in ---- */
+
+#define EXPIRING 60000u
+
+static int collects_and_stops(void *arg)
+{
+	latz_pool *pool = fixture_attach(arg);
+
+	lzi_point_arm("expire.walked", 1, LZI_POINT_STOP);
+	(void)!latz_maintain(pool, 0);
+	return 0;
+}
+
+/* The pool's shared words, to see when somebody waits. */
+static const struct lzi_shared *map_shared(const struct fixture *f)
+{
+	char path[4096];
+	void *map;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/t/pool", f->dir);
+	fd = open(path, O_RDONLY);
+	assert_true(fd >= 0);
+	map = mmap(NULL, sizeof(struct lzi_shared), PROT_READ, MAP_SHARED, fd, LZI_PAGE);
+	assert_true(map != MAP_FAILED);
+	close(fd);
+	return map;
+}
+
+struct writer {
+	latz_pool *pool;
+	_Atomic bool over; /* nobody is stopped any more */
+	uint64_t expired;  /* when it had its room then */
+	int rc;
+};
+
+static void *writes_until_it_waited(void *arg)
+{
+	struct writer *writer = arg;
+	char *large = check_alloc(LARGE), key[32];
+
+	memset(large, 4, LARGE);
+	for (int i = 0; !writer->over && writer->rc == LATZ_OK; i++) {
+		snprintf(key, sizeof key, "large-%d", i % 64);
+		writer->rc = latz_set(writer->pool, latz_str(key), slice(large, LARGE), NULL);
+	}
+	writer->expired = cache_stats(writer->pool).expired;
+	free(large);
+	return NULL;
+}
+
+/* A process is stopped while it collects what expired, all of it in one go. When it goes on and a writer waits for
+ * room, it leaves off at once: long before it is through. */
+static void long_work_is_left_for_a_writer(void **state)
+{
+	latz_set_options expiring = LATZ_SET_OPTIONS_INIT;
+	struct fixture *f = *state;
+	const struct lzi_shared *shared;
+	struct writer writer = { 0 };
+	struct proc collector;
+	pthread_t thread;
+	char key[32];
+	uint32_t i;
+
+	(void)begin(f);
+	assert_ok(latz_close(f->pool));
+	f->options.timeout_ms = 20000;
+	f->pool = fixture_attach(f);
+	shared = map_shared(f);
+	expiring.ttl_ms = 1;
+	for (i = 0; i < EXPIRING; i++) {
+		snprintf(key, sizeof key, "short-%u", i);
+		assert_ok(latz_set(f->pool, latz_str(key), slice(key, sizeof key), &expiring));
+	}
+	sleep_ms(5);
+	proc_start(&collector, collects_and_stops, f, false);
+	proc_wait_stopped(&collector);
+	assert_int_equal(lzi_load_relaxed(&shared->bound.urgent), 0);
+	writer.pool = f->pool;
+	assert_int_equal(pthread_create(&thread, NULL, writes_until_it_waited, &writer), 0);
+	for (i = 0; i < 10000 && lzi_load_relaxed(&shared->bound.urgent) == 0; i++)
+		sleep_ms(1);
+	assert_int_equal(lzi_load_relaxed(&shared->bound.urgent), 1);
+	writer.over = true;
+	assert_int_equal(proc_continue(&collector), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_ok(writer.rc);
+	print_message("%llu of %u expired when the writer had its room\n", (unsigned long long)writer.expired, EXPIRING);
+	assert_in_range(writer.expired, 1, EXPIRING / 4);
+	assert_int_equal(lzi_load_relaxed(&shared->bound.urgent), 0);
+	assert_int_equal(munmap((void *)(uintptr_t)shared, sizeof *shared), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(a_large_value_waits_for_nobody_for_long),
 		DIR_TEST(what_waits_for_a_reader_evicts_no_more),
+		DIR_TEST(long_work_is_left_for_a_writer),
 	};
 
 	return suite_run(tests);
