@@ -28,7 +28,9 @@
 #define HELD_SHARE 3u
 /* How long, in steps of so many microseconds, others who wait for `maint` are given to take it. */
 #define HANDOVER_US 25u
-#define HANDOVER_MAX 20u
+#define HANDOVER_MAX 40u
+/* How long it is taken for known what extents have blocks in part. */
+#define PART_NS 5000000u
 /* Of max_bytes alive, below which a pool without eviction should not be full. */
 #define LOOSE_PERCENT 82u
 
@@ -175,22 +177,34 @@ static int has_stray_blocks(const struct lzi_store *store)
 	return holes > 0 && lzi_file_blocks(store->heap.fd) > (n - holes) * LZI_EXTENT;
 }
 
-/* Blocks of the heap that are known to hold nothing: of free extents, and of those that count as holes but were part of
- * a run. What a run has behind its record is not to be had while it is one. */
-static uint64_t idle_blocks(const struct lzi_store *store)
+/* Blocks of extents that count as holes but were part of a run. For that all extents are looked at: not again, for a
+ * while, if as many are empty as then. */
+static uint64_t part_bytes(struct lzi_store *store)
 {
 	const struct lzi_heap *heap = &store->heap;
-	uint64_t n = lzi_load_acquire(&heap->reach), idle = 0, e;
+	uint64_t holes = lzi_load_relaxed(&store->control.shared->extents_hole), sum = 0, now, n, e;
 
+	if (holes == 0)
+		return 0;
+	now = lzi_clock_mono_ns();
+	if (holes == lzi_load_relaxed(&store->part_holes) && now < lzi_load_relaxed(&store->part_due_ns))
+		return lzi_load_relaxed(&store->part_bytes);
+	n = lzi_load_acquire(&heap->reach);
 	for (e = 0; e < n; e++) {
-		enum lzi_extent_state state = lzi_heap_state(heap, e);
-
-		if (state == LZI_EXTENT_FREE)
-			idle += LZI_EXTENT;
-		else if (state == LZI_EXTENT_PART)
-			idle += (uint64_t)lzi_load_relaxed(&lzi_heap_meta(heap, e)->judged) * LZI_UNIT;
+		if (lzi_heap_state(heap, e) == LZI_EXTENT_PART)
+			sum += (uint64_t)lzi_load_relaxed(&lzi_heap_meta(heap, e)->judged) * LZI_UNIT;
 	}
-	return idle;
+	lzi_store_relaxed(&store->part_bytes, sum);
+	lzi_store_relaxed(&store->part_holes, holes);
+	lzi_store_relaxed(&store->part_due_ns, now + PART_NS);
+	return sum;
+}
+
+/* Blocks of the heap that are known to hold nothing. What a run has behind its record is not to be had while it is
+ * one. */
+static uint64_t idle_blocks(struct lzi_store *store)
+{
+	return lzi_load_relaxed(&store->control.shared->extents_free) * LZI_EXTENT + part_bytes(store);
 }
 
 int lzi_room_has_strays(struct lzi_store *store, uint64_t bytes, uint64_t keep)
@@ -212,6 +226,7 @@ static void give_back(struct lzi_call *call, uint64_t keep)
 		more = 0;
 		rc = lzi_give_back(call, keep, 1, &more);
 	} while (rc == LATZ_OK && more);
+	lzi_store_relaxed(&call->store->part_due_ns, 0ull);
 }
 
 void lzi_room_give_back(struct lzi_call *call)

@@ -58,6 +58,9 @@ struct lzi_store {
 	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
+	/* Bytes of PART extents when they were last counted, which extents were empty then but not FREE, and when that
+	 * was; atomic, hints. */
+	uint64_t part_bytes, part_holes, part_due_ns;
 	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */

@@ -251,10 +251,88 @@ static void long_work_is_left_for_a_writer(void **state)
 	assert_int_equal(proc_continue(&collector), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_ok(writer.rc);
-	print_message("%llu of %u expired when the writer had its room\n", (unsigned long long)writer.expired, EXPIRING);
+	print_message("%llu of %u expired when the writer had its room\n", (unsigned long long)writer.expired,
+	              EXPIRING);
 	assert_in_range(writer.expired, 1, EXPIRING / 4);
 	assert_int_equal(lzi_load_relaxed(&shared->bound.urgent), 0);
 	assert_int_equal(munmap((void *)(uintptr_t)shared, sizeof *shared), 0);
+}
+
+/* ---- Who needs much room lets others in ---- */
+
+#define GIANT (12 * MIB)
+#define TINY 8u
+
+static int sets_a_giant_and_stops(void *arg)
+{
+	latz_pool *pool = fixture_attach(arg);
+	char *giant = check_alloc(GIANT);
+
+	memset(giant, 5, GIANT);
+	lzi_point_arm("bound.step", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_set(pool, latz_str("giant"), slice(giant, GIANT), NULL));
+	return 0;
+}
+
+struct other {
+	latz_pool *pool;
+	_Atomic bool over;
+	uint64_t evicted; /* when it had its room then */
+	int rc;
+};
+
+static void *writes_tiny(void *arg)
+{
+	struct other *other = arg;
+	char key[32];
+
+	for (uint32_t i = 0; !other->over && other->rc == LATZ_OK; i++) {
+		snprintf(key, sizeof key, "b%u", i);
+		other->rc = latz_set(other->pool, latz_str(key), slice(key, TINY), NULL);
+	}
+	other->evicted = cache_stats(other->pool).evicted;
+	return NULL;
+}
+
+/* A process is stopped in the first of the thousands of steps that its value takes. When it goes on, one who waits for
+ * room does not have to wait for all of them. */
+static void a_giant_lets_others_in(void **state)
+{
+	struct other other = { 0 };
+	struct fixture *f = *state;
+	const struct lzi_shared *shared;
+	uint64_t before, after;
+	struct proc giant;
+	pthread_t thread;
+	char key[32];
+	uint32_t i;
+
+	f->options.timeout_ms = 20000;
+	f->options.max_bytes = MAX_BYTES;
+	other.pool = f->pool = fixture_attach(f);
+	shared = map_shared(f);
+	for (i = 0; i % 1000 != 0 || cache_stats(f->pool).evicted < 1000; i++) {
+		snprintf(key, sizeof key, "a%u", i);
+		assert_ok(latz_set(f->pool, latz_str(key), slice(key, TINY), NULL));
+	}
+	proc_start(&giant, sets_a_giant_and_stops, f, false);
+	proc_wait_stopped(&giant);
+	before = cache_stats(f->pool).evicted;
+	assert_int_equal(pthread_create(&thread, NULL, writes_tiny, &other), 0);
+	for (i = 0; i < 10000 && lzi_load_relaxed(&shared->bound.urgent) == 0; i++)
+		sleep_ms(1);
+	assert_int_equal(lzi_load_relaxed(&shared->bound.urgent), 1);
+	other.over = true;
+	assert_int_equal(proc_continue(&giant), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_ok(other.rc);
+	after = cache_stats(f->pool).evicted;
+	print_message("%llu evicted for the giant, %llu when the other had its room\n",
+	              (unsigned long long)(after - before), (unsigned long long)(other.evicted - before));
+	assert_true(after - before > 20000);
+	assert_true(other.evicted - before < (after - before) / 4);
+	assert_int_equal(munmap((void *)(uintptr_t)shared, sizeof *shared), 0);
+	assert_ok(verify_print(f->pool));
 }
 
 int main(void)
@@ -263,6 +341,7 @@ int main(void)
 		DIR_TEST(a_large_value_waits_for_nobody_for_long),
 		DIR_TEST(what_waits_for_a_reader_evicts_no_more),
 		DIR_TEST(long_work_is_left_for_a_writer),
+		DIR_TEST(a_giant_lets_others_in),
 	};
 
 	return suite_run(tests);
