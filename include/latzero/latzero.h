@@ -367,8 +367,13 @@ typedef struct latz_limits {
  * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can
  * be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
  * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
- * then. May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, or under what the pool
- * needs because its table, which does not shrink, has grown; an unknown policy. LATZ_NOSPC, LATZ_TIMEOUT. */
+ * then.
+ * A write into a full pool waits for the eviction of 64 entries at most, unless its record has more than 64 KiB: then
+ * for that of as many as have its bytes, 64 at a time, between which others who need room go first. LATZ_TOOBIG, and
+ * nothing is evicted: a record of more than half of max_bytes, or, in a pool of few megabytes, of more than is left
+ * beside its table and what other threads append to (256 KiB and more for each that writes).
+ * May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, or under what the pool needs because its table, which
+ * does not shrink, has grown; an unknown policy. LATZ_NOSPC, LATZ_TIMEOUT. */
 LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;
 
 /* Called once for each thing that is wrong; what: one line. */
@@ -414,11 +419,10 @@ typedef struct latz_set_options {
 #define LATZ_SET_OPTIONS_INIT { sizeof(latz_set_options), 0, LATZ_BYTES, 0, 0, NULL, { { NULL, 0 }, 0 } }
 /* clang-format on */
 
-/* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture.
- * In a bounded pool what a thread wrote last (of latz_mset(), the last item) is not evicted before it begins another
- * write, or ends, however much others write. That needs room: of max_bytes 1 MiB and, for each thread that writes, 256
- * KiB and its largest value; of max_entries one for each. In a smaller pool it may go for a writer that has found
- * nothing else to go for 10 ms.
+/* Writes a key. options may be NULL. Whole or not at all: nobody ever reads a mixture. In a bounded pool what a thread
+ * wrote last (of latz_mset(), the last item) is not evicted before it begins another write, or ends, however much
+ * others write. That needs room: of max_bytes 1 MiB and, for each thread that writes, 256 KiB and its largest value;
+ * of max_entries one for each. In a smaller pool it may go for a writer that has found nothing else to go for 10 ms.
  * Errors: LATZ_INVALID, LATZ_TOOBIG, LATZ_TYPE, LATZ_EXISTS, LATZ_NOTFOUND, LATZ_MISMATCH, LATZ_FENCED, LATZ_NOSPC,
  * LATZ_FULL, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_READONLY, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_UNSUPPORTED. */
 LATZ_API int latz_set(latz_pool *pool, latz_slice key, latz_slice value,

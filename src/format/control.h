@@ -145,7 +145,7 @@ struct lzi_bound {
 	int64_t evicted_ms;   /* 88: CLOCK_MONOTONIC, of the last eviction; 0 none */
 	uint32_t evictor;     /* 96: actor + 1 that evicted last; 0 none */
 	uint32_t mending;     /* 100: 1: the policy's state may be half changed */
-	uint32_t urgent;      /* 104: anyone: 1: somebody waits for `maint` to evict: long work is to be interrupted */
+	uint32_t urgent;      /* 104: so many wait for `maint` to evict: long work ends early. Anyone, atomic add */
 	uint16_t asleep;      /* 108: 1: the index is not kept up */
 	uint16_t tight;       /* 110: 1: the heap is about as large as it may be: extents are to be kept free */
 	uint64_t evicted;     /* 112: entries evicted */

@@ -430,11 +430,11 @@ static int is_empty(enum lzi_extent_state state)
 	return state == LZI_EXTENT_FREE || state == LZI_EXTENT_HOLE || state == LZI_EXTENT_PART;
 }
 
-/* First-fit: `count` empty extents in a row; shared->extents if there are none. spare_free: the last of them must not
+/* First-fit: `count` empty extents in a row, of the first n; n if there are none. spare_free: the last of them must not
  * be FREE, since all its blocks are there and the record needs only some. */
-static uint64_t find_run(struct lzi_heap *heap, uint64_t count, int spare_free)
+static uint64_t find_run(struct lzi_heap *heap, uint64_t n, uint64_t count, int spare_free)
 {
-	uint64_t n = heap->shared->extents, row = 0, e;
+	uint64_t row = 0, e;
 
 	if (heap->shared->extents_free + heap->shared->extents_hole < count)
 		return n;
@@ -472,12 +472,13 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 
 	if (rc != LATZ_OK)
 		return rc;
-	e = find_run(heap, count, bytes < count * LZI_EXTENT * 7 / 8);
+	e = find_run(heap, heap->shared->extents, count, bytes < count * LZI_EXTENT * 7 / 8);
 	if (e < heap->shared->extents)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	else
 		rc = grow(heap, count, bytes, 0);
-	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, count, 0)) < heap->shared->extents)
+	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) &&
+	    (e = find_run(heap, heap->shared->extents, count, 0)) < heap->shared->extents)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);
@@ -504,12 +505,23 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	return LATZ_OK;
 }
 
-void lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list)
+int lzi_heap_has_row(struct lzi_heap *heap, uint64_t span)
 {
-	if (lzi_heap_lock(heap) != LATZ_OK)
-		return; /* it stays where it was */
+	uint64_t n = lzi_load_acquire(&heap->reach), e;
+
+	e = find_run(heap, n, (span + LZI_EXTENT - 1) / LZI_EXTENT, 0);
+	return e < n && may_allocate(heap, e, (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1));
+}
+
+int lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list)
+{
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
 	stamp(heap, lzi_heap_meta(heap, extent), list);
 	lzi_heap_unlock(heap);
+	return LATZ_OK;
 }
 
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent)

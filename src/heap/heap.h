@@ -105,8 +105,11 @@ void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
 int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
 /* The log is told that an extent has something new and will be nobody's: before the owner forgets it. */
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent);
-/* Makes a run the youngest of a list. */
-void lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list);
+/* Whether there are empty extents in a row for such a run, with as few blocks to be allocated as the bounds allow. A
+ * hint. */
+int lzi_heap_has_row(struct lzi_heap *heap, uint64_t span);
+/* Makes a run the youngest of a list. LATZ_TIMEOUT: it stays where it was. */
+int lzi_heap_relist(struct lzi_heap *heap, uint64_t extent, enum lzi_extent_list list);
 /* Who looks at bytes of an OPEN extent looks again. By the owner, or its reaper. */
 void lzi_heap_set_generation(struct lzi_heap *heap, uint64_t extent);
 /* The owner is done appending. */

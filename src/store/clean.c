@@ -29,6 +29,10 @@
 /* Extents emptied before the index hears of it and they are freed, in one go. */
 #define GROUP 1024u
 
+/* Who has little time looks for so many of the extents with the least live data, told apart by so many classes. */
+#define LEAST 256u
+#define LIVE_CLASSES 64u
+
 struct victim {
 	uint64_t extent, live, dead;
 };
@@ -236,9 +240,28 @@ static int compare(const void *a, const void *b)
 	return (x->live > y->live) - (x->live < y->live);
 }
 
-/* Extents with dead data, least live first; used and dead: bytes of all records. */
-static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret_count, uint64_t *ret_used,
-                  uint64_t *ret_dead)
+/* The first of a list are to be the some least live ones: the others, and with them the sorting of them all, are left
+ * out. Returns how many there are then. */
+static size_t choose_least(struct victim *list, size_t count)
+{
+	size_t have[LIVE_CLASSES + 1] = { 0 }, i, n = 0, sum = 0;
+	unsigned most;
+
+	for (i = 0; i < count; i++)
+		have[list[i].live * LIVE_CLASSES / LZI_EXTENT]++;
+	for (most = 0; most < LIVE_CLASSES && (sum += have[most]) < LEAST; most++)
+		;
+	for (i = 0; i < count; i++) {
+		if (list[i].live * LIVE_CLASSES / LZI_EXTENT <= most)
+			list[n++] = list[i];
+	}
+	return n;
+}
+
+/* Extents with dead data, least live first; used and dead: bytes of all records. some: who has little time does not
+ * need all of them; *ret_more is 1 then if there are others. */
+static int choose(struct lzi_store *store, int some, int *ret_more, struct victim **ret_list, size_t *ret_count,
+                  uint64_t *ret_used, uint64_t *ret_dead)
 {
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
 	struct victim *list;
@@ -267,6 +290,11 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 		list[count].dead = dead < tail ? dead : tail;
 		list[count++].live = dead < tail ? tail - dead : 0;
 	}
+	if (some && count > LEAST) {
+		n = count;
+		count = choose_least(list, count);
+		*ret_more = count < n;
+	}
 	if (count > 1)
 		qsort(list, count, sizeof *list, compare);
 	*ret_list = list;
@@ -274,13 +302,14 @@ static int choose(struct lzi_store *store, struct victim **ret_list, size_t *ret
 	return LATZ_OK;
 }
 
-int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, unsigned *ret_freed, int *ret_more)
+static int clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, int some, unsigned *ret_freed,
+                 int *ret_more)
 {
 	struct cleaning cleaning = { .call = call };
 	uint64_t done[GROUP], used = 0, dead = 0, freed = 0;
 	struct victim *list = NULL;
 	size_t count = 0, i, n = 0;
-	int rc = choose(call->store, &list, &count, &used, &dead);
+	int others = 0, rc = choose(call->store, some, &others, &list, &count, &used, &dead);
 
 	*ret_more = 0;
 	*ret_freed = 0;
@@ -309,6 +338,8 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 			n = 0;
 		}
 	}
+	if (i == count && others && (dead - freed) * 100 > (used - freed) * dead_percent)
+		*ret_more = 1;
 	if (n > 0) {
 		int last = finish(&cleaning, done, n);
 
@@ -316,6 +347,16 @@ int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns
 	}
 	lzi_changes_fini(&cleaning.removals);
 	free(list);
+	return rc;
+}
+
+int lzi_clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline_ns, unsigned *ret_freed, int *ret_more)
+{
+	int rc = clean(call, dead_percent, deadline_ns, deadline_ns != 0, ret_freed, ret_more);
+
+	/* Those with the least may all have to stay for now. */
+	if (rc == LATZ_OK && *ret_freed == 0 && *ret_more && lzi_clock_mono_ns() < deadline_ns)
+		rc = clean(call, dead_percent, deadline_ns, 0, ret_freed, ret_more);
 	return rc;
 }
 

@@ -334,10 +334,10 @@ static int keep_one(struct lzi_call *call, const struct target *target)
 	struct lzi_store *store = call->store;
 	uint64_t extent = lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT;
 	struct lzi_bound *bound = &store->control.shared->bound;
-	int rc = LATZ_OK;
+	int rc;
 
 	if (lzi_heap_state(&store->heap, extent) == LZI_EXTENT_RUN)
-		lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
+		rc = lzi_heap_relist(&store->heap, extent, LZI_LIST_MAIN);
 	else
 		rc = lzi_move_record(call, &call->actor->clean_extent, target->unit, 0, 0, 1);
 	if (rc == LATZ_OK) {
@@ -355,6 +355,9 @@ static int spare_one(struct lzi_call *call, const struct target *target)
 	uint32_t *open = lzi_load_relaxed(&meta->list) == LZI_LIST_MAIN ? &call->actor->clean_extent
 	                                                                : &call->actor->clean_window;
 
+	if (lzi_heap_state(&call->store->heap, lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT) == LZI_EXTENT_RUN)
+		return lzi_heap_relist(&call->store->heap, lzi_unit_offset(target->unit) >> LZI_EXTENT_SHIFT,
+		                       LZI_LIST_MAIN);
 	return lzi_move_record(call, open, target->unit, 0, 0, 0);
 }
 

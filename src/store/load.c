@@ -121,8 +121,9 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_store_hash(store, loaded->key.data, loaded->key.size);
-	unsigned tries = 0;
 	struct lzi_loaded stored = pack(call->store, loaded);
+	struct lzi_need need = { .span = LZI_UNIT };
+	unsigned tries = 0;
 	int rc = lzi_space_loading(store, loaded->key);
 
 	if (rc != LATZ_OK)
@@ -132,7 +133,7 @@ int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded)
 	lzi_call_begin(call);
 	/* Full beyond what a draft makes room for: the bucket's chain could not be lengthened. */
 	while ((rc = put_once(call, &stored, hash)) == LATZ_FULL && tries++ < FULL_TRIES &&
-	       (rc = lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, tries)) == LATZ_OK)
+	       (rc = lzi_bound_make_room(call, &call->actor->extent, &need)) == LATZ_OK)
 		;
 	lzi_write_grow_table(call);
 	lzi_call_end(call);

@@ -352,6 +352,7 @@ int lzi_readers_gone(const struct lzi_call *call)
 	uint32_t i, n = lzi_control_actors(&store->control);
 	unsigned waited = 0;
 
+	lzi_store_relaxed(&store->in_way, 0u);
 	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
 		return 0;
 	for (i = 0; i < n; i++) {
@@ -359,8 +360,10 @@ int lzi_readers_gone(const struct lzi_call *call)
 		uint64_t op = lzi_load_acquire(&actor->op);
 
 		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
-			if (waited >= READER_WAIT_US)
-				return 0; /* stopped, perhaps: another time */
+			if (waited >= READER_WAIT_US) { /* stopped, perhaps: another time */
+				lzi_store_relaxed(&store->in_way, i + 1);
+				return 0;
+			}
 			lzi_sleep_us(50);
 			waited += 50;
 		}

@@ -58,6 +58,10 @@ struct lzi_store {
 	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
 	int is_janitor;          /* atomic: this process's thread holds the pool's janitor mutex */
 	int64_t index_due_ms;    /* janitor only */
+	/* Bytes of PART extents when they were last counted, which extents were empty then but not FREE, and when that
+	 * was; atomic, hints. */
+	uint64_t part_bytes, part_holes, part_due_ns;
+	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
@@ -363,7 +367,7 @@ static inline int lzi_log_collects(const struct lzi_store *store)
 	       (lzi_load_acquire(&shared->log.broken) == 0 || lzi_load_acquire(&shared->log.healing) != 0);
 }
 
-/* ---- bound.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
+/* ---- bound.c, room.c, hear.c, evict.c: bounded pools (doc/bounds.md) ---- */
 
 static inline int lzi_is_bounded(const struct lzi_store *store)
 {
@@ -437,15 +441,24 @@ struct lzi_policy;
 const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);
 void lzi_policy_end(struct lzi_store *store);
 
-/* A writer that got LATZ_FULL: evicts or cleans until there is room for `span` more, or, for a run, until it may fit.
- * attempt: how often it was asked for that already. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
-int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, uint64_t span, unsigned attempt);
+/* What a write needs that got LATZ_FULL, and what its waiting has come to: zeroed, but for `span` and `keeps`, before
+ * the first of its attempts. */
+struct lzi_need {
+	uint64_t span;
+	int keeps;        /* 1: there are drafts in the writer's open extent: it stays */
+	uint64_t held_ns; /* since when readers are in the way of giving back; 0 */
+	unsigned held;    /* how often it waited for them */
+	uint64_t empty;   /* extents that were when it was last looked for a row of them */
+};
+
+/* Evicts or cleans until there is room. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
+int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_need *need);
 /* Room for one more key within max_entries. */
 int lzi_bound_make_entry(struct lzi_call *call);
 /* Whether one more key would be too many; for a key just being created. */
 int lzi_bound_entries_full(const struct lzi_store *store);
 /* A value whose record takes `span` bytes can't be kept, whatever is evicted: LATZ_TOOBIG. */
-int lzi_bound_check(struct lzi_store *store, uint64_t span);
+int lzi_bound_check(const struct lzi_call *call, uint64_t span);
 /* Now and then, by writers: bounded work ahead of need. */
 void lzi_bound_pace(struct lzi_call *call);
 /* By who has `maint`: the same, and what has to be brought back within changed bounds. */
@@ -524,8 +537,9 @@ int lzi_record_missing(struct lzi_store *store, uint64_t unit);
 void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_record *record);
 /* Room for a record: in the actor's extent *open, or a run. Nothing is booked before lzi_append_done(). */
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset);
-/* An extent with room for it, or a run; who is refused for want of space makes some, as far as it goes. */
-int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_extent);
+/* An extent with room for it, or a run; who is refused for want of space makes some, as far as it goes. keeps: as in
+ * struct lzi_need. */
+int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, int keeps, uint64_t *ret_extent);
 void lzi_append_abandon(struct lzi_store *store, uint64_t offset, uint64_t span);
 void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry);
 /* After the deadline can be seen. */

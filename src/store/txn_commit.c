@@ -442,7 +442,6 @@ static int attempt(struct lzi_txn_commit *c)
 	rc = lzi_txn_draft_all(c);
 	if (bounded && rc == LATZ_OK)
 		name_fresh(c, 1);
-
 	if (rc == LATZ_OK)
 		rc = lzi_fence_begin(c->call, c->fence);
 	if (rc == LATZ_OK) {
@@ -479,6 +478,7 @@ static int attempt(struct lzi_txn_commit *c)
 /* Makes good what an attempt failed for, as far as that goes: LATZ_OK: another one. */
 static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tries, int *cleaned)
 {
+	struct lzi_need need = { .span = LZI_UNIT };
 	struct lzi_call *call = c->call;
 
 	switch (rc) {
@@ -496,7 +496,7 @@ static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tr
 		return (*cleaned)++ == 0 ? lzi_clean_for_room(call, &call->actor->extent)
 		                         : lzi_error(LATZ_NOSPC, "no room for a bucket of the table");
 	case LZI_TXN_AGAIN_FULL:
-		return ++*tries < TRIES_MAX ? lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, *tries)
+		return ++*tries < TRIES_MAX ? lzi_bound_make_room(call, &call->actor->extent, &need)
 		                            : lzi_error(LATZ_FULL, "others take the room that was made");
 	default: return rc;
 	}
@@ -556,7 +556,7 @@ static int check_bounds(struct lzi_txn_commit *c)
 		if (c->items[i].is_written)
 			span += lzi_record_span(c->items[i].write.key.size, c->items[i].write.value.size, 1);
 	}
-	return lzi_bound_check(c->call->store, span);
+	return lzi_bound_check(c->call, span);
 }
 
 static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t count, const struct lzi_fence *fence,

@@ -86,14 +86,14 @@ static int reserve(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset
 	int rc = LATZ_OK;
 
 	if (span > LZI_RECORD_SHARED_MAX) {
-		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
+		rc = lzi_append_take(c->call, &actor->extent, span, 1, &extent);
 		*ret_offset = extent * LZI_EXTENT;
 		return rc;
 	}
 	if (c->extent_count == 0 && actor->extent != 0)
 		rc = add_extent(c, actor->extent - 1);
 	if (rc == LATZ_OK && (c->extent_count == 0 || c->at + span > LZI_EXTENT)) {
-		rc = lzi_append_take(c->call, &actor->extent, span, &extent);
+		rc = lzi_append_take(c->call, &actor->extent, span, 1, &extent);
 		if (rc == LATZ_OK && (rc = add_extent(c, extent)) != LATZ_OK)
 			lzi_heap_leave(&c->call->store->heap, extent);
 		if (rc == LATZ_OK && actor->extent == 0)

@@ -95,20 +95,21 @@ int lzi_write_find(struct lzi_store *store, struct lzi_bucket *bucket, latz_slic
 	return LATZ_NOTFOUND;
 }
 
-int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_extent)
+int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, int keeps, uint64_t *ret_extent)
 {
 	struct lzi_heap *heap = &call->store->heap;
 	enum lzi_extent_list list = open == &call->actor->clean_extent ? LZI_LIST_MAIN : LZI_LIST_WINDOW;
 	int run = span > LZI_RECORD_SHARED_MAX, cleaned = 0, rc;
+	struct lzi_need need = { .span = span, .keeps = keeps };
 	unsigned tries = 0;
 
 	if (run)
 		lzi_clean_runs(call, span);
 	rc = run ? lzi_heap_take_run(heap, call->index, span, ret_extent)
 	         : lzi_heap_take(heap, call->index, span, open != &call->actor->extent, list, ret_extent);
-	while (lzi_unlikely(rc == LATZ_FULL && tries < EVICT_TRIES) || lzi_unlikely(rc == LATZ_NOSPC && !cleaned)) {
+	while (lzi_unlikely(rc == LATZ_FULL && tries++ < EVICT_TRIES) || lzi_unlikely(rc == LATZ_NOSPC && !cleaned)) {
 		if (rc == LATZ_FULL) {
-			rc = lzi_bound_make_room(call, open, span, tries++);
+			rc = lzi_bound_make_room(call, open, &need);
 			if (rc != LATZ_OK)
 				return rc;
 		} else if (cleaned++, lzi_clean_for_room(call, open) != LATZ_OK) {
@@ -128,7 +129,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	int rc;
 
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
-		rc = lzi_append_take(call, open, span, &extent);
+		rc = lzi_append_take(call, open, span, 0, &extent);
 		*ret_offset = extent * LZI_EXTENT;
 		return rc;
 	}
@@ -147,7 +148,7 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 		if (open == &call->actor->extent)
 			lzi_clean_inline(call);
 	}
-	rc = lzi_append_take(call, open, span, &extent);
+	rc = lzi_append_take(call, open, span, 0, &extent);
 	if (rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(open, (uint32_t)extent + 1);
@@ -477,13 +478,13 @@ static LZI_NOINLINE void grow_table(struct lzi_call *call)
 /* A bounded pool is full: of keys, or of what chains of buckets are made of. */
 static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 {
+	struct lzi_need need = { .span = LZI_UNIT };
 	int why = write->crowded;
-
 	write->crowded = 0;
 	if (why == LZI_CROWDED_SPACE)
 		return lzi_space_make_room(call, write->key, 1, write->span);
 	if (why == 0)
-		return lzi_bound_make_room(call, &call->actor->extent, LZI_UNIT, 0);
+		return lzi_bound_make_room(call, &call->actor->extent, &need);
 	return lzi_bound_make_entry(call);
 }
 
@@ -518,7 +519,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store)) {
-		rc = lzi_bound_check(store, lzi_record_span(write->key.size, write->value.size, 1));
+		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
 		if (rc != LATZ_OK)
 			return rc;
 		lzi_store_relaxed(&call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */

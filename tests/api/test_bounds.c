@@ -297,6 +297,90 @@ static void too_big_evicts_nothing(void **state)
 	}
 }
 
+/* More tiny keys than a small pool can have. */
+static void fill_with_tiny(struct bounded *b, uint64_t *ret_evicted)
+{
+	uint64_t evicted = cache_stats(b->c.pool).evicted;
+
+	for (unsigned from = 0; (*ret_evicted = cache_stats(b->c.pool).evicted) < evicted + 100; from += 500)
+		set_numbered(b->c.pool, from, from + 500);
+}
+
+/* Up to half of max_bytes fits, whatever a single thread has put there before. */
+static void large_values_of_a_small_pool(void **state)
+{
+	static const latz_policy policies[] = { LATZ_POLICY_DEFAULT, LATZ_POLICY_LRU };
+	char *value = check_alloc(4 * MIB);
+	struct fixture *f = *state;
+	uint64_t before;
+	struct bounded b;
+
+	f->options.flags |= LATZ_NO_THREAD; /* who evicts as well */
+	memset(value, 1, 4 * MIB);
+	for (unsigned i = 0; i < ARRAY_LEN(policies); i++) {
+		begin(&b, state, 4 * MIB, 0, policies[i], 1);
+		for (size_t size = 256 << 10; size < 2 * MIB; size += 128 << 10) {
+			fill_with_tiny(&b, &before);
+			assert_ok(latz_set(b.c.pool, key_of("large"), slice(value, size), NULL));
+			cache_check_bounds(&b.c);
+		}
+		end(&b);
+	}
+	free(value);
+}
+
+struct holder {
+	latz_pool *pool;
+	pthread_barrier_t *written, *over;
+	int number;
+};
+
+static void *holds_an_extent(void *arg)
+{
+	struct holder *holder = arg;
+
+	set_numbered(holder->pool, 1000000u + (unsigned)holder->number, 1000001u + (unsigned)holder->number);
+	pthread_barrier_wait(holder->written);
+	pthread_barrier_wait(holder->over);
+	return NULL;
+}
+
+/* What other threads append to can't go. A value for which the rest is too small is told so, before anything goes. */
+static void too_big_beside_open_extents(void **state)
+{
+	enum { HOLDERS = 7 };
+	char *value = check_alloc(2 * MIB);
+	pthread_barrier_t written, over;
+	struct holder holder[HOLDERS];
+	pthread_t thread[HOLDERS];
+	struct fixture *f = *state;
+	uint64_t before;
+	struct bounded b;
+
+	f->options.flags |= LATZ_NO_THREAD; /* who evicts as well */
+	memset(value, 1, 2 * MIB);
+	begin(&b, state, 4 * MIB, 0, LATZ_POLICY_DEFAULT, 1);
+	pthread_barrier_init(&written, NULL, HOLDERS + 1);
+	pthread_barrier_init(&over, NULL, HOLDERS + 1);
+	for (int i = 0; i < HOLDERS; i++) {
+		holder[i] = (struct holder){ b.c.pool, &written, &over, i };
+		assert_int_equal(pthread_create(&thread[i], NULL, holds_an_extent, &holder[i]), 0);
+	}
+	pthread_barrier_wait(&written);
+	fill_with_tiny(&b, &before);
+	assert_rc(LATZ_TOOBIG, latz_set(b.c.pool, key_of("large"), slice(value, 1900 << 10), NULL));
+	assert_int_equal(cache_stats(b.c.pool).evicted, before);
+	assert_ok(latz_set(b.c.pool, key_of("large"), slice(value, 300 << 10), NULL));
+	pthread_barrier_wait(&over);
+	for (int i = 0; i < HOLDERS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	assert_ok(latz_set(b.c.pool, key_of("large"), slice(value, 1900 << 10), NULL));
+	pthread_barrier_destroy(&written);
+	pthread_barrier_destroy(&over);
+	end(&b);
+	free(value);
+}
+
 /* ---- Changing them ---- */
 
 static void limits_change_under_way(void **state)
@@ -496,6 +580,8 @@ int main(void)
 		DIR_TEST(none_is_not_full_too_early_in_a_small_pool),
 		DIR_TEST(none_counts_entries),
 		DIR_TEST(too_big_evicts_nothing),
+		DIR_TEST(large_values_of_a_small_pool),
+		DIR_TEST(too_big_beside_open_extents),
 		DIR_TEST(limits_change_under_way),
 		DIR_TEST(much_lower),
 		DIR_TEST(too_low_for_the_table),
