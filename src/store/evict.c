@@ -416,7 +416,7 @@ static void judge(struct batch *batch, enum lzi_policy_list list)
 	struct lzi_candidate asked[LZI_POLICY_BATCH];
 	unsigned of[LZI_POLICY_BATCH], n = 0, i;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	for (i = 0; i < batch->count; i++) {
 		batch->keep[i] = 0;
@@ -588,7 +588,7 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 	struct lzi_evictor *evictor = store->evictor;
 	enum lzi_policy_list list = LZI_POLICY_WINDOW;
 	uint64_t extent;
-	void *state;
+	struct lzi_policy_block state;
 	int rc;
 
 	if (evictor->at[LZI_POLICY_WINDOW] == evictor->count[LZI_POLICY_WINDOW] ||
@@ -625,7 +625,7 @@ static void tell_again(struct lzi_store *store, uint64_t hash)
 	                          ? lzi_load_relaxed(&actor->fresh_units)
 	                          : 1;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
@@ -636,8 +636,8 @@ static void tell_again(struct lzi_store *store, uint64_t hash)
 }
 
 /* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
-static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,
-                     uint64_t hash[LZI_POLICY_BATCH])
+static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, struct lzi_policy_block state,
+                     unsigned limit, uint64_t hash[LZI_POLICY_BATCH])
 {
 	struct {
 		uint64_t hash;
@@ -668,7 +668,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	const struct lzi_policy *policy;
 	uint64_t hash[LZI_POLICY_BATCH];
 	unsigned n, i;
-	void *state;
+	struct lzi_policy_block state;
 	int rc, busy = 0;
 
 	policy = lzi_policy_begin(store, &state);
