@@ -189,6 +189,18 @@ void lzi_book_weigh(const struct lzi_book *book, uint32_t index, uint32_t weight
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------------ */
 
+/* Where there is no node to be had all are in lists, or some have got lost. */
+static uint32_t no_node(const struct lzi_book *book)
+{
+	uint64_t listed = 0;
+
+	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++)
+		listed += lzi_load_relaxed(&book->head->list[list].count);
+	if (listed != book->nodes)
+		lzi_book_spoil(book);
+	return 0;
+}
+
 /* A node that is in no list; 0 if there is none. */
 static uint32_t take_node(const struct lzi_book *book)
 {
@@ -197,11 +209,14 @@ static uint32_t take_node(const struct lzi_book *book)
 
 	if (node != NULL) {
 		book->head->free = node->chain;
-		return node->list == 0 ? index : 0; /* one in use is there by damage only */
+		if (node->list == 0)
+			return index;
+		lzi_book_spoil(book); /* one in use is there by damage only */
+		return 0;
 	}
 	index = lzi_load_relaxed(&book->head->fresh);
 	if (index >= book->nodes)
-		return 0;
+		return no_node(book);
 	lzi_store_relaxed(&book->head->fresh, index + 1);
 	return index + 1;
 }

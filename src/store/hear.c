@@ -344,11 +344,13 @@ static int is_too_large(const struct lzi_store *store, const struct lzi_policy *
 static int make_within_bounds(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit;
 	int rc;
 
 	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 	lzi_bound_refresh(store);
-	if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+	limit = lzi_load_relaxed(&bound->heap_limit); /* others may lower it, without `maint` */
+	if (limit != 0 && lzi_file_blocks(store->heap.fd) > limit)
 		return LATZ_BUSY;
 	rc = make_state(store, policy, entries, anew);
 	lzi_store_relaxed(&bound->wanted, 0ull);
@@ -672,7 +674,7 @@ int lzi_hear(struct lzi_store *store)
 	/* Also if it was told before: nobody says that it still stands there. */
 	lzi_store_relaxed(&bound->capacity, capacity_of(store));
 	policy->resize(state, capacity_of(store));
-	small = drain(store, policy, state, 1);
+	small = drain(store, policy, state, 1) && policy->is_sound(state); /* else room got lost, and is found again */
 	lzi_policy_end(store);
 	entries = entries_for(store, lzi_store_keys(store));
 	have = entries_of(store, policy);
