@@ -23,6 +23,8 @@
 #define BYTES_MIN (4ull << 20)
 /* The least heap that bounds set later must leave: what is held back, and an extent for some who write at once. */
 #define HEAP_MIN (6 * LZI_EXTENT)
+/* No file of a pool is so large. */
+#define BYTES_MOST (1ull << 46)
 /* Kept for what grows while nobody looks: table, directory, index. */
 #define MARGIN (256u << 10)
 /* Dead data from which it is cleaned rather than live data evicted; and down to what. */
@@ -63,6 +65,14 @@ static void refresh_all(struct lzi_store *store)
 	lzi_bound_refresh(store);
 }
 
+/* A count of bytes that others may have scribbled over: nothing is as large as that. */
+static uint64_t plausible(const uint64_t *word)
+{
+	uint64_t bytes = lzi_load_relaxed(word);
+
+	return bytes < BYTES_MOST ? bytes : 0;
+}
+
 void lzi_bound_refresh(struct lzi_store *store)
 {
 	struct lzi_shared *shared = store->control.shared;
@@ -75,9 +85,8 @@ void lzi_bound_refresh(struct lzi_store *store)
 		return;
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
-	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	        lzi_load_relaxed(&bound->wanted);
+	        lzi_file_blocks(store->control.fd) + plausible(&bound->index_bytes) + lzi_hear_blocks(store) +
+	        lzi_counters_blocks(store) + lzi_feed_blocks(store) + plausible(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -136,12 +145,13 @@ static uint64_t empty_extents(const struct lzi_store *store)
 int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
-	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
+	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms), now;
 	uint64_t max = lzi_load_relaxed(&bound->max_bytes), part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
-	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
+	now = lzi_clock_mono_ms();
+	if (evicted > 0 && evicted <= now && now - evicted < INDEX_AFTER_MS)
 		return 0;
 	if (max == 0)
 		return 1;
@@ -174,9 +184,10 @@ static void put_index_to_sleep(struct lzi_store *store)
 static int is_over(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t limit = lzi_load_relaxed(&bound->heap_limit);
+	uint64_t limit = lzi_load_relaxed(&bound->heap_limit), max = lzi_load_relaxed(&bound->max_entries);
+	int64_t keys = lzi_store_keys(store);
 
-	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
+	return (max != 0 && keys > 0 && (uint64_t)keys > max) ||
 	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
@@ -450,14 +461,14 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 		keys += lzi_load_relaxed(&actor->keys);
 		others += lzi_load_relaxed(&actor->bucket) != 0; /* may be about to create one as well */
 	}
-	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
+	return keys > 0 && (uint64_t)keys + (others > 0 ? (uint64_t)others : 0) >= max;
 }
 
 int lzi_bound_make_entry(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint64_t used, dead;
-	unsigned done = 0, idle = 0;
+	unsigned done = 0, idle = 0, i;
 	int rc;
 
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
@@ -466,7 +477,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 	if (rc != LATZ_OK)
 		return rc;
 	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
-	while (rc == LATZ_OK && done == 0) {
+	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && done == 0; i++) {
 		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
@@ -475,7 +486,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 			return rc;
 	}
 	end(call);
-	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;
+	return rc == LATZ_BUSY || i == STEPS_MAX ? full(store, "max_entries") : rc;
 }
 
 int lzi_bound_check(struct lzi_store *store, uint64_t span)

@@ -340,6 +340,16 @@ static int is_too_large(const struct lzi_store *store, const struct lzi_policy *
 	return max != 0 && policy->size(entries) > max / STATE_PART;
 }
 
+static void want_no_more(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+
+	if (lzi_load_relaxed(&bound->wanted) == 0)
+		return;
+	lzi_store_relaxed(&bound->wanted, 0ull);
+	lzi_bound_refresh(store);
+}
+
 /* Makes a state, if the heap has given the bytes for it; until then they are wanted. */
 static int make_within_bounds(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
@@ -659,8 +669,10 @@ int lzi_hear(struct lzi_store *store)
 	uint64_t entries, have;
 	int small;
 
-	if (policy_of(store) == NULL)
+	if (policy_of(store) == NULL) {
+		want_no_more(store);
 		return LATZ_OK;
+	}
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL) { /* its maker died, or found no space */
 		int rc = lzi_hear_reset(store);
@@ -683,9 +695,8 @@ int lzi_hear(struct lzi_store *store)
 			entries = have * 3 / 2;
 		if (!is_too_large(store, policy, entries))
 			(void)!make_within_bounds(store, policy, entries, 0); /* else with the one there is */
-	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
-		lzi_store_relaxed(&bound->wanted, 0ull);
-		lzi_bound_refresh(store);
+	} else { /* so many may have gone meanwhile that it will do */
+		want_no_more(store);
 	}
 	return LATZ_OK;
 }
