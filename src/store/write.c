@@ -714,7 +714,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 
-/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
+/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is, or 0: look
+ * again. */
 static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_unit)
 {
 	struct lzi_store *store = call->store;
@@ -725,6 +726,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 	uint64_t *slot;
 	int rc;
 
+	*ret_unit = 0;
 	rc = lzi_note_for(call, write, LZI_NOTE_TOUCH, &note);
 	if (rc == LATZ_OK)
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
@@ -733,7 +735,9 @@ static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_u
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
 	if (rc == LATZ_OK && !is_present(record))
 		rc = LATZ_NOTFOUND;
-	if (rc == LATZ_OK) {
+	if (rc == LATZ_OK && note.record == NULL && lzi_is_durable(store)) {
+		rc = LATZ_BUSY; /* a log has begun since: it has to hear of it, its snapshot may have passed by */
+	} else if (rc == LATZ_OK) {
 		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
 		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
@@ -774,7 +778,7 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	} else if (write->kind == LZI_WRITE_TOUCH) {
 		do {
 			rc = touch(call, write, &unit);
-			if (rc == LATZ_BUSY) {
+			if (rc == LATZ_BUSY && unit != 0) {
 				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
 				                     lzi_clock_mono_ms() + write->ttl_ms, 0);
 				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
