@@ -48,9 +48,9 @@ static int extend(const struct lzi_control *control)
 	return LATZ_OK;
 }
 
-/* Clears a slot for its new thread, or after its old one. Its counters stay, and the next thread counts on: all sums are
- * of all slots, used or not, so there is no moment, and no death, at which a thread's share is counted twice or not at
- * all. */
+/* Clears a slot for its new thread, or after its old one. Its counters stay, and the next thread counts on: all sums
+ * are of all slots, used or not, so there is no moment, and no death, at which a thread's share is counted twice or not
+ * at all. */
 static void reset(struct lzi_actor *actor)
 {
 	lzi_store_relaxed(&actor->op, (lzi_load_relaxed(&actor->op) + 1) & ~1ull);

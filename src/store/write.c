@@ -714,8 +714,8 @@ static int erase(struct lzi_call *call, struct lzi_write *write)
 	return expired ? LATZ_NOTFOUND : LATZ_OK;
 }
 
-/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is, or 0: look
- * again. */
+/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is, or 0:
+ * look again. */
 static int touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_unit)
 {
 	struct lzi_store *store = call->store;
