@@ -654,7 +654,7 @@ typedef struct latz_scan_options {
  * thread at a time. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_IO. */
 LATZ_API int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan) LATZ_MUSTCHECK;
 
-/* The next key and value (value may be NULL). *key is valid until the next call on the scan. LATZ_DONE at the end. */
+/* The next key and value (or NULL; ttl_ms 0: expired meanwhile). *key is valid until the next call. LATZ_DONE: the end. */
 LATZ_API int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value) LATZ_MUSTCHECK;
 
 LATZ_API int latz_scan_close(latz_scan *scan);
@@ -783,8 +783,8 @@ typedef enum latz_log_level {
 /* message: one line without a newline. May be called from any thread, also the janitor's; must not call the library. */
 typedef void (*latz_log_fn)(latz_log_level level, const char *message, void *arg);
 
-/* Where messages up to `level` go, for the whole process. fn == NULL: to stderr, which with LATZ_LOG_WARNING is the
- * default. $LATZERO_LOG (none, error, warning, info, debug) overrides the level. */
+/* Where messages up to `level` go, for the whole process. fn == NULL: to stderr; so it is at first, with
+ * LATZ_LOG_WARNING. $LATZERO_LOG (none, error, warning, info, debug) overrides the level. */
 LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "os/os.h"
 
 static int check_slice(latz_slice slice, const char *what)
 {
@@ -78,6 +79,14 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	return lzi_api_result(LATZ_OK);
 }
 
+/* What was left when the scan was opened is less by now, and for what has expired since nothing. */
+static LZI_COLD void age(const struct lzi_scan *scan, latz_value *value)
+{
+	int64_t passed = lzi_clock_mono_ms() - lzi_scan_now_ms(scan);
+
+	value->ttl_ms = value->ttl_ms > passed ? value->ttl_ms - passed : 0;
+}
+
 int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 {
 	struct lzi_call call;
@@ -91,6 +100,8 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 	rc = lzi_api_call(scan->pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_scan_next(&call, scan->scan, key, value);
+	if (lzi_unlikely(rc == LATZ_OK && value != NULL && value->ttl_ms > 0))
+		age(scan->scan, value);
 	if (lzi_likely(rc == LATZ_OK)) {
 		unsigned strip = lzi_api_strip(scan->pool, key->data);
 

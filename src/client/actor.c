@@ -48,7 +48,9 @@ static int extend(const struct lzi_control *control)
 	return LATZ_OK;
 }
 
-/* Clears a slot for its new thread, or after its old one. */
+/* Clears a slot for its new thread, or after its old one. Its counters stay, and the next thread counts on: all sums
+ * are of all slots, used or not, so there is no moment, and no death, at which a thread's share is counted twice or not
+ * at all. */
 static void reset(struct lzi_actor *actor)
 {
 	lzi_store_relaxed(&actor->op, (lzi_load_relaxed(&actor->op) + 1) & ~1ull);
@@ -65,33 +67,6 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_release(&actor->fence, 0ull);
 	lzi_store_release(&actor->waits, 0ull);
 	lzi_store_relaxed(&actor->txn_inserts, 0u);
-}
-
-/* Adds the thread's counters to the pool's, once; the caller holds `alive`. */
-static void fold(const struct lzi_control *control, struct lzi_actor *actor)
-{
-	struct lzi_shared *shared = control->shared;
-
-	lzi_fetch_add_relaxed(&shared->base_keys, actor->keys);
-	lzi_store_relaxed(&actor->keys, (int64_t)0);
-	lzi_fetch_add_relaxed(&shared->base_gets, actor->gets);
-	lzi_store_relaxed(&actor->gets, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_hits, actor->hits);
-	lzi_store_relaxed(&actor->hits, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_sets, actor->sets);
-	lzi_store_relaxed(&actor->sets, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_deletes, actor->deletes);
-	lzi_store_relaxed(&actor->deletes, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_expired, actor->expired);
-	lzi_store_relaxed(&actor->expired, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_hit_bytes, actor->hit_bytes);
-	lzi_store_relaxed(&actor->hit_bytes, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_created_bytes, actor->created_bytes);
-	lzi_store_relaxed(&actor->created_bytes, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_references, actor->references);
-	lzi_store_relaxed(&actor->references, 0ull);
-	lzi_fetch_add_relaxed(&shared->base_created, actor->created);
-	lzi_store_relaxed(&actor->created, 0ull);
 }
 
 /* Without `slots`: who holds a slot's `alive` is alone with it, and who gets it by a state that says it is free looks
@@ -172,10 +147,9 @@ static void tell_death(const struct lzi_control *control, const struct lzi_actor
 		lzi_store_release(&lzi_control_client(control, slot)->dead_life, actor->client_life);
 }
 
-static void leave(const struct lzi_control *control, struct lzi_actor *actor)
+static void leave(struct lzi_actor *actor)
 {
-	fold(control, actor);
-	LZI_POINT("actor.folded");
+	LZI_POINT("actor.leaving");
 	reset(actor);
 	lzi_store_release(&actor->state, 0u);
 }
@@ -184,7 +158,7 @@ void lzi_actor_release(const struct lzi_control *control, uint32_t index)
 {
 	struct lzi_actor *actor = lzi_control_actor(control, index);
 
-	leave(control, actor);
+	leave(actor);
 	lzi_mutex_unlock(&actor->alive);
 }
 
@@ -211,7 +185,7 @@ int lzi_actor_reap(const struct lzi_control *control, uint32_t index, lzi_actor_
 	if (rc == LATZ_OK) {
 		LZI_POINT("reap.mended");
 		tell_death(control, actor);
-		leave(control, actor);
+		leave(actor);
 		lzi_fetch_add_relaxed(&control->shared->reaped, 1ull);
 	}
 	lzi_mutex_unlock(&actor->alive);

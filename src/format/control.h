@@ -301,7 +301,8 @@ struct lzi_shared {
 	uint64_t index_bytes;    /* 464: the index file was so long when it was last left; holder of `index` */
 	uint8_t pad3[40];
 
-	/* Sums over actors that are gone. Writer: reaper or leaving thread, atomic add; a recount. */
+	/* What the actors' sums lack: keys that came with an image, or that a recount found. The others are 0. Atomic
+	 * add. */
 	int64_t base_keys; /* 512 */
 	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
 	uint64_t base_hit_bytes, base_created_bytes; /* 560 */

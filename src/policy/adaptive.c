@@ -50,7 +50,7 @@ struct adaptive {
 	uint32_t looked;       /* accesses since ways were compared */
 	uint64_t score[WAYS];  /* shares of hits lately, of 2^32 */
 	uint64_t switches;
-	struct lzi_sketch sketch;
+	struct lzi_sketch_head sketch;
 	struct lzi_judge judge;
 };
 
@@ -63,16 +63,11 @@ static uint32_t nodes_for(uint64_t entries)
 	return entries < NODES_MIN ? NODES_MIN : entries < LZI_SHADOW_MOST ? (uint32_t)entries : LZI_SHADOW_MOST;
 }
 
-static struct lzi_shadow *shadow_of(const struct adaptive *adaptive, unsigned way)
-{
-	return (struct lzi_shadow *)((char *)(uintptr_t)(adaptive + 1) +
-	                             way * lzi_shadow_size(nodes_for(adaptive->entries)));
-}
-
-static uint64_t *words_of(const struct adaptive *adaptive)
-{
-	return (uint64_t *)shadow_of(adaptive, WAYS);
-}
+/* A state in use: what it is relied on to be. Private. */
+struct view {
+	struct adaptive *at;
+	uint64_t entries;
+};
 
 static uint64_t size(uint64_t entries)
 {
@@ -80,20 +75,51 @@ static uint64_t size(uint64_t entries)
 	       lzi_sketch_words(entries) * sizeof(uint64_t);
 }
 
-static uint32_t sampling(const void *state)
+static uint64_t check_of(uint64_t entries)
 {
-	const struct adaptive *adaptive = state;
-	uint32_t nodes = nodes_for(adaptive->entries);
+	return (MAGIC ^ entries) * 0x9fb21c651e98df25ull + 1;
+}
 
-	return adaptive->entries <= nodes ? UINT32_MAX : (uint32_t)(((uint64_t)nodes << 32) / adaptive->entries);
+/* The state in a block, if it says truly how large it is: read once, for anybody may write there meanwhile. */
+static int open_state(struct lzi_policy_block block, struct view *view)
+{
+	view->at = block.at;
+	if (block.size < sizeof *view->at || lzi_load_relaxed(&view->at->magic) != MAGIC)
+		return 0;
+	view->entries = lzi_load_relaxed(&view->at->entries);
+	return view->entries <= UINT32_MAX && lzi_load_relaxed(&view->at->check) == check_of(view->entries) &&
+	       size(view->entries) <= block.size;
+}
+
+static uint32_t sampling_for(uint64_t entries)
+{
+	uint32_t nodes = nodes_for(entries);
+
+	return entries <= nodes ? UINT32_MAX : (uint32_t)(((uint64_t)nodes << 32) / entries);
 }
 
 /* The part of the capacity that is a shadow's. */
-static uint64_t shadow_capacity(const struct adaptive *adaptive)
+static uint64_t shadow_capacity(const struct view *view)
 {
-	uint64_t part = (uint64_t)((unsigned __int128)adaptive->capacity * sampling(adaptive) >> 32) + 1;
+	uint64_t capacity = lzi_load_relaxed(&view->at->capacity);
+	uint64_t part = (uint64_t)((unsigned __int128)capacity * sampling_for(view->entries) >> 32) + 1;
 
-	return part < adaptive->capacity ? part : adaptive->capacity;
+	return part < capacity ? part : capacity;
+}
+
+static void *behind_shadows(const struct view *view, unsigned count)
+{
+	return (char *)(view->at + 1) + count * lzi_shadow_size(nodes_for(view->entries));
+}
+
+static struct lzi_shadow shadow_of(const struct view *view, unsigned way)
+{
+	return (struct lzi_shadow){ behind_shadows(view, way), nodes_for(view->entries), shadow_capacity(view) };
+}
+
+static struct lzi_sketch sketch_of(const struct view *view)
+{
+	return lzi_sketch_of(&view->at->sketch, behind_shadows(view, WAYS), view->entries);
 }
 
 static const struct lzi_knobs *knobs_of(const struct adaptive *adaptive)
@@ -101,91 +127,90 @@ static const struct lzi_knobs *knobs_of(const struct adaptive *adaptive)
 	return &ways[lzi_load_relaxed(&adaptive->way) % WAYS];
 }
 
-static uint64_t check_of(uint64_t entries)
+static int is_sound(struct lzi_policy_block state)
 {
-	return (MAGIC ^ entries) * 0x9fb21c651e98df25ull + 1;
+	struct view view;
+
+	return open_state(state, &view);
 }
 
-/* Whether head and sketch say truly how large they are. */
-static int is_whole(const struct adaptive *adaptive)
+static uint32_t sampling(struct lzi_policy_block state)
 {
-	uint64_t entries = lzi_load_relaxed(&adaptive->entries);
+	struct view view;
 
-	return entries <= UINT32_MAX && lzi_load_relaxed(&adaptive->check) == check_of(entries) &&
-	       lzi_sketch_is_sound(&adaptive->sketch, entries);
-}
-
-static int is_sound(const void *state, uint64_t bytes)
-{
-	const struct adaptive *adaptive = state;
-
-	if (bytes < sizeof *adaptive || adaptive->magic != MAGIC || !is_whole(adaptive) ||
-	    size(adaptive->entries) > bytes)
-		return 0;
-	for (unsigned way = 0; way < WAYS; way++) {
-		if (!lzi_shadow_is_sound(shadow_of(adaptive, way), nodes_for(adaptive->entries)))
-			return 0;
-	}
-	return 1;
+	return open_state(state, &view) ? sampling_for(view.entries) : 0;
 }
 
 /* ---- The state as a whole --------------------------------------------------------------------------------------- */
 
-static void init(void *state, uint64_t entries, uint64_t capacity)
+static void init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
-	struct adaptive *adaptive = state;
+	struct view view = { state.at, entries };
+	struct adaptive *adaptive = view.at;
+	struct lzi_sketch sketch = sketch_of(&view);
 
 	memset(adaptive, 0, sizeof *adaptive);
 	adaptive->entries = entries;
 	adaptive->check = check_of(entries);
 	adaptive->capacity = capacity;
-	lzi_sketch_init(&adaptive->sketch, words_of(adaptive), entries);
+	lzi_sketch_init(&sketch);
 	lzi_judge_init(&adaptive->judge);
-	for (unsigned way = 0; way < WAYS; way++)
-		lzi_shadow_init(shadow_of(adaptive, way), nodes_for(entries), shadow_capacity(adaptive));
+	for (unsigned way = 0; way < WAYS; way++) {
+		struct lzi_shadow shadow = shadow_of(&view, way);
+
+		lzi_shadow_init(&shadow);
+	}
 	adaptive->magic = MAGIC;
 }
 
-static void resize(void *state, uint64_t capacity)
+/* Shadows are told each time they are used. */
+static void resize(struct lzi_policy_block state, uint64_t capacity)
 {
-	struct adaptive *adaptive = state;
+	struct view view;
 
-	adaptive->capacity = capacity;
-	for (unsigned way = 0; way < WAYS; way++)
-		shadow_of(adaptive, way)->capacity = shadow_capacity(adaptive);
+	if (open_state(state, &view))
+		lzi_store_relaxed(&view.at->capacity, capacity);
 }
 
-static void move(void *to_state, const void *from_state)
+static void move(struct lzi_policy_block to_state, struct lzi_policy_block from_state)
 {
-	struct adaptive *to = to_state;
-	const struct adaptive *from = from_state;
+	struct view to, from;
+	struct lzi_sketch to_sketch, from_sketch;
 
-	if (!is_sound(from, UINT64_MAX))
+	if (!open_state(to_state, &to) || !open_state(from_state, &from))
 		return;
-	to->way = from->way;
-	memcpy(to->score, from->score, sizeof to->score);
-	to->judge = from->judge;
-	lzi_sketch_move(&to->sketch, words_of(to), &from->sketch, words_of(from));
-	to->judge.rounds = to->sketch.rounds;
-	for (unsigned way = 0; way < WAYS; way++)
-		lzi_shadow_move(shadow_of(to, way), shadow_of(from, way), sampling(to));
+	to_sketch = sketch_of(&to);
+	from_sketch = sketch_of(&from);
+	to.at->way = from.at->way;
+	memcpy(to.at->score, from.at->score, sizeof to.at->score);
+	to.at->judge = from.at->judge;
+	lzi_sketch_move(&to_sketch, &from_sketch);
+	to.at->judge.rounds = to_sketch.head->rounds;
+	for (unsigned way = 0; way < WAYS; way++) {
+		struct lzi_shadow to_shadow = shadow_of(&to, way), from_shadow = shadow_of(&from, way);
+
+		lzi_shadow_move(&to_shadow, &from_shadow, sampling_for(to.entries));
+	}
 }
 
-static int mend(void *state, uint64_t bytes)
+static int mend(struct lzi_policy_block state)
 {
-	struct adaptive *adaptive = state;
+	struct lzi_sketch sketch;
+	struct view view;
 
-	if (bytes < sizeof *adaptive || adaptive->magic != MAGIC || adaptive->entries > UINT32_MAX ||
-	    adaptive->check != check_of(adaptive->entries) || size(adaptive->entries) > bytes)
+	if (!open_state(state, &view))
 		return -1;
-	adaptive->way %= WAYS;
+	view.at->way %= WAYS;
 	for (unsigned way = 0; way < WAYS; way++) {
-		if (adaptive->score[way] > UINT32_MAX)
-			adaptive->score[way] = 0;
-		lzi_shadow_mend(shadow_of(adaptive, way), nodes_for(adaptive->entries), shadow_capacity(adaptive));
+		struct lzi_shadow shadow = shadow_of(&view, way);
+
+		if (view.at->score[way] > UINT32_MAX)
+			view.at->score[way] = 0;
+		lzi_shadow_mend(&shadow);
 	}
-	lzi_judge_mend(&adaptive->judge);
-	lzi_sketch_mend(&adaptive->sketch, adaptive->entries);
+	lzi_judge_mend(&view.at->judge);
+	sketch = sketch_of(&view);
+	lzi_sketch_mend(&sketch);
 	return 0;
 }
 
@@ -193,7 +218,7 @@ static int mend(void *state, uint64_t bytes)
 
 static void compare_ways(struct adaptive *adaptive)
 {
-	unsigned judging = adaptive->way % WAYS, best = judging;
+	unsigned judging = lzi_load_relaxed(&adaptive->way) % WAYS, best = judging;
 	uint64_t bar = adaptive->score[judging] + adaptive->score[judging] / MARGIN;
 
 	for (unsigned way = 0; way < WAYS; way++) {
@@ -208,51 +233,63 @@ static void compare_ways(struct adaptive *adaptive)
 	}
 }
 
-static void hear_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void hear_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	struct adaptive *adaptive = state;
 	uint64_t span = MEMORY;
+	struct view view;
 
 	(void)created;
+	if (!open_state(state, &view))
+		return;
 	for (unsigned way = 0; way < WAYS; way++) {
-		uint64_t hit = (uint64_t)lzi_shadow_access(shadow_of(adaptive, way), &ways[way], hash, weight);
+		struct lzi_shadow shadow = shadow_of(&view, way);
+		uint64_t hit = (uint64_t)lzi_shadow_access(&shadow, &ways[way], hash, weight), score;
 
-		adaptive->score[way] += ((hit * UINT32_MAX) / span) - adaptive->score[way] / span;
+		score = view.at->score[way] <= UINT32_MAX ? view.at->score[way] : 0;
+		view.at->score[way] = score + (hit * UINT32_MAX) / span - score / span;
 	}
-	if (++adaptive->looked >= LOOK) {
-		adaptive->looked = 0;
-		compare_ways(adaptive);
+	if (++view.at->looked >= LOOK) {
+		view.at->looked = 0;
+		compare_ways(view.at);
 	}
 }
 
 /* ---- Judging ---------------------------------------------------------------------------------------------------- */
 
-static void created(void *state, uint64_t hash)
+static void created(struct lzi_policy_block state, uint64_t hash)
 {
-	struct adaptive *adaptive = state;
-	unsigned most = knobs_of(adaptive)->counted;
+	struct lzi_sketch sketch;
+	struct view view;
+	unsigned most;
 
-	if (!is_whole(adaptive)) /* nobody has looked, as for the others */
+	if (!open_state(state, &view))
 		return;
+	sketch = sketch_of(&view);
+	most = knobs_of(view.at)->counted;
 	if (most > 0)
-		lzi_sketch_raise(&adaptive->sketch, words_of(adaptive), hash, most);
+		lzi_sketch_raise(&sketch, hash, most);
 	if ((hash >> 20) % CREATED_EVERY == 0)
-		lzi_fetch_add_relaxed(&adaptive->sketch.seen, CREATED_EVERY);
+		lzi_fetch_add_relaxed(&sketch.head->seen, CREATED_EVERY);
 }
 
-static enum lzi_policy_list next(const void *state, uint64_t window, uint64_t main)
+static enum lzi_policy_list next(struct lzi_policy_block state, uint64_t window, uint64_t main)
 {
-	return lzi_judge_next(knobs_of(state), window, main);
+	struct view view;
+
+	return lzi_judge_next(open_state(state, &view) ? knobs_of(view.at) : &ways[0], window, main);
 }
 
-static void judge(void *state, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n)
+static void judge(struct lzi_policy_block state, enum lzi_policy_list list, struct lzi_candidate *candidate,
+                  unsigned n)
 {
-	struct adaptive *adaptive = state;
-	uint64_t seen = lzi_exchange(&adaptive->sketch.seen, 0);
+	struct lzi_sketch sketch;
+	struct view view;
 
-	lzi_sketch_age(&adaptive->sketch, words_of(adaptive), seen & UINT32_MAX);
-	lzi_judge_entries(&adaptive->judge, knobs_of(adaptive), &adaptive->sketch, words_of(adaptive), list, candidate,
-	                  n);
+	if (!open_state(state, &view)) /* the oldest go */
+		return;
+	sketch = sketch_of(&view);
+	lzi_sketch_age(&sketch, lzi_exchange(&sketch.head->seen, 0) & UINT32_MAX);
+	lzi_judge_entries(&view.at->judge, knobs_of(view.at), &sketch, list, candidate, n);
 }
 
 const struct lzi_policy lzi_policy_adaptive = {

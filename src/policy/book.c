@@ -11,13 +11,18 @@
 /* In `chain` while mending: not in a list yet. */
 #define UNTAKEN (LZI_BOOK_NODES_MAX + 1)
 
+/* No bucket has so many, or the hashes are none. */
+#define CHAIN_MAX 4096u
+
+/* For at least one and at most LZI_BOOK_NODES_MAX nodes. */
 static unsigned bucket_bits(uint64_t nodes)
 {
-	unsigned bits = 3;
+	return nodes <= 8 ? 3 : 64 - (unsigned)__builtin_clzll(nodes - 1);
+}
 
-	while ((uint64_t)1 << bits < nodes)
-		bits++;
-	return bits;
+static uint64_t check_of(uint64_t magic, uint32_t nodes, uint32_t shift)
+{
+	return (magic ^ ((uint64_t)nodes << 8 | shift)) * 0x9fb21c651e98df25ull + 1;
 }
 
 static uint64_t limit_nodes(uint64_t nodes)
@@ -39,45 +44,76 @@ uint64_t lzi_book_nodes(uint64_t entries, unsigned num, unsigned den)
 	return limit_nodes(entries + entries * num / den + 8);
 }
 
+void lzi_book_init(struct lzi_policy_block block, uint64_t magic, uint64_t nodes, uint64_t capacity)
+{
+	struct lzi_book_head *head = block.at;
+
+	nodes = limit_nodes(nodes);
+	memset(head, 0, lzi_book_size(nodes));
+	head->magic = magic;
+	head->nodes = (uint32_t)nodes;
+	head->shift = 64 - bucket_bits(nodes);
+	head->check = check_of(magic, head->nodes, head->shift);
+	head->capacity = capacity;
+}
+
+struct lzi_book lzi_book_of(struct lzi_policy_block block)
+{
+	struct lzi_book book = { block.at, 0, 0 };
+	uint32_t nodes, shift;
+
+	if (block.size < LZI_BOOK_HEAD)
+		return book;
+	nodes = lzi_load_relaxed(&book.head->nodes);
+	shift = lzi_load_relaxed(&book.head->shift);
+	if (lzi_load_relaxed(&book.head->check) != check_of(lzi_load_relaxed(&book.head->magic), nodes, shift) ||
+	    nodes < 1 || nodes > LZI_BOOK_NODES_MAX || shift != 64 - bucket_bits(nodes) ||
+	    lzi_book_size(nodes) > block.size)
+		return book;
+	book.nodes = nodes;
+	book.shift = shift;
+	return book;
+}
+
+/* Of a book that has nodes. */
 static uint32_t *bucket_of(const struct lzi_book *book, uint64_t hash)
 {
-	uint32_t *buckets = (uint32_t *)((char *)(uintptr_t)book + LZI_BOOK_HEAD);
+	uint32_t *buckets = (uint32_t *)((char *)book->head + LZI_BOOK_HEAD);
 
 	return &buckets[hash * 0x9e3779b97f4a7c15ull >> book->shift];
 }
 
-void lzi_book_init(struct lzi_book *book, uint64_t magic, uint64_t nodes, uint64_t capacity)
+void lzi_book_spoil(const struct lzi_book *book)
 {
-	nodes = limit_nodes(nodes);
-	memset(book, 0, lzi_book_size(nodes));
-	book->magic = magic;
-	book->nodes = (uint32_t)nodes;
-	book->shift = 64 - bucket_bits(nodes);
-	book->check = lzi_book_check(book);
-	book->capacity = capacity;
+	lzi_store_relaxed(&book->head->list[0].count, 1u);
 }
 
 uint32_t lzi_book_find(const struct lzi_book *book, uint64_t hash)
 {
-	uint32_t index = lzi_book_is_sound(book) ? *bucket_of(book, hash) : 0, steps = book->nodes;
+	uint32_t index = book->nodes > 0 ? lzi_load_relaxed(bucket_of(book, hash)) : 0, steps;
 	const struct lzi_book_node *node;
 
-	for (; (node = lzi_book_at(book, index)) != NULL && steps > 0; index = node->chain, steps--) {
+	for (steps = 0; (node = lzi_book_at(book, index)) != NULL; index = node->chain) {
 		if (node->hash == hash && node->list != 0)
 			return index;
+		if (++steps == CHAIN_MAX) {
+			lzi_book_spoil(book);
+			return 0;
+		}
 	}
 	return 0;
 }
 
 /* ---- Lists ------------------------------------------------------------------------------------------------------ */
 
-static void link_newest(struct lzi_book *book, uint32_t index, struct lzi_book_node *node, unsigned number)
+static void link_newest(const struct lzi_book *book, uint32_t index, struct lzi_book_node *node, unsigned number)
 {
-	struct lzi_book_list *list = &book->list[number];
-	struct lzi_book_node *second = lzi_book_at(book, list->newest);
+	struct lzi_book_list *list = &book->head->list[number];
+	uint32_t newest = lzi_load_relaxed(&list->newest);
+	struct lzi_book_node *second = lzi_book_at(book, newest);
 
 	node->newer = 0;
-	node->older = second != NULL ? list->newest : 0;
+	node->older = second != NULL ? newest : 0;
 	node->list = number;
 	if (second != NULL)
 		second->newer = index;
@@ -88,13 +124,14 @@ static void link_newest(struct lzi_book *book, uint32_t index, struct lzi_book_n
 	list->weight += node->weight;
 }
 
-static void link_oldest(struct lzi_book *book, uint32_t index, struct lzi_book_node *node, unsigned number)
+static void link_oldest(const struct lzi_book *book, uint32_t index, struct lzi_book_node *node, unsigned number)
 {
-	struct lzi_book_list *list = &book->list[number];
-	struct lzi_book_node *second = lzi_book_at(book, list->oldest);
+	struct lzi_book_list *list = &book->head->list[number];
+	uint32_t oldest = lzi_load_relaxed(&list->oldest);
+	struct lzi_book_node *second = lzi_book_at(book, oldest);
 
 	node->older = 0;
-	node->newer = second != NULL ? list->oldest : 0;
+	node->newer = second != NULL ? oldest : 0;
 	node->list = number;
 	if (second != NULL)
 		second->older = index;
@@ -105,9 +142,17 @@ static void link_oldest(struct lzi_book *book, uint32_t index, struct lzi_book_n
 	list->weight += node->weight;
 }
 
-static void unlink_node(struct lzi_book *book, uint32_t index, struct lzi_book_node *node)
+/* Of a node: where all that is not a list is one that has nothing. */
+static struct lzi_book_list *list_of(const struct lzi_book *book, const struct lzi_book_node *node)
 {
-	struct lzi_book_list *list = &book->list[node->list < LZI_BOOK_LISTS ? node->list : 0];
+	unsigned number = ((const volatile struct lzi_book_node *)node)->list;
+
+	return &book->head->list[number < LZI_BOOK_LISTS ? number : 0];
+}
+
+static void unlink_node(const struct lzi_book *book, uint32_t index, struct lzi_book_node *node)
+{
+	struct lzi_book_list *list = list_of(book, node);
 	struct lzi_book_node *newer = lzi_book_at(book, node->newer), *older = lzi_book_at(book, node->older);
 
 	if (newer != NULL)
@@ -122,7 +167,7 @@ static void unlink_node(struct lzi_book *book, uint32_t index, struct lzi_book_n
 	list->weight -= node->weight;
 }
 
-void lzi_book_shift(struct lzi_book *book, uint32_t index, unsigned list)
+void lzi_book_shift(const struct lzi_book *book, uint32_t index, unsigned list)
 {
 	struct lzi_book_node *node = lzi_book_at(book, index);
 
@@ -132,32 +177,51 @@ void lzi_book_shift(struct lzi_book *book, uint32_t index, unsigned list)
 	link_newest(book, index, node, list);
 }
 
-void lzi_book_weigh(struct lzi_book *book, uint32_t index, uint32_t weight)
+void lzi_book_weigh(const struct lzi_book *book, uint32_t index, uint32_t weight)
 {
 	struct lzi_book_node *node = lzi_book_at(book, index);
 
-	if (node == NULL || node->weight == weight || node->list >= LZI_BOOK_LISTS)
+	if (node == NULL || node->weight == weight)
 		return;
-	book->list[node->list].weight += (uint64_t)weight - node->weight;
+	list_of(book, node)->weight += (uint64_t)weight - node->weight;
 	node->weight = weight;
 }
 
 /* ---- Nodes ------------------------------------------------------------------------------------------------------ */
 
-/* A node that is in no list; 0 if there is none. */
-static uint32_t take_node(struct lzi_book *book)
+/* Where there is no node to be had all are in lists, or some have got lost. */
+static uint32_t no_node(const struct lzi_book *book)
 {
-	struct lzi_book_node *node = lzi_book_at(book, book->free);
-	uint32_t index = book->free;
+	uint64_t listed = 0;
 
-	if (node != NULL) {
-		book->free = node->chain;
-		return node->list == 0 ? index : 0; /* one in use is there by damage only */
-	}
-	return book->fresh < book->nodes ? ++book->fresh : 0;
+	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++)
+		listed += lzi_load_relaxed(&book->head->list[list].count);
+	if (listed != book->nodes)
+		lzi_book_spoil(book);
+	return 0;
 }
 
-static uint32_t add_node(struct lzi_book *book, uint64_t hash, uint32_t weight)
+/* A node that is in no list; 0 if there is none. */
+static uint32_t take_node(const struct lzi_book *book)
+{
+	uint32_t index = lzi_load_relaxed(&book->head->free);
+	struct lzi_book_node *node = lzi_book_at(book, index);
+
+	if (node != NULL) {
+		book->head->free = node->chain;
+		if (node->list == 0)
+			return index;
+		lzi_book_spoil(book); /* one in use is there by damage only */
+		return 0;
+	}
+	index = lzi_load_relaxed(&book->head->fresh);
+	if (index >= book->nodes)
+		return no_node(book);
+	lzi_store_relaxed(&book->head->fresh, index + 1);
+	return index + 1;
+}
+
+static uint32_t add_node(const struct lzi_book *book, uint64_t hash, uint32_t weight)
 {
 	uint32_t index = take_node(book), *bucket = bucket_of(book, hash);
 	struct lzi_book_node *node = lzi_book_at(book, index);
@@ -167,30 +231,32 @@ static uint32_t add_node(struct lzi_book *book, uint64_t hash, uint32_t weight)
 	node->hash = hash;
 	node->weight = weight;
 	node->visits = 0;
-	node->chain = *bucket <= book->nodes ? *bucket : 0;
+	node->chain = lzi_book_at(book, *bucket) != NULL ? *bucket : 0;
 	*bucket = index;
 	return index;
 }
 
-uint32_t lzi_book_add(struct lzi_book *book, uint64_t hash, uint32_t weight, unsigned list)
+uint32_t lzi_book_add(const struct lzi_book *book, uint64_t hash, uint32_t weight, unsigned list)
 {
-	uint32_t index = lzi_book_is_sound(book) ? add_node(book, hash, weight) : 0;
+	uint32_t index = book->nodes > 0 ? add_node(book, hash, weight) : 0;
 
 	if (index != 0)
 		link_newest(book, index, lzi_book_at(book, index), list);
 	return index;
 }
 
-void lzi_book_drop(struct lzi_book *book, uint32_t index)
+void lzi_book_drop(const struct lzi_book *book, uint32_t index)
 {
 	struct lzi_book_node *node = lzi_book_at(book, index), *before = NULL, *at;
-	uint32_t *bucket, i, steps = book->nodes;
+	uint32_t *bucket, i, steps = 0;
 
 	if (node == NULL || node->list == 0)
 		return;
 	bucket = bucket_of(book, node->hash);
-	for (i = *bucket; i != index && (at = lzi_book_at(book, i)) != NULL && steps > 0; i = at->chain, steps--)
+	for (i = *bucket; i != index && (at = lzi_book_at(book, i)) != NULL && steps < CHAIN_MAX; steps++) {
 		before = at;
+		i = at->chain;
+	}
 	if (i == index) {
 		if (before != NULL)
 			before->chain = node->chain;
@@ -199,39 +265,53 @@ void lzi_book_drop(struct lzi_book *book, uint32_t index)
 	}
 	unlink_node(book, index, node);
 	node->list = 0;
-	node->chain = book->free <= book->nodes ? book->free : 0;
-	book->free = index;
+	node->chain = book->head->free <= book->nodes ? book->head->free : 0;
+	book->head->free = index;
 }
 
-int lzi_book_is_within(const void *state, uint64_t size)
+/* What the lists' ends say must agree with their counts, and there is nothing in what is no list. */
+int lzi_book_is_whole(struct lzi_policy_block state)
 {
-	const struct lzi_book *book = state;
+	struct lzi_book book = lzi_book_of(state);
 
-	return size >= LZI_BOOK_HEAD && lzi_book_is_sound(book) && book->nodes >= 1 &&
-	       book->nodes <= LZI_BOOK_NODES_MAX && book->shift == 64 - bucket_bits(book->nodes) &&
-	       lzi_book_size(book->nodes) <= size;
+	if (book.nodes == 0 || lzi_load_relaxed(&book.head->list[0].count) != 0)
+		return 0;
+	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++) {
+		const struct lzi_book_list *at = &book.head->list[list];
+		int is_empty = lzi_load_relaxed(&at->count) == 0;
+
+		if (is_empty != (lzi_book_oldest(&book, list) == 0) ||
+		    (is_empty && lzi_load_relaxed(&at->weight) != 0))
+			return 0;
+	}
+	return 1;
 }
 
-void lzi_book_set_capacity(void *state, uint64_t capacity)
+void lzi_book_set_capacity(struct lzi_policy_block state, uint64_t capacity)
 {
-	((struct lzi_book *)state)->capacity = capacity;
+	struct lzi_book book = lzi_book_of(state);
+
+	if (book.nodes > 0)
+		book.head->capacity = capacity;
 }
 
-void lzi_book_remove(void *state, uint64_t hash)
+void lzi_book_remove(struct lzi_policy_block state, uint64_t hash)
 {
-	lzi_book_drop(state, lzi_book_find(state, hash));
+	struct lzi_book book = lzi_book_of(state);
+
+	lzi_book_drop(&book, lzi_book_find(&book, hash));
 }
 
-void lzi_book_move(struct lzi_book *to, const struct lzi_book *from)
+void lzi_book_move(const struct lzi_book *to, const struct lzi_book *from)
 {
 	const struct lzi_book_node *node;
 	uint32_t index, steps;
 
-	if (!lzi_book_is_sound(from))
+	if (from->nodes == 0)
 		return;
 	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++) {
 		steps = from->nodes;
-		for (index = from->list[list].newest; (node = lzi_book_at(from, index)) != NULL && steps > 0;
+		for (index = from->head->list[list].newest; (node = lzi_book_at(from, index)) != NULL && steps > 0;
 		     index = node->older, steps--) {
 			uint32_t copy = lzi_book_find(to, node->hash) == 0 ? add_node(to, node->hash, node->weight) : 0;
 
@@ -246,7 +326,7 @@ void lzi_book_move(struct lzi_book *to, const struct lzi_book *from)
 /* ---- Mending ---------------------------------------------------------------------------------------------------- */
 
 /* Puts a node that is in no bucket yet into its one; 0 if its hash is there already. */
-static int take_up(struct lzi_book *book, uint32_t index, struct lzi_book_node *node)
+static int take_up(const struct lzi_book *book, uint32_t index, struct lzi_book_node *node)
 {
 	uint32_t *bucket = bucket_of(book, node->hash);
 
@@ -258,13 +338,16 @@ static int take_up(struct lzi_book *book, uint32_t index, struct lzi_book_node *
 }
 
 /* Follows what was a list from its newest node, and makes it again of what belongs to it. */
-static void mend_list(struct lzi_book *book, unsigned number)
+static void mend_list(const struct lzi_book *book, unsigned number)
 {
-	uint32_t index = book->list[number].newest, older;
+	uint32_t index = book->head->list[number].newest, older, steps;
 	struct lzi_book_node *node;
 
-	memset(&book->list[number], 0, sizeof book->list[number]);
-	while ((node = lzi_book_at(book, index)) != NULL && node->chain == UNTAKEN && node->list == number) {
+	memset(&book->head->list[number], 0, sizeof book->head->list[number]);
+	for (steps = 0; steps < book->nodes; steps++) {
+		node = lzi_book_at(book, index);
+		if (node == NULL || node->chain != UNTAKEN || node->list != number)
+			break;
 		older = node->older;
 		if (take_up(book, index, node))
 			link_oldest(book, index, node, number);
@@ -274,32 +357,34 @@ static void mend_list(struct lzi_book *book, unsigned number)
 	}
 }
 
-int lzi_book_mend(struct lzi_book *book, uint64_t magic, uint64_t size)
+int lzi_book_mend(const struct lzi_book *book, uint64_t magic)
 {
 	struct lzi_book_node *node;
 	uint32_t index;
+	unsigned list;
 
-	if (!lzi_book_is_within(book, size) || book->magic != magic)
+	if (book->nodes == 0 || book->head->magic != magic)
 		return -1;
-	memset((char *)book + LZI_BOOK_HEAD, 0, sizeof(uint32_t) << (64 - book->shift));
+	memset((char *)book->head + LZI_BOOK_HEAD, 0, sizeof(uint32_t) << (64 - book->shift));
 	for (index = 1; index <= book->nodes; index++)
 		lzi_book_at(book, index)->chain = UNTAKEN;
-	for (unsigned list = 1; list < LZI_BOOK_LISTS; list++)
+	for (list = 1; list < LZI_BOOK_LISTS; list++)
 		mend_list(book, list);
-	memset(&book->list[0], 0, sizeof book->list[0]);
-	book->free = 0;
-	book->fresh = book->nodes;
+	memset(&book->head->list[0], 0, sizeof book->head->list[0]);
+	book->head->free = 0;
+	book->head->fresh = book->nodes;
 	for (index = book->nodes; index >= 1; index--) {
 		node = lzi_book_at(book, index);
 		if (node->chain != UNTAKEN)
 			continue;
-		if (node->list != 0 && node->list < LZI_BOOK_LISTS && take_up(book, index, node)) {
-			link_oldest(book, index, node, node->list);
+		list = (unsigned)(list_of(book, node) - book->head->list);
+		if (list != 0 && take_up(book, index, node)) {
+			link_oldest(book, index, node, list);
 			continue;
 		}
 		node->list = 0;
-		node->chain = book->free;
-		book->free = index;
+		node->chain = book->head->free;
+		book->head->free = index;
 	}
 	return 0;
 }

@@ -18,61 +18,69 @@ static uint64_t clock_size(uint64_t entries)
 	return lzi_book_size(lzi_book_nodes(entries, 0, 1));
 }
 
-static void clock_init(void *state, uint64_t entries, uint64_t capacity)
+static void clock_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	lzi_book_init(state, MAGIC, lzi_book_nodes(entries, 0, 1), capacity);
 }
 
-static void clock_move(void *to, const void *from)
+static void clock_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
-	lzi_book_move(to, from);
+	struct lzi_book book = lzi_book_of(to), old = lzi_book_of(from);
+
+	lzi_book_move(&book, &old);
 }
 
-static int clock_mend(void *state, uint64_t size)
+static int clock_mend(struct lzi_policy_block state)
 {
-	return lzi_book_mend(state, MAGIC, size);
+	struct lzi_book book = lzi_book_of(state);
+
+	return lzi_book_mend(&book, MAGIC);
 }
 
-static void clock_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void clock_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	uint32_t index = lzi_book_find(state, hash);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_find(&book, hash);
 
 	(void)created;
 	if (index == 0)
 		return;
-	lzi_book_weigh(state, index, weight);
-	lzi_book_at(state, index)->visits = 1;
+	lzi_book_weigh(&book, index, weight);
+	lzi_book_at(&book, index)->visits = 1;
 }
 
-static int clock_insert(void *state, uint64_t hash, uint32_t weight)
+static int clock_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
 {
-	if (lzi_book_find(state, hash) == 0)
-		return lzi_book_add(state, hash, weight, QUEUE) != 0 ? 0 : -1;
+	struct lzi_book book = lzi_book_of(state);
+
+	if (lzi_book_find(&book, hash) == 0)
+		return lzi_book_add(&book, hash, weight, QUEUE) != 0 ? 0 : -1;
 	clock_access(state, hash, weight, 0);
 	return 0;
 }
 
-static int clock_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+static int clock_evict(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
 {
-	struct lzi_book *book = state;
+	struct lzi_book book = lzi_book_of(state);
 	struct lzi_book_node *node;
 	uint32_t index;
 
 	(void)incoming;
 	(void)weight;
 	/* Each step clears a bit, so the second time round ends it; a ring that damage made is longer. */
-	for (uint64_t steps = 0; steps <= (uint64_t)book->nodes; steps++) {
-		index = lzi_book_oldest(book, QUEUE);
-		if ((node = lzi_book_at(book, index)) == NULL)
+	for (uint64_t steps = 0; steps <= (uint64_t)book.nodes; steps++) {
+		index = lzi_book_oldest(&book, QUEUE);
+		if ((node = lzi_book_at(&book, index)) == NULL)
 			return -1;
 		if (node->visits == 0) {
 			*ret_hash = node->hash;
-			lzi_book_drop(book, index);
+			lzi_book_drop(&book, index);
 			return 0;
 		}
 		node->visits = 0;
-		lzi_book_shift(book, index, QUEUE);
+		lzi_book_shift(&book, index, QUEUE);
 	}
+	lzi_book_spoil(&book);
 	return -1;
 }
 
@@ -85,7 +93,7 @@ const struct lzi_policy lzi_policy_clock = {
 	.resize = lzi_book_set_capacity,
 	.move = clock_move,
 	.mend = clock_mend,
-	.is_sound = lzi_book_is_within,
+	.is_sound = lzi_book_is_whole,
 	.access = clock_access,
 	.insert = clock_insert,
 	.evict = clock_evict,

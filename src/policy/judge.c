@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/atomic.h"
 #include "policy/judge.h"
 
 #define SAVED_LIMIT ((int64_t)1 << 60)
@@ -57,30 +58,32 @@ static uint32_t draw(struct lzi_judge *judge, uint32_t below)
 /* Whether a score, for its weight, is above that of an entry which went. */
 static int beats(struct lzi_judge *judge, const struct lzi_knobs *knobs, uint32_t score, uint32_t weight)
 {
-	uint32_t used = judge->ring_used < LZI_JUDGE_RING ? judge->ring_used : LZI_JUDGE_RING, i;
+	uint32_t used = lzi_load_relaxed(&judge->ring_used), i;
 
 	if (used == 0)
 		return score > 0;
-	i = knobs->latest ? (judge->ring_next + LZI_JUDGE_RING - 1) % LZI_JUDGE_RING : draw(judge, used);
+	i = knobs->latest ? (lzi_load_relaxed(&judge->ring_next) + LZI_JUDGE_RING - 1) % LZI_JUDGE_RING
+	                  : draw(judge, used < LZI_JUDGE_RING ? used : LZI_JUDGE_RING);
 	return (uint64_t)score * judge->ring[i].weight > (uint64_t)judge->ring[i].score * weight;
 }
 
 /* The scores of entries gone get old as others do. */
 static void age_ring(struct lzi_judge *judge, const struct lzi_sketch *sketch)
 {
-	if (judge->rounds == sketch->rounds)
+	if (judge->rounds == sketch->head->rounds)
 		return;
-	judge->rounds = sketch->rounds;
+	judge->rounds = sketch->head->rounds;
 	for (unsigned i = 0; i < LZI_JUDGE_RING; i++)
 		judge->ring[i].score -= judge->ring[i].score / 2;
 }
 
 static void remember(struct lzi_judge *judge, uint32_t score, uint32_t weight)
 {
-	judge->ring_next %= LZI_JUDGE_RING;
-	judge->ring[judge->ring_next].score = score;
-	judge->ring[judge->ring_next].weight = weight;
-	judge->ring_next = (judge->ring_next + 1) % LZI_JUDGE_RING;
+	uint32_t at = lzi_load_relaxed(&judge->ring_next) % LZI_JUDGE_RING;
+
+	judge->ring[at].score = score;
+	judge->ring[at].weight = weight;
+	judge->ring_next = (at + 1) % LZI_JUDGE_RING;
 	if (judge->ring_used < LZI_JUDGE_RING)
 		judge->ring_used++;
 }
@@ -100,24 +103,25 @@ static int is_admitted(struct lzi_judge *judge, const struct lzi_knobs *knobs, c
 	}
 }
 
-/* Books what goes and what is kept of n, by weight: what is saved or owed has its limits. */
-static void settle(struct lzi_judge *judge, const struct verdict *verdict, unsigned n)
+/* What is saved, or owed, after what goes and what is kept of n, by weight: it has its limits. */
+static int64_t settle(const struct lzi_judge *judge, const struct verdict *verdict, unsigned n)
 {
 	int64_t most = n > 0 ? SAVED * (int64_t)((verdict->gone + verdict->kept) / n) : 0;
+	int64_t saved = lzi_load_relaxed(&judge->saved);
 
-	judge->saved += (int64_t)verdict->gone - (int64_t)verdict->kept;
-	if (judge->saved > most)
-		judge->saved = most;
-	if (judge->saved < -most)
-		judge->saved = -most;
+	if (saved < -SAVED_LIMIT || saved > SAVED_LIMIT)
+		saved = 0;
+	saved += (int64_t)verdict->gone - (int64_t)verdict->kept;
+	return saved > most ? most : saved < -most ? -most : saved;
 }
 
 /* Copies must be paid for by what goes. If there is not enough, those of the main list with the least scores for their
  * weight go too. */
 static void afford(struct lzi_judge *judge, struct verdict *verdict, struct lzi_candidate *candidate, unsigned n)
 {
-	settle(judge, verdict, n);
-	while (judge->saved < 0 && verdict->kept > 0) {
+	int64_t saved = settle(judge, verdict, n);
+
+	while (saved < 0 && verdict->kept > 0) {
 		unsigned least = n;
 
 		for (unsigned i = 0; i < n; i++) {
@@ -127,12 +131,13 @@ static void afford(struct lzi_judge *judge, struct verdict *verdict, struct lzi_
 				least = i;
 		}
 		if (least == n)
-			return;
+			break;
 		candidate[least].keep = 0;
 		verdict->kept -= candidate[least].weight;
 		verdict->gone += candidate[least].weight;
-		judge->saved += 2 * (int64_t)candidate[least].weight;
+		saved += 2 * (int64_t)candidate[least].weight;
 	}
+	judge->saved = saved;
 }
 
 static void verdict_of(struct verdict *verdict, struct lzi_candidate *candidate, int keep)
@@ -156,8 +161,8 @@ static void judge_main(struct lzi_judge *judge, const struct lzi_knobs *knobs, s
 	}
 }
 
-void lzi_judge_entries(struct lzi_judge *judge, const struct lzi_knobs *knobs, struct lzi_sketch *sketch,
-                       uint64_t *words, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n)
+void lzi_judge_entries(struct lzi_judge *judge, const struct lzi_knobs *knobs, const struct lzi_sketch *sketch,
+                       enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n)
 {
 	struct verdict verdict = { .kept = 0, .gone = 0 };
 	uint64_t additions = 0;
@@ -167,15 +172,15 @@ void lzi_judge_entries(struct lzi_judge *judge, const struct lzi_knobs *knobs, s
 	age_ring(judge, sketch);
 	for (unsigned i = 0; i < n; i++) {
 		for (unsigned visit = 0; visit < candidate[i].visits && visit < LZI_POLICY_VISITS; visit++, additions++)
-			lzi_sketch_raise(sketch, words, candidate[i].hash, LZI_SKETCH_MOST);
-		verdict.score[i] = lzi_sketch_get(sketch, words, candidate[i].hash);
+			lzi_sketch_raise(sketch, candidate[i].hash, LZI_SKETCH_MOST);
+		verdict.score[i] = lzi_sketch_get(sketch, candidate[i].hash);
 	}
-	lzi_sketch_age(sketch, words, additions);
+	lzi_sketch_age(sketch, additions);
 	if (list == LZI_POLICY_MAIN) {
 		judge_main(judge, knobs, &verdict, candidate, n);
 		return;
 	}
 	for (unsigned i = 0; i < n; i++)
 		verdict_of(&verdict, &candidate[i], is_admitted(judge, knobs, &candidate[i], verdict.score[i]));
-	settle(judge, &verdict, n);
+	judge->saved = settle(judge, &verdict, n);
 }

@@ -43,7 +43,7 @@ void lzi_judge_mend(struct lzi_judge *judge);
 /* The list that is to be emptied next. */
 enum lzi_policy_list lzi_judge_next(const struct lzi_knobs *knobs, uint64_t window, uint64_t main);
 /* Says of each candidate whether it stays, and counts its visits in the sketch. */
-void lzi_judge_entries(struct lzi_judge *judge, const struct lzi_knobs *knobs, struct lzi_sketch *sketch,
-                       uint64_t *words, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n);
+void lzi_judge_entries(struct lzi_judge *judge, const struct lzi_knobs *knobs, const struct lzi_sketch *sketch,
+                       enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n);
 
 #endif

@@ -17,48 +17,56 @@ static uint64_t lru_size(uint64_t entries)
 	return lzi_book_size(lzi_book_nodes(entries, 0, 1));
 }
 
-static void lru_init(void *state, uint64_t entries, uint64_t capacity)
+static void lru_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	lzi_book_init(state, MAGIC, lzi_book_nodes(entries, 0, 1), capacity);
 }
 
-static void lru_move(void *to, const void *from)
+static void lru_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
-	lzi_book_move(to, from);
+	struct lzi_book book = lzi_book_of(to), old = lzi_book_of(from);
+
+	lzi_book_move(&book, &old);
 }
 
-static int lru_mend(void *state, uint64_t size)
+static int lru_mend(struct lzi_policy_block state)
 {
-	return lzi_book_mend(state, MAGIC, size);
+	struct lzi_book book = lzi_book_of(state);
+
+	return lzi_book_mend(&book, MAGIC);
 }
 
-static void lru_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void lru_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	uint32_t index = lzi_book_find(state, hash);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_find(&book, hash);
 
 	(void)created;
-	lzi_book_weigh(state, index, weight);
-	lzi_book_shift(state, index, QUEUE);
+	lzi_book_weigh(&book, index, weight);
+	lzi_book_shift(&book, index, QUEUE);
 }
 
-static int lru_insert(void *state, uint64_t hash, uint32_t weight)
+static int lru_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
 {
-	if (lzi_book_find(state, hash) == 0)
-		return lzi_book_add(state, hash, weight, QUEUE) != 0 ? 0 : -1;
+	struct lzi_book book = lzi_book_of(state);
+
+	if (lzi_book_find(&book, hash) == 0)
+		return lzi_book_add(&book, hash, weight, QUEUE) != 0 ? 0 : -1;
 	lru_access(state, hash, weight, 0);
 	return 0;
 }
 
-static int lru_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+static int lru_evict(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
 {
-	uint32_t index = lzi_book_oldest(state, QUEUE);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_oldest(&book, QUEUE);
 
 	(void)incoming;
 	(void)weight;
 	if (index == 0)
 		return -1;
-	*ret_hash = lzi_book_at(state, index)->hash;
-	lzi_book_drop(state, index);
+	*ret_hash = lzi_book_at(&book, index)->hash;
+	lzi_book_drop(&book, index);
 	return 0;
 }
 
@@ -71,7 +79,7 @@ const struct lzi_policy lzi_policy_lru = {
 	.resize = lzi_book_set_capacity,
 	.move = lru_move,
 	.mend = lru_mend,
-	.is_sound = lzi_book_is_within,
+	.is_sound = lzi_book_is_whole,
 	.access = lru_access,
 	.insert = lru_insert,
 	.evict = lru_evict,

@@ -4,8 +4,9 @@
  *
  * Its state is one block of memory, the pool's or a simulation's own: no pointers in it, so that it may lie anywhere,
  * in several processes at once, and be copied. One caller at a time, unless said otherwise. It may have been left in
- * the middle of a change by a caller that died, or been scribbled over: every index read from it is bounded before use,
- * no loop goes on for ever, and mend() makes it consistent again, forgetting as little as it can.
+ * the middle of a change by a caller that died, or be scribbled over, at any moment: how large it is its user says;
+ * what stands in it is read once and bounded before use, no loop goes on for ever, and mend() makes it consistent
+ * again, forgetting as little as it can.
  *
  * Two kinds:
  *   LZI_POLICY_BY_ENTRY  hears of every access and names the entry that goes: the algorithms as published
@@ -44,6 +45,12 @@ struct lzi_candidate {
 	uint8_t keep;   /* out: 1: to be appended to the main list; 0: it goes */
 };
 
+/* The memory of a state. */
+struct lzi_policy_block {
+	void *at;
+	uint64_t size;
+};
+
 struct lzi_policy {
 	const char *name; /* as users write it */
 	latz_policy id;
@@ -51,40 +58,42 @@ struct lzi_policy {
 
 	/* Bytes of state with which `entries` can be told apart. */
 	uint64_t (*size)(uint64_t entries);
-	/* Makes the state, for at most `entries` entries and a capacity in units of weight. */
-	void (*init)(void *state, uint64_t entries, uint64_t capacity);
+	/* Makes the state, for at most `entries` entries and a capacity in units of weight. The block has size(entries)
+	 * bytes, or more. */
+	void (*init)(struct lzi_policy_block state, uint64_t entries, uint64_t capacity);
 	/* The capacity has changed. */
-	void (*resize)(void *state, uint64_t capacity);
+	void (*resize)(struct lzi_policy_block state, uint64_t capacity);
 	/* Makes `to`, initialised for more or fewer entries, know what `from` does. */
-	void (*move)(void *to, const void *from);
-	/* After a death, and before a state from elsewhere is used: consistent again. 0, or -1: it had to be made anew,
-	 * or is not one of this policy of `size` bytes. */
-	int (*mend)(void *state, uint64_t size);
-	/* Whether a state says truly how large it is, within `size` bytes: what else may be wrong in it is bounded on
-	 * the way. Asked before each use; cheap. */
-	int (*is_sound)(const void *state, uint64_t size);
+	void (*move)(struct lzi_policy_block to, struct lzi_policy_block from);
+	/* After a death, and before a state from elsewhere is used: consistent again. 0, or -1: it is not one of this
+	 * policy within the block. */
+	int (*mend)(struct lzi_policy_block state);
+	/* Whether mending would be of use, as far as that can be told at a glance: of what is not sound nothing comes
+	 * but wrong decisions. Asked before each use; cheap. */
+	int (*is_sound)(struct lzi_policy_block state);
 
 	/* An access to an entry. By age: only of sampled keys, created: the access put it in. */
-	void (*access)(void *state, uint64_t hash, uint32_t weight, int created);
+	void (*access)(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created);
 
 	/* By entry. */
 	/* Puts an entry in, for which there is room. 0, or -1: the state has no room to remember it; it is as before.
 	 */
-	int (*insert)(void *state, uint64_t hash, uint32_t weight);
+	int (*insert)(struct lzi_policy_block state, uint64_t hash, uint32_t weight);
 	/* Which entry goes, so that `incoming` of `weight` can come; it is no longer in. 0, or -1: there is none. */
-	int (*evict)(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash);
+	int (*evict)(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash);
 	/* An entry was deleted, or has expired. Without effect if it is not in. */
-	void (*remove)(void *state, uint64_t hash);
+	void (*remove)(struct lzi_policy_block state, uint64_t hash);
 
 	/* By age. */
 	/* An entry was created. By any thread at any time, also beside the others: atomic operations only. */
-	void (*created)(void *state, uint64_t hash);
+	void (*created)(struct lzi_policy_block state, uint64_t hash);
 	/* From which list the next extents should be emptied, given the weights of what is in them. */
-	enum lzi_policy_list (*next)(const void *state, uint64_t window, uint64_t main);
+	enum lzi_policy_list (*next)(struct lzi_policy_block state, uint64_t window, uint64_t main);
 	/* Which of the oldest entries of a list stay. n is at most LZI_POLICY_BATCH. */
-	void (*judge)(void *state, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n);
+	void (*judge)(struct lzi_policy_block state, enum lzi_policy_list list, struct lzi_candidate *candidate,
+	              unsigned n);
 	/* Keys whose accesses it wants to hear of: those with hash * K >> 32 ... below this, of 2^32. */
-	uint32_t (*sampling)(const void *state);
+	uint32_t (*sampling)(struct lzi_policy_block state);
 };
 
 /* The policy of that name or number; NULL if there is none. LATZ_POLICY_DEFAULT is the adaptive one. */

@@ -18,159 +18,176 @@ enum {
 #define MAGIC 0x4f46494633535005ull
 
 struct s3fifo {
-	struct lzi_book book;
+	struct lzi_book_head head;
 	uint64_t returning; /* the entry that eviction was asked for last was a ghost: its hash ... */
 	uint32_t is_returning;
 };
 
 _Static_assert(sizeof(struct s3fifo) <= LZI_BOOK_HEAD, "the state's head");
 
+static struct s3fifo *words_of(const struct lzi_book *book)
+{
+	return (struct s3fifo *)book->head;
+}
+
 static uint64_t s3fifo_size(uint64_t entries)
 {
 	return lzi_book_size(lzi_book_nodes(entries, 9, 10));
 }
 
-static void s3fifo_init(void *state, uint64_t entries, uint64_t capacity)
+static void s3fifo_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	lzi_book_init(state, MAGIC, lzi_book_nodes(entries, 9, 10), capacity);
 }
 
-static uint64_t small_capacity(const struct s3fifo *s3fifo)
+static uint64_t small_capacity(const struct lzi_book *book)
 {
-	return s3fifo->book.capacity < 10 ? 1 : s3fifo->book.capacity / 10;
+	return book->head->capacity < 10 ? 1 : book->head->capacity / 10;
 }
 
-static uint64_t ghost_capacity(const struct s3fifo *s3fifo)
+static uint64_t ghost_capacity(const struct lzi_book *book)
 {
-	return s3fifo->book.capacity / 10 * 9 + s3fifo->book.capacity % 10 * 9 / 10;
+	return book->head->capacity / 10 * 9 + book->head->capacity % 10 * 9 / 10;
 }
 
-static void s3fifo_move(void *to, const void *from)
+static void s3fifo_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
-	const struct s3fifo *old = from;
-	struct s3fifo *s3fifo = to;
+	struct lzi_book book = lzi_book_of(to), old = lzi_book_of(from);
 
-	lzi_book_move(to, from);
-	s3fifo->returning = old->returning;
-	s3fifo->is_returning = old->is_returning;
+	lzi_book_move(&book, &old);
+	if (book.nodes == 0 || old.nodes == 0)
+		return;
+	words_of(&book)->returning = words_of(&old)->returning;
+	words_of(&book)->is_returning = words_of(&old)->is_returning;
 }
 
-static int s3fifo_mend(void *state, uint64_t size)
+static int s3fifo_mend(struct lzi_policy_block state)
 {
-	return lzi_book_mend(state, MAGIC, size);
+	struct lzi_book book = lzi_book_of(state);
+
+	return lzi_book_mend(&book, MAGIC);
 }
 
-static void s3fifo_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void s3fifo_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	uint32_t index = lzi_book_find(state, hash);
-	struct lzi_book_node *node = lzi_book_at(state, index);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_find(&book, hash);
+	struct lzi_book_node *node = lzi_book_at(&book, index);
 
 	(void)created;
 	if (node == NULL || node->list == GHOST)
 		return;
-	lzi_book_weigh(state, index, weight);
+	lzi_book_weigh(&book, index, weight);
 	if (node->visits < 3)
 		node->visits++;
 }
 
 /* Forgets that an entry is a ghost; whether it was. */
-static int take_ghost(struct s3fifo *s3fifo, uint64_t hash)
+static int take_ghost(const struct lzi_book *book, uint64_t hash)
 {
-	uint32_t index = lzi_book_find(&s3fifo->book, hash);
-	const struct lzi_book_node *node = lzi_book_at(&s3fifo->book, index);
+	uint32_t index = lzi_book_find(book, hash);
+	const struct lzi_book_node *node = lzi_book_at(book, index);
 
 	if (node == NULL || node->list != GHOST)
 		return 0;
-	lzi_book_drop(&s3fifo->book, index);
+	lzi_book_drop(book, index);
 	return 1;
 }
 
-static int s3fifo_insert(void *state, uint64_t hash, uint32_t weight)
+static int s3fifo_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
 {
-	struct s3fifo *s3fifo = state;
-	int returning = take_ghost(s3fifo, hash) || (s3fifo->is_returning && s3fifo->returning == hash);
-	unsigned list = returning ? MAIN : SMALL;
+	struct lzi_book book = lzi_book_of(state);
+	int returning;
+	unsigned list;
 
-	s3fifo->is_returning = 0;
-	if (lzi_book_find(&s3fifo->book, hash) != 0) {
+	if (book.nodes == 0)
+		return -1;
+	returning = take_ghost(&book, hash) || (words_of(&book)->is_returning && words_of(&book)->returning == hash);
+	list = returning ? MAIN : SMALL;
+	words_of(&book)->is_returning = 0;
+	if (lzi_book_find(&book, hash) != 0) {
 		s3fifo_access(state, hash, weight, 0);
 		return 0;
 	}
-	if (lzi_book_add(&s3fifo->book, hash, weight, list) != 0)
+	if (lzi_book_add(&book, hash, weight, list) != 0)
 		return 0;
 	/* All nodes are in use: better to have the entry than its ghost. */
-	lzi_book_drop(&s3fifo->book, lzi_book_oldest(&s3fifo->book, GHOST));
-	return lzi_book_add(&s3fifo->book, hash, weight, list) != 0 ? 0 : -1;
+	lzi_book_drop(&book, lzi_book_oldest(&book, GHOST));
+	return lzi_book_add(&book, hash, weight, list) != 0 ? 0 : -1;
 }
 
-static void make_ghost(struct s3fifo *s3fifo, uint32_t index, uint32_t weight)
+static void make_ghost(const struct lzi_book *book, uint32_t index, uint32_t weight)
 {
-	struct lzi_book *book = &s3fifo->book;
-	uint64_t capacity = ghost_capacity(s3fifo);
+	uint64_t capacity = ghost_capacity(book);
 	uint32_t oldest;
 
 	if (weight > capacity) {
 		lzi_book_drop(book, index);
 		return;
 	}
-	while (book->list[GHOST].weight > capacity - weight && (oldest = lzi_book_oldest(book, GHOST)) != 0)
+	while (book->head->list[GHOST].weight > capacity - weight && (oldest = lzi_book_oldest(book, GHOST)) != 0)
 		lzi_book_drop(book, oldest);
 	lzi_book_shift(book, index, GHOST);
 }
 
 /* The small FIFO's oldest goes, or into the main one. Whether it went. */
-static int step_small(struct s3fifo *s3fifo, uint64_t *ret_hash)
+static int step_small(const struct lzi_book *book, uint32_t index, uint64_t *ret_hash)
 {
-	uint32_t index = lzi_book_oldest(&s3fifo->book, SMALL);
-	struct lzi_book_node *node = lzi_book_at(&s3fifo->book, index);
+	struct lzi_book_node *node = lzi_book_at(book, index);
 
 	if (node->visits >= PROMOTED_FROM) {
 		node->visits = 0;
-		lzi_book_shift(&s3fifo->book, index, MAIN);
+		lzi_book_shift(book, index, MAIN);
 		return 0;
 	}
 	*ret_hash = node->hash;
-	make_ghost(s3fifo, index, node->weight);
+	make_ghost(book, index, node->weight);
 	return 1;
 }
 
-static int step_main(struct s3fifo *s3fifo, uint64_t *ret_hash)
+static int step_main(const struct lzi_book *book, uint32_t index, uint64_t *ret_hash)
 {
-	uint32_t index = lzi_book_oldest(&s3fifo->book, MAIN);
-	struct lzi_book_node *node = lzi_book_at(&s3fifo->book, index);
+	struct lzi_book_node *node = lzi_book_at(book, index);
 
 	if (node->visits > 0) {
 		node->visits--;
-		lzi_book_shift(&s3fifo->book, index, MAIN);
+		lzi_book_shift(book, index, MAIN);
 		return 0;
 	}
 	*ret_hash = node->hash;
-	lzi_book_drop(&s3fifo->book, index);
+	lzi_book_drop(book, index);
 	return 1;
 }
 
-static int s3fifo_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+static int s3fifo_evict(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
 {
-	struct s3fifo *s3fifo = state;
-	struct lzi_book *book = &s3fifo->book;
-	uint64_t main_capacity = book->capacity - small_capacity(s3fifo);
+	struct lzi_book opened = lzi_book_of(state), *book = &opened;
+	uint64_t main_capacity;
+	uint32_t index;
 	int from_main;
 
 	(void)weight;
-	if (take_ghost(s3fifo, incoming)) {
-		s3fifo->returning = incoming;
-		s3fifo->is_returning = 1;
+	if (book->nodes == 0)
+		return -1;
+	if (take_ghost(book, incoming)) {
+		words_of(book)->returning = incoming;
+		words_of(book)->is_returning = 1;
 	}
-	from_main = lzi_book_oldest(book, SMALL) == 0 || book->list[MAIN].weight > main_capacity;
+	main_capacity = book->head->capacity - small_capacity(book);
+	from_main = lzi_book_oldest(book, SMALL) == 0 || book->head->list[MAIN].weight > main_capacity;
 	/* Each step in the main FIFO lowers a count, which is at most 3, and none in the small one comes back. */
 	for (uint64_t steps = 0; steps <= 5 * (uint64_t)book->nodes; steps++) {
-		if (lzi_book_oldest(book, from_main ? MAIN : SMALL) == 0)
+		index = lzi_book_oldest(book, from_main ? MAIN : SMALL);
+		if (index == 0) {
 			from_main = !from_main;
-		if (lzi_book_oldest(book, from_main ? MAIN : SMALL) == 0)
+			index = lzi_book_oldest(book, from_main ? MAIN : SMALL);
+		}
+		if (index == 0)
 			return -1;
-		if (from_main ? step_main(s3fifo, ret_hash) : step_small(s3fifo, ret_hash))
+		if (from_main ? step_main(book, index, ret_hash) : step_small(book, index, ret_hash))
 			return 0;
 	}
+	lzi_book_spoil(book);
 	return -1;
 }
 
@@ -183,7 +200,7 @@ const struct lzi_policy lzi_policy_s3fifo = {
 	.resize = lzi_book_set_capacity,
 	.move = s3fifo_move,
 	.mend = s3fifo_mend,
-	.is_sound = lzi_book_is_within,
+	.is_sound = lzi_book_is_whole,
 	.access = s3fifo_access,
 	.insert = s3fifo_insert,
 	.evict = s3fifo_evict,

@@ -118,7 +118,7 @@ static uint64_t squeeze(struct lzi_sample *sample, uint64_t places)
 
 void lzi_sample_make_room(struct lzi_sample *sample, uint64_t keys, const struct lzi_sample_sum *now)
 {
-	uint64_t places = sample->places < LZI_SAMPLE_PLACES_MAX ? sample->places : LZI_SAMPLE_PLACES_MAX, n, cut;
+	uint64_t places = lzi_sample_places(sample), n, cut;
 	uint32_t half = sample->threshold / 2;
 
 	if (lzi_load_acquire(&sample->head) < places)
@@ -144,10 +144,16 @@ void lzi_sample_make_room(struct lzi_sample *sample, uint64_t keys, const struct
 	lzi_store_release(&sample->mending, 0u);
 }
 
-uint64_t lzi_sample_copy(const struct lzi_sample *sample, uint64_t *to)
+uint64_t lzi_sample_places(const struct lzi_sample *sample)
+{
+	uint64_t places = lzi_load_relaxed(&sample->places);
+
+	return places < LZI_SAMPLE_PLACES_MAX ? places : LZI_SAMPLE_PLACES_MAX;
+}
+
+uint64_t lzi_sample_copy(const struct lzi_sample *sample, uint64_t places, uint64_t *to)
 {
 	uint64_t head = lzi_load_acquire(&sample->head), i, n = 0;
-	uint64_t places = sample->places < LZI_SAMPLE_PLACES_MAX ? sample->places : LZI_SAMPLE_PLACES_MAX;
 
 	for (i = 0; i < head && i < places; i++) {
 		uint64_t word = lzi_load_relaxed(&sample->log[i]);

@@ -98,7 +98,9 @@ struct lzi_sample_sum lzi_sample_since(const struct lzi_sample *sample, const st
 int lzi_sample_is_whole(const struct lzi_sample *sample, uint64_t places_most);
 /* If it is full: makes room. keys: that the pool has, which tells how many are in the sample. */
 void lzi_sample_make_room(struct lzi_sample *sample, uint64_t keys, const struct lzi_sample_sum *now);
-/* Copies the log to `to`, of sample->places words, oldest first. The number of words, all of keys in the sample. */
-uint64_t lzi_sample_copy(const struct lzi_sample *sample, uint64_t *to);
+/* Of how many places a log is, at most so many of which there can be. */
+uint64_t lzi_sample_places(const struct lzi_sample *sample);
+/* Copies the log, of so many places, to `to`, oldest first. The number of words, all of keys in the sample. */
+uint64_t lzi_sample_copy(const struct lzi_sample *sample, uint64_t places, uint64_t *to);
 
 #endif

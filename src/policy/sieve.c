@@ -15,7 +15,7 @@ enum {
 #define MAGIC 0x45564549534c5004ull
 
 struct sieve {
-	struct lzi_book book;
+	struct lzi_book_head head;
 	uint32_t hand; /* where it goes on; 0: at the oldest */
 };
 
@@ -26,91 +26,105 @@ static uint64_t sieve_size(uint64_t entries)
 	return lzi_book_size(lzi_book_nodes(entries, 0, 1));
 }
 
-static void sieve_init(void *state, uint64_t entries, uint64_t capacity)
+static void sieve_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	lzi_book_init(state, MAGIC, lzi_book_nodes(entries, 0, 1), capacity);
 }
 
-static void sieve_move(void *to, const void *from)
+static uint32_t *hand_of(const struct lzi_book *book)
 {
-	const struct sieve *old = from;
-	const struct lzi_book_node *node;
-
-	lzi_book_move(to, from);
-	node = lzi_book_is_sound(&old->book) ? lzi_book_at(&old->book, old->hand) : NULL;
-	((struct sieve *)to)->hand = node != NULL ? lzi_book_find(to, node->hash) : 0;
+	return &((struct sieve *)book->head)->hand;
 }
 
-static int sieve_mend(void *state, uint64_t size)
+static void sieve_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
-	struct sieve *sieve = state;
+	struct lzi_book book = lzi_book_of(to), old = lzi_book_of(from);
 	const struct lzi_book_node *node;
 
-	if (lzi_book_mend(&sieve->book, MAGIC, size) != 0)
+	lzi_book_move(&book, &old);
+	if (book.nodes == 0 || old.nodes == 0)
+		return;
+	node = lzi_book_at(&old, *hand_of(&old));
+	*hand_of(&book) = node != NULL ? lzi_book_find(&book, node->hash) : 0;
+}
+
+static int sieve_mend(struct lzi_policy_block state)
+{
+	struct lzi_book book = lzi_book_of(state);
+	const struct lzi_book_node *node;
+
+	if (lzi_book_mend(&book, MAGIC) != 0)
 		return -1;
-	node = lzi_book_at(&sieve->book, sieve->hand);
+	node = lzi_book_at(&book, *hand_of(&book));
 	if (node == NULL || node->list != QUEUE)
-		sieve->hand = 0;
+		*hand_of(&book) = 0;
 	return 0;
 }
 
-static void sieve_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void sieve_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	uint32_t index = lzi_book_find(state, hash);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_find(&book, hash);
 
 	(void)created;
 	if (index == 0)
 		return;
-	lzi_book_weigh(state, index, weight);
-	lzi_book_at(state, index)->visits = 1;
+	lzi_book_weigh(&book, index, weight);
+	lzi_book_at(&book, index)->visits = 1;
 }
 
-static int sieve_insert(void *state, uint64_t hash, uint32_t weight)
+static int sieve_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
 {
-	if (lzi_book_find(state, hash) == 0)
-		return lzi_book_add(state, hash, weight, QUEUE) != 0 ? 0 : -1;
+	struct lzi_book book = lzi_book_of(state);
+
+	if (lzi_book_find(&book, hash) == 0)
+		return lzi_book_add(&book, hash, weight, QUEUE) != 0 ? 0 : -1;
 	sieve_access(state, hash, weight, 0);
 	return 0;
 }
 
-static int sieve_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+static int sieve_evict(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
 {
-	struct sieve *sieve = state;
+	struct lzi_book book = lzi_book_of(state);
 	struct lzi_book_node *node;
-	uint32_t index = sieve->hand;
+	uint32_t index;
 
 	(void)incoming;
 	(void)weight;
-	if (lzi_book_oldest(&sieve->book, QUEUE) == 0)
+	if (lzi_book_oldest(&book, QUEUE) == 0)
 		return -1;
-	for (uint64_t steps = 0; steps <= (uint64_t)sieve->book.nodes * 2; steps++) {
-		node = lzi_book_at(&sieve->book, index);
+	index = *hand_of(&book);
+	for (uint64_t steps = 0; steps <= (uint64_t)book.nodes * 2; steps++) {
+		node = lzi_book_at(&book, index);
 		if (node == NULL || node->list != QUEUE) {
-			index = lzi_book_oldest(&sieve->book, QUEUE);
-			node = lzi_book_at(&sieve->book, index);
+			index = lzi_book_oldest(&book, QUEUE);
+			node = lzi_book_at(&book, index);
 		}
+		if (node == NULL)
+			return -1;
 		if (node->visits == 0) {
-			sieve->hand = node->newer;
+			*hand_of(&book) = node->newer;
 			*ret_hash = node->hash;
-			lzi_book_drop(&sieve->book, index);
+			lzi_book_drop(&book, index);
 			return 0;
 		}
 		node->visits = 0;
 		index = node->newer;
 	}
+	lzi_book_spoil(&book);
 	return -1;
 }
 
-static void sieve_remove(void *state, uint64_t hash)
+static void sieve_remove(struct lzi_policy_block state, uint64_t hash)
 {
-	struct sieve *sieve = state;
-	uint32_t index = lzi_book_find(&sieve->book, hash);
+	struct lzi_book book = lzi_book_of(state);
+	uint32_t index = lzi_book_find(&book, hash);
 
 	if (index == 0)
 		return;
-	if (sieve->hand == index)
-		sieve->hand = lzi_book_at(&sieve->book, index)->newer;
-	lzi_book_drop(&sieve->book, index);
+	if (*hand_of(&book) == index)
+		*hand_of(&book) = lzi_book_at(&book, index)->newer;
+	lzi_book_drop(&book, index);
 }
 
 const struct lzi_policy lzi_policy_sieve = {
@@ -122,7 +136,7 @@ const struct lzi_policy lzi_policy_sieve = {
 	.resize = lzi_book_set_capacity,
 	.move = sieve_move,
 	.mend = sieve_mend,
-	.is_sound = lzi_book_is_within,
+	.is_sound = lzi_book_is_whole,
 	.access = sieve_access,
 	.insert = sieve_insert,
 	.evict = sieve_evict,

@@ -100,18 +100,18 @@ void lzi_simulation_forget(struct lzi_simulation *simulation, uint32_t index)
 static int make_state(struct lzi_simulation *simulation, uint64_t entries)
 {
 	const struct lzi_policy *policy = simulation->policy;
-	uint64_t size = policy->size(entries);
-	void *state = calloc(1, size);
+	struct lzi_policy_block state = { NULL, policy->size(entries) };
 
-	if (state == NULL)
+	state.at = calloc(1, state.size);
+	if (state.at == NULL)
 		return lzi_error(LATZ_NOMEM, "state of policy %s for %" PRIu64 " entries", policy->name, entries);
 	policy->init(state, entries, simulation->capacity);
-	if (simulation->state != NULL)
+	if (simulation->state.at != NULL)
 		policy->move(state, simulation->state);
-	free(simulation->state);
+	free(simulation->state.at);
 	simulation->state = state;
 	simulation->state_entries = entries;
-	simulation->result.state = size;
+	simulation->result.state = state.size;
 	return LATZ_OK;
 }
 
@@ -240,7 +240,7 @@ void lzi_simulation_close(struct lzi_simulation *simulation)
 	if (simulation == NULL)
 		return;
 	lzi_simulation_log_close(simulation);
-	free(simulation->state);
+	free(simulation->state.at);
 	free(simulation->bucket);
 	free(simulation->resident);
 	free(simulation);

@@ -33,7 +33,7 @@ struct extents {
 
 struct lzi_simulation {
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 	uint64_t state_entries; /* that it was made for */
 	uint64_t capacity;      /* in units of weight */
 	uint64_t entries_max;

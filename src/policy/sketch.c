@@ -21,26 +21,33 @@ uint64_t lzi_sketch_words(uint64_t entries)
 	return entries < WORDS_MIN ? WORDS_MIN : (entries + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-void lzi_sketch_init(struct lzi_sketch *sketch, uint64_t *words, uint64_t entries)
+struct lzi_sketch lzi_sketch_of(struct lzi_sketch_head *head, uint64_t *words, uint64_t entries)
 {
-	memset(sketch, 0, sizeof *sketch);
-	memset(words, 0, lzi_sketch_words(entries) * sizeof *words);
-	lzi_sketch_mend(sketch, entries);
+	return (struct lzi_sketch){ head, words, lzi_sketch_words(entries) / BLOCK };
 }
 
-int lzi_sketch_is_sound(const struct lzi_sketch *sketch, uint64_t entries)
+static uint64_t period_of(const struct lzi_sketch *sketch)
 {
-	return lzi_load_relaxed(&sketch->blocks) == lzi_sketch_words(entries) / BLOCK;
+	return ROUND * BLOCK * sketch->blocks;
 }
 
-void lzi_sketch_mend(struct lzi_sketch *sketch, uint64_t entries)
+void lzi_sketch_init(const struct lzi_sketch *sketch)
 {
-	sketch->blocks = lzi_sketch_words(entries) / BLOCK;
-	sketch->period = ROUND * BLOCK * sketch->blocks;
-	if (sketch->hand >= sketch->blocks)
-		sketch->hand = 0;
-	if (sketch->owed >= sketch->period)
-		sketch->owed = 0;
+	memset(sketch->head, 0, sizeof *sketch->head);
+	memset(sketch->words, 0, sketch->blocks * BLOCK * sizeof *sketch->words);
+	lzi_sketch_mend(sketch);
+}
+
+void lzi_sketch_mend(const struct lzi_sketch *sketch)
+{
+	struct lzi_sketch_head *head = sketch->head;
+
+	head->blocks = sketch->blocks;
+	head->period = period_of(sketch);
+	if (head->hand >= sketch->blocks)
+		head->hand = 0;
+	if (head->owed >= head->period)
+		head->owed = 0;
 }
 
 static uint64_t block_of(const struct lzi_sketch *sketch, uint64_t hash)
@@ -57,9 +64,9 @@ static unsigned counter_of(uint64_t hash, unsigned row, unsigned *shift)
 	return 2 * row + counter / 16;
 }
 
-unsigned lzi_sketch_get(const struct lzi_sketch *sketch, const uint64_t *words, uint64_t hash)
+unsigned lzi_sketch_get(const struct lzi_sketch *sketch, uint64_t hash)
 {
-	const uint64_t *block = words + BLOCK * block_of(sketch, hash);
+	const uint64_t *block = sketch->words + BLOCK * block_of(sketch, hash);
 	unsigned least = LZI_SKETCH_MOST, shift, value;
 
 	for (unsigned row = 0; row < ROWS; row++) {
@@ -73,10 +80,10 @@ unsigned lzi_sketch_get(const struct lzi_sketch *sketch, const uint64_t *words, 
 }
 
 /* Only the counters that say the least are raised: those above have been by other keys as well. */
-void lzi_sketch_raise(const struct lzi_sketch *sketch, uint64_t *words, uint64_t hash, unsigned most)
+void lzi_sketch_raise(const struct lzi_sketch *sketch, uint64_t hash, unsigned most)
 {
-	uint64_t *block = words + BLOCK * block_of(sketch, hash), value;
-	unsigned least = lzi_sketch_get(sketch, words, hash), shift;
+	uint64_t *block = sketch->words + BLOCK * block_of(sketch, hash), value;
+	unsigned least = lzi_sketch_get(sketch, hash), shift;
 
 	if (least >= most || least >= LZI_SKETCH_MOST)
 		return;
@@ -89,22 +96,26 @@ void lzi_sketch_raise(const struct lzi_sketch *sketch, uint64_t *words, uint64_t
 	}
 }
 
-void lzi_sketch_age(struct lzi_sketch *sketch, uint64_t *words, uint64_t additions)
+void lzi_sketch_age(const struct lzi_sketch *sketch, uint64_t additions)
 {
-	sketch->owed += additions * sketch->blocks;
-	for (unsigned i = 0; i < AGE_BLOCKS && sketch->owed >= sketch->period; i++) {
-		uint64_t *block = words + BLOCK * (sketch->hand < sketch->blocks ? sketch->hand : 0);
+	struct lzi_sketch_head *head = sketch->head;
+	uint64_t period = period_of(sketch), owed = head->owed + additions * sketch->blocks, hand = head->hand;
 
+	for (unsigned i = 0; i < AGE_BLOCKS && owed >= period; i++) {
+		uint64_t *block;
+
+		hand = hand < sketch->blocks ? hand : 0;
+		block = sketch->words + BLOCK * hand;
 		for (unsigned word = 0; word < BLOCK; word++)
 			lzi_store_relaxed(&block[word], lzi_load_relaxed(&block[word]) >> 1 & 0x7777777777777777ull);
-		sketch->owed -= sketch->period;
-		if (++sketch->hand >= sketch->blocks) {
-			sketch->hand = 0;
-			sketch->rounds++;
+		owed -= period;
+		if (++hand >= sketch->blocks) {
+			hand = 0;
+			head->rounds++;
 		}
 	}
-	if (sketch->owed >= sketch->period)
-		sketch->owed = 0;
+	head->hand = hand;
+	head->owed = owed < period ? owed : 0;
 }
 
 /* The larger of each two counters. */
@@ -121,8 +132,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 /* Blocks are ranges of hashes, so a block of one sketch has the keys of those it overlaps of the other. These may be
  * raised meanwhile; nobody else knows the new ones yet. */
-void lzi_sketch_move(const struct lzi_sketch *to, uint64_t *to_words, const struct lzi_sketch *from,
-                     const uint64_t *from_words)
+void lzi_sketch_move(const struct lzi_sketch *to, const struct lzi_sketch *from)
 {
 	for (uint64_t block = 0; block < to->blocks; block++) {
 		uint64_t first = block * from->blocks / to->blocks;
@@ -130,9 +140,9 @@ void lzi_sketch_move(const struct lzi_sketch *to, uint64_t *to_words, const stru
 
 		for (uint64_t i = first; i <= last && i < from->blocks; i++) {
 			for (unsigned word = 0; word < BLOCK; word++)
-				to_words[BLOCK * block + word] =
-					larger(to_words[BLOCK * block + word],
-				               lzi_load_relaxed(&from_words[BLOCK * i + word]));
+				to->words[BLOCK * block + word] =
+					larger(to->words[BLOCK * block + word],
+				               lzi_load_relaxed(&from->words[BLOCK * i + word]));
 		}
 	}
 }

@@ -13,8 +13,8 @@
 
 #define LZI_SKETCH_MOST 15u
 
-struct lzi_sketch {
-	uint64_t blocks; /* of 8 words */
+struct lzi_sketch_head {
+	uint64_t blocks; /* of 8 words. For who looks at it from outside: it is not relied on */
 	uint64_t period; /* additions in which the hand goes round */
 	uint64_t hand;
 	uint64_t owed;   /* additions times blocks that the hand has not gone for yet */
@@ -22,20 +22,26 @@ struct lzi_sketch {
 	uint64_t seen;   /* additions by other threads, not yet aged for */
 };
 
+/* A sketch in use: how large it is its user knows. Private. */
+struct lzi_sketch {
+	struct lzi_sketch_head *head;
+	uint64_t *words;
+	uint64_t blocks; /* at least 1 */
+};
+
 /* Words for telling so many entries apart. */
 uint64_t lzi_sketch_words(uint64_t entries);
-void lzi_sketch_init(struct lzi_sketch *sketch, uint64_t *words, uint64_t entries);
-/* Whether the head says truly how many words there are. */
-int lzi_sketch_is_sound(const struct lzi_sketch *sketch, uint64_t entries);
-/* Makes the head fit so many entries again; of the counters every value is one. */
-void lzi_sketch_mend(struct lzi_sketch *sketch, uint64_t entries);
-unsigned lzi_sketch_get(const struct lzi_sketch *sketch, const uint64_t *words, uint64_t hash);
+/* The sketch for so many entries at these places. */
+struct lzi_sketch lzi_sketch_of(struct lzi_sketch_head *head, uint64_t *words, uint64_t entries);
+void lzi_sketch_init(const struct lzi_sketch *sketch);
+/* Makes the head fit again; of the counters every value is one. */
+void lzi_sketch_mend(const struct lzi_sketch *sketch);
+unsigned lzi_sketch_get(const struct lzi_sketch *sketch, uint64_t hash);
 /* Counts one, if fewer than `most` were. */
-void lzi_sketch_raise(const struct lzi_sketch *sketch, uint64_t *words, uint64_t hash, unsigned most);
+void lzi_sketch_raise(const struct lzi_sketch *sketch, uint64_t hash, unsigned most);
 /* So many additions are past. */
-void lzi_sketch_age(struct lzi_sketch *sketch, uint64_t *words, uint64_t additions);
+void lzi_sketch_age(const struct lzi_sketch *sketch, uint64_t additions);
 /* Fills a sketch of another size with what is in one. */
-void lzi_sketch_move(const struct lzi_sketch *to, uint64_t *to_words, const struct lzi_sketch *from,
-                     const uint64_t *from_words);
+void lzi_sketch_move(const struct lzi_sketch *to, const struct lzi_sketch *from);
 
 #endif

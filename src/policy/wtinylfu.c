@@ -27,7 +27,7 @@ enum {
 #define MAGIC 0x554c594e49544c08ull
 
 struct wtinylfu {
-	struct lzi_book book;
+	struct lzi_book_head head;
 	uint64_t counted; /* requests since counters were halved */
 };
 
@@ -50,9 +50,14 @@ static uint64_t sample_of(uint64_t nodes)
 	return SAMPLE * nodes < SAMPLE_MIN ? SAMPLE_MIN : SAMPLE * nodes;
 }
 
-static uint64_t *sketch_of(const struct wtinylfu *wtinylfu)
+static struct wtinylfu *words_of(const struct lzi_book *book)
 {
-	return (uint64_t *)((char *)(uintptr_t)wtinylfu + lzi_book_size(wtinylfu->book.nodes));
+	return (struct wtinylfu *)book->head;
+}
+
+static uint64_t *sketch_of(const struct lzi_book *book)
+{
+	return (uint64_t *)((char *)book->head + lzi_book_size(book->nodes));
 }
 
 /* Where the counter of a row is: a word, and in it a shift. A row has four of a word's sixteen. */
@@ -67,10 +72,10 @@ static uint64_t counter_of(uint64_t hash, unsigned row, uint64_t words, unsigned
 	return mixed & (words - 1);
 }
 
-static unsigned estimate(const struct wtinylfu *wtinylfu, uint64_t hash)
+static unsigned estimate(const struct lzi_book *book, uint64_t hash)
 {
-	const uint64_t *sketch = sketch_of(wtinylfu);
-	uint64_t words = sketch_words(wtinylfu->book.nodes), word;
+	const uint64_t *sketch = sketch_of(book);
+	uint64_t words = sketch_words(book->nodes), word;
 	unsigned least = 15, shift;
 
 	for (unsigned row = 0; row < ROWS; row++) {
@@ -81,18 +86,18 @@ static unsigned estimate(const struct wtinylfu *wtinylfu, uint64_t hash)
 	return least;
 }
 
-static void halve(struct wtinylfu *wtinylfu)
+static void halve(const struct lzi_book *book)
 {
-	uint64_t *sketch = sketch_of(wtinylfu), words = sketch_words(wtinylfu->book.nodes);
+	uint64_t *sketch = sketch_of(book), words = sketch_words(book->nodes);
 
 	for (uint64_t i = 0; i < words; i++)
 		sketch[i] = sketch[i] >> 1 & 0x7777777777777777ull;
-	wtinylfu->counted /= 2;
+	words_of(book)->counted /= 2;
 }
 
-static void count(struct wtinylfu *wtinylfu, uint64_t hash)
+static void count(const struct lzi_book *book, uint64_t hash)
 {
-	uint64_t *sketch = sketch_of(wtinylfu), words = sketch_words(wtinylfu->book.nodes), i;
+	uint64_t *sketch = sketch_of(book), words = sketch_words(book->nodes), i;
 	unsigned shift;
 
 	for (unsigned row = 0; row < ROWS; row++) {
@@ -100,16 +105,16 @@ static void count(struct wtinylfu *wtinylfu, uint64_t hash)
 		if ((sketch[i] >> shift & 15) < 15)
 			sketch[i] += (uint64_t)1 << shift;
 	}
-	if (++wtinylfu->counted >= sample_of(wtinylfu->book.nodes))
-		halve(wtinylfu);
+	if (++words_of(book)->counted >= sample_of(book->nodes))
+		halve(book);
 }
 
 /* A larger sketch looks at more bits of the same hashes, so each word is as many of it; a smaller one at fewer. */
-static void move_sketch(struct wtinylfu *to, const struct wtinylfu *from)
+static void move_sketch(const struct lzi_book *to, const struct lzi_book *from)
 {
-	uint64_t *sketch = sketch_of(to), words = sketch_words(to->book.nodes);
+	uint64_t *sketch = sketch_of(to), words = sketch_words(to->nodes);
 	const uint64_t *old = sketch_of(from);
-	uint64_t old_words = sketch_words(from->book.nodes);
+	uint64_t old_words = sketch_words(from->nodes);
 
 	for (uint64_t i = 0; i < (words > old_words ? words : old_words); i++) {
 		uint64_t *word = &sketch[i & (words - 1)], other = old[i & (old_words - 1)];
@@ -119,7 +124,7 @@ static void move_sketch(struct wtinylfu *to, const struct wtinylfu *from)
 				*word = (*word & ~((uint64_t)15 << shift)) | (other & (uint64_t)15 << shift);
 		}
 	}
-	to->counted = from->counted;
+	words_of(to)->counted = words_of(from)->counted;
 }
 
 /* ---- The state -------------------------------------------------------------------------------------------------- */
@@ -134,88 +139,97 @@ static uint64_t wtinylfu_size(uint64_t entries)
 	return size_of(lzi_book_nodes(entries, 0, 1));
 }
 
-static void wtinylfu_init(void *state, uint64_t entries, uint64_t capacity)
+/* The state in a block that has room for all of it, the sketch too. */
+static struct lzi_book wtinylfu_of(struct lzi_policy_block state)
+{
+	struct lzi_book book = lzi_book_of(state);
+
+	if (book.nodes > 0 && size_of(book.nodes) > state.size)
+		book.nodes = 0;
+	return book;
+}
+
+static void wtinylfu_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	uint64_t nodes = lzi_book_nodes(entries, 0, 1);
 
 	lzi_book_init(state, MAGIC, nodes, capacity);
-	memset(sketch_of(state), 0, sizeof(uint64_t) * sketch_words(nodes));
+	memset((char *)state.at + lzi_book_size(nodes), 0, sizeof(uint64_t) * sketch_words(nodes));
 }
 
-static void wtinylfu_move(void *to, const void *from)
+static void wtinylfu_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
-	lzi_book_move(to, from);
-	if (lzi_book_is_sound(from))
-		move_sketch(to, from);
+	struct lzi_book book = wtinylfu_of(to), old = wtinylfu_of(from);
+
+	lzi_book_move(&book, &old);
+	if (book.nodes > 0 && old.nodes > 0)
+		move_sketch(&book, &old);
 }
 
-static int wtinylfu_mend(void *state, uint64_t size)
+static int wtinylfu_mend(struct lzi_policy_block state)
 {
-	struct wtinylfu *wtinylfu = state;
+	struct lzi_book book = wtinylfu_of(state);
 
 	/* Whatever the counters hold is some counts. */
-	if (lzi_book_mend(&wtinylfu->book, MAGIC, size) != 0 || size_of(wtinylfu->book.nodes) > size)
+	if (lzi_book_mend(&book, MAGIC) != 0)
 		return -1;
-	if (wtinylfu->counted > sample_of(wtinylfu->book.nodes))
-		wtinylfu->counted = sample_of(wtinylfu->book.nodes);
+	if (words_of(&book)->counted > sample_of(book.nodes))
+		words_of(&book)->counted = sample_of(book.nodes);
 	return 0;
 }
 
-static int wtinylfu_is_sound(const void *state, uint64_t size)
+static int wtinylfu_is_sound(struct lzi_policy_block state)
 {
-	const struct wtinylfu *wtinylfu = state;
-
-	return lzi_book_is_within(state, size) && size_of(wtinylfu->book.nodes) <= size;
+	return lzi_book_is_whole(state) && wtinylfu_of(state).nodes > 0;
 }
 
 /* ---- The cache -------------------------------------------------------------------------------------------------- */
 
 static uint64_t window_capacity(const struct lzi_book *book)
 {
-	return book->capacity < 100 ? 1 : book->capacity / 100;
+	return book->head->capacity < 100 ? 1 : book->head->capacity / 100;
 }
 
 static uint64_t protected_capacity(const struct lzi_book *book)
 {
-	return (book->capacity - window_capacity(book)) / 5 * 4;
+	return (book->head->capacity - window_capacity(book)) / 5 * 4;
 }
 
 /* Asked for in the main part: protected from here on, others are so no longer. */
-static void protect(struct lzi_book *book, uint32_t index)
+static void protect(const struct lzi_book *book, uint32_t index)
 {
 	uint64_t capacity = protected_capacity(book);
 	uint32_t oldest;
 
 	lzi_book_shift(book, index, PROTECTED);
-	for (uint32_t steps = book->nodes; steps > 0 && book->list[PROTECTED].weight > capacity; steps--) {
+	for (uint32_t steps = book->nodes; steps > 0 && book->head->list[PROTECTED].weight > capacity; steps--) {
 		if ((oldest = lzi_book_oldest(book, PROTECTED)) == 0)
 			break;
 		lzi_book_shift(book, oldest, PROBATION);
 	}
 }
 
-static void wtinylfu_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void wtinylfu_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
-	struct wtinylfu *wtinylfu = state;
-	uint32_t index = lzi_book_find(&wtinylfu->book, hash);
-	const struct lzi_book_node *node = lzi_book_at(&wtinylfu->book, index);
+	struct lzi_book opened = wtinylfu_of(state), *book = &opened;
+	uint32_t index = lzi_book_find(book, hash);
+	const struct lzi_book_node *node = lzi_book_at(book, index);
 
 	(void)created;
 	if (node == NULL)
 		return;
-	count(wtinylfu, hash);
-	lzi_book_weigh(&wtinylfu->book, index, weight);
+	count(book, hash);
+	lzi_book_weigh(book, index, weight);
 	if (node->list == WINDOW)
-		lzi_book_shift(&wtinylfu->book, index, WINDOW);
+		lzi_book_shift(book, index, WINDOW);
 	else
-		protect(&wtinylfu->book, index);
+		protect(book, index);
 }
 
-static int wtinylfu_insert(void *state, uint64_t hash, uint32_t weight)
+static int wtinylfu_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
 {
-	struct wtinylfu *wtinylfu = state;
-	struct lzi_book *book = &wtinylfu->book;
-	uint32_t oldest;
+	struct lzi_book opened = wtinylfu_of(state), *book = &opened;
+	uint32_t oldest, steps;
 
 	if (lzi_book_find(book, hash) != 0) {
 		wtinylfu_access(state, hash, weight, 0);
@@ -223,31 +237,33 @@ static int wtinylfu_insert(void *state, uint64_t hash, uint32_t weight)
 	}
 	if (lzi_book_add(book, hash, weight, WINDOW) == 0)
 		return -1;
-	count(wtinylfu, hash);
+	count(book, hash);
 	/* There is room for all of them, so what the window has not comes in unasked. */
-	for (uint32_t steps = book->nodes; steps > 0 && book->list[WINDOW].weight > window_capacity(book); steps--) {
-		if ((oldest = lzi_book_oldest(book, WINDOW)) == 0 || oldest == book->list[WINDOW].newest)
+	for (steps = book->nodes; steps > 0 && book->head->list[WINDOW].weight > window_capacity(book); steps--) {
+		if ((oldest = lzi_book_oldest(book, WINDOW)) == 0 || oldest == book->head->list[WINDOW].newest)
 			break;
 		lzi_book_shift(book, oldest, PROBATION);
 	}
 	return 0;
 }
 
-static int wtinylfu_evict(void *state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
+static int wtinylfu_evict(struct lzi_policy_block state, uint64_t incoming, uint32_t weight, uint64_t *ret_hash)
 {
-	struct wtinylfu *wtinylfu = state;
-	struct lzi_book *book = &wtinylfu->book;
+	struct lzi_book opened = wtinylfu_of(state), *book = &opened;
 	uint32_t candidate = lzi_book_oldest(book, WINDOW), victim = lzi_book_oldest(book, PROBATION);
-	int window_full = book->list[WINDOW].weight + weight > window_capacity(book);
+	int window_full;
 
 	(void)incoming;
+	if (book->nodes == 0)
+		return -1;
+	window_full = book->head->list[WINDOW].weight + weight > window_capacity(book);
 	if (victim == 0)
 		victim = lzi_book_oldest(book, PROTECTED);
 	if (victim == 0)
 		victim = candidate;
 	else if (candidate != 0 && window_full) {
-		if (estimate(wtinylfu, lzi_book_at(book, candidate)->hash) >
-		    estimate(wtinylfu, lzi_book_at(book, victim)->hash))
+		if (estimate(book, lzi_book_at(book, candidate)->hash) >
+		    estimate(book, lzi_book_at(book, victim)->hash))
 			lzi_book_shift(book, candidate, PROBATION);
 		else
 			victim = candidate;

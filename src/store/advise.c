@@ -200,19 +200,20 @@ static int take_sample(struct lzi_store *store, struct moment *moment, latz_advi
 	struct lzi_sample_sum now = references(store);
 	struct lzi_advise_sample *to = &moment->sample;
 	int64_t keys = lzi_store_keys(store);
+	uint64_t places = lzi_sample_places(sample);
 
-	moment->log = malloc(sample->places * sizeof *moment->log);
+	moment->log = calloc(places, sizeof *moment->log);
 	if (moment->log == NULL)
 		return lzi_error(LATZ_NOMEM, "a copy of the sample");
 	to->word = moment->log;
-	to->count = lzi_sample_copy(sample, moment->log);
+	to->count = lzi_sample_copy(sample, places, moment->log);
 	to->threshold = sample->threshold;
 	to->by_weight = moment->max_bytes != 0 || moment->max_entries == 0;
 	to->all = lzi_sample_since(sample, &now);
 	advice->sampling = to->threshold == UINT32_MAX ? 1 : to->threshold / 4294967296.0;
 	advice->references = to->all.references;
 	advice->sampled = to->count;
-	advice->age_ms = lzi_clock_mono_ms() - sample->began_ms;
+	advice->age_ms = (int64_t)((uint64_t)lzi_clock_mono_ms() - (uint64_t)lzi_load_relaxed(&sample->began_ms));
 	/* The caches are filled first, unless the sample has all the past. */
 	return sample->cuts == 0 ? LATZ_OK : lzi_advise_warm(to, keys > 0 ? (uint64_t)keys * 2 : 0);
 }

@@ -25,6 +25,8 @@
 #define BYTES_MIN (4ull << 20)
 /* The least heap that bounds set later must leave: what is held back, and an extent for some who write at once. */
 #define HEAP_MIN (6 * LZI_EXTENT)
+/* No file of a pool is so large. */
+#define BYTES_MOST (1ull << 46)
 /* Kept for what grows while nobody looks: table, directory, index. */
 #define MARGIN (256u << 10)
 /* Extents kept free, while there are enough of them for it. */
@@ -49,6 +51,14 @@ static void refresh_all(struct lzi_store *store)
 	lzi_bound_refresh(store);
 }
 
+/* A count of bytes that others may have scribbled over: nothing is as large as that. */
+static uint64_t plausible(const uint64_t *word)
+{
+	uint64_t bytes = lzi_load_relaxed(word);
+
+	return bytes < BYTES_MOST ? bytes : 0;
+}
+
 void lzi_bound_refresh(struct lzi_store *store)
 {
 	struct lzi_shared *shared = store->control.shared;
@@ -61,9 +71,9 @@ void lzi_bound_refresh(struct lzi_store *store)
 		return;
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
-	        lzi_file_blocks(store->control.fd) + lzi_load_relaxed(&bound->index_bytes) +
-	        lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	        lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_load_relaxed(&bound->wanted);
+	        lzi_file_blocks(store->control.fd) + plausible(&bound->index_bytes) + lzi_hear_blocks(store) +
+	        lzi_counters_blocks(store) + lzi_feed_blocks(store) + lzi_locks_blocks(store) +
+	        lzi_space_blocks(store) + plausible(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -83,12 +93,13 @@ static uint64_t reserve(const struct lzi_store *store)
 int lzi_bound_index_wanted(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
-	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms);
+	int64_t evicted = lzi_load_relaxed(&bound->evicted_ms), now;
 	uint64_t max = lzi_load_relaxed(&bound->max_bytes), part;
 
 	if (!lzi_is_bounded(store))
 		return 1;
-	if (evicted != 0 && lzi_clock_mono_ms() - evicted < INDEX_AFTER_MS)
+	now = lzi_clock_mono_ms();
+	if (evicted > 0 && evicted <= now && now - evicted < INDEX_AFTER_MS)
 		return 0;
 	if (max == 0)
 		return 1;
@@ -145,7 +156,7 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 		else
 			others += lzi_load_relaxed(&actor->bucket) != 0;
 	}
-	return keys > 0 && keys + (others > 0 ? others : 0) >= (int64_t)max;
+	return keys > 0 && (uint64_t)keys + (others > 0 ? (uint64_t)others : 0) >= max;
 }
 
 /* Bytes of heap that no eviction brings: extents that other threads have open; and what long chains of the table are

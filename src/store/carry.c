@@ -25,18 +25,18 @@ static uint64_t copy_state(struct lzi_store *store, struct lzi_policy_state *sta
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
 	const struct lzi_policy *policy;
+	struct lzi_policy_block from;
 	uint64_t size = 0;
-	void *from;
 
 	if (lzi_hear(store) != LATZ_OK || (policy = lzi_policy_begin(store, &from)) == NULL)
 		return 0;
-	if (bound->state_size <= room)
-		size = policy->size(bound->state_entries);
-	if (size > bound->state_size)
+	state->entries = lzi_load_relaxed(&bound->state_entries);
+	if (from.size <= room)
+		size = policy->size(state->entries);
+	if (size > from.size)
 		size = 0;
-	memcpy(state + 1, from, size);
+	memcpy(state + 1, from.at, size);
 	state->policy = (uint32_t)policy->id;
-	state->entries = bound->state_entries;
 	state->by_bytes = bound->max_bytes != 0;
 	lzi_policy_end(store);
 	return size;
@@ -118,15 +118,17 @@ void lzi_carry_adopt(struct lzi_call *call, struct lzi_policy_state *state)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_policy *policy;
+	struct lzi_policy_block from;
 	int rc;
 
 	if (state == NULL)
 		return;
+	from = (struct lzi_policy_block){ state + 1, state->size };
 	policy = lzi_policy_by_id((latz_policy)state->policy);
-	if (policy == NULL || policy->mend(state + 1, state->size) != 0) {
+	if (policy == NULL || policy->mend(from) != 0) {
 		lzi_log(LATZ_LOG_INFO, "%s: what its policy knew is not of this policy", store->name);
 	} else if (lzi_maint_lock(store, 1) >= 0) {
-		rc = lzi_hear_adopt(store, state->entries, state + 1);
+		rc = lzi_hear_adopt(store, state->entries, from);
 		if (rc != LATZ_OK)
 			lzi_log(LATZ_LOG_INFO, "%s: what its policy knew is lost: %s", store->name, lzi_error_text());
 		lzi_hear_tidy(call);

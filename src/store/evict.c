@@ -306,7 +306,7 @@ static void judge(struct batch *batch, enum lzi_policy_list list)
 	struct lzi_candidate asked[LZI_POLICY_BATCH];
 	unsigned of[LZI_POLICY_BATCH], n = 0, i;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	for (i = 0; i < batch->count; i++) {
 		batch->keep[i] = batch->target[i].book; /* stays, whatever the policy would think of it */
@@ -517,7 +517,7 @@ static enum lzi_policy_list next_list(struct lzi_store *store, const struct lzi_
                                       const struct lzi_policy *policy)
 {
 	enum lzi_policy_list list = LZI_POLICY_WINDOW;
-	void *state;
+	struct lzi_policy_block state;
 
 	if (policy != NULL && policy->next != NULL && lzi_policy_begin(store, &state) != NULL) {
 		list = policy->next(state, evictor->weight[LZI_POLICY_WINDOW], evictor->weight[LZI_POLICY_MAIN]);
@@ -576,7 +576,7 @@ static void tell_again(struct lzi_store *store, uint64_t hash)
 	                          ? lzi_load_relaxed(&actor->fresh_units)
 	                          : 1;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL)
@@ -587,8 +587,8 @@ static void tell_again(struct lzi_store *store, uint64_t hash)
 }
 
 /* Has the policy name so many keys; how many it did. If it knows of no others, the oldest records go. */
-static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, void *state, unsigned limit,
-                     uint64_t hash[LZI_POLICY_BATCH])
+static unsigned pick(struct lzi_store *store, const struct lzi_policy *policy, struct lzi_policy_block state,
+                     unsigned limit, uint64_t hash[LZI_POLICY_BATCH])
 {
 	struct {
 		uint64_t hash;
@@ -619,7 +619,7 @@ static int evict_by_entry(struct lzi_call *call, unsigned limit, unsigned *ret_d
 	const struct lzi_policy *policy;
 	uint64_t hash[LZI_POLICY_BATCH];
 	unsigned n, i;
-	void *state;
+	struct lzi_policy_block state;
 	int rc, busy = 0;
 
 	policy = lzi_policy_begin(store, &state);

@@ -104,22 +104,35 @@ static uint64_t state_place(const struct lzi_store *store, uint64_t word, uint64
 	uint64_t at = word & ~(uint64_t)(LZI_PAGE - 1);
 
 	*ret_size = lzi_load_relaxed(&store->control.shared->bound.state_size);
-	return at < LZI_STATES_AT || at > 1ull << 46 || *ret_size > 1ull << 46 ? 0 : at;
+	return at < LZI_STATES_AT || at > 1ull << 46 || *ret_size > 1ull << 46 || *ret_size % LZI_PAGE != 0 ? 0 : at;
 }
 
-/* The state in use and the policy whose it is; NULL: none. */
-static void *state_of(struct lzi_store *store, const struct lzi_policy **ret_policy)
+/* The policy whose state is in use, and where it lies; NULL: none. */
+static const struct lzi_policy *state_of(struct lzi_store *store, struct lzi_policy_block *ret_state)
 {
 	uint64_t word = lzi_load_acquire(&store->control.shared->bound.state_at), size;
 	uint64_t at = state_place(store, word, &size);
 	unsigned id = (unsigned)(word & (LZI_PAGE - 1));
+	const struct lzi_policy *policy = id == LATZ_POLICY_DEFAULT ? NULL : lzi_policy_by_id((latz_policy)id);
 
-	*ret_policy = id == LATZ_POLICY_DEFAULT ? NULL : lzi_policy_by_id((latz_policy)id);
-	if (at == 0 || *ret_policy == NULL)
+	if (at == 0 || policy == NULL)
 		return NULL;
 	if (lzi_unlikely(at + size > lzi_load_acquire(&store->hear.reach)))
 		reach(store, at + size);
-	return at + size <= lzi_load_acquire(&store->hear.reach) ? lzi_map_at(&store->hear.map, at, size) : NULL;
+	if (at + size > lzi_load_acquire(&store->hear.reach))
+		return NULL;
+	ret_state->at = lzi_map_at(&store->hear.map, at, size);
+	ret_state->size = size;
+	return ret_state->at != NULL ? policy : NULL;
+}
+
+/* For how many entries a state was made, if that can be. */
+static uint64_t entries_of(const struct lzi_store *store, const struct lzi_policy *policy)
+{
+	const struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t entries = lzi_load_relaxed(&bound->state_entries);
+
+	return entries <= ENTRIES_MOST && policy->size(entries) <= lzi_load_relaxed(&bound->state_size) ? entries : 0;
 }
 
 /* ---- Telling ---- */
@@ -191,7 +204,7 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	if (kind == LZI_EVENT_CREATED) {
 		lzi_bump_relaxed(&call->actor->created, 1ull);
@@ -200,7 +213,7 @@ void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lz
 	}
 	if ((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_HITS) == 0 || !is_ready(store))
 		return;
-	if (kind == LZI_EVENT_CREATED && (state = state_of(store, &policy)) != NULL && policy->created != NULL)
+	if (kind == LZI_EVENT_CREATED && (policy = state_of(store, &state)) != NULL && policy->created != NULL)
 		policy->created(state, hash);
 	if (lzi_policy_is_sampled(hash, lzi_load_relaxed(&store->control.shared->sampling)))
 		tell(store, hash, span, kind);
@@ -246,7 +259,7 @@ static uint64_t capacity_of(const struct lzi_store *store)
 }
 
 /* Which hits are to be told of. */
-static void sample_for(struct lzi_store *store, const struct lzi_policy *policy, const void *state)
+static void sample_for(struct lzi_store *store, const struct lzi_policy *policy, struct lzi_policy_block state)
 {
 	lzi_store_relaxed(&store->control.shared->sampling,
 	                  policy->kind == LZI_POLICY_BY_ENTRY ? UINT32_MAX : policy->sampling(state));
@@ -270,30 +283,30 @@ static int find_place(struct lzi_store *store, uint64_t size, uint64_t *ret_at)
 static int make_state(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t size = page_up(policy->size(entries)), at = 0;
-	const struct lzi_policy *before;
-	void *old = state_of(store, &before), *state;
-	int rc = find_place(store, size, &at);
+	struct lzi_policy_block old, state = { NULL, page_up(policy->size(entries)) };
+	const struct lzi_policy *before = state_of(store, &old);
+	uint64_t at = 0;
+	int rc = find_place(store, state.size, &at);
 
 	if (rc != LATZ_OK)
 		return rc;
 	lzi_store_release(&bound->untidy, 1ull); /* also if we die here, or it fails */
-	rc = lzi_file_allocate(store->hear.fd, at, size);
+	rc = lzi_file_allocate(store->hear.fd, at, state.size);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("policy.allocated");
-	reach(store, at + size);
-	state = lzi_map_at(&store->hear.map, at, size);
-	if (state == NULL)
+	reach(store, at + state.size);
+	state.at = lzi_map_at(&store->hear.map, at, state.size);
+	if (state.at == NULL)
 		return lzi_error(LATZ_NOMEM, "the policy's state can't be mapped");
-	memset(state, 0, size);
+	memset(state.at, 0, state.size);
 	policy->init(state, entries, capacity_of(store));
-	if (old != NULL && !anew && before == policy)
+	if (before == policy && !anew)
 		policy->move(state, old);
 	LZI_POINT("policy.made");
 	/* Nobody uses `at` with another's size: out of use, changed, in use again. */
 	lzi_store_release(&bound->state_at, 0ull);
-	lzi_store_release(&bound->state_size, size);
+	lzi_store_release(&bound->state_size, state.size);
 	bound->state_entries = entries;
 	LZI_POINT("policy.between");
 	lzi_store_release(&bound->state_at, at | (uint64_t)policy->id);
@@ -327,15 +340,27 @@ static int is_too_large(const struct lzi_store *store, const struct lzi_policy *
 	return max != 0 && policy->size(entries) > max / STATE_PART;
 }
 
+static void want_no_more(struct lzi_store *store)
+{
+	struct lzi_bound *bound = &store->control.shared->bound;
+
+	if (lzi_load_relaxed(&bound->wanted) == 0)
+		return;
+	lzi_store_relaxed(&bound->wanted, 0ull);
+	lzi_bound_refresh(store);
+}
+
 /* Makes a state, if the heap has given the bytes for it; until then they are wanted. */
 static int make_within_bounds(struct lzi_store *store, const struct lzi_policy *policy, uint64_t entries, int anew)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
+	uint64_t limit;
 	int rc;
 
 	lzi_store_relaxed(&bound->wanted, page_up(policy->size(entries)));
 	lzi_bound_refresh(store);
-	if (bound->heap_limit != 0 && lzi_file_blocks(store->heap.fd) > bound->heap_limit)
+	limit = lzi_load_relaxed(&bound->heap_limit); /* others may lower it, without `maint` */
+	if (limit != 0 && lzi_file_blocks(store->heap.fd) > limit)
 		return LATZ_BUSY;
 	rc = make_state(store, policy, entries, anew);
 	lzi_store_relaxed(&bound->wanted, 0ull);
@@ -348,7 +373,7 @@ static int make_within_bounds(struct lzi_store *store, const struct lzi_policy *
 static int is_misfit(struct lzi_store *store, const struct lzi_policy *policy, uint64_t want)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t have = bound->state_entries, evicted = lzi_load_relaxed(&bound->evicted);
+	uint64_t have = entries_of(store, policy), evicted = lzi_load_relaxed(&bound->evicted);
 
 	if (policy->kind == LZI_POLICY_BY_ENTRY || want >= have * 2)
 		return want > have;
@@ -361,7 +386,7 @@ static int is_misfit(struct lzi_store *store, const struct lzi_policy *policy, u
 struct telling {
 	struct lzi_store *store;
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 	int by_bytes;
 };
 
@@ -437,26 +462,26 @@ static uint64_t entries_loaded(const struct lzi_store *store, const struct lzi_p
 }
 
 /* A copy of what loading has told a policy by entry; by age it was told of nothing. */
-static int copy_told(struct lzi_store *store, const struct lzi_policy *policy, void **ret_told)
+static int copy_told(struct lzi_store *store, const struct lzi_policy *policy, struct lzi_policy_block *ret_told)
 {
-	const struct lzi_policy *owner;
-	const void *state = state_of(store, &owner);
+	struct lzi_policy_block state;
 
-	*ret_told = NULL;
-	if (policy->kind != LZI_POLICY_BY_ENTRY || state == NULL || owner != policy)
+	ret_told->at = NULL;
+	if (policy->kind != LZI_POLICY_BY_ENTRY || state_of(store, &state) != policy)
 		return LATZ_OK;
-	*ret_told = malloc(store->control.shared->bound.state_size);
-	if (*ret_told == NULL)
+	ret_told->size = state.size;
+	ret_told->at = malloc(state.size);
+	if (ret_told->at == NULL)
 		return lzi_error(LATZ_NOMEM, "the policy's state");
-	memcpy(*ret_told, state, store->control.shared->bound.state_size);
+	memcpy(ret_told->at, state.at, state.size);
 	return LATZ_OK;
 }
 
-int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, struct lzi_policy_block from)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	const struct lzi_policy *policy = policy_of(store);
-	void *told, *state;
+	struct lzi_policy_block told, state;
 	int rc = policy == NULL ? LATZ_CORRUPT : lzi_hear(store);
 
 	if (rc == LATZ_OK)
@@ -464,22 +489,22 @@ int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from)
 	if (rc != LATZ_OK)
 		return rc;
 	entries = entries_loaded(store, policy, entries);
-	if (entries != bound->state_entries && !is_too_large(store, policy, entries))
+	if (entries != entries_of(store, policy) && !is_too_large(store, policy, entries))
 		(void)!make_within_bounds(store, policy, entries, 1); /* failing: it does with what it has */
 	policy = lzi_policy_begin(store, &state);
 	if (policy != NULL) {
-		policy->init(state, bound->state_entries, capacity_of(store));
+		policy->init(state, entries_of(store, policy), capacity_of(store));
 		policy->move(state, from);
 		/* What only the loading has told of comes in as the oldest; and what is not of single entries is again
 		 * as it was. */
-		if (told != NULL) {
+		if (told.at != NULL) {
 			policy->move(state, told);
 			policy->move(state, from);
 		}
 		lzi_policy_end(store);
 		sample_for(store, policy, state);
 	}
-	free(told);
+	free(told.at);
 	lzi_store_relaxed(&bound->tail, lzi_load_acquire(&bound->head));
 	lzi_store_relaxed(&bound->fitted, lzi_load_relaxed(&bound->evicted));
 	return policy != NULL ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the policy's state is not there");
@@ -492,7 +517,7 @@ int lzi_hear_fit(struct lzi_store *store)
 	const struct lzi_policy *policy = policy_of(store);
 
 	if (policy == NULL || max == 0 || lzi_load_relaxed(&bound->state_size) <= max / STATE_PART ||
-	    entries_for(store, lzi_store_keys(store)) > bound->state_entries / 2)
+	    entries_for(store, lzi_store_keys(store)) > entries_of(store, policy) / 2)
 		return LATZ_OK;
 	forget_state(bound);
 	return lzi_hear_reset(store);
@@ -527,22 +552,24 @@ void lzi_hear_tidy(struct lzi_call *call)
 	lzi_store_relaxed(&bound->untidy, 0ull);
 }
 
-const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state)
+const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, struct lzi_policy_block *ret_state)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
-	const struct lzi_policy *policy = policy_of(store), *owner = NULL;
-	void *state = policy == NULL || !is_ready(store) ? NULL : state_of(store, &owner);
+	const struct lzi_policy *policy = policy_of(store);
+	struct lzi_policy_block state;
+	uint64_t entries;
 
-	if (state == NULL || owner != policy)
+	if (policy == NULL || !is_ready(store) || state_of(store, &state) != policy)
 		return NULL;
-	if (lzi_unlikely(bound->mending != 0 || !policy->is_sound(state, bound->state_size)) &&
-	    policy->mend(state, bound->state_size) != 0) {
+	if (lzi_unlikely(lzi_load_relaxed(&bound->mending) != 0 || !policy->is_sound(state)) &&
+	    policy->mend(state) != 0) {
 		lzi_log(LATZ_LOG_INFO, "%s: what the policy %s knew is lost", store->name, policy->name);
-		if (bound->state_entries > ENTRIES_MOST || policy->size(bound->state_entries) > bound->state_size) {
+		entries = lzi_load_relaxed(&bound->state_entries);
+		if (entries > ENTRIES_MOST || policy->size(entries) > state.size) {
 			lzi_store_release(&bound->state_at, 0ull); /* another is made when it is next listened to */
 			return NULL;
 		}
-		policy->init(state, bound->state_entries, capacity_of(store));
+		policy->init(state, entries, capacity_of(store));
 	}
 	lzi_store_relaxed(&bound->mending, 1u);
 	lzi_compiler_barrier();
@@ -558,8 +585,8 @@ void lzi_policy_end(struct lzi_store *store)
 /* ---- Listening ---- */
 
 /* By entry: -1 if the state has no room for another. */
-static int pass_on(const struct lzi_policy *policy, void *state, const struct lzi_event *event, uint64_t what,
-                   int by_bytes)
+static int pass_on(const struct lzi_policy *policy, struct lzi_policy_block state, const struct lzi_event *event,
+                   uint64_t what, int by_bytes)
 {
 	enum lzi_event_kind kind = (enum lzi_event_kind)(what >> KIND_SHIFT & 3);
 	uint32_t weight = by_bytes ? (uint32_t)(what & WEIGHT_MASK) : 1;
@@ -581,7 +608,7 @@ static int pass_on(const struct lzi_policy *policy, void *state, const struct lz
 }
 
 /* What has been told since the last time. 1: the state is too small; can_grow: what it had no room for is past. */
-static int drain(struct lzi_store *store, const struct lzi_policy *policy, void *state, int can_grow)
+static int drain(struct lzi_store *store, const struct lzi_policy *policy, struct lzi_policy_block state, int can_grow)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	uint64_t head = lzi_load_acquire(&bound->head), tail = bound->tail, what;
@@ -612,7 +639,7 @@ static int drain(struct lzi_store *store, const struct lzi_policy *policy, void 
 static LZI_COLD void listen_briefly(struct lzi_store *store)
 {
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 
 	if (lzi_maint_lock(store, 0) < 0)
 		return;
@@ -638,12 +665,14 @@ int lzi_hear(struct lzi_store *store)
 {
 	struct lzi_bound *bound = &store->control.shared->bound;
 	const struct lzi_policy *policy;
-	uint64_t entries;
-	void *state;
+	struct lzi_policy_block state;
+	uint64_t entries, have;
 	int small;
 
-	if (policy_of(store) == NULL)
+	if (policy_of(store) == NULL) {
+		want_no_more(store);
 		return LATZ_OK;
+	}
 	policy = lzi_policy_begin(store, &state);
 	if (policy == NULL) { /* its maker died, or found no space */
 		int rc = lzi_hear_reset(store);
@@ -654,21 +683,20 @@ int lzi_hear(struct lzi_store *store)
 	}
 	if (policy == NULL)
 		return lzi_error(LATZ_CORRUPT, "the policy's state is not there");
-	if (bound->capacity != capacity_of(store)) {
-		lzi_store_relaxed(&bound->capacity, capacity_of(store));
-		policy->resize(state, bound->capacity);
-	}
-	small = drain(store, policy, state, 1);
+	/* Also if it was told before: nobody says that it still stands there. */
+	lzi_store_relaxed(&bound->capacity, capacity_of(store));
+	policy->resize(state, capacity_of(store));
+	small = drain(store, policy, state, 1) && policy->is_sound(state); /* else room got lost, and is found again */
 	lzi_policy_end(store);
 	entries = entries_for(store, lzi_store_keys(store));
+	have = entries_of(store, policy);
 	if (small || is_misfit(store, policy, entries)) {
-		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < bound->state_entries * 3 / 2)
-			entries = bound->state_entries * 3 / 2;
+		if (policy->kind == LZI_POLICY_BY_ENTRY && entries < have * 3 / 2)
+			entries = have * 3 / 2;
 		if (!is_too_large(store, policy, entries))
 			(void)!make_within_bounds(store, policy, entries, 0); /* else with the one there is */
-	} else if (lzi_load_relaxed(&bound->wanted) != 0) { /* so many went meanwhile that it will do */
-		lzi_store_relaxed(&bound->wanted, 0ull);
-		lzi_bound_refresh(store);
+	} else { /* so many may have gone meanwhile that it will do */
+		want_no_more(store);
 	}
 	return LATZ_OK;
 }

@@ -505,12 +505,12 @@ void lzi_log_tick(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	int64_t now = lzi_clock_mono_ms(), since = now - lzi_load_relaxed(&log->synced_mono_ms);
-	int sync = log->sync != LATZ_SYNC_NONE, due;
+	int sync = lzi_load_relaxed(&log->sync) != LATZ_SYNC_NONE, due;
 
 	if (!lzi_is_durable(store) || lzi_load_acquire(&log->broken) != 0)
 		return;
 	/* Half of it: the flush takes time as well, and so does coming here. */
-	due = sync ? since >= (int64_t)log->interval_ms / 2 : since >= WRITE_EVERY_MS;
+	due = sync ? since >= (int64_t)lzi_load_relaxed(&log->interval_ms) / 2 : since >= WRITE_EVERY_MS;
 	if (!due || lzi_log_lock(store, 0) != LATZ_OK)
 		return;
 	if (lzi_is_durable(store) && lzi_log_flush(store, sync) == LATZ_OK)

@@ -132,19 +132,13 @@ int lzi_persist_end(struct lzi_store *store)
 	return rc;
 }
 
-/* Writers that looked at the flag before it was raised have ended when a pin could be taken. */
-static int wait_for_writers(struct lzi_store *store)
-{
-	uint32_t pin;
-	uint64_t seq;
-	int rc = lzi_pin_take(&store->control, store->client, &pin, &seq);
-
-	if (rc == LATZ_OK)
-		lzi_pin_drop(&store->control, pin);
-	return rc;
-}
-
-/* Everything there is counts as logged: a snapshot comes. Cleaning keeps from now on what is written after that. */
+/* Everything there is counts as logged: a snapshot comes. Cleaning keeps from now on what is written after that.
+ *
+ * Writers need not be waited for here. A record is in its extent's account, and so marked, only when it has been
+ * published: the snapshot, begun after that, has it. One published later is not marked, and the log has it. Deletes and
+ * touches that looked at the flag before it was raised, and have no note for the log, look again when they have the
+ * bucket; opening the snapshot's scan waits for those that had it by then.
+ */
 static int begin_marks(struct lzi_store *store)
 {
 	int rc;
@@ -153,11 +147,7 @@ static int begin_marks(struct lzi_store *store)
 	rc = lzi_maint_lock(store, 1); /* a cleaning that has not seen it ends */
 	if (rc < 0)
 		return rc;
-	lzi_maint_unlock(store);
-	rc = wait_for_writers(store);
 	/* Nothing is freed meanwhile, and taken again: the mark would be the new owner's. */
-	if (rc != LATZ_OK || (rc = lzi_maint_lock(store, 1)) < 0)
-		return rc;
 	mark_logged(store);
 	lzi_maint_unlock(store);
 	LZI_POINT("begin.marked");

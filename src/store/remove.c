@@ -148,6 +148,7 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 	uint64_t *slot;
 	int rc;
 
+	*ret_unit = 0;
 	rc = lzi_note_for(call, write, LZI_NOTE_TOUCH, &note);
 	if (rc == LATZ_OK)
 		rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
@@ -156,7 +157,9 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &record);
 	if (rc == LATZ_OK && (write->renew ? lzi_load_relaxed(&record->died) != 0 : !lzi_record_present(record)))
 		rc = LATZ_NOTFOUND;
-	if (rc == LATZ_OK) {
+	if (rc == LATZ_OK && note.record == NULL && lzi_is_durable(store)) {
+		rc = LATZ_BUSY; /* a log has begun since: it has to hear of it, its snapshot may have passed by */
+	} else if (rc == LATZ_OK) {
 		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
 		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));

@@ -68,9 +68,10 @@ static int has_room(struct lzi_store *store, struct lzi_need *need)
 int lzi_room_is_over(const struct lzi_store *store)
 {
 	const struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t limit = lzi_load_relaxed(&bound->heap_limit);
+	uint64_t limit = lzi_load_relaxed(&bound->heap_limit), max = lzi_load_relaxed(&bound->max_entries);
+	int64_t keys = lzi_store_keys(store);
 
-	return (bound->max_entries != 0 && lzi_store_keys(store) > (int64_t)bound->max_entries) ||
+	return (max != 0 && keys > 0 && (uint64_t)keys > max) ||
 	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 

@@ -24,6 +24,8 @@
 #include "wal/wal.h"
 
 struct lzi_codec_dict;
+struct lzi_policy;
+struct lzi_policy_block;
 
 /* One attachment of this process to a pool; handles share it. */
 struct lzi_store {
@@ -424,7 +426,7 @@ void lzi_hear_close(struct lzi_store *store);
 /* The policy's state is made anew for another policy. LATZ_BUSY: the heap has to give the bytes for it first. */
 int lzi_hear_reset(struct lzi_store *store);
 /* As it was in another pool, made for so many entries, and mended. What was told until now counts for less. */
-int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, const void *from);
+int lzi_hear_adopt(struct lzi_store *store, uint64_t entries, struct lzi_policy_block from);
 /* The same, smaller, if it takes more of max_bytes than one would be given, and far fewer keys are left. */
 int lzi_hear_fit(struct lzi_store *store);
 /* Bytes that the file will take at least, with the smallest state of a policy. */
@@ -436,9 +438,8 @@ void lzi_sample_keep(struct lzi_store *store);
 /* A reference to a key in the sample; a hit taken by chance. Not under `maint`. */
 void lzi_sample_reference(struct lzi_call *call, uint64_t hash, uint64_t bytes, int created);
 void lzi_sample_hit(struct lzi_call *call, uint64_t hash);
-struct lzi_policy;
 /* Between the two, after lzi_hear(), the state may be changed. */
-const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, void **ret_state);
+const struct lzi_policy *lzi_policy_begin(struct lzi_store *store, struct lzi_policy_block *ret_state);
 void lzi_policy_end(struct lzi_store *store);
 
 /* What a write needs that got LATZ_FULL, and what its waiting has come to: zeroed, but for `span` and `keeps`, before

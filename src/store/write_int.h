@@ -75,7 +75,8 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 
 /* remove.c. */
 int lzi_write_erase(struct lzi_call *call, struct lzi_write *write);
-/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is. */
+/* A new deadline in place, if the record has room for one. LATZ_BUSY if it has not; *ret_unit is where it is, or 0:
+ * look again. */
 int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *ret_unit);
 
 #endif

@@ -97,6 +97,32 @@ static void ttl_expired_is_missing(void **state)
 	assert_text(f, "swap", "new");
 }
 
+/* Time goes on while a scan does: what is left is as of the call, and nothing for what has expired since. */
+static void ttl_in_scans(void **state)
+{
+	struct fixture *f = *state;
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	latz_value value = LATZ_VALUE_INIT;
+	latz_slice key;
+	latz_scan *scan;
+
+	options.ttl_ms = 1500;
+	assert_ok(latz_set(f->pool, latz_str("a"), latz_str("x"), &options));
+	options.ttl_ms = HOUR_MS;
+	assert_ok(latz_set(f->pool, latz_str("b"), latz_str("y"), &options));
+	assert_ok(latz_set(f->pool, latz_str("c"), latz_str("z"), NULL));
+	assert_ok(latz_scan_open(f->pool, NULL, &scan));
+	sleep_ms(1600);
+	assert_ok(latz_scan_next(scan, &key, &value));
+	assert_int_equal(value.ttl_ms, 0);
+	assert_ok(latz_scan_next(scan, &key, &value));
+	assert_in_range(value.ttl_ms, HOUR_MS - 60000, HOUR_MS - 1500);
+	assert_ok(latz_scan_next(scan, &key, &value));
+	assert_int_equal(value.ttl_ms, -1);
+	assert_ok(latz_scan_close(scan));
+	latz_value_free(&value);
+}
+
 static void ttl_replaced_by_set(void **state)
 {
 	struct fixture *f = *state;
@@ -219,8 +245,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(ttl_expires),   POOL_TEST(ttl_expired_is_missing), POOL_TEST(ttl_replaced_by_set),
-		POOL_TEST(ttl_renewed),   POOL_TEST(ttl_kept_by_changes),    DIR_TEST(ttl_of_pool),
-		POOL_TEST(ttl_collected),
+		POOL_TEST(ttl_in_scans),  POOL_TEST(ttl_renewed),            POOL_TEST(ttl_kept_by_changes),
+		DIR_TEST(ttl_of_pool),    POOL_TEST(ttl_collected),
 	};
 
 	return suite_run(tests);

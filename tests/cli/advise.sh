@@ -7,6 +7,19 @@ field() {
 	printf '%s\n' "$out" | awk -F '\t' -v scale="$2" -v n="$1" '$1 == scale { print $n }'
 }
 
+# use POOL KEYS: a process that reads them until end_use: its keys go when it ends, and a busy machine takes its time.
+use() {
+	"$LATZERO" bench "$1" --workload c --keys "$2" --duration 120s --processes 1 >/dev/null 2>&1 &
+	helpers="$helpers $!"
+	ok "pool $1 is used" until_true 30 is_used "$1"
+}
+is_used() {
+	[ "$(l stats "$1" --json 2>/dev/null | sed -n 's/.*"gets":\([0-9]*\).*/\1/p')" -gt 1000 ]
+}
+end_use() {
+	finish_helpers
+}
+
 l create bounded --keep --max-entries 500 --policy lru >/dev/null
 # A loop over more keys than there is room for, as a cache that is filled as it is missed in.
 i=0
@@ -46,10 +59,9 @@ l create plain --keep >/dev/null
 l set plain k v
 exits "a pool that nobody uses" 1 advise plain --seconds 1
 one_line "a pool that nobody uses"
-l bench plain --workload c --keys 300 --duration 3s --processes 1 >/dev/null 2>&1 &
-helper=$!
+use plain 300
 exits "a pool without bounds, while it is used" 0 advise plain --seconds 1
-wait $helper
+end_use
 like "has a size in bytes" '^[1-9][0-9]*$' "$(field 2 x1)"
 like "misses next to nothing as it is" '^[0-9]\.[0-9]*$' "$(field 4 x1)"
 exits "and is not sampled any more after that" 1 top --keys plain --interval 20ms
@@ -63,9 +75,7 @@ exits "an unknown policy" 2 advise bounded --policy best
 exits "a policy that evicts nothing" 2 advise bounded --policy none
 exits "an unknown option" 2 advise bounded --no-such
 
-# Its keys go when it ends.
-l bench bounded --workload c --keys 200 --duration 4s --processes 1 >/dev/null 2>&1 &
-helper=$!
+use bounded 200
 has_hot_keys() {
 	[ "$(l top bounded --keys 2>/dev/null | grep -c '')" -ge 3 ]
 }
@@ -75,6 +85,6 @@ is "lists as many as asked for" 3 "$(printf '%s\n' "$out" | grep -c '')"
 like "percent and key" '^[0-9]*\.[0-9][0-9]	[^	]*$' "$(printf '%s\n' "$out" | head -n 1)"
 exits "top --keys --json" 0 top --keys bounded --json
 like "as JSON" '^{"pool":"bounded","key":"[^"]*","share":[0-9.e-]*}$' "$(printf '%s\n' "$out" | head -n 1)"
-wait $helper
+end_use
 
 done_testing

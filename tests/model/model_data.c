@@ -201,7 +201,8 @@ static void check_ttl(struct model *m, const struct oracle_entry *entry, int64_t
 		return;
 	}
 	want = entry->deadline_ms - (int64_t)(clock_ns() / 1000000);
-	EXPECT(m, ttl_ms >= want - 30000 && ttl_ms <= want + 30000);
+	if (ttl_ms < want - 30000 || ttl_ms > want + 30000)
+		model_fail(m, __FILE__, __LINE__, "%" PRId64 " ms are left, expected %" PRId64, ttl_ms, want);
 }
 
 void check_own(struct model *m, struct oracle_entry *entry, const latz_value *value, bool with_data)

@@ -5,61 +5,9 @@
 #include "config.h"
 
 #include "base/point.h"
-#include "os/os.h"
-#include "wal/wal.h"
-#include "lib/suite.h"
+#include "proc/durable.h"
 
 #include <dirent.h>
-
-#define LARGE 100000 /* has an extent of its own */
-
-struct durable {
-	const char *dir, *disk;
-	latz_options options;
-	unsigned count;
-	struct lzi_os os; /* as it was */
-	char value[LARGE];
-};
-
-static int up(void **state)
-{
-	static struct durable d;
-
-	memset(&d, 0, sizeof d);
-	d.dir = tempdir_make();
-	d.disk = tempdir_make();
-	d.options = (latz_options)LATZ_OPTIONS_INIT;
-	d.options.dir = d.dir;
-	d.options.persist_dir = d.disk;
-	d.options.flags = LATZ_CREATE | LATZ_NO_THREAD | LATZ_NO_GUARD;
-	d.os = lzi_os;
-	memset(d.value, 'x', sizeof d.value);
-	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
-	*state = &d;
-	return 0;
-}
-
-static int down(void **state)
-{
-	struct durable *d = *state;
-
-	lzi_os = d->os;
-	lzi_wal_segment_bytes = LZI_SEGMENT_BYTES;
-	(void)!latz_destroy("p", &d->options);
-	tempdir_remove(d->dir);
-	tempdir_remove(d->disk);
-	return 0;
-}
-
-#define TROUBLE_TEST(fn) cmocka_unit_test_setup_teardown(fn, up, down)
-
-static latz_pool *attach(struct durable *d)
-{
-	latz_pool *pool;
-
-	CHECK_OK(latz_open("p", &d->options, &pool));
-	return pool;
-}
 
 static void on_disk(const struct durable *d, const char *file, char path[4200])
 {
@@ -104,20 +52,15 @@ static void leaving_without_the_directory(void **state)
 
 /* ---- Durability is ended after a flusher's death ---- */
 
-static int put_large(struct durable *d, latz_pool *pool, const char *key)
-{
-	return latz_set(pool, key_of(key), (latz_slice){ d->value, sizeof d->value }, NULL);
-}
-
 static int dies_flushing(void *arg)
 {
 	struct durable *d = arg;
 	latz_pool *pool = attach(d);
 
-	CHECK_OK(put_large(d, pool, "first"));
+	CHECK_OK(put_large(d, pool, "first", 0));
 	CHECK_OK(latz_sync_now(pool));
-	CHECK_OK(put_large(d, pool, "second"));
-	CHECK_OK(put_large(d, pool, "third"));
+	CHECK_OK(put_large(d, pool, "second", 0));
+	CHECK_OK(put_large(d, pool, "third", 0));
 	lzi_point_arm("wal.moving", d->count, LZI_POINT_KILL);
 	CHECK_OK(latz_sync_now(pool));
 	return 0;
@@ -434,15 +377,15 @@ static void a_delete_whose_thread_died_stays_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TROUBLE_TEST(leaving_without_the_directory),
-		TROUBLE_TEST(ending_after_a_flushers_death),
-		TROUBLE_TEST(a_log_begun_where_all_is_aside),
-		TROUBLE_TEST(a_restore_where_all_is_aside),
-		TROUBLE_TEST(failing_checkpoints_do_not_eat_the_disk),
-		TROUBLE_TEST(a_checkpoint_after_failed_ones),
-		TROUBLE_TEST(the_old_logs_room_serves_the_new_one),
-		TROUBLE_TEST(a_directory_made_anew_has_an_owner),
-		TROUBLE_TEST(a_delete_whose_thread_died_stays_one),
+		LOG_TEST(leaving_without_the_directory),
+		LOG_TEST(ending_after_a_flushers_death),
+		LOG_TEST(a_log_begun_where_all_is_aside),
+		LOG_TEST(a_restore_where_all_is_aside),
+		LOG_TEST(failing_checkpoints_do_not_eat_the_disk),
+		LOG_TEST(a_checkpoint_after_failed_ones),
+		LOG_TEST(the_old_logs_room_serves_the_new_one),
+		LOG_TEST(a_directory_made_anew_has_an_owner),
+		LOG_TEST(a_delete_whose_thread_died_stays_one),
 	};
 
 	return suite_run(tests);

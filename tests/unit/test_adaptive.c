@@ -118,7 +118,8 @@ static void test_recency_as_lru(void **state)
 }
 
 /* The adaptive policy, but with its eyes closed for weights. */
-static void judge_blindly(void *state, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n)
+static void judge_blindly(struct lzi_policy_block state, enum lzi_policy_list list, struct lzi_candidate *candidate,
+                          unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		candidate[i].weight = 1;
@@ -166,8 +167,18 @@ static void test_equal_weights_are_none(void **state)
 	lzi_simulation_close(bytes);
 }
 
+static struct lzi_policy_block block_for(uint64_t entries)
+{
+	struct lzi_policy_block block = { NULL, adaptive()->size(entries) };
+
+	block.at = malloc(block.size);
+	assert_non_null(block.at);
+	adaptive()->init(block, entries, entries);
+	return block;
+}
+
 /* Everything a pool may ask of a state, with keys that come again. */
-static void use_state(void *state, unsigned rounds)
+static void use_state(struct lzi_policy_block state, unsigned rounds)
 {
 	const struct lzi_policy *policy = adaptive();
 	struct lzi_candidate candidate[LZI_POLICY_BATCH];
@@ -199,37 +210,30 @@ static void test_damage_is_mended(void **state)
 	(void)state;
 
 	for (unsigned i = 0; i < 4; i++) {
-		uint64_t size = policy->size(entries[i]);
-		uint8_t *block = malloc(size), *copy = malloc(size);
+		struct lzi_policy_block block = block_for(entries[i]);
 
-		assert_non_null(block);
-		assert_non_null(copy);
-		policy->init(block, entries[i], entries[i]);
 		use_state(block, 20);
-		assert_int_equal(policy->mend(block, size), 0);
-		assert_int_equal(policy->mend(block, size - 1), -1);
+		assert_int_equal(policy->mend(block), 0);
+		assert_int_equal(policy->mend((struct lzi_policy_block){ block.at, block.size - 1 }), -1);
 		for (unsigned round = 0; round < 60; round++) {
 			unsigned spots = 1u << next_random(12);
 
 			for (unsigned spot = 0; spot < spots; spot++)
-				block[next_random(size)] = (uint8_t)next_random(256);
-			if (policy->mend(block, size) == 0)
+				((uint8_t *)block.at)[next_random(block.size)] = (uint8_t)next_random(256);
+			if (policy->mend(block) == 0)
 				mended++;
 			else
 				policy->init(block, entries[i], entries[i]);
-			/* Nothing is left to mend. */
-			memcpy(copy, block, size);
 			use_state(block, 5);
-			assert_int_equal(policy->mend(block, size), 0);
+			assert_int_equal(policy->mend(block), 0);
 		}
-		free(block);
-		free(copy);
+		free(block.at);
 	}
 	assert_in_range(mended, 60, 240);
 }
 
 /* Whether entries that were often put in are preferred to those put in once. */
-static void assert_hot_known(void *state)
+static void assert_hot_known(struct lzi_policy_block state)
 {
 	struct lzi_candidate candidate[32];
 	unsigned hot = 0, cold = 0;
@@ -248,11 +252,9 @@ static void test_move_keeps_scores(void **state)
 	static const uint64_t entries[] = { 300, 1000, 1700, 8000 };
 	const struct lzi_policy *policy = adaptive();
 	struct lzi_candidate candidate[LZI_POLICY_BATCH];
-	void *from = malloc(policy->size(1000)), *to;
+	struct lzi_policy_block from = block_for(1000), to;
 	(void)state;
 
-	assert_non_null(from);
-	policy->init(from, 1000, 1000);
 	for (unsigned i = 0; i < 6 * 32; i++)
 		policy->created(from, hash_of(i % 32));
 	for (unsigned i = 0; i < 64; i++) {
@@ -261,15 +263,13 @@ static void test_move_keeps_scores(void **state)
 	}
 	policy->judge(from, LZI_POLICY_MAIN, candidate, 64);
 	for (unsigned i = 0; i < 4; i++) {
-		to = malloc(policy->size(entries[i]));
-		assert_non_null(to);
-		policy->init(to, entries[i], entries[i]);
+		to = block_for(entries[i]);
 		policy->move(to, from);
-		assert_int_equal(policy->mend(to, policy->size(entries[i])), 0);
+		assert_int_equal(policy->mend(to), 0);
 		assert_hot_known(to);
-		free(to);
+		free(to.at);
 	}
-	free(from);
+	free(from.at);
 }
 
 static void test_state_is_small(void **state)

@@ -207,7 +207,7 @@ static void samples_tell_other_sizes(void **state)
 	assert_true(pool.sample->threshold >= UINT32_MAX / 16);
 	assert_true(pool.sample->cuts > 0);
 	sample.word = log;
-	sample.count = lzi_sample_copy(pool.sample, log);
+	sample.count = lzi_sample_copy(pool.sample, lzi_sample_places(pool.sample), log);
 	sample.threshold = pool.sample->threshold;
 	sample.all = lzi_sample_since(pool.sample, &pool.now);
 	assert_true(sample.count > PLACES / 2);
@@ -288,7 +288,7 @@ static void scribbled_over(void **state)
 			lzi_sample_init(sample, PLACES, &now, 1);
 			continue;
 		}
-		taken.count = lzi_sample_copy(sample, copy);
+		taken.count = lzi_sample_copy(sample, lzi_sample_places(sample), copy);
 		assert_true(taken.count <= sample->places);
 		taken.threshold = sample->threshold;
 		taken.all = lzi_sample_since(sample, &now);
@@ -312,13 +312,13 @@ static void half_changed(void **state)
 
 	(void)state;
 	assert_int_equal(lzi_sample_add(sample, PLACES, lzi_sample_word(1, 1, 0)), 0);
-	assert_int_equal(lzi_sample_copy(sample, copy), 1);
+	assert_int_equal(lzi_sample_copy(sample, lzi_sample_places(sample), copy), 1);
 	sample->mending = 1;
 	assert_false(lzi_sample_is_whole(sample, PLACES));
 	lzi_sample_init(sample, PLACES, &now, 1);
 	assert_true(lzi_sample_is_whole(sample, PLACES));
 	assert_false(lzi_sample_is_whole(sample, PLACES / 2));
-	assert_int_equal(lzi_sample_copy(sample, copy), 0);
+	assert_int_equal(lzi_sample_copy(sample, lzi_sample_places(sample), copy), 0);
 	free(sample);
 }
 

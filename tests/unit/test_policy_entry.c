@@ -125,28 +125,28 @@ static void as_naive_with_weights(void **state)
 
 struct cache {
 	const struct lzi_policy *policy;
-	void *state;
+	struct lzi_policy_block state;
 	uint64_t entries;
 	uint8_t in[KEYS];
 	unsigned count;
 };
 
-static void *make_state(const struct lzi_policy *policy, uint64_t entries, uint64_t capacity)
+static struct lzi_policy_block make_state(const struct lzi_policy *policy, uint64_t entries, uint64_t capacity)
 {
-	void *state = malloc(policy->size(entries));
+	struct lzi_policy_block state = { malloc(policy->size(entries)), policy->size(entries) };
 
-	assert_non_null(state);
-	memset(state, 0xa5, policy->size(entries)); /* init() relies on nothing */
+	assert_non_null(state.at);
+	memset(state.at, 0xa5, state.size); /* init() relies on nothing */
 	policy->init(state, entries, capacity);
 	return state;
 }
 
 static void move_state(struct cache *cache, uint64_t entries)
 {
-	void *other = make_state(cache->policy, entries, cache->entries);
+	struct lzi_policy_block other = make_state(cache->policy, entries, cache->entries);
 
 	cache->policy->move(other, cache->state);
-	free(cache->state);
+	free(cache->state.at);
 	cache->state = other;
 }
 
@@ -192,8 +192,8 @@ static void moved(void **unused)
 			if (request(&stays, hash, 0) != request(&moves, hash, i % 5 == 0 ? 60 + i % 100 : 0))
 				fail_msg("%s: request %d", names[name], (int)i);
 		}
-		free(stays.state);
-		free(moves.state);
+		free(stays.state.at);
+		free(moves.state.at);
 	}
 }
 
@@ -216,7 +216,7 @@ static void removed(void **unused)
 				cache.in[gone] = 0;
 			}
 		}
-		free(cache.state);
+		free(cache.state.at);
 	}
 }
 
@@ -224,7 +224,7 @@ static void removed(void **unused)
 static void removed_under_the_hand(void **unused)
 {
 	const struct lzi_policy *policy = lzi_policy_by_name("sieve");
-	void *state = make_state(policy, 5, 5);
+	struct lzi_policy_block state = make_state(policy, 5, 5);
 	uint64_t victim;
 
 	(void)unused;
@@ -236,7 +236,7 @@ static void removed_under_the_hand(void **unused)
 	policy->remove(state, 3);
 	assert_int_equal(policy->evict(state, 6, 1, &victim), 0);
 	assert_int_equal(victim, 4);
-	free(state);
+	free(state.at);
 }
 
 /* More than the state was made for is refused, and nothing is forgotten for it. */
@@ -245,7 +245,7 @@ static void full(void **unused)
 	(void)unused;
 	for (unsigned name = 0; name < NAMES; name++) {
 		const struct lzi_policy *policy = lzi_policy_by_name(names[name]);
-		void *state = make_state(policy, 10, 1000);
+		struct lzi_policy_block state = make_state(policy, 10, 1000);
 		uint64_t victim;
 		unsigned n = 0;
 
@@ -258,7 +258,7 @@ static void full(void **unused)
 		assert_int_equal(policy->evict(state, 1000, 1, &victim), -1);
 		policy->remove(state, 5);
 		policy->access(state, 5, 1, 0);
-		free(state);
+		free(state.at);
 	}
 }
 

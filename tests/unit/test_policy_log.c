@@ -31,20 +31,20 @@ static uint64_t state_size(uint64_t entries)
 	return 8;
 }
 
-static void state_init(void *state, uint64_t entries, uint64_t capacity)
+static void state_init(struct lzi_policy_block state, uint64_t entries, uint64_t capacity)
 {
 	(void)state;
 	(void)entries;
 	(void)capacity;
 }
 
-static void state_move(void *to, const void *from)
+static void state_move(struct lzi_policy_block to, struct lzi_policy_block from)
 {
 	(void)to;
 	(void)from;
 }
 
-static void state_access(void *state, uint64_t hash, uint32_t weight, int created)
+static void state_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)
 {
 	(void)state;
 	(void)hash;
@@ -53,21 +53,22 @@ static void state_access(void *state, uint64_t hash, uint32_t weight, int create
 	the.created_sampled += (uint64_t)created;
 }
 
-static void state_created(void *state, uint64_t hash)
+static void state_created(struct lzi_policy_block state, uint64_t hash)
 {
 	(void)state;
 	(void)hash;
 	the.created++;
 }
 
-static enum lzi_policy_list state_next(const void *state, uint64_t window, uint64_t main)
+static enum lzi_policy_list state_next(struct lzi_policy_block state, uint64_t window, uint64_t main)
 {
 	(void)state;
 	assert_true(window + main <= the.capacity);
 	return the.next;
 }
 
-static void state_judge(void *state, enum lzi_policy_list list, struct lzi_candidate *candidate, unsigned n)
+static void state_judge(struct lzi_policy_block state, enum lzi_policy_list list, struct lzi_candidate *candidate,
+                        unsigned n)
 {
 	(void)state;
 	assert_in_range(n, 1, LZI_POLICY_BATCH);
@@ -84,7 +85,7 @@ static void state_judge(void *state, enum lzi_policy_list list, struct lzi_candi
 	}
 }
 
-static uint32_t state_sampling(const void *state)
+static uint32_t state_sampling(struct lzi_policy_block state)
 {
 	(void)state;
 	return 1u << 31;

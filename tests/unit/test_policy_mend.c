@@ -37,13 +37,13 @@ static uint64_t next_random(uint64_t bound)
 }
 
 /* A state after some requests; in[] says what it holds. */
-static void *used_state(const struct lzi_policy *policy, uint8_t in[KEYS])
+static struct lzi_policy_block used_state(const struct lzi_policy *policy, uint8_t in[KEYS])
 {
-	void *state = malloc(policy->size(ENTRIES));
+	struct lzi_policy_block state = { malloc(policy->size(ENTRIES)), policy->size(ENTRIES) };
 	unsigned count = 0;
 	uint64_t victim;
 
-	assert_non_null(state);
+	assert_non_null(state.at);
 	policy->init(state, ENTRIES, ENTRIES);
 	memset(in, 0, KEYS);
 	for (unsigned i = 0; i < 400; i++) {
@@ -66,7 +66,7 @@ static void *used_state(const struct lzi_policy *policy, uint8_t in[KEYS])
 }
 
 /* Whatever it does, it comes back. */
-static void use_blindly(const struct lzi_policy *policy, void *state)
+static void use_blindly(const struct lzi_policy *policy, struct lzi_policy_block state)
 {
 	uint64_t victim;
 
@@ -83,12 +83,13 @@ static void use_blindly(const struct lzi_policy *policy, void *state)
 }
 
 /* Each list is the same from both ends, its count and weight are right, each node is found by its hash. */
-static void assert_consistent(const struct lzi_book *book)
+static void assert_consistent(struct lzi_policy_block state)
 {
+	const struct lzi_book opened = lzi_book_of(state), *book = &opened;
 	uint32_t nodes = 0;
 
 	for (unsigned number = 1; number < LZI_BOOK_LISTS; number++) {
-		const struct lzi_book_list *list = &book->list[number];
+		const struct lzi_book_list *list = &book->head->list[number];
 		uint32_t count = 0, newer = 0, index = list->newest;
 		uint64_t weight = 0;
 
@@ -109,20 +110,20 @@ static void assert_consistent(const struct lzi_book *book)
 		assert_int_equal(list->weight, weight);
 		nodes += count;
 	}
-	for (uint32_t index = book->free; index != 0; index = lzi_book_at(book, index)->chain, nodes++)
+	for (uint32_t index = book->head->free; index != 0; index = lzi_book_at(book, index)->chain, nodes++)
 		assert_true(nodes < book->nodes);
-	assert_int_equal(nodes + (book->nodes - book->fresh), book->nodes);
+	assert_int_equal(nodes + (book->nodes - book->head->fresh), book->nodes);
 }
 
 /* Takes everything out. Each entry comes once; which of them came is in out[]. */
-static unsigned drain(const struct lzi_policy *policy, void *state, uint8_t out[KEYS])
+static unsigned drain(const struct lzi_policy *policy, struct lzi_policy_block state, uint8_t out[KEYS])
 {
 	unsigned count = 0;
 	uint64_t victim;
 
 	memset(out, 0, KEYS);
 	while (policy->evict(state, KEYS, 1, &victim) == 0) {
-		assert_true(count++ < ((struct lzi_book *)state)->nodes);
+		assert_true(count++ < lzi_book_of(state).nodes);
 		if (victim >= KEYS)
 			continue;
 		assert_int_equal(out[victim], 0);
@@ -138,21 +139,20 @@ static void scribbled_over(void **unused)
 	seed = 20261121;
 	for (unsigned round = 0; round < NAMES * ROUNDS; round++) {
 		const struct lzi_policy *policy = lzi_policy_by_name(names[round % NAMES]);
-		uint64_t size = policy->size(ENTRIES);
 		uint8_t in[KEYS], out[KEYS];
-		void *state = used_state(policy, in);
+		struct lzi_policy_block state = used_state(policy, in);
 		int rc;
 
 		for (uint64_t words = 1 + next_random(20); words > 0; words--) {
 			/* Half of them where the lists begin, since most of the block is nodes. */
-			uint64_t where = next_random(next_random(2) ? size / 4 : LZI_BOOK_HEAD / 4);
+			uint64_t where = next_random(next_random(2) ? state.size / 4 : LZI_BOOK_HEAD / 4);
 			uint32_t word = next_random(2) ? (uint32_t)next_random(100) : (uint32_t)next_random(UINT64_MAX);
 
-			memcpy((char *)state + where * 4, &word, 4);
+			memcpy((char *)state.at + where * 4, &word, 4);
 		}
 		if (next_random(2))
 			use_blindly(policy, state);
-		rc = policy->mend(state, size);
+		rc = policy->mend(state);
 		if (rc != 0) {
 			assert_int_equal(rc, -1);
 			policy->init(state, ENTRIES, ENTRIES);
@@ -163,7 +163,7 @@ static void scribbled_over(void **unused)
 		assert_consistent(state);
 		drain(policy, state, out);
 		use_blindly(policy, state);
-		free(state);
+		free(state.at);
 	}
 }
 
@@ -176,24 +176,24 @@ static void not_of_this_policy(void **unused)
 	seed = 1;
 	for (unsigned i = 0; i < NAMES; i++) {
 		const struct lzi_policy *policy = lzi_policy_by_name(names[i]);
-		uint64_t size = policy->size(ENTRIES);
-		void *state = used_state(policy, in);
+		struct lzi_policy_block state = used_state(policy, in), less = state;
 
-		assert_int_equal(policy->mend(state, size), 0);
+		assert_int_equal(policy->mend(state), 0);
 		for (unsigned other = 0; other < NAMES; other++) {
 			if (other != i)
-				assert_int_equal(lzi_policy_by_name(names[other])->mend(state, size), -1);
+				assert_int_equal(lzi_policy_by_name(names[other])->mend(state), -1);
 		}
-		for (uint64_t less = 0; less < 64; less++)
-			assert_int_equal(policy->mend(state, less), -1);
-		assert_int_equal(policy->mend(state, size - 1), -1);
-		((struct lzi_book *)state)->nodes--;
-		assert_int_equal(policy->mend(state, size), -1);
-		memset(state, 0, size);
-		assert_int_equal(policy->mend(state, size), -1);
-		memset(state, 0xff, size);
-		assert_int_equal(policy->mend(state, size), -1);
-		free(state);
+		for (less.size = 0; less.size < 64; less.size++)
+			assert_int_equal(policy->mend(less), -1);
+		less.size = state.size - 1;
+		assert_int_equal(policy->mend(less), -1);
+		((struct lzi_book_head *)state.at)->nodes--;
+		assert_int_equal(policy->mend(state), -1);
+		memset(state.at, 0, state.size);
+		assert_int_equal(policy->mend(state), -1);
+		memset(state.at, 0xff, state.size);
+		assert_int_equal(policy->mend(state), -1);
+		free(state.at);
 	}
 }
 
@@ -206,11 +206,12 @@ static void only_links_lost(void **unused)
 	for (unsigned round = 0; round < NAMES * 100; round++) {
 		const struct lzi_policy *policy = lzi_policy_by_name(names[round % NAMES]);
 		uint8_t in[KEYS], out[KEYS];
-		struct lzi_book *book = used_state(policy, in);
+		struct lzi_policy_block state = used_state(policy, in);
+		const struct lzi_book opened = lzi_book_of(state), *book = &opened;
 
 		for (uint64_t words = 1 + next_random(20); words > 0; words--) {
 			struct lzi_book_node *node = lzi_book_at(book, 1 + (uint32_t)next_random(book->nodes));
-			struct lzi_book_list *list = &book->list[1 + next_random(LZI_BOOK_LISTS - 1)];
+			struct lzi_book_list *list = &book->head->list[1 + next_random(LZI_BOOK_LISTS - 1)];
 			uint32_t word = (uint32_t)next_random(next_random(2) ? book->nodes + 2 : UINT32_MAX);
 
 			switch (next_random(8)) {
@@ -220,15 +221,15 @@ static void only_links_lost(void **unused)
 			case 3: list->newest = word; break;
 			case 4: list->oldest = word; break;
 			case 5: list->count = word; break;
-			case 6: book->free = word; break;
-			default: memcpy((char *)book + LZI_BOOK_HEAD + 4 * next_random(8), &word, 4);
+			case 6: book->head->free = word; break;
+			default: memcpy((char *)book->head + LZI_BOOK_HEAD + 4 * next_random(8), &word, 4);
 			}
 		}
-		assert_int_equal(policy->mend(book, policy->size(ENTRIES)), 0);
-		assert_consistent(book);
-		drain(policy, book, out);
+		assert_int_equal(policy->mend(state), 0);
+		assert_consistent(state);
+		drain(policy, state, out);
 		assert_memory_equal(in, out, KEYS);
-		free(book);
+		free(state.at);
 	}
 }
 
@@ -240,22 +241,22 @@ static void whole(void **unused)
 		const struct lzi_policy *policy = lzi_policy_by_name(names[i]);
 		uint8_t in[KEYS];
 		uint64_t one, other;
-		void *mended, *kept;
+		struct lzi_policy_block mended, kept;
 		int rc;
 
 		seed = 99;
 		kept = used_state(policy, in);
 		seed = 99;
 		mended = used_state(policy, in);
-		assert_int_equal(policy->mend(mended, policy->size(ENTRIES)), 0);
+		assert_int_equal(policy->mend(mended), 0);
 		do {
 			rc = policy->evict(kept, KEYS, 1, &one);
 			assert_int_equal(policy->evict(mended, KEYS, 1, &other), rc);
 			if (rc == 0)
 				assert_int_equal(one, other);
 		} while (rc == 0);
-		free(kept);
-		free(mended);
+		free(kept.at);
+		free(mended.at);
 	}
 }
 
