@@ -24,7 +24,7 @@
 
 /* What the janitor remembers between rounds. */
 struct memory {
-	uint64_t taken; /* grows with every extent taken */
+	uint32_t taken; /* grows with every extent taken, but for cleaning, which is no sign of writers */
 	uint64_t lag;   /* of the index */
 	int64_t index_due_ms;
 };
@@ -34,14 +34,14 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 {
 	const struct lzi_shared *shared = store->control.shared;
 	struct lzi_call call;
-	uint64_t taken, lag = 0;
+	uint64_t lag = 0;
+	uint32_t taken;
 	int idle, index_too, rc = lzi_thread_find(store, &call);
 	int64_t now = lzi_clock_mono_ms();
 
 	if (rc != LATZ_OK)
 		return TICK_IDLE_MAX_MS;
-	taken = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) +
-	        lzi_load_relaxed(&shared->extent_hint);
+	taken = lzi_load_relaxed(&shared->extents_born) - lzi_load_relaxed(&store->moved_to);
 	idle = taken == memory->taken;
 	memory->taken = taken;
 	(void)!lzi_catchup_lag(store, &lag);

@@ -151,6 +151,8 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	rc = lzi_append_take(call, open, span, 0, &extent);
 	if (rc != LATZ_OK)
 		return rc;
+	if (lzi_unlikely(open != &call->actor->extent) && lzi_heap_meta(heap, extent)->tail == 0)
+		lzi_fetch_add_relaxed(&call->store->moved_to, 1u);
 	lzi_store_relaxed(open, (uint32_t)extent + 1);
 	LZI_POINT("extent.taken");
 	*ret_offset = extent * LZI_EXTENT + lzi_heap_meta(heap, extent)->tail;
