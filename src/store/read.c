@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/pack.h"
+#include "store/space.h"
 
 /* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
  * throws such a copy away. */
@@ -332,6 +333,11 @@ LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t 
 	return rc;
 }
 
+int lzi_read_present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry)
+{
+	return present(found, ret_now, ret_expiry);
+}
+
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
 {
 	struct lzi_found found;
@@ -511,14 +517,14 @@ static inline int watches_hits(const struct lzi_call *call)
 	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES));
 }
 
-int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+LZI_INLINE int get(struct lzi_call *call, latz_slice key, uint64_t hash, uint64_t if_changed_from, latz_value *value)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_actor *actor = call->actor;
 	struct lzi_ahead ahead;
 	int known = 1, rc = LATZ_BUSY;
 
-	ahead.hash = lzi_store_hash(store, key.data, key.size);
+	ahead.hash = hash;
 	lzi_call_begin(call);
 	if (lzi_likely(value != NULL)) {
 		look_at_bucket(store, &ahead);
@@ -536,6 +542,38 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 			hear_hit(call, key, &ahead, known, value);
 	}
 	lzi_call_end(call);
+	return rc;
+}
+
+int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+{
+	return get(call, key, lzi_store_hash(call->store, key.data, key.size), if_changed_from, value);
+}
+
+int lzi_space_get(struct lzi_call *call, struct lzi_space_ref ref, latz_slice key, uint64_t if_changed_from,
+                  latz_value *value)
+{
+	uint8_t in_pool[LZI_SPACE_ROOM];
+	latz_slice mapped = { in_pool, key.size + LZI_SPACE_PREFIX };
+	struct lzi_space_cell *cell;
+	uint64_t hash;
+	int rc;
+
+	if (lzi_unlikely(!lzi_space_is_live(call->store, ref)) &&
+	    (rc = lzi_space_check(call, ref.number, ref.slot)) != LATZ_OK)
+		return rc;
+	/* Of what the caller has: what was just stored in pieces could not be read again at once. */
+	hash = lzi_hash(lzi_space_seed(call->store->control.header->hash_seed, ref.number), key.data, key.size);
+	if (lzi_likely(lzi_space_is_usual(key.size)))
+		lzi_space_put_usual(in_pool, ref.number, key.data, key.size);
+	else
+		lzi_space_put_key(in_pool, ref.number, key.data, key.size);
+	cell = lzi_space_cell(call, ref.slot);
+	rc = get(call, mapped, hash, if_changed_from, value);
+	if (lzi_likely(cell != NULL)) {
+		lzi_bump_relaxed(&cell->gets, 1ull);
+		lzi_bump_relaxed(&cell->hits, (uint64_t)(rc == LATZ_OK));
+	}
 	return rc;
 }
 
@@ -581,51 +619,6 @@ void lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 	}
 	lzi_bump_relaxed(&call->actor->gets, n);
 	lzi_bump_relaxed(&call->actor->hits, hits);
-}
-
-int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
-{
-	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
-	struct lzi_found found;
-	uint8_t packed[16] = { 0 };
-	latz_key_info out;
-	int64_t now = 0, expiry;
-	uint64_t head;
-	uint8_t flags;
-	int rc;
-
-	lzi_call_begin(call);
-	do {
-		rc = lzi_read_find(call->store, key, hash, &found);
-		if (rc == LATZ_OK)
-			rc = present(&found, &now, &expiry);
-		if (rc != LATZ_OK)
-			continue;
-		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
-		flags = found.record->flags;
-		out.value_size = out.stored_size = found.record->value_size;
-		out.record_bytes = lzi_record_span_of(found.record);
-		out.address = lzi_unit_offset(found.unit);
-		out.version = found.record->seq;
-		out.hash = hash;
-		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
-		out.type = (latz_type)found.record->type;
-		out.dictionary = 0;
-		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
-		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
-			memcpy(packed, (const uint8_t *)found.record + head,
-			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
-		lzi_racy_reads_end();
-		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
-		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
-			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
-	} while (rc == LATZ_BUSY);
-	lzi_call_end(call);
-	if (rc == LATZ_OK) {
-		out.size = info->size < sizeof out ? info->size : sizeof out;
-		memcpy(info, &out, out.size);
-	}
-	return rc;
 }
 
 /* Follows the chain of versions to the newest at or below seq. A pinned seq keeps what it needs from being reused, so

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "client/client.h"
 #include "format/image.h"
+#include "format/key_hash.h"
 #include "format/packed.h"
 #include "heap/heap.h"
 #include "index/index.h"
@@ -119,6 +120,7 @@ struct lzi_store {
 		int found;             /* something was, since it began */
 		uint32_t *doomed;      /* numbers that it began with, LZI_SPACES_MAX */
 	} space;
+	int escaping; /* 1: keys are being made what they are now (space_escape.c); nobody else has the pool yet */
 	/* Who wants to be asked before keys expire (hook.c). */
 	struct {
 		pthread_mutex_t mutex;
@@ -319,6 +321,9 @@ int lzi_value_reserve(latz_value *value, size_t size);
 int lzi_value_widen(latz_value *value, size_t size);
 /* As that, keeping the first `keep` bytes. */
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);
+/* LATZ_OK if what was found is there to be read now, if its generation is still the same; *ret_expiry: 0, or its
+ * deadline, and then *ret_now. LATZ_NOTFOUND, LATZ_BUSY, LATZ_CORRUPT. */
+int lzi_read_present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry);
 /* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
 int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key);
 /* A key with this hash. */
@@ -326,7 +331,7 @@ int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key);
 
 static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
 {
-	return lzi_hash(store->control.header->hash_seed, key, size);
+	return lzi_key_hash(store->control.header->hash_seed, key, size, &store->escaping);
 }
 
 /* Whether there is a log that wants what is in the heap. */
