@@ -1,8 +1,9 @@
 #!/bin/sh
-# Builds and runs the benchmark, or with "durable", "evict" or "feed" as the first word the one of durability, of bounded
-# pools or of the change feed, against the library installed in build/root. See ./dev bench [WORD] --help for the options. All it writes while running is in one
+# Builds and runs the benchmark, or with "durable", "evict", "feed" or "spaces" as the first word the one of durability,
+# of bounded pools, of the change feed or of namespaces, against the library installed in build/root. See ./dev bench
+# [WORD] --help for the options. All it writes while running is in one
 # directory of /dev/shm and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end;
-# the report is also build/bench/latest.txt, durable.txt, evict.txt or feed.txt.
+# the report is also build/bench/latest.txt, durable.txt, evict.txt, feed.txt or spaces.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -26,6 +27,11 @@ elif [ "${1-}" = feed ]; then
 	command="./dev bench feed"
 	part=latzero-bench-feed
 	report=feed.txt
+elif [ "${1-}" = spaces ]; then
+	shift
+	command="./dev bench spaces"
+	part=latzero-bench-spaces
+	report=spaces.txt
 fi
 
 # The installed library, wherever its prefix put it below build/root.
