@@ -1,10 +1,10 @@
 /*
- * The benchmark of namespaces: what calls on a namespace's keys cost beside the same on the pool's own; and what a tenant
- * hears of another whose 64 MiB are full and are written on.
+ * The benchmark of namespaces: what calls on a namespace's keys cost beside the same on the pool's own; and what a
+ * tenant hears of another whose 64 MiB are full and are written on.
  *
  * What is compared is measured in turns, round after round, so that what the machine does meanwhile falls on both. The
- * noisy tenant is a process that writes either into its full namespace beside the quiet one's, or into the like of it in
- * another pool: so it takes as much of the machine either way.
+ * noisy tenant is a process that writes either into its full namespace beside the quiet one's, or into the like of it
+ * in another pool: so it takes as much of the machine either way.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -136,8 +136,9 @@ static void calls(void)
 	}
 	printf("One call, 16-byte keys, 100-byte values, %u rounds (10th percentile, median; ns)\n", n);
 	for (which = 0; which < 4; which++)
-		printf("  %s, %-13s %6.1f %6.1f\n", which < 2 ? "get" : "set", which % 2 ? "in a namespace" : "of the pool",
-		       at(times[which], n, 0.1), at(times[which], n, 0.5));
+		printf("  %s, %-14s %6.1f %6.1f\n", which < 2 ? "get" : "set",
+		       which % 2 ? "in a namespace" : "of the pool", at(times[which], n, 0.1),
+		       at(times[which], n, 0.5));
 	bar("get in a namespace / of the pool", -1, 1.10, "x", at(times[1], n, 0.1) / at(times[0], n, 0.1));
 	bar("set in a namespace / of the pool", -1, 1.10, "x", at(times[3], n, 0.1) / at(times[2], n, 0.1));
 	for (which = 0; which < 4; which++)
@@ -219,22 +220,23 @@ static void tenants(void)
 		usleep(1000);
 	for (round = 0; round < config.rounds * 2; round++) {
 		unsigned beat = shared->beat;
+		size_t first = (size_t)(round / 2) * (OPS / BLOCK);
 
 		which = (round + round / 2) % 2;
 		shared->beside = which;
 		while (shared->beat < beat + 10) /* it has come over */
 			usleep(100);
-		quiet_turn(quiet, round, gets[which] + round / 2 * (OPS / BLOCK), sets[which] + round / 2 * (OPS / BLOCK),
-		           &misses);
+		quiet_turn(quiet, round, gets[which] + first, sets[which] + first, &misses);
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	check(latz_stats(quiet, &stats), "latz_stats");
-	printf("\nA tenant of %llu keys, of which %llu were evicted and %u gets missed; ns a call, in blocks of %u (median, "
-	       "90th, 99th percentile)\n",
+	printf("\nA tenant of %llu keys, of which %llu were evicted and %u gets missed; ns a call, in blocks of %u "
+	       "(median, 90th, 99th percentile)\n",
 	       (unsigned long long)stats.keys, (unsigned long long)stats.evicted, misses, BLOCK);
 	for (which = 0; which < 2; which++)
-		printf("  another's 64 MiB are full and written on in %-8s get %6.1f %6.1f %8.1f  set %6.1f %6.1f %8.1f\n",
+		printf("  another's 64 MiB are full and written on in %-8s get %6.1f %6.1f %8.1f  set %6.1f %6.1f "
+		       "%8.1f\n",
 		       which ? "the pool" : "another", at(gets[which], n, 0.5), at(gets[which], n, 0.9),
 		       at(gets[which], n, 0.99), at(sets[which], n, 0.5), at(sets[which], n, 0.9),
 		       at(sets[which], n, 0.99));
