@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds and runs the benchmark, or with "durable", "evict", "feed" or "lock" as the first word the one of durability, of
-# bounded pools, of the change feed or of locks, against the library installed in build/root. See ./dev bench [WORD] --help
-# for the options. All it writes while running is in one directory of /dev/shm and, of what is durable, in one below
-# build/bench or $LATZERO_BENCH_DISK, both removed at the end; the report is also build/bench/latest.txt, durable.txt,
-# evict.txt, feed.txt or lock.txt.
+# Builds and runs the benchmark, or with "durable", "evict", "feed", "lock" or "spaces" as the first word the one of
+# durability, of bounded pools, of the change feed, of locks or of namespaces, against the library installed in
+# build/root. See ./dev bench [WORD] --help for the options. All it writes while running is in one directory of /dev/shm
+# and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end; the report is also
+# build/bench/latest.txt, durable.txt, evict.txt, feed.txt, lock.txt or spaces.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -32,6 +32,11 @@ elif [ "${1-}" = lock ]; then
 	command="./dev bench lock"
 	part=latzero-bench-lock
 	report=lock.txt
+elif [ "${1-}" = spaces ]; then
+	shift
+	command="./dev bench spaces"
+	part=latzero-bench-spaces
+	report=spaces.txt
 fi
 
 # The installed library, wherever its prefix put it below build/root.

@@ -108,6 +108,11 @@ static inline int lzi_api_is_mapped(const struct latz_pool *pool, latz_slice key
 	return lzi_unlikely(pool->space != 0 || *(const uint8_t *)key.data == 0xff);
 }
 
+static inline struct lzi_space_ref lzi_api_ref(const struct latz_pool *pool)
+{
+	return (struct lzi_space_ref){ pool->space, pool->slot };
+}
+
 /* Makes *key what it is in the pool; lzi_api_unmap() after use, whatever the result. LATZ_TOOBIG; LATZ_DEAD: its
  * namespace was dropped; LATZ_NOMEM. */
 int lzi_api_map_slow(struct latz_pool *pool, struct lzi_call *call, latz_slice *key, int write,

@@ -64,8 +64,7 @@ int lzi_api_set_options(const latz_set_options *options)
 	return has_fence(options) ? lzi_api_key(options->fence.name) : LATZ_OK;
 }
 
-LZI_INLINE void fill(const latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
-                     latz_slice value, const latz_set_options *options)
+LZI_INLINE void fill(struct lzi_write *write, latz_slice key, latz_slice value, const latz_set_options *options)
 {
 	write->kind = LZI_WRITE_SET;
 	write->later = 0;
@@ -74,15 +73,17 @@ LZI_INLINE void fill(const latz_pool *pool, struct lzi_call *call, struct lzi_wr
 	write->flags = options == NULL ? 0 : options->flags;
 	write->renew = 0;
 	write->type = options == NULL ? LATZ_BYTES : (uint8_t)options->type;
-	write->ttl_ms = lzi_api_ttl(pool, call, options == NULL ? 0 : options->ttl_ms);
+	write->ttl_ms = options == NULL ? 0 : options->ttl_ms;
 	write->if_version = options == NULL ? 0 : options->if_version;
 	write->fence = NULL;
+	write->space = NULL;
 }
 
 void lzi_api_fill(const latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
                   latz_slice value, const latz_set_options *options)
 {
-	fill(pool, call, write, key, value, options);
+	fill(write, key, value, options);
+	write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
 }
 
 int lzi_api_fence(latz_pool *pool, struct lzi_call *call, const latz_set_options *options, struct lzi_write *write,
@@ -99,26 +100,45 @@ int lzi_api_fence(latz_pool *pool, struct lzi_call *call, const latz_set_options
 	return rc;
 }
 
-/* The same as what follows a set's checks, of keys that are others in the pool, or in the name of a lock. */
-static LZI_NOINLINE int set_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, latz_slice value,
+static LZI_NOINLINE int write_long_key(latz_pool *pool, struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_api_room room;
+	int rc = lzi_api_map(pool, call, &write->key, 1, &room);
+
+	if (rc == LATZ_OK) {
+		write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
+		rc = lzi_store_write(call, write);
+	}
+	lzi_api_unmap(&room);
+	return rc;
+}
+
+/* A write whose key is to be made what it is in the pool. */
+static inline int write_key(latz_pool *pool, struct lzi_call *call, struct lzi_write *write)
+{
+	uint8_t in_pool[LZI_SPACE_ROOM];
+	int rc;
+
+	if (pool->space == 0 || lzi_unlikely(write->key.size > LZI_SPACE_SHORT))
+		return write_long_key(pool, call, write);
+	rc = lzi_space_prepare(call, lzi_api_ref(pool), write, in_pool);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	return lzi_likely(write->kind != LZI_WRITE_SET || !lzi_counter_due(call->actor->sets))
+	               ? lzi_store_write(call, write)
+	               : lzi_counter_time_write(call, write);
+}
+
+static LZI_NOINLINE int set_fenced(latz_pool *pool, struct lzi_call *call, struct lzi_write *write,
                                    const latz_set_options *options)
 {
 	struct lzi_api_fence fence;
-	struct lzi_api_room room;
-	struct lzi_write write;
-	int rc = lzi_api_map(pool, call, &key, 1, &room);
+	int rc = lzi_api_fence(pool, call, options, write, &fence);
 
-	fill(pool, call, &write, key, value, options);
-	fence.room.big = NULL;
-	if (lzi_likely(rc == LATZ_OK))
-		rc = lzi_api_fence(pool, call, options, &write, &fence);
-	if (lzi_likely(rc == LATZ_OK))
-		rc = lzi_store_write(call, &write);
-	if (rc == LATZ_OK && options != NULL && options->version != NULL)
-		*options->version = write.version;
+	if (rc == LATZ_OK)
+		rc = write_key(pool, call, write);
 	lzi_api_unmap(&fence.room);
-	lzi_api_unmap(&room);
-	return lzi_api_key_result(rc);
+	return rc;
 }
 
 int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_options *options)
@@ -135,11 +155,16 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
-	if (lzi_api_is_mapped(pool, key) || lzi_unlikely(options != NULL && has_fence(options)))
-		return set_mapped(pool, &call, key, value, options);
-	fill(pool, &call, &write, key, value, options);
-	rc = lzi_likely(!lzi_counter_due(call.actor->sets)) ? lzi_store_write(&call, &write)
-	                                                     : lzi_counter_time_write(&call, &write);
+	fill(&write, key, value, options);
+	if (lzi_unlikely(options != NULL && has_fence(options))) {
+		rc = set_fenced(pool, &call, &write, options);
+	} else if (lzi_api_is_mapped(pool, key)) {
+		rc = write_key(pool, &call, &write);
+	} else {
+		write.ttl_ms = lzi_api_ttl(pool, &call, write.ttl_ms);
+		rc = lzi_likely(!lzi_counter_due(call.actor->sets)) ? lzi_store_write(&call, &write)
+		                                                    : lzi_counter_time_write(&call, &write);
+	}
 	if (rc == LATZ_OK && options != NULL && options->version != NULL)
 		*options->version = write.version;
 	return lzi_api_key_result(rc);
@@ -149,11 +174,15 @@ int latz_set(latz_pool *pool, latz_slice key, latz_slice value, const latz_set_o
 static LZI_NOINLINE int get_mapped(latz_pool *pool, struct lzi_call *call, latz_slice key, uint64_t version,
                                    latz_value *value)
 {
+	int timed = version == 0 && value != NULL && lzi_counter_due(call->actor->gets);
 	struct lzi_api_room room;
-	int rc = lzi_api_map(pool, call, &key, 0, &room);
+	int rc;
 
+	if (lzi_likely(pool->space != 0 && key.size <= LZI_SPACE_SHORT && !timed))
+		return lzi_space_get(call, lzi_api_ref(pool), key, version, value);
+	rc = lzi_api_map(pool, call, &key, 0, &room);
 	if (lzi_likely(rc == LATZ_OK)) {
-		rc = lzi_store_get(call, key, version, value);
+		rc = timed ? lzi_counter_time_get(call, key, value) : lzi_store_get(call, key, version, value);
 		if (pool->space != 0)
 			lzi_space_got(call, pool->slot, 1, rc == LATZ_OK);
 	}
@@ -174,6 +203,9 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 		rc = lzi_api_call(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
+	if (lzi_unlikely(pool->space != 0) && lzi_likely(key.size <= LZI_SPACE_SHORT) &&
+	    lzi_likely(!lzi_counter_due(call.actor->gets)))
+		return lzi_api_key_result(lzi_space_get(&call, lzi_api_ref(pool), key, 0, value));
 	if (lzi_api_is_mapped(pool, key))
 		return lzi_api_key_result(get_mapped(pool, &call, key, 0, value));
 	rc = lzi_likely(!lzi_counter_due(call.actor->gets)) ? lzi_store_get(&call, key, 0, value)
@@ -237,20 +269,6 @@ int latz_release(latz_view *view)
 	if (view == NULL)
 		return lzi_api_error(LATZ_INVALID, "view is NULL");
 	return lzi_api_key_result(lzi_view_release(view));
-}
-
-/* A write whose key is to be made what it is in the pool. */
-static int write_key(latz_pool *pool, struct lzi_call *call, struct lzi_write *write)
-{
-	struct lzi_api_room room;
-	int rc = lzi_api_map(pool, call, &write->key, 1, &room);
-
-	if (rc == LATZ_OK) {
-		write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
-		rc = lzi_store_write(call, write);
-	}
-	lzi_api_unmap(&room);
-	return rc;
 }
 
 int latz_delete(latz_pool *pool, latz_slice key)
@@ -458,7 +476,7 @@ int latz_mset(latz_pool *pool, const latz_item *items, size_t n, const latz_set_
 		rc = lzi_api_write(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_key_result(rc);
-	fill(pool, &call, &write, none, none, options);
+	lzi_api_fill(pool, &call, &write, none, none, options);
 	rc = lzi_api_fence(pool, &call, options, &write, &fence);
 	if (rc == LATZ_OK)
 		rc = mapped ? mset_mapped(pool, &call, &write, items, n, &version)

@@ -16,6 +16,7 @@
 #ifndef LZI_FORMAT_SPACE_H
 #define LZI_FORMAT_SPACE_H
 
+#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -91,6 +92,7 @@ struct lzi_space_cell {
 };
 _Static_assert(sizeof(struct lzi_space_cell) == 64, "a line");
 
+#define LZI_SPACE_CELLS_A_PAGE (4096 / sizeof(struct lzi_space_cell))
 #define LZI_SPACE_CELLS_AT ((uint64_t)LZI_SPACES_MAX * sizeof(struct lzi_space))
 #define LZI_SPACE_CELLS_SIZE ((uint64_t)LZI_SPACES_MAX * sizeof(struct lzi_space_cell)) /* of one thread slot */
 
@@ -124,6 +126,42 @@ static inline void lzi_space_prefix(uint32_t number, uint8_t to[LZI_SPACE_PREFIX
 	to[3] = (uint8_t)(number >> 16);
 	to[4] = (uint8_t)(number >> 8);
 	to[5] = (uint8_t)number;
+}
+
+/* What a key of a namespace is in the pool; `to` has room for 8 bytes more than it has, and its size is usual. */
+static inline int lzi_space_is_usual(size_t size)
+{
+	return size - 8 <= 24;
+}
+
+static inline void lzi_space_put_usual(uint8_t *to, uint32_t number, const void *key, size_t size)
+{
+	uint64_t word = htole64((uint64_t)htobe32(number) << 16 | 0xff), c, d;
+	struct two {
+		uint64_t word[2];
+	} a, b;
+	const uint8_t *from = key;
+
+	memcpy(to, &word, sizeof word);
+	to += LZI_SPACE_PREFIX;
+	if (size >= sizeof a) {
+		memcpy(&a, from, sizeof a);
+		memcpy(&b, from + size - sizeof b, sizeof b);
+		memcpy(to, &a, sizeof a);
+		memcpy(to + size - sizeof b, &b, sizeof b);
+	} else {
+		memcpy(&c, from, sizeof c);
+		memcpy(&d, from + size - sizeof d, sizeof d);
+		memcpy(to, &c, sizeof c);
+		memcpy(to + size - sizeof d, &d, sizeof d);
+	}
+}
+
+/* Of any size from 1 on. */
+static inline void lzi_space_put_key(uint8_t *to, uint32_t number, const void *key, size_t size)
+{
+	lzi_space_prefix(number, to);
+	memcpy(to + LZI_SPACE_PREFIX, key, size);
 }
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "base/hash.h"
+#include "format/key_hash.h"
 #include "index/index.h"
 
 /* Any odd constant: the second half must only be independent of the table's hash. */
@@ -15,6 +15,7 @@
 
 void lzi_entry_make(struct lzi_entry *entry, uint64_t seed, const void *key, size_t size)
 {
+	const int plain = 0;
 	uint64_t hash[2];
 
 	if (size < LZI_ENTRY_MAX) {
@@ -22,7 +23,7 @@ void lzi_entry_make(struct lzi_entry *entry, uint64_t seed, const void *key, siz
 		memcpy(entry->bytes, key, size);
 		return;
 	}
-	hash[0] = lzi_hash(seed, key, size);
+	hash[0] = lzi_key_hash(seed, key, size, &plain);
 	hash[1] = lzi_hash(seed ^ SECOND_SEED, key, size);
 	entry->size = LZI_ENTRY_MAX;
 	memcpy(entry->bytes, key, LZI_ENTRY_PREFIX);
@@ -44,7 +45,8 @@ int lzi_entry_matches(const void *entry, uint64_t seed, const void *key, size_t 
 	if (size < LZI_ENTRY_MAX || memcmp(entry, key, LZI_ENTRY_PREFIX) != 0)
 		return 0;
 	memcpy(&second, (const uint8_t *)entry + LZI_ENTRY_PREFIX + 8, sizeof second);
-	return second == lzi_hash(seed ^ SECOND_SEED, key, size) && lzi_entry_hash(entry) == lzi_hash(seed, key, size);
+	/* The first one is what the caller has found the key by. */
+	return second == lzi_hash(seed ^ SECOND_SEED, key, size);
 }
 
 int lzi_key_compare(const void *a, size_t a_size, const void *b, size_t b_size)

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/feed.h"
+#include "store/space.h"
 
 /* ---- Cells ---- */
 
@@ -280,6 +281,10 @@ void lzi_feed_removed(struct lzi_call *call, int kind, const struct lzi_record *
 		kind, { lzi_record_key(record), record->key_size }, record->seq, record->type, record, 0, 0
 	};
 
+	/* What a dropped namespace had nobody knows any more. */
+	if (lzi_unlikely(lzi_record_is_spaced(record)) &&
+	    !lzi_space_is_there(call->store, lzi_key_space(lzi_record_key(record))))
+		return;
 	lzi_feed_tell(call, &telling);
 }
 

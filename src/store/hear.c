@@ -700,3 +700,20 @@ int lzi_hear(struct lzi_store *store)
 	}
 	return LATZ_OK;
 }
+
+/* The hit counts, in a bounded pool, or one that is sampled. ahead: how it was found, if its slot is known. */
+void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
+                                  const latz_value *value)
+{
+	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
+	struct lzi_found found;
+
+	/* Only hits in namespaces count. */
+	if ((lzi_load_relaxed(&call->store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE)) == 0 &&
+	    !lzi_key_is_spaced(key.data, key.size))
+		return;
+	if (slot_known)
+		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
+	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
+		lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), ahead->hash, bytes);
+}

@@ -34,7 +34,7 @@ int lzi_record_was(struct lzi_store *store, uint64_t unit, const struct lzi_reco
 static void mend_counts(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
 {
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
-	lzi_space_happened(store, actor, index);
+	lzi_space_mend(store, actor, index);
 }
 
 /* These three: 1 if what it intended has happened. */

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/pack.h"
+#include "store/space.h"
 #include "store/write_int.h"
 
 /* The sanitizer for threads sees the copy race with whoever refills the extent; the generation, checked after it,
@@ -332,31 +333,12 @@ LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t 
 	return rc;
 }
 
-/* The same once it is settled which version is to be read: then it does not matter what its death mark says. */
-static LZI_NOINLINE int present_settled(struct lzi_store *store, latz_slice key, struct lzi_found *found,
-                                        int64_t *ret_now, int64_t *ret_expiry)
-{
-	int rc = lzi_read_settle(store, key, found);
-
-	*ret_expiry = 0;
-	if (rc != LATZ_OK)
-		return rc;
-	lzi_racy_reads_begin(); /* as present() */
-	if (found->record->flags & LZI_RECORD_EXT && (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
-		*ret_now = lzi_clock_mono_ms();
-		if (*ret_expiry <= *ret_now)
-			rc = lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
-	}
-	lzi_racy_reads_end();
-	return rc;
-}
-
 int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                      int64_t *ret_expiry)
 {
 	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
 
-	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : present_settled(store, key, found, ret_now, ret_expiry);
+	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
 }
 
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
@@ -523,37 +505,20 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 	return rc;
 }
 
-/* The hit counts, in a bounded pool, or one that is sampled. ahead: how it was found, if its slot is known. */
-static LZI_NOINLINE void hear_hit(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
-                                  const latz_value *value)
-{
-	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
-	struct lzi_found found;
-
-	/* Only hits in namespaces count. */
-	if ((lzi_load_relaxed(&call->store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE)) == 0 &&
-	    !lzi_key_is_spaced(key.data, key.size))
-		return;
-	if (slot_known)
-		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
-	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
-		lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), ahead->hash, bytes);
-}
-
 static inline int watches_hits(const struct lzi_call *call)
 {
 	return lzi_unlikely(lzi_load_relaxed(&call->store->control.shared->watch) &
 	                    (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES));
 }
 
-int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+LZI_INLINE int get(struct lzi_call *call, latz_slice key, uint64_t hash, uint64_t if_changed_from, latz_value *value)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_actor *actor = call->actor;
 	struct lzi_ahead ahead;
 	int known = 1, rc = LATZ_BUSY;
 
-	ahead.hash = lzi_store_hash(store, key.data, key.size);
+	ahead.hash = hash;
 	lzi_call_begin(call);
 	if (lzi_likely(value != NULL)) {
 		look_at_bucket(store, &ahead);
@@ -568,9 +533,41 @@ int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_fro
 	if (lzi_likely(rc == LATZ_OK)) {
 		lzi_bump_relaxed(&actor->hits, 1ull);
 		if (watches_hits(call) && value != NULL)
-			hear_hit(call, key, &ahead, known, value);
+			lzi_hear_get(call, key, &ahead, known, value);
 	}
 	lzi_call_end(call);
+	return rc;
+}
+
+int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value)
+{
+	return get(call, key, lzi_store_hash(call->store, key.data, key.size), if_changed_from, value);
+}
+
+int lzi_space_get(struct lzi_call *call, struct lzi_space_ref ref, latz_slice key, uint64_t if_changed_from,
+                  latz_value *value)
+{
+	uint8_t in_pool[LZI_SPACE_ROOM];
+	latz_slice mapped = { in_pool, key.size + LZI_SPACE_PREFIX };
+	struct lzi_space_cell *cell;
+	uint64_t hash;
+	int rc;
+
+	if (lzi_unlikely(!lzi_space_is_live(call->store, ref)) &&
+	    (rc = lzi_space_check(call, ref.number, ref.slot)) != LATZ_OK)
+		return rc;
+	/* Of what the caller has: what was just stored in pieces could not be read again at once. */
+	hash = lzi_hash(lzi_space_seed(call->store->control.header->hash_seed, ref.number), key.data, key.size);
+	if (lzi_likely(lzi_space_is_usual(key.size)))
+		lzi_space_put_usual(in_pool, ref.number, key.data, key.size);
+	else
+		lzi_space_put_key(in_pool, ref.number, key.data, key.size);
+	cell = lzi_space_cell(call, ref.slot);
+	rc = get(call, mapped, hash, if_changed_from, value);
+	if (lzi_likely(cell != NULL)) {
+		lzi_bump_relaxed(&cell->gets, 1ull);
+		lzi_bump_relaxed(&cell->hits, (uint64_t)(rc == LATZ_OK));
+	}
 	return rc;
 }
 
@@ -613,7 +610,7 @@ void lzi_read_many(struct lzi_call *call, const latz_slice *keys, size_t n, latz
 				known = 0;
 			}
 			if (watches_hits(call) && rc == LATZ_OK)
-				hear_hit(call, keys[at + i], &ahead[i], known, &values[at + i]);
+				lzi_hear_get(call, keys[at + i], &ahead[i], known, &values[at + i]);
 			results[at + i] = rc;
 			hits += rc == LATZ_OK;
 		}

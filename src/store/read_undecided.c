@@ -1,6 +1,5 @@
 /*
- * Reads that take more than read.c's few steps: of a record whose transaction is not decided yet, and of what a key's
- * record is like.
+ * Reads of a record whose transaction is not decided yet.
  *
  * While a record is undecided its transaction has not been finished. So if the committer's `committed` was not its seq
  * at one moment, and the record is undecided and in its slot after that, at that moment it had not happened, and the
@@ -11,7 +10,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store_int.h"
+#include "store/write_int.h"
 
 static int damaged(const struct lzi_found *found)
 {
@@ -103,47 +102,21 @@ int lzi_read_settle(struct lzi_store *store, latz_slice key, struct lzi_found *f
 	return LATZ_OK;
 }
 
-int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
+/* Once it is settled which version is to be read it does not matter what its death mark says. */
+int lzi_read_present_settled(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
+                             int64_t *ret_expiry)
 {
-	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
-	struct lzi_found found;
-	uint8_t packed[16] = { 0 };
-	latz_key_info out;
-	int64_t now = 0, expiry;
-	uint64_t head;
-	uint8_t flags;
-	int rc;
+	int rc = lzi_read_settle(store, key, found);
 
-	lzi_call_begin(call);
-	do {
-		rc = lzi_read_find(call->store, key, hash, &found);
-		if (rc == LATZ_OK)
-			rc = lzi_read_present(call->store, key, &found, &now, &expiry);
-		if (rc != LATZ_OK)
-			continue;
-		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
-		flags = found.record->flags;
-		out.value_size = out.stored_size = found.record->value_size;
-		out.record_bytes = lzi_record_span_of(found.record);
-		out.address = lzi_unit_offset(found.unit);
-		out.version = found.record->seq;
-		out.hash = hash;
-		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
-		out.type = (latz_type)found.record->type;
-		out.dictionary = 0;
-		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
-		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
-			memcpy(packed, (const uint8_t *)found.record + head,
-			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
-		lzi_racy_reads_end();
-		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
-		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
-			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
-	} while (rc == LATZ_BUSY);
-	lzi_call_end(call);
-	if (rc == LATZ_OK) {
-		out.size = info->size < sizeof out ? info->size : sizeof out;
-		memcpy(info, &out, out.size);
+	*ret_expiry = 0;
+	if (rc != LATZ_OK)
+		return rc;
+	lzi_racy_reads_begin(); /* as present() */
+	if (found->record->flags & LZI_RECORD_EXT && (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
+		*ret_now = lzi_clock_mono_ms();
+		if (*ret_expiry <= *ret_now)
+			rc = lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	}
+	lzi_racy_reads_end();
 	return rc;
 }

@@ -14,7 +14,8 @@
 #include "base/point.h"
 
 #define FILE_NAME "spaces"
-#define CELLS_A_PAGE (LZI_PAGE / sizeof(struct lzi_space_cell))
+#define CELLS_A_PAGE LZI_SPACE_CELLS_A_PAGE
+_Static_assert(CELLS_A_PAGE * sizeof(struct lzi_space_cell) == LZI_PAGE, "a page");
 
 static uint64_t queues_at(const struct lzi_store *store)
 {
@@ -190,12 +191,7 @@ struct lzi_space *lzi_space_slot(struct lzi_store *store, uint32_t slot)
 	return space == NULL ? NULL : &space[slot % LZI_SPACES_MAX];
 }
 
-uint32_t lzi_space_index(const struct lzi_store *store, const struct lzi_space *space)
-{
-	return (uint32_t)(space - (const struct lzi_space *)(void *)lzi_load_relaxed(&store->space.base));
-}
-
-struct lzi_space *lzi_space_find(struct lzi_store *store, uint32_t number)
+struct lzi_space *lzi_space_search(struct lzi_store *store, uint32_t number)
 {
 	struct lzi_space *space = slots_of(store);
 	uint32_t i, at;
@@ -241,14 +237,7 @@ struct lzi_space *lzi_space_claim(struct lzi_store *store, uint32_t number)
 
 /* ---- Cells ---- */
 
-static struct lzi_space_cell *cell_at(struct lzi_store *store, uint32_t actor, uint32_t slot)
-{
-	return (struct lzi_space_cell *)(void *)(lzi_load_relaxed(&store->space.base) + LZI_SPACE_CELLS_AT +
-	                                         actor * LZI_SPACE_CELLS_SIZE) +
-	       slot;
-}
-
-static LZI_COLD LZI_NOINLINE int add_page(struct lzi_call *call, uint32_t slot)
+LZI_COLD int lzi_space_add_page(struct lzi_call *call, uint32_t slot)
 {
 	uint64_t bit = 1ull << slot / CELLS_A_PAGE;
 	uint64_t at = LZI_SPACE_CELLS_AT + call->index * LZI_SPACE_CELLS_SIZE + slot / CELLS_A_PAGE * LZI_PAGE;
@@ -260,13 +249,6 @@ static LZI_COLD LZI_NOINLINE int add_page(struct lzi_call *call, uint32_t slot)
 	LZI_POINT("space.page");
 	lzi_store_release(&call->actor->space_pages, call->actor->space_pages | bit); /* pairs with lzi_space_sum() */
 	return 1;
-}
-
-struct lzi_space_cell *lzi_space_cell(struct lzi_call *call, uint32_t slot)
-{
-	if (lzi_unlikely((call->actor->space_pages >> slot / CELLS_A_PAGE & 1) == 0) && !add_page(call, slot))
-		return NULL;
-	return cell_at(call->store, call->index, slot);
 }
 
 void lzi_space_sum(struct lzi_store *store, uint32_t slot, struct lzi_space_cell *ret_sum)
@@ -285,7 +267,7 @@ void lzi_space_sum(struct lzi_store *store, uint32_t slot, struct lzi_space_cell
 		if ((lzi_load_acquire(&lzi_control_actor(&store->control, i)->space_pages) >> slot / CELLS_A_PAGE &
 		     1) == 0)
 			continue;
-		cell = cell_at(store, i, slot);
+		cell = lzi_space_cell_at(store, i, slot);
 		ret_sum->keys += lzi_load_relaxed(&cell->keys);
 		ret_sum->bytes += lzi_load_relaxed(&cell->bytes);
 		ret_sum->gets += lzi_load_relaxed(&cell->gets);
@@ -302,7 +284,7 @@ void lzi_space_wipe(struct lzi_store *store, uint32_t slot)
 
 	for (i = 0; i < n; i++) {
 		if (lzi_load_acquire(&lzi_control_actor(&store->control, i)->space_pages) >> slot / CELLS_A_PAGE & 1)
-			memset(cell_at(store, i, slot), 0, sizeof(struct lzi_space_cell));
+			memset(lzi_space_cell_at(store, i, slot), 0, sizeof(struct lzi_space_cell));
 	}
 }
 
@@ -310,13 +292,59 @@ void lzi_space_wipe(struct lzi_store *store, uint32_t slot)
 
 int lzi_space_check(struct lzi_call *call, uint32_t number, uint32_t slot)
 {
-	const struct lzi_space *space = lzi_space_slot(call->store, slot);
+	const struct lzi_space *space = lzi_space_slot(call->store, slot); /* maps it, if need be */
 
-	if (lzi_likely(space != NULL && lzi_load_acquire(&space->state) == LZI_SPACE_LIVE &&
-	               lzi_load_relaxed(&space->number) == number))
+	if (space != NULL && lzi_space_is_live(call->store, (struct lzi_space_ref){ number, slot }))
 		return LATZ_OK;
 	return space == NULL ? lzi_error(LATZ_NOMEM, "map the file " FILE_NAME)
 	                     : lzi_error(LATZ_DEAD, "the namespace was dropped");
+}
+
+static LZI_NOINLINE int prepare_slowly(struct lzi_call *call, struct lzi_space_ref ref, struct lzi_write *write,
+                                       uint8_t *in_pool)
+{
+	int rc = lzi_space_check(call, ref.number, ref.slot);
+
+	if (rc != LATZ_OK)
+		return rc;
+	write->bare = write->key;
+	lzi_space_put_key(in_pool, ref.number, write->bare.data, write->bare.size);
+	write->key = (latz_slice){ in_pool, write->bare.size + LZI_SPACE_PREFIX };
+	if (write->ttl_ms == 0)
+		write->ttl_ms = lzi_space_ttl(call, ref.slot);
+	if (write->ttl_ms > LZI_TTL_MAX_MS)
+		write->ttl_ms = LZI_TTL_MAX_MS;
+	write->cell = lzi_space_cell(call, ref.slot);
+	write->space = write->cell == NULL ? NULL : lzi_space_slot(call->store, ref.slot); /* only a put needs them */
+	return LATZ_OK;
+}
+
+/* Calls nothing, so that it costs no more than it does. */
+int lzi_space_prepare(struct lzi_call *call, struct lzi_space_ref ref, struct lzi_write *write,
+                      uint8_t in_pool[LZI_SPACE_ROOM])
+{
+	struct lzi_store *store = call->store;
+	uint8_t *base = lzi_load_acquire(&store->space.base);
+	struct lzi_space *space = (struct lzi_space *)(void *)base + ref.slot;
+	int64_t ttl_ms = write->ttl_ms;
+	latz_slice bare = write->key;
+
+	if (lzi_unlikely(base == NULL || lzi_load_acquire(&space->state) != LZI_SPACE_LIVE ||
+	                 lzi_load_relaxed(&space->number) != ref.number || !lzi_space_has_page(call, ref.slot) ||
+	                 !lzi_space_is_usual(bare.size)))
+		return prepare_slowly(call, ref, write, in_pool);
+	lzi_space_put_usual(in_pool, ref.number, bare.data, bare.size);
+	if (ttl_ms == 0)
+		ttl_ms = lzi_load_relaxed(&space->ttl_ms);
+	if (ttl_ms == 0)
+		ttl_ms = store->control.header->ttl_ms;
+	write->ttl_ms = ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : ttl_ms;
+	write->key.data = in_pool;
+	write->key.size = bare.size + LZI_SPACE_PREFIX;
+	write->bare = bare;
+	write->space = space;
+	write->cell = lzi_space_cell_in(base, call->index, ref.slot);
+	return LATZ_OK;
 }
 
 void lzi_space_got(struct lzi_call *call, uint32_t slot, uint64_t gets, uint64_t hits)
@@ -369,16 +397,10 @@ void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, con
 	                             (goes == NULL ? 0 : (int64_t)lzi_record_span_of(goes)));
 }
 
-void lzi_space_happened(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
+void lzi_space_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
 {
-	struct lzi_space_cell *cell;
-
-	if (actor->space == 0 || actor->space > LZI_SPACES_MAX || slots_of(store) == NULL)
-		return;
-	cell = cell_at(store, index, actor->space - 1);
-	lzi_store_relaxed(&cell->keys, actor->space_keys);
-	LZI_POINT("space.counted");
-	lzi_store_relaxed(&cell->bytes, actor->space_bytes);
+	if (actor->space <= LZI_SPACES_MAX && slots_of(store) != NULL)
+		lzi_space_happened(store, actor, index);
 }
 
 /* ---- Putting back ---- */

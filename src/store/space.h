@@ -5,6 +5,7 @@
 #ifndef LZI_STORE_SPACE_H
 #define LZI_STORE_SPACE_H
 
+#include "base/point.h"
 #include "store/store_int.h"
 
 /* ---- space.c: slots, cells, counting ---- */
@@ -17,14 +18,61 @@ int lzi_space_take_over(struct lzi_store *store);
 /* Bytes that the file takes. */
 uint64_t lzi_space_blocks(struct lzi_store *store);
 
+/* 0 also if the slots are not mapped. */
+static inline int lzi_space_is_live(const struct lzi_store *store, struct lzi_space_ref ref)
+{
+	uint8_t *base = lzi_load_acquire(&store->space.base);
+	const struct lzi_space *space = (const struct lzi_space *)(void *)base + ref.slot;
+
+	return lzi_likely(base != NULL && lzi_load_acquire(&space->state) == LZI_SPACE_LIVE &&
+	                  lzi_load_relaxed(&space->number) == ref.number);
+}
+
 /* NULL: there is none of that number, or the file is not there. */
-struct lzi_space *lzi_space_find(struct lzi_store *store, uint32_t number);
+struct lzi_space *lzi_space_search(struct lzi_store *store, uint32_t number);
+static inline struct lzi_space *lzi_space_find(struct lzi_store *store, uint32_t number)
+{
+	uint8_t *base = lzi_load_acquire(&store->space.base);
+	struct lzi_space *space = (struct lzi_space *)(void *)base + number % LZI_SPACES_MAX;
+
+	if (lzi_likely(base != NULL && number != 0 && lzi_load_acquire(&space->number) == number))
+		return space;
+	return lzi_space_search(store, number);
+}
 /* The same; makes one LOADED if need be. Under the `heap` mutex, or alone. NULL: all are in use. */
 struct lzi_space *lzi_space_claim(struct lzi_store *store, uint32_t number);
 struct lzi_space *lzi_space_slot(struct lzi_store *store, uint32_t slot);
-uint32_t lzi_space_index(const struct lzi_store *store, const struct lzi_space *space);
-/* The calling thread's part; NULL: there is no room for it. */
-struct lzi_space_cell *lzi_space_cell(struct lzi_call *call, uint32_t slot);
+/* Whether there is a namespace of that number. */
+static inline int lzi_space_is_there(struct lzi_store *store, uint32_t number)
+{
+	const struct lzi_space *space = lzi_space_find(store, number);
+
+	return space != NULL && lzi_load_acquire(&space->state) == LZI_SPACE_LIVE;
+}
+static inline uint32_t lzi_space_index(const struct lzi_store *store, const struct lzi_space *space)
+{
+	return (uint32_t)(space - (const struct lzi_space *)(void *)lzi_load_relaxed(&store->space.base));
+}
+/* A thread's part; that of the calling one, NULL: there is no room for it. */
+static inline struct lzi_space_cell *lzi_space_cell_in(uint8_t *base, uint32_t actor, uint32_t slot)
+{
+	return (struct lzi_space_cell *)(void *)(base + LZI_SPACE_CELLS_AT + actor * LZI_SPACE_CELLS_SIZE) + slot;
+}
+static inline struct lzi_space_cell *lzi_space_cell_at(const struct lzi_store *store, uint32_t actor, uint32_t slot)
+{
+	return lzi_space_cell_in(lzi_load_relaxed(&store->space.base), actor, slot);
+}
+static inline int lzi_space_has_page(const struct lzi_call *call, uint32_t slot)
+{
+	return (call->actor->space_pages >> slot / LZI_SPACE_CELLS_A_PAGE & 1) != 0;
+}
+int lzi_space_add_page(struct lzi_call *call, uint32_t slot);
+static inline struct lzi_space_cell *lzi_space_cell(struct lzi_call *call, uint32_t slot)
+{
+	if (lzi_unlikely(!lzi_space_has_page(call, slot)) && !lzi_space_add_page(call, slot))
+		return NULL;
+	return lzi_space_cell_at(call->store, call->index, slot);
+}
 /* All threads' parts. */
 void lzi_space_sum(struct lzi_store *store, uint32_t slot, struct lzi_space_cell *ret_sum);
 /* All cells of a slot as new. Nobody counts in it. */
@@ -48,7 +96,26 @@ void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, con
                       int64_t keys);
 /* The same of several keys of one namespace: how many more, and bytes of records. */
 void lzi_space_intend_all(struct lzi_call *call, uint32_t number, int64_t keys, int64_t bytes);
-void lzi_space_happened(struct lzi_store *store, struct lzi_actor *actor, uint32_t index);
+static inline void lzi_space_intend_write(struct lzi_call *call, const struct lzi_write *write, int64_t keys,
+                                          uint64_t span, uint64_t old_span)
+{
+	call->actor->space_keys = write->cell->keys + keys;
+	call->actor->space_bytes = write->cell->bytes + (int64_t)(span - old_span);
+	lzi_store_release(&call->actor->space, lzi_space_index(call->store, write->space) + 1);
+}
+static inline void lzi_space_happened(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
+{
+	struct lzi_space_cell *cell;
+
+	if (actor->space == 0)
+		return;
+	cell = lzi_space_cell_at(store, index, actor->space - 1);
+	lzi_store_relaxed(&cell->keys, actor->space_keys);
+	LZI_POINT("space.counted");
+	lzi_store_relaxed(&cell->bytes, actor->space_bytes);
+}
+/* The same for a dead actor. */
+void lzi_space_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t index);
 static inline int lzi_record_is_spaced(const struct lzi_record *record)
 {
 	return lzi_unlikely(lzi_key_is_spaced(lzi_record_key(record), record->key_size));
@@ -84,9 +151,29 @@ void lzi_space_correct(struct lzi_store *store, struct lzi_space_cell *tally);
 
 /* ---- space_limit.c: budgets ---- */
 
+static inline uint64_t lzi_write_hash(const struct lzi_store *store, const struct lzi_write *write)
+{
+	uint64_t seed = store->control.header->hash_seed;
+
+	if (lzi_likely(write->space == NULL))
+		return lzi_store_hash(store, write->key.data, write->key.size);
+	return lzi_hash(lzi_space_seed(seed, lzi_key_space(write->key.data)), write->bare.data, write->bare.size);
+}
+/* For a key of a namespace: finds write->space, cell, which stay NULL for the book. LATZ_DEAD, LATZ_NOSPC. */
+int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write);
 /* Under the bucket's lock: whether the namespace may have the record. old_span: of the one it replaces, 0 none.
  * LATZ_FULL: not before something of it has gone. LATZ_DEAD: it was dropped. */
-int lzi_space_admit(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span);
+int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span);
+static inline int lzi_space_admit(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
+{
+	const struct lzi_space *space = write->space;
+
+	if (lzi_likely(lzi_load_acquire(&space->state) == LZI_SPACE_LIVE &&
+	               lzi_load_relaxed(&space->number) == lzi_key_space(write->key.data) &&
+	               (lzi_load_relaxed(&space->max_bytes) | lzi_load_relaxed(&space->max_entries)) == 0))
+		return LATZ_OK;
+	return lzi_space_admit_bounded(call, write, span, old_span);
+}
 /* The same of several keys: how many more, and bytes. LZI_SPACE_CROWDED: not before something of it has gone;
  * LATZ_FULL: never. */
 #define LZI_SPACE_CROWDED 1
@@ -94,7 +181,13 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 /* For so many keys of its namespace. LATZ_FULL: nothing is to be had. */
 int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uint64_t span);
 /* The key was written. */
-void lzi_space_written(struct lzi_call *call, const struct lzi_write *write, uint64_t hash);
+void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash);
+static inline void lzi_space_written(struct lzi_call *call, const struct lzi_write *write, uint64_t hash)
+{
+	lzi_bump_relaxed(&write->cell->sets, 1ull);
+	if (write->created && lzi_unlikely(lzi_load_relaxed(&write->space->queue_size) != 0))
+		lzi_space_push(call->store, write->space, hash);
+}
 /* Or deleted. */
 void lzi_space_erased(struct lzi_call *call, const struct lzi_write *write, int expired);
 /* What is over the bounds goes. LATZ_OK also if nothing may. */

@@ -91,6 +91,7 @@ int lzi_space_escape_all(struct lzi_call *call)
 	int rc = escaped == NULL ? lzi_error(LATZ_NOMEM, "keys") : LATZ_OK;
 
 	memset(&keys, 0, sizeof keys);
+	call->store->escaping = 1; /* the table has them by the hash they had */
 	if (rc == LATZ_OK)
 		rc = collect(call, &keys);
 	/* What is damaged in an image is told by the keys that are, not by the restore. */
@@ -103,6 +104,13 @@ int lzi_space_escape_all(struct lzi_call *call)
 	}
 	for (i = keys.count; i-- > 0 && rc == LATZ_OK;)
 		rc = escape_one(call, (latz_slice){ lzi_keylist_bytes(&keys, i), keys.item[i].size }, escaped, &value);
+	call->store->escaping = 0;
+	for (i = 0; i < keys.count; i++) {
+		if (keys.item[i].size >= LZI_ENTRY_MAX) { /* its entry has the hash as well */
+			forget_index(call->store);
+			break;
+		}
+	}
 	lzi_keylist_fini(&keys);
 	latz_value_free(&value);
 	free(escaped);

@@ -53,23 +53,34 @@ static int64_t others(const struct lzi_call *call)
 	return count;
 }
 
-int lzi_space_admit(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
+int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write)
 {
 	uint32_t number = lzi_key_space(write->key.data);
-	struct lzi_space *space;
-	struct lzi_space_cell sum;
-	uint64_t max_bytes;
+	struct lzi_space *space = lzi_space_find(call->store, number);
 
+	write->cell = NULL;
 	if (number == 0)
 		return LATZ_OK;
-	space = lzi_space_find(call->store, number);
-	if (lzi_unlikely(space == NULL || lzi_load_relaxed(&space->state) != LZI_SPACE_LIVE))
+	if (space == NULL)
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
-	if (lzi_unlikely(lzi_space_cell(call, lzi_space_index(call->store, space)) == NULL))
+	write->cell = lzi_space_cell(call, lzi_space_index(call->store, space));
+	if (write->cell == NULL)
 		return lzi_error(LATZ_NOSPC, "counters of namespace %.64s", space->name);
-	max_bytes = lzi_load_relaxed(&space->max_bytes);
-	if (lzi_likely(max_bytes == 0 && lzi_load_relaxed(&space->max_entries) == 0))
-		return LATZ_OK;
+	write->space = space;
+	write->bare.data = (const uint8_t *)write->key.data + LZI_SPACE_PREFIX;
+	write->bare.size = write->key.size - LZI_SPACE_PREFIX;
+	return LATZ_OK;
+}
+
+int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
+{
+	struct lzi_space *space = write->space;
+	struct lzi_space_cell sum;
+	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes);
+
+	if (lzi_load_acquire(&space->state) != LZI_SPACE_LIVE ||
+	    lzi_load_relaxed(&space->number) != lzi_key_space(write->key.data))
+		return lzi_error(LATZ_DEAD, "the namespace was dropped");
 	if (max_bytes != 0 && span > max_bytes)
 		return refuse(space, LATZ_TOOBIG);
 	write->span = span > old_span ? span - old_span : 0;
@@ -108,7 +119,7 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 
 /* ---- The queue ---- */
 
-static void push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
 {
 	uint32_t size = lzi_load_acquire(&space->queue_size);
 	uint64_t *queue = size == 0 ? NULL : lzi_space_queue(store, lzi_space_index(store, space));
@@ -150,7 +161,7 @@ static int refill_one(struct lzi_record *record, uint64_t unit, void *arg)
 	if (lzi_load_relaxed(&record->died) != 0 || !lzi_record_is_spaced(record) ||
 	    lzi_key_space(key) != refill->space->number || refill->count >= refill->space->queue_size)
 		return 0;
-	push(refill->store, refill->space, lzi_store_hash(refill->store, key, record->key_size));
+	lzi_space_push(refill->store, refill->space, lzi_store_hash(refill->store, key, record->key_size));
 	refill->count++;
 	return 0;
 }
@@ -228,7 +239,7 @@ static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, u
 		rc = judge(call, space, hash, space->policy != LATZ_POLICY_FIFO && spared < SPARED_MAX, &key);
 		if (rc == 0) {
 			spared++;
-			push(store, space, hash);
+			lzi_space_push(store, space, hash);
 		} else if (rc == 1) {
 			write.key = (latz_slice){ key.data, key.size };
 			rc = lzi_store_write(call, &write);
@@ -295,20 +306,6 @@ int lzi_space_trim(struct lzi_call *call, uint32_t number)
 }
 
 /* ---- What writes tell ---- */
-
-void lzi_space_written(struct lzi_call *call, const struct lzi_write *write, uint64_t hash)
-{
-	struct lzi_space *space = lzi_space_find(call->store, lzi_key_space(write->key.data));
-	struct lzi_space_cell *cell;
-
-	if (space == NULL)
-		return;
-	cell = lzi_space_cell(call, lzi_space_index(call->store, space));
-	if (cell != NULL)
-		lzi_bump_relaxed(&cell->sets, 1ull);
-	if (write->created && lzi_unlikely(lzi_load_relaxed(&space->queue_size) != 0))
-		push(call->store, space, hash);
-}
 
 void lzi_space_erased(struct lzi_call *call, const struct lzi_write *write, int expired)
 {

@@ -80,6 +80,11 @@ struct lzi_write {
 	int64_t by;
 	const struct lzi_fence *fence; /* may be NULL */
 	int renew; /* of a touch: also of a key whose deadline has passed, if it has not been collected */
+	/* What a key of a namespace is counted in, and the key as its users have it, which is what is hashed; found
+	 * when it is written, if the first is NULL. */
+	struct lzi_space *space;
+	struct lzi_space_cell *cell;
+	latz_slice bare;
 	/* Out. */
 	uint64_t span; /* bytes that it would take more, if it was crowded */
 	int created; /* the key was not there */
@@ -114,6 +119,19 @@ int lzi_space_drop(struct lzi_call *call, const char *name);
 int lzi_space_list(struct lzi_call *call, latz_namespace_fn fn, void *arg);
 /* LATZ_DEAD: it was dropped. */
 int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats);
+/* Keys in a namespace of at most so many bytes, as its users have them, and room for one as it is in the pool. */
+#define LZI_SPACE_SHORT 248u
+#define LZI_SPACE_ROOM 256u
+struct lzi_space_ref {
+	uint32_t number, slot;
+};
+/* lzi_store_get() of such a key. */
+int lzi_space_get(struct lzi_call *call, struct lzi_space_ref ref, latz_slice key, uint64_t if_changed_from,
+                  latz_value *value);
+/* Makes a write of a key as the namespace's users have it one of the pool's, with the time to live that keys have
+ * there. in_pool: stays until it has been done. */
+int lzi_space_prepare(struct lzi_call *call, struct lzi_space_ref ref, struct lzi_write *write,
+                      uint8_t in_pool[LZI_SPACE_ROOM]);
 /* Lookups in it, for its statistics. */
 void lzi_space_got(struct lzi_call *call, uint32_t slot, uint64_t gets, uint64_t hits);
 /* The time to live of keys written without one: > 0 or -1. */

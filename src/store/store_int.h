@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "client/client.h"
 #include "format/image.h"
+#include "format/key_hash.h"
 #include "format/packed.h"
 #include "heap/heap.h"
 #include "index/index.h"
@@ -126,6 +127,7 @@ struct lzi_store {
 		int found;             /* something was, since it began */
 		uint32_t *doomed;      /* numbers that it began with, LZI_SPACES_MAX */
 	} space;
+	int escaping; /* 1: keys are being made what they are now (space_escape.c); nobody else has the pool yet */
 	/* Who wants to be asked before keys expire (hook.c). */
 	struct {
 		pthread_mutex_t mutex;
@@ -298,7 +300,10 @@ int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct
  * LATZ_NOTFOUND, LATZ_CORRUPT; LATZ_BUSY: look again. *ret_expiry: 0 never; else *ret_now is the time. */
 int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                      int64_t *ret_expiry);
-/* read_undecided.c: a record whose transaction is not decided becomes the one that counts. Results as above. */
+/* read_undecided.c: a record whose transaction is not decided becomes the one that counts; the same, and whether that is
+ * there. Results as above. */
+int lzi_read_present_settled(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
+                             int64_t *ret_expiry);
 #define LZI_READ_UNDECIDED 1
 int lzi_read_settle(struct lzi_store *store, latz_slice key, struct lzi_found *found);
 
@@ -358,7 +363,7 @@ int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key);
 
 static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
 {
-	return lzi_hash(store->control.header->hash_seed, key, size);
+	return lzi_key_hash(store->control.header->hash_seed, key, size, &store->escaping);
 }
 
 /* Whether there is a log that wants what is in the heap. */
@@ -407,6 +412,9 @@ static inline int lzi_is_fed(const struct lzi_store *store)
 
 /* A hit in a bounded pool, found through the slot when it was `word`. */
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
+/* The same of a get. ahead: how it was found, if its slot is known. */
+void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
+                  const latz_value *value);
 /* Something happened to a key: for the policy, if it wants to know. */
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);
 /* The same of a record put back by a restart or a restore. */

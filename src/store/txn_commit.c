@@ -520,7 +520,8 @@ static void after(struct lzi_txn_commit *c)
 		if (item->what == LZI_TXN_SET) {
 			sets++;
 			item->write.created = item->inserts;
-			if (is_spaced(c))
+			if (is_spaced(c) && lzi_space_resolve(call, &item->write) == LATZ_OK &&
+			    item->write.cell != NULL)
 				lzi_space_written(call, &item->write, item->hash);
 			actor->debt += item->inserts;
 			if (item->draft.ext)

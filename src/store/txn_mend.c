@@ -103,7 +103,7 @@ void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t i
 		LZI_POINT("txn.finished_one");
 	}
 	lzi_store_relaxed(&actor->keys, list->keys_after);
-	lzi_space_happened(store, actor, index);
+	lzi_space_mend(store, actor, index);
 	LZI_POINT("txn.finished");
 	for (i = 0; i < list->writes; i++) {
 		record = lzi_record_at(store, entry[i].record);

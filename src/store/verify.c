@@ -6,11 +6,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "store/keylist.h"
 #include "store/pack.h"
+#include "store/space.h"
 
 struct verify {
 	struct lzi_call *call;
@@ -19,6 +21,7 @@ struct verify {
 	unsigned problems;
 	latz_value value; /* for compressed ones */
 	uint64_t live_records, live_slots, indexed, dead, miscounted;
+	struct lzi_space_cell *spaces; /* what was found of each namespace; NULL: not looked at */
 };
 
 __attribute__((format(printf, 2, 3))) static void report(struct verify *verify, const char *fmt, ...)
@@ -74,6 +77,7 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 		return 0;
 	}
 	verify->live_records++;
+	lzi_space_tally_one(verify->call->store, verify->spaces, record);
 	if (record->flags & LZI_RECORD_PACKED)
 		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {
@@ -255,6 +259,27 @@ static uint64_t others(const struct lzi_call *call, int *ret_busy)
 	return sum;
 }
 
+/* What namespaces count of themselves. */
+static void check_spaces(struct verify *verify)
+{
+	struct lzi_store *store = verify->call->store;
+	struct lzi_space_cell sum;
+	uint32_t i;
+
+	for (i = 0; i < LZI_SPACES_MAX; i++) {
+		const struct lzi_space_cell *found = &verify->spaces[i];
+		uint32_t number = lzi_load_acquire(&lzi_space_slot(store, i)->number);
+
+		if (number == 0)
+			continue;
+		lzi_space_sum(store, i, &sum);
+		if (sum.keys != found->keys || sum.bytes != found->bytes)
+			report(verify, "namespace %u: %lld keys of %lld bytes counted, %lld of %lld found", number,
+			       (long long)sum.keys, (long long)sum.bytes, (long long)found->keys,
+			       (long long)found->bytes);
+	}
+}
+
 static int verify_locked(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
@@ -291,6 +316,8 @@ static int verify_locked(struct verify *verify)
 	if (keys != verify->live_records && !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys,
 		       (unsigned long long)verify->live_records);
+	if (verify->spaces != NULL && !lzi_load_relaxed(&store->control.shared->recount))
+		check_spaces(verify);
 	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)
 		report(verify, "%llu keys, %llu of them in the index", (unsigned long long)verify->live_records,
 		       (unsigned long long)verify->indexed);
@@ -306,9 +333,11 @@ int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
 		rc = lzi_maint_lock(call->store, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	verify.spaces = lzi_space_tally(call->store); /* NULL: there are none, or no memory */
 	lzi_call_begin(call);
 	rc = verify_locked(&verify);
 	lzi_call_end(call);
+	free(verify.spaces);
 	lzi_maint_unlock(call->store);
 	latz_value_free(&verify.value);
 	if (verify.problems > 0)

@@ -255,7 +255,7 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 	uint64_t unit = lzi_slot_unit(slot_word), old_unit = old == NULL ? 0 : lzi_slot_unit(lzi_load_relaxed(slot));
 	int spaced = lzi_record_is_spaced(record);
 
-	if (spaced)
+	if (spaced && actor->space == 0)
 		lzi_space_intend(call, record, delta == 0 ? old : NULL, delta);
 	actor->record_old = old_unit;
 	actor->record_new = unit;
@@ -399,7 +399,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	int present = 0, keep, needed, inserted, rc;
 	enum lzi_death death = LZI_DEATH_SUPERSEDED;
 	unsigned kind = LZI_INTENT_WRITE;
-	uint64_t *slot = NULL, seq;
+	uint64_t *slot = NULL, seq, old_span = 0;
 	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &old);
@@ -428,9 +428,12 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
-	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) &&
-	    (rc = lzi_space_admit(call, write, draft->span, inserted ? 0 : lzi_record_span_of(old))) != LATZ_OK)
-		return rc;
+	if (lzi_unlikely(write->space != NULL)) {
+		old_span = inserted ? 0 : lzi_record_span_of(old);
+		rc = lzi_space_admit(call, write, draft->span, old_span);
+		if (lzi_unlikely(rc != LATZ_OK))
+			return rc;
+	}
 	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
 		write->crowded = LZI_CROWDED;
 		return LATZ_FULL;
@@ -452,6 +455,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		lzi_feed_set(call, write->key, seq, record->type, old, present);
 		kind |= LZI_INTENT_FED;
 	}
+	if (lzi_unlikely(write->space != NULL))
+		lzi_space_intend_write(call, write, inserted, draft->span, old_span);
 	lzi_publish(call, slot,
 	            lzi_slot_make(hash, lzi_unit_of(draft->offset)) | (lzi_load_relaxed(slot) & LZI_SLOT_VISITS),
 	            record, old, inserted, kind, death);
@@ -505,7 +510,7 @@ static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
-	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
+	uint64_t hash = lzi_write_hash(store, write);
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
 	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
@@ -515,6 +520,9 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
+	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) && write->space == NULL &&
+	    (rc = lzi_space_resolve(call, write)) != LATZ_OK)
+		return rc;
 	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
 	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
 		return LATZ_OK;
@@ -567,7 +575,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		grow_table(call);
 	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_SPACES) != 0))
 		after_put(call, write, hash, draft.span);
-	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)))
+	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
 	return LATZ_OK;
 }

@@ -1,0 +1,54 @@
+/*
+ * What there is to know of a key's record.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "store/store_int.h"
+
+int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
+{
+	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
+	struct lzi_found found;
+	uint8_t packed[16] = { 0 };
+	latz_key_info out;
+	int64_t now = 0, expiry;
+	uint64_t head;
+	uint8_t flags;
+	int rc;
+
+	lzi_call_begin(call);
+	do {
+		rc = lzi_read_find(call->store, key, hash, &found);
+		if (rc == LATZ_OK)
+			rc = lzi_read_present(call->store, key, &found, &now, &expiry);
+		if (rc != LATZ_OK)
+			continue;
+		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
+		flags = found.record->flags;
+		out.value_size = out.stored_size = found.record->value_size;
+		out.record_bytes = lzi_record_span_of(found.record);
+		out.address = lzi_unit_offset(found.unit);
+		out.version = found.record->seq;
+		out.hash = hash;
+		out.ttl_ms = expiry == 0 ? -1 : expiry - now;
+		out.type = (latz_type)found.record->type;
+		out.dictionary = 0;
+		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
+		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
+			memcpy(packed, (const uint8_t *)found.record + head,
+			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
+		lzi_racy_reads_end();
+		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
+		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
+			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
+	} while (rc == LATZ_BUSY);
+	lzi_call_end(call);
+	if (rc == LATZ_OK) {
+		out.size = info->size < sizeof out ? info->size : sizeof out;
+		memcpy(info, &out, out.size);
+	}
+	return rc;
+}
