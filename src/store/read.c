@@ -338,7 +338,9 @@ int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *
 {
 	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
 
-	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
+	return lzi_likely(rc != LZI_READ_UNDECIDED)
+	               ? rc
+	               : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
 }
 
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
@@ -354,7 +356,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 	if (lzi_unlikely(rc == LZI_READ_UNDECIDED)) {
 		struct lzi_found copy = found; /* so that ours can stay in registers */
 
-		rc = present_settled(store, key, &copy, &now, &expiry);
+		rc = lzi_read_present_settled(store, key, &copy, &now, &expiry);
 		found = copy;
 	}
 	if (rc != LATZ_OK)

@@ -300,8 +300,8 @@ int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct
  * LATZ_NOTFOUND, LATZ_CORRUPT; LATZ_BUSY: look again. *ret_expiry: 0 never; else *ret_now is the time. */
 int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                      int64_t *ret_expiry);
-/* read_undecided.c: a record whose transaction is not decided becomes the one that counts; the same, and whether that is
- * there. Results as above. */
+/* read_undecided.c: a record whose transaction is not decided becomes the one that counts; the same, and whether that
+ * is there. Results as above. */
 int lzi_read_present_settled(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                              int64_t *ret_expiry);
 #define LZI_READ_UNDECIDED 1
