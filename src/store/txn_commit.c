@@ -173,11 +173,9 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 		c->look = item;
 		return LZI_TXN_AGAIN_LOOK;
 	}
-	if (rc == 1) {
+	if (rc == 1)
 		item->what = LZI_TXN_SAME;
-		lzi_bound_renew(c->call->store);
-	}
-	if (rc != LATZ_OK && rc != 1)
+	else if (rc != LATZ_OK)
 		return rc;
 	if (present && write->flags & LATZ_KEEP_TTL)
 		item->expiry = lzi_record_expiry(item->old);
@@ -380,6 +378,26 @@ static LZI_NOINLINE void tell_feed(struct lzi_txn_commit *c)
 	LZI_POINT("txn.fed");
 }
 
+/* What is written last is not evicted before the next write (doc/bounds.md). Under the locks: an old record of the key
+ * is not spared for it. */
+static void name_fresh(struct lzi_txn_commit *c)
+{
+	struct lzi_actor *actor = c->call->actor;
+	size_t i;
+
+	for (i = c->count; i-- > 0;) {
+		const struct lzi_txn_item *item = &c->items[i];
+
+		if (!item->is_written || item->write.kind != LZI_WRITE_SET)
+			continue;
+		lzi_store_relaxed(&actor->fresh_units, (uint32_t)(item->draft.span / LZI_UNIT));
+		lzi_store_relaxed(&actor->fresh_hash, item->hash);
+		if (item->what == LZI_TXN_SAME)
+			lzi_bound_renew(c->call->store);
+		return;
+	}
+}
+
 static void publish_all(struct lzi_txn_commit *c)
 {
 	struct lzi_actor *actor = c->call->actor;
@@ -395,6 +413,8 @@ static void publish_all(struct lzi_txn_commit *c)
 		keys += c->items[i].what == LZI_TXN_SET && c->items[i].inserts;
 		keys -= c->items[i].kills;
 	}
+	if (lzi_is_bounded(c->call->store))
+		name_fresh(c);
 	if (lzi_is_fed(c->call->store))
 		tell_feed(c);
 	fill_group(c, members);
@@ -414,34 +434,13 @@ static void publish_all(struct lzi_txn_commit *c)
 
 /* ---- All of it ---- */
 
-/* What is written last is not evicted before the next write (doc/bounds.md); what was written before may be. */
-static void name_fresh(struct lzi_txn_commit *c, int drafted)
-{
-	struct lzi_actor *actor = c->call->actor;
-	size_t i;
-
-	for (i = c->count; drafted && i-- > 0;) {
-		const struct lzi_txn_item *item = &c->items[i];
-
-		if (!item->is_written || item->write.kind != LZI_WRITE_SET)
-			continue;
-		lzi_store_relaxed(&actor->fresh_units, (uint32_t)(item->draft.span / LZI_UNIT));
-		lzi_store_relaxed(&actor->fresh_hash, item->hash);
-		return;
-	}
-	lzi_store_relaxed(&actor->fresh_hash, 0ull);
-}
-
 static int attempt(struct lzi_txn_commit *c)
 {
-	int bounded = lzi_is_bounded(c->call->store), rc;
 	size_t i;
+	int rc;
 
-	if (bounded)
-		name_fresh(c, 0);
+	lzi_store_relaxed(&c->call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */
 	rc = lzi_txn_draft_all(c);
-	if (bounded && rc == LATZ_OK)
-		name_fresh(c, 1);
 	if (rc == LATZ_OK)
 		rc = lzi_fence_begin(c->call, c->fence);
 	if (rc == LATZ_OK) {
