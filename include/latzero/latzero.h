@@ -363,17 +363,17 @@ typedef struct latz_limits {
 
 #define LATZ_LIMITS_INIT { sizeof(latz_limits), 0, 0, LATZ_POLICY_DEFAULT }
 
-/* Sets the pool's bounds and policy, all of them, for all its users, at once; latz_stats() tells those it has. What is
- * over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no more can
- * be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files: values, keys,
- * table, index, what the policy notes. A pool that evicts does without its ordered index; scans look at all records
- * then.
- * A write into a full pool waits for the eviction of 64 entries at most, unless its record has more than 64 KiB: then
- * for that of as many as have its bytes, 64 at a time, between which others who need room go first. LATZ_TOOBIG, and
- * nothing is evicted: a record of more than half of max_bytes, or, in a pool of few megabytes, of more than is left
- * beside its table and what other threads append to (256 KiB and more for each that writes).
- * May block on maintenance. LATZ_INVALID: max_bytes under 4 MiB, or under what the pool needs because its table, which
- * does not shrink, has grown; an unknown policy. LATZ_NOSPC, LATZ_TIMEOUT. */
+/* Sets the pool's bounds and policy, all of them, for all its users, at once; latz_stats() tells those it has. What
+ * is over the new bounds is evicted before it returns, unless borrowed views or LATZ_POLICY_NONE keep it: then no
+ * more can be written. A new policy begins knowing nothing of the past. max_bytes counts all of the pool's files:
+ * values, keys, table, index, what the policy notes. A pool that evicts does without its ordered index; scans look
+ * at all records then. A write into a full pool evicts 64 entries at a time, between which others who need room go
+ * first. As long as the janitor keeps ahead it waits for one such step at most; else for as many as stand in 256
+ * KiB, and a record of more than 64 KiB for as many as have its bytes. LATZ_TOOBIG, and nothing is evicted: a record
+ * of more than half of max_bytes, or, in a pool of few megabytes, of more than is left beside its table and what
+ * other threads append to (256 KiB and more for each that writes). May block on maintenance. LATZ_INVALID: max_bytes
+ * under 4 MiB, or under what the pool needs because its table, which does not shrink, has grown; an unknown policy.
+ * LATZ_NOSPC, LATZ_TIMEOUT. */
 LATZ_API int latz_limit(latz_pool *pool, const latz_limits *limits) LATZ_MUSTCHECK;
 
 /* Called once for each thing that is wrong; what: one line. */
