@@ -30,15 +30,26 @@ static void do_maintain(struct model *m)
 	EXPECT(m, rc == LATZ_OK || rc == LATZ_BUSY);
 }
 
+static latz_pool *open_handle(const struct model *m, unsigned flags)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+	latz_pool *pool, *sub;
+
+	options.dir = m->plan->dir;
+	options.flags = flags;
+	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &pool));
+	if (m->space == NULL)
+		return pool;
+	EXPECT_RC(m, LATZ_OK, latz_namespace(pool, m->space, &sub));
+	EXPECT_RC(m, LATZ_OK, latz_close(pool));
+	return sub;
+}
+
 /* The other handle comes and goes; scans opened through it must be closed first. */
 static void do_second_handle(struct model *m)
 {
-	latz_options options = LATZ_OPTIONS_INIT;
-
-	options.dir = m->plan->dir;
-	options.flags = 0;
 	if (m->second == NULL) {
-		EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &m->second));
+		m->second = open_handle(m, 0);
 		return;
 	}
 	scans_close(m);
@@ -49,16 +60,12 @@ static void do_second_handle(struct model *m)
 /* Everything closed and opened again; views stay. */
 static void do_reopen(struct model *m)
 {
-	latz_options options = LATZ_OPTIONS_INIT;
-
 	scans_close(m);
 	if (m->second != NULL)
 		EXPECT_RC(m, LATZ_OK, latz_close(m->second));
 	m->second = NULL;
 	EXPECT_RC(m, LATZ_OK, latz_close(m->pool));
-	options.dir = m->plan->dir;
-	options.flags = rng_below(&m->rng, 2) ? LATZ_NO_THREAD : 0;
-	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &m->pool));
+	m->pool = open_handle(m, rng_below(&m->rng, 2) ? LATZ_NO_THREAD : 0);
 }
 
 /* Of a pool that compresses: other settings, or a dictionary of what is there. */
@@ -143,7 +150,7 @@ static void run_op(struct model *m, unsigned total)
 
 struct job {
 	const struct model_plan *plan;
-	unsigned me;
+	unsigned me, number; /* of the process: `me` counts where it is not alone */
 };
 
 /* One process of the test. */
@@ -153,14 +160,19 @@ static int run_process(void *arg)
 	const struct model_plan *plan = job->plan;
 	struct model m = { .plan = plan, .me = job->me, .value = LATZ_VALUE_INIT, .doing = "start" };
 	unsigned total = 0;
+	char space[16];
+
+	snprintf(space, sizeof space, "space-%u", job->number);
+	if (plan->spaces && job->number > 0)
+		m.space = space;
 
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
 		total += ops[i].weight;
-	rng_init(&m.rng, plan->seed ^ rng_mix(job->me + 1));
+	rng_init(&m.rng, plan->seed ^ rng_mix(job->number + 1));
 	m.seen = check_alloc(plan->key_count * sizeof(m.seen[0]));
 	memset(m.seen, 0, plan->key_count * sizeof(m.seen[0]));
 	m.scratch = check_alloc(VALUE_MAX);
-	m.pool = must_open(plan->dir, "model", 0);
+	m.pool = open_handle(&m, 0);
 	for (m.op = 1; m.op <= plan->ops; m.op++)
 		run_op(&m, total);
 	m.doing = "end";
@@ -190,6 +202,8 @@ static bool run_plan(struct model_plan plan)
 	bool ok = true;
 
 	plan.dir = tempdir_make();
+	if (plan.spaces)
+		plan.processes = 1;
 	plan_init(&plan);
 	options.compress_min = plan.compress ? 32 : 0;
 	options.dir = plan.dir;
@@ -201,7 +215,7 @@ static bool run_plan(struct model_plan plan)
 	/* Handles are not shared over the fork here: each process opens its own. */
 	CHECK_OK(latz_close(pool));
 	for (unsigned i = 0; i < processes; i++) {
-		jobs[i] = (struct job){ &plan, i };
+		jobs[i] = (struct job){ &plan, plan.spaces ? 0 : i, i };
 		proc_start(&procs[i], run_process, &jobs[i], true);
 	}
 	for (unsigned i = 0; i < processes; i++)
@@ -224,6 +238,13 @@ static bool run_model(uint64_t seed, uint64_t ops_each, unsigned processes, bool
 {
 	return run_plan((struct model_plan){
 		.seed = seed, .ops = ops_each, .processes = processes, .compress = compress });
+}
+
+/* The same keys in the pool and in namespaces. */
+static bool run_spaces(uint64_t seed, uint64_t ops_each, unsigned processes, uint64_t max_entries)
+{
+	return run_plan((struct model_plan){
+		.seed = seed, .ops = ops_each, .processes = processes, .spaces = true, .max_entries = max_entries });
 }
 
 static bool run_bounded(uint64_t seed, uint64_t ops_each, unsigned processes, uint64_t max_bytes, uint64_t max_entries,
@@ -274,5 +295,7 @@ int main(int argc, char **argv)
 	tap_ok(run_bounded(seed + 5, 20000, 4, 0, 700, LATZ_POLICY_S3FIFO), "four processes, few keys");
 	tap_ok(run_model(seed + 6, 40000, 1, true), "one process, values compressed, dictionaries made on the way");
 	tap_ok(run_model(seed + 7, 15000, 4, true), "four processes, values compressed");
+	tap_ok(run_spaces(seed + 8, 20000, 4, 0), "four processes, three in namespaces of their own");
+	tap_ok(run_spaces(seed + 9, 20000, 4, 1200), "the same, with few keys");
 	return tap_done();
 }

@@ -5,6 +5,9 @@
  * the keys whose owner it is, writes only those, and knows them exactly; from others' keys it checks that values are
  * whole (they describe themselves) and never go back in time.
  *
+ * In a pool with namespaces each process has one of its own, or the pool itself, and knows everything there, though all
+ * of them have the same keys.
+ *
  * A pool may be bounded: then a key that is not found has been evicted, and the oracle forgets it; one that is found is
  * right. Operations whose result says too little about that are left out.
  */
@@ -29,6 +32,7 @@ struct model_plan {
 	uint64_t seed, ops;
 	unsigned processes;
 	bool compress;
+	bool spaces; /* each process in a namespace of its own: `processes` is 1 */
 	uint64_t max_bytes, max_entries; /* 0: none */
 	latz_policy policy;
 	const char *dir;
@@ -55,6 +59,7 @@ struct model_view {
 struct model {
 	const struct model_plan *plan;
 	unsigned me;
+	const char *space; /* its namespace; NULL: the pool itself */
 	struct rng rng;
 	latz_pool *pool;      /* the two handles share the attachment */
 	latz_pool *second;    /* NULL now and then */
