@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store_int.h"
+#include "store/write_int.h"
 
 #define FEW 32u
 #define PASSES 4u
@@ -27,15 +27,17 @@ static int is_locked(struct lzi_store *store, uint64_t hash)
 	return bucket == NULL || lzi_load_acquire(&bucket->header) >> LZI_OWNER_SHIFT != 0;
 }
 
-/* The slot still names the record, which is alive. */
+/* The slot still names the record, which is alive, and its deadline has not passed. */
 static int is_same(const struct lzi_found *found)
 {
-	uint64_t died;
+	int there;
 
 	lzi_racy_reads_begin(); /* its generation is looked at after it */
-	died = lzi_load_acquire(&found->record->died);
+	there = lzi_load_acquire(&found->record->died) == 0 &&
+	        ((found->record->flags & LZI_RECORD_EXT) == 0 ||
+	         (lzi_record_head(1) <= found->room && lzi_record_present(found->record)));
 	lzi_racy_reads_end();
-	return died == 0 && lzi_slot_unit(lzi_load_acquire(found->slot)) == found->unit && lzi_found_valid(found);
+	return there && lzi_slot_unit(lzi_load_acquire(found->slot)) == found->unit && lzi_found_valid(found);
 }
 
 /* The same of a key that was not found in the usual way, or not at all. */

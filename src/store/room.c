@@ -433,11 +433,13 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 
 /* ---- For an entry ---- */
 
-int lzi_bound_make_entry(struct lzi_call *call)
+int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 {
 	struct lzi_store *store = call->store;
+	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+	int64_t over = lzi_store_keys(store) + count - (int64_t)(max < INT64_MAX ? max : INT64_MAX);
+	unsigned want = over > (int64_t)count ? count : over > 1 ? (unsigned)over : 1, done = 0, idle = 0;
 	uint64_t used, dead, since_ns = 0;
-	unsigned done = 0, idle = 0;
 	int rc;
 
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
@@ -446,7 +448,7 @@ int lzi_bound_make_entry(struct lzi_call *call)
 	if (rc != LATZ_OK)
 		return rc;
 	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
-	while (rc == LATZ_OK && done == 0) {
+	while (rc == LATZ_OK && done < want) {
 		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
@@ -455,6 +457,8 @@ int lzi_bound_make_entry(struct lzi_call *call)
 			return rc;
 		if (rc == LATZ_OK && done == 0 && lzi_room_is_over_time(store, &since_ns))
 			rc = lzi_error(LATZ_TIMEOUT, "in %u ms nothing could be evicted", store->control.timeout_ms);
+		if (rc == LATZ_OK && done < want && (rc = let_others(call)) != LATZ_OK)
+			return rc;
 	}
 	lzi_room_end(call);
 	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;

@@ -463,8 +463,8 @@ struct lzi_need {
 
 /* Evicts or cleans until there is room. LATZ_FULL: there is none to be had; LATZ_TIMEOUT. */
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_need *need);
-/* Room for one more key within max_entries. */
-int lzi_bound_make_entry(struct lzi_call *call);
+/* Room for so many more keys within max_entries, for one at least. */
+int lzi_bound_make_entries(struct lzi_call *call, uint32_t count);
 /* Whether one more key would be too many; for a key just being created. */
 int lzi_bound_entries_full(const struct lzi_store *store);
 /* A value whose record takes `span` bytes can't be kept, whatever is evicted: LATZ_TOOBIG. */

@@ -261,7 +261,9 @@ static int validate(struct lzi_txn_commit *c)
 			return rc;
 		inserts += c->items[i].is_written && c->items[i].inserts;
 	}
+	c->inserts = inserts;
 	lzi_store_relaxed(&c->call->actor->txn_inserts, inserts);
+	lzi_fence_full(); /* others who create keys see it, or we see theirs */
 	if (lzi_is_bounded(store) && inserts > 0) {
 		max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
 		if (max != 0 && inserts > max)
@@ -485,7 +487,7 @@ static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tr
 	case LZI_TXN_AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;
 	case LZI_TXN_AGAIN_LOOK: return lzi_write_compare(call, &c->look->write, c->look->hash, &c->look->compared);
 	case LZI_TXN_AGAIN_CROWDED:
-		return ++*tries < TRIES_MAX ? lzi_bound_make_entry(call)
+		return ++*tries < TRIES_MAX ? lzi_bound_make_entries(call, c->inserts)
 		                            : lzi_error(LATZ_FULL, "others take the entries that were made");
 	case LZI_TXN_AGAIN_SPACE:
 		return ++*tries < TRIES_MAX ? lzi_space_make_room(call, c->items[0].write.key, c->space_keys,
@@ -553,8 +555,13 @@ static int check_bounds(struct lzi_txn_commit *c)
 	if (!lzi_is_bounded(c->call->store))
 		return LATZ_OK;
 	for (i = 0; i < c->count; i++) {
+		uint64_t each = lzi_record_span(c->items[i].write.key.size, c->items[i].write.value.size, 1);
+
+		/* A large one has extents of its own. */
 		if (c->items[i].is_written)
-			span += lzi_record_span(c->items[i].write.key.size, c->items[i].write.value.size, 1);
+			span += each <= LZI_RECORD_SHARED_MAX
+			                ? each
+			                : (each + LZI_EXTENT - 1) / LZI_EXTENT * LZI_EXTENT;
 	}
 	return lzi_bound_check(c->call, span);
 }

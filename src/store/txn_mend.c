@@ -162,6 +162,26 @@ static int is_held(struct lzi_bucket *bucket, uint32_t index)
 	return bucket != NULL && lzi_load_acquire(&bucket->header) >> LZI_OWNER_SHIFT == index + 1;
 }
 
+/* As the committer does before it gives its locks back: the log hears of all extents that have something of it. Else
+ * what is done to a key after that may be in the log before the transaction is whole there. */
+static void tell_log(struct lzi_store *store, struct lzi_txn_list *list)
+{
+	const struct lzi_txn_entry *entry = lzi_txn_entries(list);
+	uint64_t last = UINT64_MAX, extent;
+	uint32_t i;
+
+	for (i = 0; i <= list->writes; i++) {
+		uint64_t unit = i < list->writes ? entry[i].record : list->group;
+
+		extent = lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT;
+		if (unit == 0 || extent == last || extent >= lzi_load_acquire(&store->heap.reach))
+			continue;
+		lzi_heap_tell(&store->heap, extent);
+		LZI_POINT("txn.told_dead");
+		last = extent;
+	}
+}
+
 int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t index)
 {
 	struct lzi_txn_list *list;
@@ -192,6 +212,8 @@ int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t inde
 			lzi_txn_finish(store, actor, index, list, 1);
 		else
 			undo(store, list);
+		if (happened)
+			tell_log(store, list);
 	}
 	rc = lzi_feed_mend(store, actor, index, happened);
 	if (rc != LATZ_OK)

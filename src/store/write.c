@@ -492,7 +492,7 @@ static LZI_COLD int make_way(struct lzi_call *call, struct lzi_write *write)
 		return lzi_space_make_room(call, write->key, 1, write->span);
 	if (why == 0)
 		return lzi_bound_make_room(call, &call->actor->extent, &need);
-	return lzi_bound_make_entry(call);
+	return lzi_bound_make_entries(call, 1);
 }
 
 static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write *write, uint64_t hash, uint64_t span)
