@@ -204,21 +204,23 @@ static uint32_t no_node(const struct lzi_book *book)
 /* A node that is in no list; 0 if there is none. */
 static uint32_t take_node(const struct lzi_book *book)
 {
-	uint32_t index = lzi_load_relaxed(&book->head->free);
+	uint32_t index = lzi_load_relaxed(&book->head->free), fresh;
 	struct lzi_book_node *node = lzi_book_at(book, index);
 
 	if (node != NULL) {
 		book->head->free = node->chain;
-		if (node->list == 0)
-			return index;
-		lzi_book_spoil(book); /* one in use is there by damage only */
-		return 0;
+	} else {
+		fresh = lzi_load_relaxed(&book->head->fresh);
+		if (fresh >= book->nodes)
+			return no_node(book);
+		index = fresh + 1;
+		lzi_store_relaxed(&book->head->fresh, index);
+		node = lzi_book_at(book, index);
 	}
-	index = lzi_load_relaxed(&book->head->fresh);
-	if (index >= book->nodes)
-		return no_node(book);
-	lzi_store_relaxed(&book->head->fresh, index + 1);
-	return index + 1;
+	if (node->list == 0)
+		return index;
+	lzi_book_spoil(book); /* one in use is there by damage only: taken, its entry would be lost */
+	return 0;
 }
 
 static uint32_t add_node(const struct lzi_book *book, uint64_t hash, uint32_t weight)

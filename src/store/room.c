@@ -311,6 +311,15 @@ static uint64_t bytes_for(uint64_t span)
 	return is_run(span) ? span + LZI_PAGE : LZI_EXTENT;
 }
 
+/* Whether giving back what holds nothing makes room. A large record needs of it what the limit does not leave anyway:
+ * in a small pool all that is empty may be less than the record. */
+static int strays_suffice(struct lzi_store *store, const struct lzi_need *need, uint64_t keep)
+{
+	uint64_t bytes = bytes_for(need->span), room = is_run(need->span) ? lzi_room_headroom(store) : 0;
+
+	return lzi_room_has_strays(store, bytes > room ? bytes - room : 1, keep);
+}
+
 /* Gives back what holds nothing if that makes room, and waits for the readers that are in the way. 0: there is nothing
  * to be had so, or not for a while. As pause_for(). */
 static int use_strays(struct lzi_call *call, struct lzi_need *need)
@@ -319,7 +328,7 @@ static int use_strays(struct lzi_call *call, struct lzi_need *need)
 	uint64_t keep = is_run(need->span) && is_small(store) ? 0 : LZI_ROOM_KEEP, bytes = bytes_for(need->span);
 	int rc;
 
-	if (!lzi_room_has_strays(store, bytes, keep))
+	if (!strays_suffice(store, need, keep))
 		return 0;
 	if (need->held >= HELD_MAX && (!is_run(need->span) || lzi_load_relaxed(&store->in_way) == 0 ||
 	                               !lzi_room_has_strays(store, HELD_SHARE * bytes, keep)))
@@ -327,7 +336,7 @@ static int use_strays(struct lzi_call *call, struct lzi_need *need)
 	give_back(call, keep);
 	need->held++;
 	/* If they are gone nobody is in the way. */
-	if (has_room(store, need) || !lzi_room_has_strays(store, bytes, keep)) {
+	if (has_room(store, need) || !strays_suffice(store, need, keep)) {
 		need->held_ns = 0;
 		return 1;
 	}
