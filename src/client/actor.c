@@ -62,6 +62,7 @@ static void reset(struct lzi_actor *actor)
 	lzi_store_relaxed(&actor->clean_window, 0u);
 	lzi_store_relaxed(&actor->debt, 0u);
 	lzi_store_relaxed(&actor->space, 0u);
+	lzi_store_relaxed(&actor->space_at, 0u);
 	lzi_store_relaxed(&actor->feed_first, 0ull);
 	lzi_store_relaxed(&actor->feed_low, 0ull);
 	lzi_store_release(&actor->fence, 0ull);

@@ -448,7 +448,9 @@ struct lzi_actor {
 	uint32_t space;       /* 392: slot + 1 of the namespace that the write at hand is in; 0 none */
 	uint32_t uses;        /* 396: scans, counters, deadlines moved: uses of the pool that no other counter tells */
 	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
-	uint64_t pad6[12];
+	uint32_t space_at; /* 416: slot + 1 of the namespace in which it may be creating keys; 0 none */
+	uint32_t pad7;
+	uint64_t pad6[11];
 };
 _Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");

@@ -41,15 +41,21 @@ static LZI_COLD int refuse(struct lzi_space *space, int rc)
 	return lzi_error(rc, "namespace %.64s has reached its bounds", space->name);
 }
 
-/* Other writers that may be creating a key at this moment, as in lzi_bound_entries_full(). */
-static int64_t others(const struct lzi_call *call)
+/* Keys that others may be creating in the namespace at this moment, as in lzi_bound_entries_full(). */
+static int64_t others(const struct lzi_call *call, const struct lzi_space *space)
 {
-	uint32_t n = lzi_control_actors(&call->store->control), i;
+	uint32_t n = lzi_control_actors(&call->store->control), at = lzi_space_index(call->store, space) + 1, i;
 	int64_t count = 0;
 
-	for (i = 0; i < n; i++)
-		count += i != call->index &&
-		         lzi_load_relaxed(&lzi_control_actor(&call->store->control, i)->bucket) != 0;
+	for (i = 0; i < n; i++) {
+		const struct lzi_actor *actor = lzi_control_actor(&call->store->control, i);
+
+		/* Its bucket first: it has said before in which namespace. */
+		if (i == call->index || lzi_load_acquire(&actor->bucket) == 0 ||
+		    lzi_load_relaxed(&actor->space_at) != at)
+			continue;
+		count += lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN ? lzi_load_relaxed(&actor->txn_inserts) : 1;
+	}
 	return count;
 }
 
@@ -87,7 +93,7 @@ int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint
 	if (old_span != 0 && write->span == 0) /* it takes no more than there is */
 		return LATZ_OK;
 	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	if (!is_over(space, &sum, old_span == 0 ? 1 + others(call) : 0, write->span))
+	if (!is_over(space, &sum, old_span == 0 ? 1 + others(call, space) : 0, write->span))
 		return LATZ_OK;
 	write->crowded = LZI_CROWDED_SPACE;
 	return LATZ_FULL;
@@ -112,7 +118,7 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 	if ((max_bytes == 0 && max_entries == 0) || (keys <= 0 && bytes <= 0))
 		return LATZ_OK;
 	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	return is_over(space, &sum, keys > 0 ? keys + others(call) : 0, bytes > 0 ? (uint64_t)bytes : 0)
+	return is_over(space, &sum, keys > 0 ? keys + others(call, space) : 0, bytes > 0 ? (uint64_t)bytes : 0)
 	               ? LZI_SPACE_CROWDED
 	               : LATZ_OK;
 }
@@ -285,7 +291,7 @@ int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uin
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
 	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE)
 		return refuse(space, LATZ_FULL);
-	rc = evict_locked(call, space, keys + others(call), span);
+	rc = evict_locked(call, space, keys + others(call, space), span);
 	return rc == LATZ_FULL ? refuse(space, rc) : rc;
 }
 

@@ -547,6 +547,15 @@ static void after(struct lzi_txn_commit *c)
 		lzi_bound_pace(call);
 }
 
+/* In which namespace it may be creating keys, for others to reckon with. */
+static void say_space(struct lzi_txn_commit *c)
+{
+	struct lzi_store *store = c->call->store;
+	struct lzi_space *space = lzi_space_find(store, lzi_key_space(c->items[0].write.key.data));
+
+	lzi_store_relaxed(&c->call->actor->space_at, space == NULL ? 0 : lzi_space_index(store, space) + 1);
+}
+
 static int check_bounds(struct lzi_txn_commit *c)
 {
 	uint64_t span = 0;
@@ -576,6 +585,8 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
 	lzi_call_begin(call);
 	if (rc == LATZ_OK)
 		rc = check_bounds(&c);
+	if (rc == LATZ_OK && is_spaced(&c))
+		say_space(&c);
 	while (rc == LATZ_OK) {
 		rc = attempt(&c);
 		if (rc == LATZ_OK)
@@ -586,6 +597,7 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
 		after(&c);
 		*ret_seq = c.seq;
 	}
+	lzi_store_release(&call->actor->space_at, 0u);
 	lzi_call_end(call);
 	lzi_txn_commit_end(&c);
 	return rc;

@@ -526,6 +526,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
 	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
 		return LATZ_OK;
+	if (lzi_unlikely(write->space != NULL))
+		lzi_store_relaxed(&call->actor->space_at, lzi_space_index(store, write->space) + 1);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store)) {
@@ -598,6 +600,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	lzi_call_begin(call);
 	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
 		rc = put(call, write);
+		if (lzi_unlikely(write->space != NULL))
+			lzi_store_release(&call->actor->space_at, 0u);
 	} else if (write->kind == LZI_WRITE_TOUCH) {
 		if (!write->renew)
 			lzi_bump_relaxed(&call->actor->uses, 1u);

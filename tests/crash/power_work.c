@@ -179,7 +179,8 @@ static uint32_t last_number(const struct pw_history *history)
 enum { GROUP_IN = 1, GROUP_OUT = 2 };
 
 /* Which groups surely have happened as this key shows, and which have not: it may be in one of several states that look
- * alike. */
+ * alike. A later state says nothing of the group: what was not synced may be lost though what was written after it is
+ * not (doc/durability.md). */
 static void note_groups(uint8_t *groups, const latz_value *value, int there, const struct pw_history *history,
                         const struct pw_range *range, int key)
 {
@@ -192,7 +193,7 @@ static void note_groups(uint8_t *groups, const latz_value *value, int there, con
 			most = i;
 		}
 	for (int i = 0; i < history->count[key]; i++) {
-		if (list[i].group && least >= i)
+		if (list[i].group && least == i && most == i)
 			groups[list[i].group] |= GROUP_IN;
 		else if (list[i].group && most < i)
 			groups[list[i].group] |= GROUP_OUT;
