@@ -196,11 +196,11 @@ typedef struct latz_options {
 	int64_t ttl_ms; /* C: time to live in milliseconds of keys written with ttl_ms 0; 0 or -1: they never expire. A
 	                 * time to live over a century, here and below, counts as a century */
 	int64_t idle_ttl_ms; /* C: the pool goes, as by latz_destroy(), when nobody has used it for so many ms;
-	                      * 0 or -1: never. A use is a get, a write, a touch, a scan being open, an opening; not
-	                      * statistics, maintenance, verification. Known to within a second by the maintenance of
-	                      * any process; a kept pool that nobody is attached to goes with the next latz_open(),
-	                      * latz_list(), latz_sweep(). A durable pool's log is synced before, and it is left
-	                      * alone while nobody is attached: its next opening finds what there was */
+	                      * 0 or -1: never. A use is a call on keys, locks or counters, an opening; and as long as
+	                      * it lasts a scan, a watch, a view, a lock being held or waited for; not statistics,
+	                      * maintenance, verification. Known to within a second by the maintenance of any process;
+	                      * a kept pool that nobody is attached to goes with the next latz_open(), latz_list(),
+	                      * latz_sweep(). A durable pool's log is synced before, and it stays until it is opened */
 	size_t compress_min; /* C: values of so many bytes and more are stored compressed by zstd, if that makes them
 	                      * smaller by an eighth; 0: none. See latz_compress() */
 	int compress_level;  /* C: of zstd, -100 to 19; 0: 3 */

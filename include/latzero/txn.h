@@ -34,7 +34,8 @@ LATZ_API int latz_txn_get(latz_txn *txn, latz_slice key, latz_value *value) LATZ
 
 /* As latz_set(), when the transaction commits; key and value are copied now. Conditions are looked at now, as a read of
  * the key is: a change of it until the commit is LATZ_CONFLICT. LATZ_IF_VERSION of a key that the transaction has
- * written is LATZ_MISMATCH. *options->version is written by the commit: it must stay where it is until then.
+ * written is LATZ_MISMATCH, also of version 0. *options->version is written by the commit: it must stay where it is
+ * until then. It says which version the key has then, also if LATZ_IF_CHANGED found nothing to write.
  * LATZ_DURABLE: the commit returns when all of it is on disk. Times to live count from the commit. options->fence: all
  * of the transaction is made in the name of the lock; one lock and token at most (LATZ_INVALID). If the token is not
  * the one granted when it commits, that is LATZ_FENCED. */

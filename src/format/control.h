@@ -446,7 +446,8 @@ struct lzi_actor {
 	/* Namespaces. */
 	uint64_t space_pages; /* 384: pages of its cells in the file `spaces` that are allocated; stays with the slot */
 	uint32_t space;       /* 392: slot + 1 of the namespace that the write at hand is in; 0 none */
-	uint32_t uses;        /* 396: scans, counters, deadlines moved: uses of the pool that no other counter tells */
+	uint32_t uses;        /* 396: scans, counters, locks, deadlines moved, writes of what is so already: uses of the
+	                       * pool that no other counter tells */
 	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
 	uint32_t space_at; /* 416: slot + 1 of the namespace in which it may be creating keys; 0 none */
 	uint32_t pad7;

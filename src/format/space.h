@@ -75,7 +75,8 @@ struct lzi_space {
 	uint64_t tail;  /* 136: taken out; holder of `mutex` */
 	uint64_t evicted, evicted_bytes, refused; /* 144: anyone, atomic add, as the next */
 	int64_t base_keys, base_bytes; /* 168: what no thread's cell has: came in from an image; corrections */
-	uint64_t pad2;
+	uint64_t renew_at; /* 184: when `tail` is here the queue is made anew: it lacks keys. 0: now; UINT64_MAX: none
+	                    * that is known of. Holder of `mutex` */
 	char name[LZI_SPACE_NAME_MAX]; /* 192: shorter: NUL behind it */
 };
 _Static_assert(offsetof(struct lzi_space, mutex) == 64, "layout");

@@ -1,7 +1,8 @@
 /*
  * Pools with idle_ttl_ms: nobody used one for so long, and it goes. What is counted anyway tells: the sum of all
  * threads' counters is another than when it was last looked at, or it was not used since. So a use costs nothing for
- * this, and is known as well as somebody looks: the janitor, each round; who leaves; who sweeps.
+ * this, and is known as well as somebody looks: the janitor, each round; who leaves; who sweeps. Nor is one idle in
+ * which something is held.
  */
 #include "config.h"
 
@@ -54,30 +55,46 @@ void lzi_idle_use(const struct lzi_control *control)
 	lzi_store_relaxed(&control->shared->spaces.idle_since_ms, lzi_clock_mono_ms());
 }
 
-/* Who waits for events uses the pool. */
-static int is_watched(const struct lzi_store *store)
+/* Who waits for events uses the pool, and who looks at a value in it. */
+static int is_client_using(const struct lzi_store *store, uint32_t client)
+{
+	const struct lzi_client *slot = lzi_control_client(&store->control, client);
+	int uses = lzi_load_relaxed(&slot->watches) != 0;
+	unsigned i;
+
+	for (i = 0; i < LZI_HAZARDS && !uses; i++)
+		uses = lzi_load_relaxed(&slot->hazards[i]) != 0;
+	return uses && lzi_client_alive(&store->control, client, store->client);
+}
+
+/* Though nothing may be asked of it: what is held, or waited for, is not to go from under its holder. */
+static int is_held(struct lzi_store *store)
 {
 	uint32_t i;
 
 	for (i = 0; i < store->control.header->clients_max; i++) {
-		if (lzi_load_relaxed(&lzi_control_client(&store->control, i)->watches) != 0 &&
-		    lzi_client_alive(&store->control, i, store->client))
+		if (is_client_using(store, i))
 			return 1;
 	}
-	return 0;
+	return lzi_locks_in_use(store);
 }
 
 /* As latz_destroy() does, but that a durable pool's log gets all of it first: a start from it finds what there was. */
 void lzi_idle_check(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
+	int64_t ttl = lzi_load_relaxed(&store->control.shared->spaces.idle_ttl_ms);
 
-	if (lzi_likely(!lzi_idle_over(&store->control)) || lzi_store_dead(store))
+	/* Who holds something is asked about long before it is over: its death, or the end of its lease, is not to be
+	 * the end of the pool. */
+	if (lzi_likely(ttl <= 0) || lzi_idle_for(&store->control) < ttl / 4 || lzi_store_dead(store))
 		return;
-	if (is_watched(store)) {
+	if (is_held(store)) {
 		lzi_idle_use(&store->control);
 		return;
 	}
+	if (!lzi_idle_over(&store->control))
+		return;
 	if (lzi_is_durable(store) && lzi_store_sync(call) != LATZ_OK) {
 		lzi_log(LATZ_LOG_INFO, "%s: nobody uses it, but its log can't be written: %s", store->name,
 		        lzi_error_text());
@@ -85,7 +102,7 @@ void lzi_idle_check(struct lzi_call *call)
 		return;
 	}
 	LZI_POINT("idle.over");
-	if (!lzi_idle_over(&store->control)) /* while the disk was waited for */
+	if (!lzi_idle_over(&store->control) || is_held(store)) /* while the disk was waited for */
 		return;
 	lzi_log(LATZ_LOG_INFO, "%s: nobody used it for %lld ms: it goes", store->name,
 	        (long long)store->control.shared->spaces.idle_ttl_ms);

@@ -45,6 +45,7 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
 			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
 	} while (rc == LATZ_BUSY);
+	lzi_bump_relaxed(&call->actor->uses, 1u);
 	lzi_call_end(call);
 	if (rc == LATZ_OK) {
 		out.size = info->size < sizeof out ? info->size : sizeof out;

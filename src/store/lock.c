@@ -543,6 +543,7 @@ int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct 
 		rc = lzi_tokens_ready(store);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
+	lzi_bump_relaxed(&call->actor->uses, 1u);
 	wait.hash = lzi_lock_hash(store, ask->name, ask->lease ? LZI_LOCK_LEASE : LZI_LOCK_NAMED);
 	wait.number = lzi_shard_of(wait.hash);
 	do {
@@ -579,6 +580,7 @@ static int find_held(struct lzi_call *call, const struct lzi_lock_held *held, st
 	struct lzi_lock_node *node;
 	int rc = lzi_locks_ready(store);
 
+	lzi_bump_relaxed(&call->actor->uses, 1u);
 	if (rc == LATZ_OK)
 		rc = lzi_shard_lock(store, held->shard, ret_shard);
 	if (rc != LATZ_OK)

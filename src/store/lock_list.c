@@ -29,7 +29,7 @@ static int add(struct list *list, const struct lzi_lock_node *node)
 	return LATZ_OK;
 }
 
-/* Those of one shard whose owner lives. */
+/* Those of one shard whose owner lives. list NULL: 1 if there is one. */
 static int collect(struct lzi_store *store, unsigned number, struct list *list)
 {
 	uint64_t block, now_ns = lzi_clock_mono_ns(), end;
@@ -54,7 +54,7 @@ static int collect(struct lzi_store *store, unsigned number, struct list *list)
 			if ((state == LZI_LOCK_WAITING || state == LZI_LOCK_OFFERED || state == LZI_LOCK_GRANTED) &&
 			    (state == LZI_LOCK_WAITING || node->lease_end == 0 || node->lease_end > now_ns) &&
 			    !lzi_lock_owner_dead(store, node))
-				rc = add(list, node);
+				rc = list == NULL ? 1 : add(list, node);
 		}
 		block += header->span;
 	}
@@ -98,6 +98,19 @@ int lzi_store_locks(struct lzi_call *call, latz_locks_fn fn, void *arg)
 		rc = report(&list.node[i], now_ns, fn, arg);
 	free(list.node);
 	return rc;
+}
+
+int lzi_locks_in_use(struct lzi_store *store)
+{
+	unsigned number;
+	int rc;
+
+	if (!lzi_locks_exist(store))
+		return 0;
+	rc = lzi_locks_ready(store);
+	for (number = 0; number < LZI_LOCK_SHARDS && rc == LATZ_OK; number++)
+		rc = collect(store, number, NULL);
+	return rc != LATZ_OK; /* nor is it known that there is none if it can't be looked */
 }
 
 int lzi_store_is_parents(const struct lzi_store *store)

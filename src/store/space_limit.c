@@ -3,14 +3,15 @@
  * hashes of its inserts is gone through, oldest first; what was read since goes round once more. Evicting is deleting:
  * the log and open scans see it as that, so a restart finds the same keys.
  *
- * The queue is a hint. It may name keys that are not there any more, and lack some (it was overrun, its writer died,
- * the keys are older than the bounds, the pool was restored): when it is at its end all records are looked at and it is
- * made anew.
+ * The queue is a hint. It may name keys that are not there any more, and lack some: it was overrun, its writer died,
+ * the keys are older than the bounds, the pool was restored. When it is at its end all records are looked at and it is
+ * made anew, oldest version first; if it is known to lack some, at the first need (renew_at).
  */
 #include "config.h"
 
 #include "store/space.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -143,8 +144,11 @@ static uint64_t pop(struct lzi_space *space, uint64_t *queue)
 
 	if (size == 0)
 		return 0;
-	if (head - space->tail > size) /* overrun */
+	if (head - space->tail > size) { /* overrun: those that lost their places come in when these are through */
 		lzi_store_relaxed(&space->tail, head - size);
+		if (space->renew_at > head)
+			lzi_store_relaxed(&space->renew_at, head);
+	}
 	while (hash == 0 && space->tail < head) { /* 0: not there yet, or its writer is dead */
 		hash = lzi_exchange(&queue[space->tail & (size - 1)], 0ull);
 		lzi_store_relaxed(&space->tail, space->tail + 1);
@@ -152,31 +156,76 @@ static uint64_t pop(struct lzi_space *space, uint64_t *queue)
 	return hash;
 }
 
-struct refill {
-	struct lzi_store *store;
-	struct lzi_space *space;
-	uint64_t count;
+struct aged {
+	uint64_t seq, hash;
 };
 
-static int refill_one(struct lzi_record *record, uint64_t unit, void *arg)
+/* What a walk finds of a namespace. */
+struct found {
+	struct lzi_store *store;
+	const struct lzi_space *space;
+	struct aged *keys;
+	size_t count, capacity;
+	int lacks; /* there are more, younger ones */
+};
+
+static int by_age(const void *a, const void *b)
 {
-	struct refill *refill = arg;
+	const struct aged *x = a, *y = b;
+
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static void sort(struct found *found)
+{
+	if (found->count > 1)
+		qsort(found->keys, found->count, sizeof *found->keys, by_age);
+	if (found->count > LZI_SPACE_QUEUE_MAX) {
+		found->count = LZI_SPACE_QUEUE_MAX;
+		found->lacks = 1;
+	}
+}
+
+static int reserve_one(struct found *found)
+{
+	size_t capacity = found->capacity == 0 ? LZI_SPACE_QUEUE_MIN : found->capacity * 2;
+	struct aged *keys;
+
+	if (found->count < found->capacity)
+		return LATZ_OK;
+	if (found->count >= LZI_SPACE_QUEUE_MAX * 2) {
+		sort(found);
+		return LATZ_OK;
+	}
+	keys = realloc(found->keys, capacity * sizeof *keys);
+	if (keys == NULL)
+		return lzi_error(LATZ_NOMEM, "the queue of namespace %.64s", found->space->name);
+	found->keys = keys;
+	found->capacity = capacity;
+	return LATZ_OK;
+}
+
+static int find_one(struct lzi_record *record, uint64_t unit, void *arg)
+{
+	struct found *found = arg;
 	const uint8_t *key = lzi_record_key(record);
+	int rc;
 
 	(void)unit;
 	if (lzi_load_relaxed(&record->died) != 0 || !lzi_record_is_spaced(record) ||
-	    lzi_key_space(key) != refill->space->number || refill->count >= refill->space->queue_size)
+	    lzi_key_space(key) != found->space->number)
 		return 0;
-	lzi_space_push(refill->store, refill->space, lzi_store_hash(refill->store, key, record->key_size));
-	refill->count++;
+	rc = reserve_one(found);
+	if (rc != LATZ_OK)
+		return rc;
+	found->keys[found->count].seq = record->seq;
+	found->keys[found->count++].hash = lzi_store_hash(found->store, key, record->key_size);
 	return 0;
 }
 
-/* Has the queue name all there is. Under space->mutex. LATZ_NOTFOUND: nothing. */
-static int refill(struct lzi_call *call, struct lzi_space *space)
+/* All there is, oldest first; of too many, the oldest. */
+static int find_all(struct lzi_store *store, struct found *found)
 {
-	struct lzi_store *store = call->store;
-	struct refill refill = { store, space, 0 };
 	uint64_t n, e, tail;
 	int rc = lzi_maint_lock(store, 1);
 
@@ -186,11 +235,40 @@ static int refill(struct lzi_call *call, struct lzi_space *space)
 	n = lzi_load_acquire(&store->control.shared->extents);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_image_bring(store, e) == LATZ_OK && lzi_extent_holds(store, e, &tail))
-			rc = lzi_extent_walk(store, e, 0, tail, refill_one, &refill);
+			rc = lzi_extent_walk(store, e, 0, tail, find_one, found);
 		lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull);
 	}
 	lzi_maint_unlock(store);
-	return rc != LATZ_OK ? rc : refill.count == 0 ? LATZ_NOTFOUND : LATZ_OK;
+	sort(found);
+	return rc;
+}
+
+/* Under space->mutex: what was found, from `from` on, instead of what the queue named; behind that what came meanwhile,
+ * from `begun` on. Half the places at most, so that those that are still to come do not push them out. */
+static void requeue(struct lzi_store *store, struct lzi_space *space, const struct found *found, size_t from,
+                    uint64_t begun)
+{
+	uint64_t *queue = lzi_space_queue(store, lzi_space_index(store, space)), hash, head, i;
+	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	size_t end = found->count - from > size / 2 ? from + size / 2 : found->count;
+	int lacks = found->lacks || end < found->count;
+
+	head = lzi_load_relaxed(&space->head);
+	lzi_store_relaxed(&space->tail, head);
+	LZI_POINT("space.requeue");
+	for (i = from; i < end; i++)
+		lzi_space_push(store, space, found->keys[i].hash);
+	LZI_POINT("space.requeued");
+	if (head - begun > size / 4) {
+		begun = head - size / 4;
+		lacks = 1;
+	}
+	for (i = begun; i < head; i++) {
+		hash = lzi_load_relaxed(&queue[i & (size - 1)]);
+		if (hash != 0)
+			lzi_space_push(store, space, hash);
+	}
+	lzi_store_relaxed(&space->renew_at, lacks ? head + (end - from) : UINT64_MAX);
 }
 
 /* ---- Eviction ---- */
@@ -220,45 +298,97 @@ static int judge(struct lzi_call *call, const struct lzi_space *space, uint64_t 
 	return rc == LATZ_OK ? 1 : rc == 1 ? 0 : rc;
 }
 
+struct eviction {
+	struct lzi_call *call;
+	struct lzi_space *space;
+	int64_t keys;
+	uint64_t span;
+	latz_value key;
+	uint64_t round[SPARED_MAX]; /* spared */
+	unsigned spared;
+};
+
+static int is_full(const struct eviction *eviction)
+{
+	struct lzi_store *store = eviction->call->store;
+	struct lzi_space_cell sum;
+
+	lzi_space_sum(store, lzi_space_index(store, eviction->space), &sum);
+	return is_over(eviction->space, &sum, eviction->keys, eviction->span);
+}
+
+/* LATZ_OK also if it is not there. 1: it goes round once more. */
+static int evict_one(struct eviction *eviction, uint64_t hash)
+{
+	struct lzi_write write = { .kind = LZI_WRITE_CROWD, .later = 1 };
+	struct lzi_space *space = eviction->space;
+	int rc = judge(eviction->call, space, hash,
+	               space->policy != LATZ_POLICY_FIFO && eviction->spared < SPARED_MAX, &eviction->key);
+
+	if (rc == 0) {
+		eviction->round[eviction->spared++] = hash;
+		return 1;
+	}
+	if (rc == 1) {
+		write.key = (latz_slice){ eviction->key.data, eviction->key.size };
+		rc = lzi_store_write(eviction->call, &write);
+		LZI_POINT("space.evicted");
+		if (rc == LATZ_OK) {
+			lzi_fetch_add_relaxed(&space->evicted, 1ull);
+			lzi_fetch_add_relaxed(&space->evicted_bytes, write.span);
+		}
+	}
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
+/* Looks at all records; what is too much goes, the queue names the rest. LATZ_NOTFOUND: nothing. */
+static int renew(struct eviction *eviction)
+{
+	struct lzi_store *store = eviction->call->store;
+	struct lzi_space *space = eviction->space;
+	struct found found = { .store = store, .space = space };
+	uint64_t begun = lzi_load_relaxed(&space->head);
+	unsigned spared = eviction->spared;
+	size_t i;
+	int rc = find_all(store, &found);
+
+	lzi_store_relaxed(&space->renew_at, 0ull); /* until it is done */
+	if (rc == LATZ_OK && found.count == 0)
+		rc = LATZ_NOTFOUND;
+	for (i = 0; i < found.count && rc == LATZ_OK && is_full(eviction); i++) {
+		rc = evict_one(eviction, found.keys[i].hash);
+		rc = rc == 1 ? LATZ_OK : rc;
+		lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull);
+	}
+	if (rc == LATZ_OK)
+		requeue(store, space, &found, i, begun);
+	for (; spared < eviction->spared; spared++)
+		lzi_space_push(store, space, eviction->round[spared]);
+	free(found.keys);
+	return rc;
+}
+
 /* Under space->mutex: evicts until there is room for `span` more, and a key more if keys is 1. */
 static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
 {
-	struct lzi_store *store = call->store;
-	uint32_t slot = lzi_space_index(store, space);
-	uint64_t *queue = lzi_space_queue(store, slot), hash;
-	latz_value key = LATZ_VALUE_INIT;
-	struct lzi_space_cell sum;
-	unsigned looks = 0, spared = 0, refills = 0;
+	struct eviction eviction = { .call = call, .space = space, .keys = keys, .span = span, .key = LATZ_VALUE_INIT };
+	uint64_t *queue = lzi_space_queue(call->store, lzi_space_index(call->store, space)), hash;
+	unsigned looks = 0, renewals = 0;
 	int rc = queue == NULL ? lzi_error(LATZ_NOMEM, "map the queue of namespace %.64s", space->name) : LATZ_OK;
 
-	while (rc == LATZ_OK && looks++ < LOOKS_MAX) {
-		struct lzi_write write = { .kind = LZI_WRITE_CROWD, .later = 1 };
-
-		lzi_space_sum(store, slot, &sum);
-		if (!is_over(space, &sum, keys, span))
-			break;
-		hash = pop(space, queue);
+	while (rc == LATZ_OK && looks++ < LOOKS_MAX && is_full(&eviction)) {
+		hash = space->tail >= space->renew_at ? 0 : pop(space, queue);
 		if (hash == 0) {
-			rc = refills++ < 2 ? refill(call, space) : LATZ_NOTFOUND;
+			rc = renewals++ < 2 ? renew(&eviction) : LATZ_NOTFOUND;
 			continue;
 		}
-		rc = judge(call, space, hash, space->policy != LATZ_POLICY_FIFO && spared < SPARED_MAX, &key);
-		if (rc == 0) {
-			spared++;
-			lzi_space_push(store, space, hash);
-		} else if (rc == 1) {
-			write.key = (latz_slice){ key.data, key.size };
-			rc = lzi_store_write(call, &write);
-			LZI_POINT("space.evicted");
-			if (rc == LATZ_OK) {
-				lzi_fetch_add_relaxed(&space->evicted, 1ull);
-				lzi_fetch_add_relaxed(&space->evicted_bytes, write.span);
-			}
-		}
-		if (rc == LATZ_NOTFOUND)
+		rc = evict_one(&eviction, hash);
+		if (rc == 1) {
+			lzi_space_push(call->store, space, hash);
 			rc = LATZ_OK;
+		}
 	}
-	latz_value_free(&key);
+	latz_value_free(&eviction.key);
 	return rc == LATZ_NOTFOUND ? LATZ_FULL : rc;
 }
 
@@ -361,6 +491,7 @@ int lzi_space_settle_queue(struct lzi_call *call, struct lzi_space *space)
 	LZI_POINT("space.queue");
 	if (rc == LATZ_OK) {
 		lzi_store_relaxed(&space->tail, lzi_load_relaxed(&space->head)); /* what it named has moved */
+		lzi_store_relaxed(&space->renew_at, 0ull); /* and it lacks the keys that are there */
 		lzi_store_release(&space->queue_size, size);
 	}
 	lzi_mutex_unlock(&space->mutex);

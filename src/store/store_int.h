@@ -528,6 +528,8 @@ int lzi_tokens_join(struct lzi_store *store);
  * nobody holds anything. */
 uint64_t lzi_locks_blocks(struct lzi_store *store);
 void lzi_locks_trim(struct lzi_store *store);
+/* Whether somebody alive holds a lock, or waits for one. */
+int lzi_locks_in_use(struct lzi_store *store);
 void lzi_locks_reset(struct lzi_store *store);
 void lzi_locks_close(struct lzi_store *store);
 

@@ -16,6 +16,12 @@
 #define FEW 8u         /* items, and bytes, for which no memory of their own is asked */
 #define ROOM 1024u
 
+/* Where the version of an item's key goes when it is committed. */
+struct wanted {
+	size_t item;
+	uint64_t *version;
+};
+
 struct lzi_txn {
 	struct lzi_store *store;
 	int reads_only;
@@ -30,17 +36,22 @@ struct lzi_txn {
 	size_t count, capacity;
 	size_t *index, index_size; /* item + 1 by hash, open addressing; a power of two */
 	size_t used;               /* of room */
+	struct wanted *wanted;
+	size_t wanted_count, wanted_capacity;
+	struct wanted few_wanted[FEW];
 	struct lzi_txn_item few[FEW];
 	uint8_t room[ROOM];
 };
 
 static void init(struct lzi_txn *txn, struct lzi_store *store)
 {
-	memset(txn, 0, offsetof(struct lzi_txn, few));
+	memset(txn, 0, offsetof(struct lzi_txn, few_wanted));
 	txn->store = store;
 	txn->pin = UINT32_MAX;
 	txn->items = txn->few;
 	txn->capacity = FEW;
+	txn->wanted = txn->few_wanted;
+	txn->wanted_capacity = FEW;
 }
 
 int lzi_txn_begin(struct lzi_call *call, int reads_only, struct lzi_txn **ret_txn)
@@ -66,6 +77,8 @@ static void fini(struct lzi_txn *txn)
 {
 	if (txn->items != txn->few)
 		free(txn->items);
+	if (txn->wanted != txn->few_wanted)
+		free(txn->wanted);
 	free(txn->index);
 }
 
@@ -273,9 +286,11 @@ int lzi_txn_get(struct lzi_call *call, struct lzi_txn *txn, latz_slice key, latz
 
 #define CONDITIONS (LATZ_IF_ABSENT | LATZ_IF_PRESENT | LATZ_IF_VERSION | LATZ_IF_CHANGED)
 
-/* A condition is a read. 1: the value is the same already. */
+/* A condition is a read. 1: the value is the same already; the key has an item. */
 static int check_conditions(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_write *write)
 {
+	size_t at = find(txn, write->key, lzi_store_hash(call->store, write->key.data, write->key.size));
+	int own = at != NONE && txn->items[at].is_written; /* which has no version yet */
 	latz_value value = LATZ_VALUE_INIT;
 	int rc = lzi_txn_get(call, txn, write->key, &value), there = rc == LATZ_OK;
 
@@ -287,7 +302,7 @@ static int check_conditions(struct lzi_call *call, struct lzi_txn *txn, const st
 		rc = LATZ_EXISTS;
 	else if (write->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION) && !there)
 		rc = LATZ_NOTFOUND;
-	else if (write->flags & LATZ_IF_VERSION && value.version != write->if_version)
+	else if (write->flags & LATZ_IF_VERSION && (own || value.version != write->if_version))
 		rc = LATZ_MISMATCH;
 	else if (write->flags & LATZ_IF_CHANGED && there && value.type == (latz_type)write->type &&
 	         value.size == write->value.size &&
@@ -316,6 +331,30 @@ static int keep_fence(struct lzi_txn *txn, const struct lzi_fence *fence)
 	return LATZ_OK;
 }
 
+/* Room for one more. */
+static int reserve_wanted(struct lzi_txn *txn)
+{
+	size_t capacity = txn->wanted_capacity * 2;
+	struct wanted *wanted;
+
+	if (txn->wanted_count < txn->wanted_capacity)
+		return LATZ_OK;
+	wanted = realloc(txn->wanted == txn->few_wanted ? NULL : txn->wanted, capacity * sizeof *wanted);
+	if (wanted == NULL)
+		return lzi_error(LATZ_NOMEM, "versions of a transaction");
+	if (txn->wanted == txn->few_wanted)
+		memcpy(wanted, txn->few_wanted, sizeof txn->few_wanted);
+	txn->wanted = wanted;
+	txn->wanted_capacity = capacity;
+	return LATZ_OK;
+}
+
+static void want(struct lzi_txn *txn, size_t item, uint64_t *version)
+{
+	if (version != NULL)
+		txn->wanted[txn->wanted_count++] = (struct wanted){ item, version };
+}
+
 int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_write *write, uint64_t *ret_version)
 {
 	uint64_t hash = lzi_store_hash(call->store, write->key.data, write->key.size);
@@ -328,10 +367,16 @@ int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_w
 		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: pool %s has no log", txn->store->name);
 	if (write->fence != NULL)
 		rc = keep_fence(txn, write->fence);
+	if (rc == LATZ_OK && ret_version != NULL)
+		rc = reserve_wanted(txn);
 	if (rc == LATZ_OK && write->flags & CONDITIONS)
 		rc = check_conditions(call, txn, write);
+	if (rc == 1) {
+		want(txn, find(txn, write->key, hash), ret_version);
+		return LATZ_OK;
+	}
 	if (rc != LATZ_OK)
-		return rc == 1 ? LATZ_OK : rc;
+		return rc;
 	rc = item_of(txn, write->key, hash, write->value, &item, &made);
 	if (rc != LATZ_OK)
 		return rc;
@@ -354,7 +399,7 @@ int lzi_txn_write(struct lzi_call *call, struct lzi_txn *txn, const struct lzi_w
 	item->write.type = write->type;
 	item->write.ttl_ms = ttl_ms;
 	item->is_written = 1;
-	item->ret_version = ret_version;
+	want(txn, (size_t)(item - txn->items), ret_version);
 	txn->durable |= (write->flags & LATZ_DURABLE) != 0;
 	return LATZ_OK;
 }
@@ -366,6 +411,19 @@ static int wait_durable(struct lzi_store *store, int wanted)
 	return wanted || lzi_load_relaxed(&store->control.shared->durable) == LZI_DURABLE_ALWAYS
 	               ? lzi_log_wait(store)
 	               : LATZ_OK;
+}
+
+/* What was written has the transaction's; what was the same already, and is so still, its own. */
+static void tell_versions(const struct lzi_txn *txn, uint64_t seq)
+{
+	size_t i;
+
+	for (i = 0; i < txn->wanted_count; i++) {
+		const struct lzi_txn_item *item = &txn->items[txn->wanted[i].item];
+
+		if (!item->is_written || item->write.kind == LZI_WRITE_SET)
+			*txn->wanted[i].version = item->is_written ? seq : item->read_version;
+	}
 }
 
 int lzi_txn_end_with(struct lzi_call *call, struct lzi_txn *txn)
@@ -382,15 +440,14 @@ int lzi_txn_end_with(struct lzi_call *call, struct lzi_txn *txn)
 	if (writes == 0) {
 		rc = lzi_fence_begin(call, fence);
 		lzi_fence_end(call, fence);
+		if (rc == LATZ_OK)
+			tell_versions(txn, 0);
 		return rc;
 	}
 	rc = lzi_txn_commit(call, txn->items, txn->count, fence, &seq);
 	if (rc != LATZ_OK)
 		return rc;
-	for (i = 0; i < txn->count; i++) {
-		if (txn->items[i].ret_version != NULL)
-			*txn->items[i].ret_version = seq;
-	}
+	tell_versions(txn, seq);
 	return wait_durable(txn->store, txn->durable);
 }
 

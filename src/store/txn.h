@@ -12,7 +12,6 @@ struct lzi_txn_item {
 	struct lzi_write write; /* key; if it is to be written, SET or DELETE, value and conditions */
 	uint64_t hash;
 	uint64_t read_version; /* that was read; 0: it was not there */
-	uint64_t *ret_version; /* NULL, or where the version goes when it is committed */
 	uint8_t is_read, is_written;
 	void *memory; /* that key and value are in; NULL: the caller's */
 	/* The commit's. */

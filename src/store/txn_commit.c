@@ -539,6 +539,7 @@ static void after(struct lzi_txn_commit *c)
 			               : item->inserts ? LZI_EVENT_CREATED
 			                               : LZI_EVENT_WRITTEN);
 	}
+	lzi_bump_relaxed(&actor->uses, 1u); /* though nothing may have changed */
 	lzi_bump_relaxed(&actor->sets, sets);
 	lzi_bump_relaxed(&actor->deletes, deletes);
 	lzi_bump_relaxed(&actor->expired, expired);

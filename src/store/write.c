@@ -507,6 +507,7 @@ static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write
 		lzi_bound_pace(call);
 }
 
+/* 1: it is the same already. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -525,7 +526,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		return rc;
 	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
 	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
-		return LATZ_OK;
+		return 1;
 	if (lzi_unlikely(write->space != NULL))
 		lzi_store_relaxed(&call->actor->space_at, lzi_space_index(store, write->space) + 1);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
@@ -570,7 +571,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
-			return rc == 1 ? LATZ_OK : rc;
+			return rc;
 	}
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
@@ -602,6 +603,10 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		rc = put(call, write);
 		if (lzi_unlikely(write->space != NULL))
 			lzi_store_release(&call->actor->space_at, 0u);
+		if (lzi_unlikely(rc != LATZ_OK)) { /* which is no set */
+			lzi_bump_relaxed(&call->actor->uses, 1u);
+			rc = rc == 1 ? LATZ_OK : rc;
+		}
 	} else if (write->kind == LZI_WRITE_TOUCH) {
 		if (!write->renew)
 			lzi_bump_relaxed(&call->actor->uses, 1u);
@@ -618,6 +623,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		} while (rc == LATZ_BUSY);
 	} else {
 		rc = lzi_write_erase(call, write);
+		if (rc != LATZ_OK && write->kind == LZI_WRITE_DELETE && !write->later)
+			lzi_bump_relaxed(&call->actor->uses, 1u);
 	}
 	lzi_call_end(call);
 	if (lzi_unlikely(write->flags & LATZ_DURABLE ||

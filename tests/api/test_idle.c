@@ -92,6 +92,86 @@ static void goes_with_maintenance(void **state)
 	assert_true(wait_dead(f->pool, true) >= IDLE_MS - 50);
 }
 
+/* What each of them does and nobody else is a use, too, though it may write nothing and find nothing. */
+static void use_in_a_way(struct fixture *f, int way)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	latz_item item = { key_of("k"), key_of("v") };
+	latz_key_info info = { .size = sizeof info };
+	latz_lock_t lock = LATZ_LOCK_INIT;
+
+	switch (way) {
+	case 0: assert_ok(latz_exists(f->pool, key_of("k"))); break;
+	case 1: assert_ok(latz_key_stat(f->pool, key_of("k"), &info)); break;
+	case 2:
+		options.flags = LATZ_IF_CHANGED;
+		assert_ok(latz_set(f->pool, key_of("k"), key_of("v"), &options));
+		break;
+	case 3:
+		options.flags = LATZ_IF_ABSENT;
+		assert_rc(LATZ_EXISTS, latz_set(f->pool, key_of("k"), key_of("w"), &options));
+		break;
+	case 4:
+		options.flags = LATZ_IF_CHANGED;
+		assert_ok(latz_mset(f->pool, &item, 1, &options));
+		break;
+	case 5: assert_rc(LATZ_NOTFOUND, latz_delete(f->pool, key_of("none"))); break;
+	default:
+		assert_ok(latz_lock(f->pool, key_of("l"), NULL, &lock));
+		assert_ok(latz_unlock(&lock));
+		break;
+	}
+}
+
+static void goes_not_while_used(void **state)
+{
+	struct fixture *f = *state;
+
+	open_idle(f, LATZ_NO_THREAD | LATZ_NO_GUARD);
+	assert_ok(put(f->pool, "k", "v"));
+	for (int way = 0; way < 7; way++) {
+		for (int i = 0; i < 15; i++) {
+			use_in_a_way(f, way);
+			assert_ok(latz_maintain(f->pool, 0));
+			sleep_ms(IDLE_MS / 10);
+		}
+	}
+	assert_true(wait_dead(f->pool, true) >= IDLE_MS - 100);
+}
+
+static void maintain_long(latz_pool *pool)
+{
+	for (int i = 0; i < 15; i++) {
+		assert_ok(latz_maintain(pool, 0));
+		sleep_ms(IDLE_MS / 10);
+	}
+}
+
+/* What is held is not taken away from who holds it. */
+static void goes_not_while_held(void **state)
+{
+	struct fixture *f = *state;
+	latz_lock_options leased = LATZ_LOCK_OPTIONS_INIT;
+	latz_lock_t lock = LATZ_LOCK_INIT;
+	latz_view view;
+
+	open_idle(f, LATZ_NO_THREAD | LATZ_NO_GUARD);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_borrow(f->pool, key_of("k"), &view));
+	maintain_long(f->pool);
+	assert_ok(latz_release(&view));
+	assert_ok(latz_maintain(f->pool, 0));
+	assert_ok(latz_lock(f->pool, key_of("l"), NULL, &lock));
+	maintain_long(f->pool);
+	assert_ok(latz_unlock(&lock));
+	assert_ok(latz_maintain(f->pool, 0));
+	/* A lease that is over holds nothing. */
+	leased.lease_ms = IDLE_MS;
+	assert_ok(latz_lock(f->pool, key_of("l"), &leased, &lock));
+	wait_dead(f->pool, true);
+	assert_rc(LATZ_DEAD, latz_unlock(&lock));
+}
+
 /* Who keeps it goes; the next who looks takes it away. */
 static void kept_one_goes_with_a_look(void **state)
 {
@@ -258,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(goes_by_itself),         DIR_TEST(goes_with_maintenance), DIR_TEST(kept_one_goes_with_a_look),
+		DIR_TEST(goes_not_while_used),    DIR_TEST(goes_not_while_held),
 		DIR_TEST(durable_one_comes_back), DIR_TEST(wrong_options),         DIR_TEST(hooks_are_asked),
 		POOL_TEST(unchanged_writes_nothing),
 	};

@@ -1,6 +1,6 @@
 /*
  * Namespaces over restarts: names, bounds, keys and what is counted come back from a log, a snapshot, an image; what
- * was dropped does not.
+ * was dropped does not. What was there before its bounds, or before the restart, goes before what came later.
  */
 #include "lib/suite.h"
 
@@ -18,6 +18,120 @@ static latz_stats_t stats_of(latz_pool *pool)
 
 	assert_ok(latz_stats(pool, &stats));
 	return stats;
+}
+
+static void put_many(latz_pool *pool, const char *prefix, int from, int to)
+{
+	char name[16];
+
+	for (int i = from; i <= to; i++) {
+		snprintf(name, sizeof name, "%s%d", prefix, i);
+		assert_ok(put(pool, name, "v"));
+	}
+}
+
+/* It has just those. */
+static void assert_names(latz_pool *pool, const char *prefix, int from, int to)
+{
+	char name[16];
+
+	assert_int_equal(count_keys(pool), to - from + 1);
+	for (int i = from; i <= to; i++) {
+		snprintf(name, sizeof name, "%s%d", prefix, i);
+		assert_ok(latz_exists(pool, key_of(name)));
+	}
+}
+
+static void limit(latz_pool *pool, uint64_t entries, latz_policy policy)
+{
+	latz_namespace_options options = LATZ_NAMESPACE_OPTIONS_INIT;
+
+	options.max_entries = entries;
+	options.policy = policy;
+	assert_ok(latz_namespace_limits(pool, &options));
+}
+
+static void older_than_their_bounds(void **state)
+{
+	static const latz_policy policies[] = { LATZ_POLICY_FIFO, LATZ_POLICY_DEFAULT };
+	struct fixture *f = *state;
+
+	for (unsigned p = 0; p < ARRAY_LEN(policies); p++) {
+		latz_pool *few = space(f->pool, p == 0 ? "few" : "few2"), *many = space(f->pool, p == 0 ? "a" : "b");
+
+		put_many(few, "old", 0, 2);
+		put_many(many, "n", 1, 2000);
+		limit(few, 4, policies[p]);
+		limit(many, 3000, policies[p]);
+		put_many(few, "new", 0, 0);
+		put_many(few, "new", 1, 1);
+		assert_rc(LATZ_NOTFOUND, latz_exists(few, key_of("old0")));
+		assert_ok(latz_exists(few, key_of("old1")));
+		put_many(few, "new", 2, 19);
+		assert_names(few, "new", 16, 19);
+		/* In the order in which they came, the bounds' coming or not. */
+		put_many(many, "n", 2001, 4500);
+		assert_names(many, "n", 1501, 4500);
+		/* With other bounds, the same. */
+		limit(many, 0, policies[p]);
+		put_many(many, "n", 4501, 12000);
+		limit(many, 600, policies[p]);
+		assert_names(many, "n", 11401, 12000);
+		put_many(many, "n", 12001, 12100);
+		assert_names(many, "n", 11501, 12100);
+		latz_close(few);
+		latz_close(many);
+	}
+}
+
+/* Places of keys that were deleted push out those of keys that are there: these go all the same, some time. */
+static void lost_places(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *sub = space(f->pool, "s");
+
+	limit(sub, 8, LATZ_POLICY_FIFO);
+	put_many(sub, "first", 0, 7);
+	put_many(sub, "second", 0, 7);
+	for (int i = 0; i < 3000; i++) {
+		assert_ok(del(sub, "second0"));
+		assert_ok(put(sub, "second0", "v"));
+	}
+	put_many(sub, "third", 0, 99);
+	assert_names(sub, "third", 92, 99);
+	latz_close(sub);
+}
+
+static void older_than_the_restart(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *sub;
+	char disk[300];
+
+	snprintf(disk, sizeof disk, "%s/disk", f->dir);
+	f->options.persist_dir = disk;
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	for (int snapshot = 0; snapshot < 2; snapshot++) {
+		const char *name = snapshot ? "t" : "s";
+
+		assert_ok(latz_open("p", &f->options, &f->pool));
+		sub = space(f->pool, name);
+		limit(sub, 4, LATZ_POLICY_FIFO);
+		put_many(sub, "k", 1, 3);
+		latz_close(sub);
+		assert_ok(latz_close(f->pool));
+		f->options.snapshot_on_close = 1; /* the second time */
+		assert_ok(latz_open("p", &f->options, &f->pool));
+		sub = space(f->pool, name);
+		put_many(sub, "k", 4, 5);
+		assert_names(sub, "k", 2, 5);
+		put_many(sub, "k", 6, 12);
+		assert_names(sub, "k", 9, 12);
+		latz_close(sub);
+		assert_ok(latz_close(f->pool));
+	}
+	f->pool = NULL;
+	f->options.persist_dir = NULL;
 }
 
 #define KEYS 3000
@@ -145,7 +259,14 @@ static void from_an_image(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { DIR_TEST(from_a_log), DIR_TEST(from_a_snapshot), DIR_TEST(from_an_image) };
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(from_a_log),
+		DIR_TEST(from_a_snapshot),
+		DIR_TEST(from_an_image),
+		POOL_TEST(older_than_their_bounds),
+		POOL_TEST(lost_places),
+		DIR_TEST(older_than_the_restart),
+	};
 
 	return suite_run(tests);
 }

@@ -200,6 +200,7 @@ static void conditions(void **state)
 	assert_rc(LATZ_MISMATCH, set_with(txn, "a", "2", LATZ_IF_VERSION, version + 1));
 	assert_ok(set_with(txn, "a", "2", LATZ_IF_VERSION, version));
 	assert_rc(LATZ_MISMATCH, set_with(txn, "a", "3", LATZ_IF_VERSION, version));
+	assert_rc(LATZ_MISMATCH, set_with(txn, "a", "3", LATZ_IF_VERSION, 0));
 	assert_ok(set_with(txn, "b", "2", LATZ_IF_ABSENT, 0));
 	assert_rc(LATZ_EXISTS, set_with(txn, "b", "3", LATZ_IF_ABSENT, 0));
 	assert_rc(LATZ_UNSUPPORTED, set_with(txn, "b", "3", LATZ_DURABLE, 0));
@@ -230,6 +231,74 @@ static void conditions(void **state)
 	assert_ok(latz_txn_commit(txn));
 	assert_text(f, "a", "x");
 	assert_true(f->value.version == version);
+}
+
+static int set_noting(latz_txn *txn, const char *key, const char *value, unsigned flags, uint64_t *version)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+
+	options.flags = flags;
+	options.version = version;
+	return latz_txn_set(txn, key_of(key), key_of(value), &options);
+}
+
+static uint64_t version_of(struct fixture *f, const char *key)
+{
+	assert_ok(latz_get(f->pool, key_of(key), &f->value));
+	return f->value.version;
+}
+
+/* Each set says which version its key has after the commit, whether or not it wrote one. */
+static void versions_are_told(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before, version[24];
+	char name[16];
+
+	for (int others = 0; others < 3; others++) {
+		latz_txn *txn;
+
+		memset(version, 0, sizeof version);
+		assert_ok(put(f->pool, "same", "v"));
+		before = version_of(f, "same");
+		txn = begin(f, 0);
+		assert_ok(set_noting(txn, "same", "v", LATZ_IF_CHANGED, &version[0]));
+		/* No write; one, which is one like any other; many. */
+		for (int i = 0; i < others * others; i++) {
+			snprintf(name, sizeof name, "k%d", i);
+			assert_ok(set_noting(txn, name, "1", 0, &version[4 + i]));
+		}
+		assert_int_equal(version[0], 0);
+		assert_ok(latz_txn_commit(txn));
+		assert_int_equal(version[0], before);
+		assert_int_equal(version_of(f, "same"), before);
+		for (int i = 0; i < others * others; i++) {
+			snprintf(name, sizeof name, "k%d", i);
+			assert_int_equal(version[4 + i], version_of(f, name));
+		}
+	}
+	/* The same as what the transaction has written; and written over. */
+	latz_txn *txn = begin(f, 0);
+
+	assert_ok(set_noting(txn, "a", "1", 0, &version[0]));
+	assert_ok(set_noting(txn, "a", "1", LATZ_IF_CHANGED, &version[1]));
+	assert_ok(set_noting(txn, "a", "2", 0, &version[2]));
+	assert_ok(set(txn, "a", "3"));
+	for (int i = 0; i < 20; i++)
+		assert_ok(set_noting(txn, "same", "v", LATZ_IF_CHANGED, &version[3 + i]));
+	assert_ok(latz_txn_commit(txn));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(version[i], version_of(f, "a"));
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(version[3 + i], before = version_of(f, "same"));
+	/* It was so when the transaction looked, and not at the end: nothing is told. */
+	txn = begin(f, 0);
+	version[0] = 7;
+	assert_ok(set_noting(txn, "same", "v", LATZ_IF_CHANGED, &version[0]));
+	assert_ok(set(txn, "a", "4"));
+	assert_ok(put(f->pool, "same", "w"));
+	assert_rc(LATZ_CONFLICT, latz_txn_commit(txn));
+	assert_int_equal(version[0], 7);
 }
 
 static void times_to_live(void **state)
@@ -634,7 +703,7 @@ int main(void)
 		POOL_TEST(times_to_live),    POOL_TEST(beside_a_scan),       POOL_TEST(large_ones),
 		POOL_TEST(runs_again),       POOL_TEST(read_together),       POOL_TEST(mset_is_one),
 		POOL_TEST(in_a_bounded_pool), POOL_TEST(over_a_fork),        POOL_TEST(bad_arguments),
-		POOL_TEST(in_a_dead_pool),
+		POOL_TEST(versions_are_told), POOL_TEST(in_a_dead_pool),
 	};
 
 	return suite_run(tests);

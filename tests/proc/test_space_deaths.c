@@ -130,7 +130,8 @@ static void check(struct fixture *f)
 
 static const char *const points[] = {
 	"space.file",     "space.slot",      "space.page",     "space.number",  "space.making",   "space.made",
-	"space.limited",  "space.queue",     "space.evicted",  "space.dropping", "space.doomed",   "space.dropped",
+	"space.limited",  "space.queue",     "space.requeue",  "space.requeued", "space.evicted",  "space.dropping",
+	"space.doomed",   "space.dropped",
 	"space.collected", "space.wiped",    "space.counted",  "set.intent",    "set.published",  "set.old_dead",
 	"set.booked",     "delete.intent",   "delete.dead",    "delete.cleared",
 	"txn.listed",     "txn.published",   "txn.committed",  "txn.old_dead",  "txn.finished",   "txn.unlocked",
