@@ -140,7 +140,7 @@ const struct cli_command cmd_lock = {
 	"Waits until it has the lock, runs COMMAND, and gives it back when that ends; the exit code is COMMAND's, or\n"
 	"128 and the signal that ended it; 127 if there is no such COMMAND, 126 if it can't be run; 1, 2 and 3 may be\n"
 	"latzero's own. Signals to latzero go to COMMAND. If latzero is killed, COMMAND is too, and the next one has\n"
-	"the lock at once. COMMAND finds the fencing token in $LATZERO_TOKEN.\n\n"
+	"the lock at once. COMMAND finds its token in $LATZERO_TOKEN. With --namespace it is a lock of that.\n\n"
 	"Options:\n"
 	"  --lease 10s   the lock ends so long after it was last renewed, which latzero does while it runs: so that\n"
 	"                others go on if it is stopped. COMMAND is ended then. Without: as long as COMMAND runs\n"

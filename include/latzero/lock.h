@@ -94,7 +94,8 @@ typedef struct latz_lock_info {
 /* A non-zero return ends the call and is returned. */
 typedef int (*latz_locks_fn)(const latz_lock_info *info, void *arg);
 
-/* Calls fn for everything that is locked, and everybody who waits. */
+/* Calls fn for everything that is locked, and everybody who waits: in the handle's namespace, or through the pool's
+ * handle in none. */
 LATZ_API int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg) LATZ_MUSTCHECK;
 
 /* ---- Single-flight ---------------------------------------------------------------------------------------------- */
