@@ -210,7 +210,9 @@ static const char *usual_hint(int rc)
 	case LATZ_AUTH: return "give the right --password-file";
 	case LATZ_CORRUPT: return "latzero verify shows what is damaged; latzero destroy removes the pool";
 	case LATZ_VERSION: return "use the release that made it, or latzero destroy it";
-	case LATZ_DEAD: return "the pool was destroyed meanwhile: create it again";
+	case LATZ_DEAD:
+		return cli.space != NULL ? "the namespace was dropped meanwhile, or the pool destroyed"
+		                         : "the pool was destroyed meanwhile: create it again";
 	case LATZ_OVERFLOW: return "nothing was changed";
 	case LATZ_CLIENTS: return "end a client, or create the pool with a larger --max-clients";
 	case LATZ_IO: return "check the path; latzero doctor tells what the machine lacks";

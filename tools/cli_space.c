@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* Where else the option means something; elsewhere it is refused, so that nobody destroys a pool who meant a part. */
-static const char *const within[] = { "get",  "set",  "del",  "exists", "incr", "append",  "ttl",
-	                              "keys", "scan", "load", "dump",   "clear", "limit", "inspect" };
+static const char *const within[] = { "get",  "set",  "del",   "exists", "incr",    "append", "ttl",  "keys",
+	                              "scan", "load", "dump",  "clear",  "limit",   "inspect", "lock", "watch" };
 
 bool cli_takes_namespace(const char *command)
 {

@@ -157,8 +157,9 @@ static int run_dump(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cmd_dump = {
 	"dump",
 	"POOL [--format F]",
-	"Writes all keys and values to stdout, for latzero load",
-	"A consistent picture of one moment, in key order.\n\n"
+	"Writes keys and values to stdout, for latzero load",
+	"A consistent picture of one moment, in key order: of the keys that are in no namespace, or with --namespace\n"
+	"of those in this one. latzero-snapshot copies a pool with all its namespaces.\n\n"
 	"Options:\n"
 	"  --format jsonl   an object a line: key or key_b64, type, value or value_b64, ttl_ms (-1: never). Exact; the "
 	"default\n"

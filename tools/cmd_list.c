@@ -77,6 +77,7 @@ const struct cli_command cmd_list = {
 	"can't be\n"
 	"read is listed with the reason as its status. Flags: keep, durable, broken (durable, but its log can't be "
 	"written), bounded.\n"
+	"Keys are all there are, of namespaces too, with a note of each namespace and one more.\n"
 	"Ephemeral pools without a user are removed on the way.\n\n"
 	"Example:\n"
 	"  latzero list --json | jq -r .name\n",

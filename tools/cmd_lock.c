@@ -120,15 +120,14 @@ static int run_lock(const struct cli_command *command, int argc, char **argv)
 	int code = cli_open_write(argv[0], LATZ_NO_THREAD, &pool);
 	if (code != CLI_OK)
 		return code;
+	const char *hint = argv[1][0] == '\0' ? "give a name of 1 to 32767 bytes" : "--lease is at most 49 days";
 	int rc = latz_lock(pool, latz_str(argv[1]), &options, &lock);
 	if (rc == LATZ_BUSY || rc == LATZ_TIMEOUT) {
 		cli_error(CLI_NO, "pool %s: %s is locked: %s", argv[0], argv[1], latz_error_detail());
 		return cli_close(argv[0], pool, CLI_NO);
 	}
 	if (rc != LATZ_OK)
-		return cli_close(argv[0], pool,
-		                 cli_fail(rc, "locking", argv[0],
-		                          rc == LATZ_INVALID ? "--lease is at most 49 days" : NULL));
+		return cli_close(argv[0], pool, cli_fail(rc, "locking", argv[0], rc == LATZ_INVALID ? hint : NULL));
 	code = run_command(argv + 2, argv[0], &lock, arguments.lease_ms);
 	(void)!latz_unlock(&lock);
 	return cli_close(argv[0], pool, code);
@@ -139,8 +138,9 @@ const struct cli_command cmd_lock = {
 	"POOL NAME -- COMMAND...",
 	"Runs a command while holding a lock",
 	"Waits until it has the lock, runs COMMAND, and gives it back when that ends; the exit code is COMMAND's, or\n"
-	"128 and the signal that ended it. Signals to latzero go to COMMAND. If latzero is killed, COMMAND is too,\n"
-	"and the next one has the lock at once. COMMAND finds the fencing token in $LATZERO_TOKEN.\n\n"
+	"128 and the signal that ended it; 127 if there is no such COMMAND, 126 if it can't be run; 1, 2 and 3 may be\n"
+	"latzero's own. Signals to latzero go to COMMAND. If latzero is killed, COMMAND is too, and the next one has\n"
+	"the lock at once. COMMAND finds its token in $LATZERO_TOKEN. With --namespace it is a lock of that.\n\n"
 	"Options:\n"
 	"  --lease 10s   the lock ends so long after it was last renewed, which latzero does while it runs: so that\n"
 	"                others go on if it is stopped. COMMAND is ended then. Without: as long as COMMAND runs\n"

@@ -87,8 +87,8 @@ const struct cli_command cmd_namespaces = {
 	"POOL [--drop NS]",
 	"Lists a pool's namespaces with what they have, or drops one",
 	"A namespace has keys, figures and bounds of its own. With --namespace NS the commands get, set, del, exists,\n"
-	"incr, append, ttl, keys, scan, load, dump, clear, inspect POOL KEY and limit are about its keys; those that\n"
-	"write make it.\n"
+	"incr, append, ttl, keys, scan, load, dump, clear, watch, inspect POOL KEY and limit are about its keys, lock\n"
+	"about its locks; those that write make it, and lock does.\n"
 	"Without it they are about the keys that are in none.\n\n"
 	"Options:\n"
 	"  --drop NS    removes the namespace with all its keys, at once\n\n"

@@ -1,6 +1,6 @@
 /*
- * latzero stats: every figure of a pool and its counters, for people, as JSON, or as Prometheus reads them (text
- * exposition format 0.0.4: base units, counters that end in _total, nothing that grows with the keys).
+ * latzero stats: the figures of a pool that are amounts, and its counters, for people, as JSON, or as Prometheus reads
+ * them (text exposition format 0.0.4: base units, counters that end in _total, nothing that grows with the keys).
  */
 #include "cli.h"
 
@@ -267,9 +267,11 @@ static int run_stats(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cmd_stats = {
 	"stats",
 	"POOL [--prometheus]",
-	"Shows every figure of a pool, and its counters",
-	"The library's own figures, how long gets and sets take, and the counters, gauges and histograms that\n"
-	"applications keep in the pool (latz_counter_open(3)). The command is one of the clients it counts.\n\n"
+	"Shows figures of a pool, and its counters",
+	"Keys, bytes, bounds, counts of calls, clients, log, compression; how long gets and sets take; and the\n"
+	"counters, gauges and histograms that applications keep in the pool (latz_counter_open(3)). Settings are\n"
+	"shown by latzero inspect. The command is one of the clients it counts. Keys are all there are, those of\n"
+	"namespaces too.\n\n"
 	"Options:\n"
 	"  --prometheus   the text that Prometheus reads: base units, a label for the pool\n\n"
 	"Examples:\n"

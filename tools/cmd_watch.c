@@ -160,8 +160,9 @@ const struct cli_command cmd_watch = {
 	"POOL [PREFIX]",
 	"Tells what happens, as it happens",
 	"An event a line: its number, what it is, the key, separated by tabs; keys as latzero keys prints them.\n"
-	"PREFIX: only of keys that start with it. Ends at a signal. A \"lost\" line says how many numbers were\n"
-	"missed, as output was slower than writers. However slow it is, no writer waits for it.\n\n"
+	"PREFIX: only of keys that start with it. Keys of namespaces are not told of; with --namespace only those of\n"
+	"this one. Ends at a signal. A \"lost\" line says how many numbers were missed, as output was slower than\n"
+	"writers. However slow it is, no writer waits for it.\n\n"
 	"Options:\n"
 	"  --kinds K,...  only these: set, delete, expire, evict, connect, disconnect\n"
 	"  --from N       first what there was from event N on, as far as it is still known\n"

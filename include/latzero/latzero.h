@@ -273,7 +273,7 @@ LATZ_API int latz_sweep(const char *dir, unsigned *removed) LATZ_MUSTCHECK;
  * creation include clients that are gone. They are read one after another, not at one instant. */
 typedef struct latz_stats_t {
 	size_t size;
-	uint64_t keys;            /* present, expired but not yet collected ones included */
+	uint64_t keys;            /* present, also expired not yet collected ones; of namespaces, and notes of these */
 	uint64_t live_bytes;      /* record bytes (header, key, value, padding) in use */
 	uint64_t dead_bytes;      /* record bytes waiting for cleaning */
 	uint64_t heap_bytes;      /* heap blocks occupied */

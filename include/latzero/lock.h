@@ -47,10 +47,10 @@ typedef struct latz_lock_options {
 /* clang-format on */
 
 /* Takes a lock; *lock must hold nothing. options may be NULL. Blocks for wait_ms at most. A thread that holds the lock
- * already waits for itself, unless both are shared. Errors: LATZ_BUSY (wait_ms 0, and others have it), LATZ_TIMEOUT
- * (they had it all the time; latz_error_detail() names the pid of one), LATZ_DEADLOCK (threads wait for each other in a
- * circle, and this one came last), LATZ_INVALID, LATZ_TOOBIG (name), LATZ_NOSPC, LATZ_FULL, LATZ_NOMEM, LATZ_CLIENTS,
- * LATZ_READONLY, LATZ_DEAD, LATZ_CORRUPT, LATZ_IO. */
+ * already waits for itself, unless both are shared. Errors: LATZ_BUSY (wait_ms 0, and others have it, or the caller
+ * itself), LATZ_TIMEOUT (they had it all the time; latz_error_detail() names the pid of one), LATZ_DEADLOCK (threads
+ * wait for each other in a circle, and this one came last), LATZ_INVALID, LATZ_TOOBIG (name), LATZ_NOSPC, LATZ_FULL,
+ * LATZ_NOMEM, LATZ_CLIENTS, LATZ_READONLY, LATZ_DEAD, LATZ_CORRUPT, LATZ_IO. */
 LATZ_API int latz_lock(latz_pool *pool, latz_slice name, const latz_lock_options *options,
                        latz_lock_t *lock) LATZ_MUSTCHECK;
 
@@ -94,7 +94,8 @@ typedef struct latz_lock_info {
 /* A non-zero return ends the call and is returned. */
 typedef int (*latz_locks_fn)(const latz_lock_info *info, void *arg);
 
-/* Calls fn for everything that is locked, and everybody who waits. */
+/* Calls fn for everything that is locked, and everybody who waits: in the handle's namespace, or through the pool's
+ * handle in none. */
 LATZ_API int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg) LATZ_MUSTCHECK;
 
 /* ---- Single-flight ---------------------------------------------------------------------------------------------- */

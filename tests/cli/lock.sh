@@ -71,5 +71,12 @@ exits "too few arguments" 2 lock p n
 exits "a lease that is none" 2 lock p n --lease x -- true
 exits "a wait that is none" 2 lock p n --wait 5 -- true
 one_line "a wait that is none"
+exits "a name that is none" 2 lock p "" -- true
+one_line "a name that is none"
+like "says what is wanted" "give a name" "$err"
+exits "a lease that is too long" 2 lock p n --lease 50d -- true
+like "says how long it may be" "49 days" "$err"
+echo true >"$scratch/script"
+exits "what can't be run" 126 lock p n -- "$scratch/script"
 l destroy p
 done_testing

@@ -37,6 +37,27 @@ like "policy" '"policy":"none"' "$out"
 exits "a policy that namespaces do not have" 2 limit p --namespace t1 --policy lru
 exits "ttl without a namespace" 2 limit p --ttl 1h
 
+is "a lock of one is another" ok "$(l lock p n --namespace t2 -- "$LATZERO" lock p n --wait 0 -- echo ok)"
+exits "the same one is not" 1 lock p n --namespace t2 -- "$LATZERO" lock p n --namespace t2 --wait 0 -- echo never
+l watch p --namespace t9 2>"$scratch/err" >/dev/null
+is "watching makes none" 1 $?
+l watch p --namespace t2 --kinds set,delete >"$scratch/events" 2>"$scratch/watch-err" &
+watcher=$!
+helpers="$helpers $watcher"
+told() {
+	l set p outside v
+	l set p inside v --namespace t2
+	[ -s "$scratch/events" ]
+}
+ok "a write is told of" until_true 20 told
+l namespaces p --drop t2
+wait "$watcher"
+is "dropping it ends that" 3 $?
+like "says so" "namespace was dropped" "$(cat "$scratch/watch-err")"
+is "only its keys are told of" "set	inside" "$(cut -f 2- "$scratch/events" | sort -u)"
+l incr p n 5 --namespace t2 >/dev/null
+l del p outside >/dev/null
+
 exits "listing" 0 namespaces p --json
 is "a line each" 3 "$(printf '%s\n' "$out" | wc -l | tr -d ' ')"
 like "refused" '"name":"t1".*"refused":1' "$out"

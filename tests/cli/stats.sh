@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every figure, as text, JSON and what Prometheus reads.
+# Figures, as text, JSON and what Prometheus reads.
 . "${top_srcdir:-.}/tests/cli/cli.inc"
 
 exits "create" 0 create p --keep
