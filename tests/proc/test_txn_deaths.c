@@ -476,12 +476,63 @@ static void of_one_moment(void **state)
 	assert_ok(latz_destroy("p", &s->options));
 }
 
+static int stays_cleaning_up(void *arg)
+{
+	struct scene *s = arg;
+	latz_pool *pool = attach(s);
+
+	lzi_point_arm("mend.extent", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_maintain(pool, 0));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* Who cleans up has given the locks back, and is stopped before he leaves the dead one's extents: the log knows of all
+ * of the transaction by then, so what is done to its keys afterwards comes after it there, too. */
+static void told_before_unlocked(void **state)
+{
+	struct scene *s = *state;
+	latz_options in_memory;
+	struct proc reaper;
+	latz_pool *pool;
+	char text[16];
+
+	s->options.persist_dir = s->disk;
+	s->wide = true;
+	s->point = "txn.booked";
+	s->countdown = 1;
+	pool = attach(s);
+	write_before(s, pool);
+	assert_ok(latz_sync_now(pool));
+	assert_int_equal(proc_run(dies_committing, s, 60000), 128 + SIGKILL);
+	proc_start(&reaper, stays_cleaning_up, s, false);
+	proc_wait_stopped(&reaper);
+	assert_ok(latz_delete(pool, key_number(0, text)));
+	for (int i = 0; i < 5; i++) {
+		assert_ok(put(pool, "other", i % 2 ? "x" : "y"));
+		assert_ok(latz_sync_now(pool));
+	}
+	assert_int_equal(proc_continue(&reaper), 0);
+	assert_ok(latz_sync_now(pool));
+	assert_ok(latz_close(pool));
+	in_memory = s->options;
+	in_memory.persist_dir = NULL;
+	assert_ok(latz_destroy("p", &in_memory));
+	pool = attach(s);
+	assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_number(0, text)));
+	assert_ok(latz_exists(pool, key_number(2, text)));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+	assert_ok(latz_destroy("p", &s->options));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DEATH_TEST(at_every_point), DEATH_TEST(of_many_extents), DEATH_TEST(in_a_durable_pool),
 		DEATH_TEST(of_the_reaper),  DEATH_TEST(under_a_scan),    DEATH_TEST(of_nobody),
 		DEATH_TEST(of_one_moment), DEATH_TEST(while_somebody_listens),
+		DEATH_TEST(told_before_unlocked),
 	};
 
 	return suite_run(tests);
