@@ -139,7 +139,7 @@ done
 holder=$!
 helpers="$helpers $holder"
 exec 4<"$scratch/stream"
-sleep 0.3
+dd bs=1000 count=1 <&4 >/dev/null 2>&1 # it is at it
 kill -TERM "$holder"
 sleep 0.1
 cat <&4 >/dev/null
