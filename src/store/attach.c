@@ -401,7 +401,7 @@ static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd, i, last = 0;
 
-	(void)lzi_idle_for(&store->control);
+	(void)lzi_idle_over(&store->control); /* who left last is when it was used last */
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
 		release_client(store);
 	else if (lzi_client_count(&store->control, store->client) <= 1)
