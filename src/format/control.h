@@ -301,13 +301,9 @@ struct lzi_shared {
 	uint64_t index_bytes;    /* 464: the index file was so long when it was last left; holder of `index` */
 	uint8_t pad3[40];
 
-	/* What the actors' sums lack: keys that came with an image, or that a recount found. The others are 0. Atomic
-	 * add. */
+	/* What the actors' sums lack: keys that came with an image, or that a recount found. Atomic add. */
 	int64_t base_keys; /* 512 */
-	uint64_t base_gets, base_hits, base_sets, base_deletes, base_expired;
-	uint64_t base_hit_bytes, base_created_bytes; /* 560 */
-	uint64_t base_references, base_created;      /* 576 */
-	uint8_t pad4[48];
+	uint8_t pad4[120];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */

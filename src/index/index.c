@@ -475,20 +475,6 @@ int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, 
 	return err == MDB_NOTFOUND ? LATZ_OK : failed(err, "read");
 }
 
-int lzi_index_count(struct lzi_index *index, uint64_t *ret_count)
-{
-	MDB_stat stat;
-	int err = begin_read(index);
-
-	if (err == 0) {
-		err = mdb_stat(index->reader, index->dbi, &stat);
-		mdb_txn_reset(index->reader);
-	}
-	if (err == 0)
-		*ret_count = stat.ms_entries;
-	return failed(err, "count");
-}
-
 /* Punches the pages one freelist record names, neighbours together. The list: a count, then pages downwards. */
 static int punch_list(int fd, const MDB_val *list)
 {

@@ -78,8 +78,6 @@ typedef int (*lzi_index_fn)(const void *entry, size_t size, void *arg);
  * most `max`. *ret_more: there may be more. */
 int lzi_index_step(struct lzi_index *index, const void *from, size_t from_size, int reverse, size_t max,
                    lzi_index_fn fn, void *arg, int *ret_more);
-/* Entries there are. */
-int lzi_index_count(struct lzi_index *index, uint64_t *ret_count);
 /* Writes the tree anew with full pages if they have become less than three quarters as full as they can be: batches of
  * sorted keys leave them half full. For quiet times. LATZ_NOSPC leaves it as it was. */
 int lzi_index_pack(struct lzi_index *index);

@@ -221,7 +221,6 @@ int lzi_timer_open(int *ret_fd);
 int lzi_timer_set(int fd, uint64_t when_ns);
 void lzi_sleep_us(unsigned us);
 uint32_t lzi_process_id(void);
-unsigned lzi_process_uid(void);
 /* The process's name, at most 15 bytes and a NUL. */
 void lzi_process_command(char name[16]);
 int lzi_random(void *data, size_t size);

@@ -76,11 +76,6 @@ uint32_t lzi_process_id(void)
 	return id;
 }
 
-unsigned lzi_process_uid(void)
-{
-	return (unsigned)geteuid();
-}
-
 void lzi_process_command(char name[16])
 {
 	FILE *file = fopen("/proc/self/comm", "re");

@@ -48,11 +48,7 @@ static uint64_t places_wanted(const struct lzi_store *store)
 
 static struct lzi_sample_sum references(const struct lzi_store *store)
 {
-	const struct lzi_shared *shared = store->control.shared;
-	struct lzi_sample_sum sum = { lzi_load_relaxed(&shared->base_references),
-		                      lzi_load_relaxed(&shared->base_hit_bytes),
-		                      lzi_load_relaxed(&shared->base_created),
-		                      lzi_load_relaxed(&shared->base_created_bytes) };
+	struct lzi_sample_sum sum = { 0 };
 	uint32_t i, n = lzi_control_actors(&store->control);
 
 	for (i = 0; i < n; i++) {

@@ -163,8 +163,3 @@ int lzi_space_clear(struct lzi_call *call, uint32_t space)
 		rc = lzi_checkpoint_now(call);
 	return rc;
 }
-
-int lzi_store_clear(struct lzi_call *call)
-{
-	return lzi_space_clear(call, 0);
-}

@@ -21,16 +21,8 @@ int64_t lzi_store_ttl(const struct lzi_store *store)
 
 static void add_actors(const struct lzi_store *store, latz_stats_t *stats)
 {
-	const struct lzi_shared *shared = store->control.shared;
 	uint32_t i, n = lzi_control_actors(&store->control);
 
-	stats->gets = lzi_load_relaxed(&shared->base_gets);
-	stats->hits = lzi_load_relaxed(&shared->base_hits);
-	stats->sets = lzi_load_relaxed(&shared->base_sets);
-	stats->deletes = lzi_load_relaxed(&shared->base_deletes);
-	stats->expired = lzi_load_relaxed(&shared->base_expired);
-	stats->hit_bytes = lzi_load_relaxed(&shared->base_hit_bytes);
-	stats->created_bytes = lzi_load_relaxed(&shared->base_created_bytes);
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 

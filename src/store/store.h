@@ -97,8 +97,6 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write);
 /* ttl_ms: of a key that was not there. */
 int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, int64_t ttl_ms, size_t *ret_size);
 int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old);
-/* The keys of no namespace. */
-int lzi_store_clear(struct lzi_call *call);
 int lzi_name_valid(const char *name);
 
 /* ---- Namespaces (space*.c) ------------------------------------------------------------------------------------------

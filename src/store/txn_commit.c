@@ -263,7 +263,8 @@ static int validate(struct lzi_txn_commit *c)
 	}
 	c->inserts = inserts;
 	lzi_store_relaxed(&c->call->actor->txn_inserts, inserts);
-	lzi_fence_full(); /* others who create keys see it, or we see theirs */
+	if (inserts > 0 && (lzi_is_bounded(store) || is_spaced(c)))
+		lzi_fence_full(); /* others who create keys see it, or we see theirs */
 	if (lzi_is_bounded(store) && inserts > 0) {
 		max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
 		if (max != 0 && inserts > max)
@@ -512,7 +513,6 @@ static void after(struct lzi_txn_commit *c)
 
 	if (lzi_is_fed(call->store))
 		lzi_feed_ring(call->store);
-
 	for (i = 0; i < c->count; i++) {
 		struct lzi_txn_item *item = &c->items[i];
 
