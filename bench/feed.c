@@ -13,11 +13,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <latzero/latzero.h>
-
+#include "pool.h"
 #include "samples.h"
 
 #define SUBSCRIBERS 100
@@ -33,22 +31,6 @@ static struct {
 	unsigned rounds, events;
 } config = { .rounds = 7, .events = 4000 };
 static struct shared *shared;
-
-static void check(int rc, const char *what)
-{
-	if (rc == LATZ_OK)
-		return;
-	fprintf(stderr, "%s: %s (%s)\n", what, latz_strerror(rc), latz_error_detail());
-	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static latz_pool *attach(const char *name)
 {
@@ -97,7 +79,7 @@ static pid_t start_subscriber(const char *name, int notes)
 		if (latz_watch_next(watch, 100, &event) != LATZ_OK || !notes || event.key.size != 16)
 			continue;
 		memcpy(&set, event.key.data, 8);
-		shared->latency[shared->seen & 0xfffff] = (float)(now_ns() - set) / 1000;
+		shared->latency[shared->seen & 0xfffff] = (float)(bench_now_ns() - set) / 1000;
 		__atomic_store_n(&shared->seen, shared->seen + 1, __ATOMIC_RELEASE);
 	}
 	_exit(0);
@@ -121,7 +103,7 @@ static void set_now(latz_pool *pool, uint64_t number)
 {
 	uint64_t key[2] = { 0, number };
 
-	key[0] = now_ns();
+	key[0] = bench_now_ns();
 	check(latz_set(pool, (latz_slice){ key, sizeof key }, latz_str("a value of some thirty bytes, so"), NULL),
 	      "set");
 }
@@ -168,12 +150,12 @@ static void time_sets(latz_pool *pool, double *p50, double *p99)
 	unsigned i;
 
 	for (i = 0; i < 40000; i++) {
-		uint64_t begin = now_ns(), key[2] = { i % 1000, 7 };
+		uint64_t begin = bench_now_ns(), key[2] = { i % 1000, 7 };
 
 		check(latz_set(pool, (latz_slice){ key, sizeof key }, latz_str("a value of some thirty bytes, so"),
 		               NULL),
 		      "set");
-		times[i] = (float)(now_ns() - begin);
+		times[i] = (float)(bench_now_ns() - begin);
 		if (i % 100 == 0)
 			usleep(500);
 	}
@@ -235,13 +217,14 @@ static void lateness(void)
 		uint64_t due;
 
 		ttl.ttl_ms = 50 + (int64_t)(rand() % 200);
-		due = now_ns() + (uint64_t)ttl.ttl_ms * 1000000;
+		due = bench_now_ns() + (uint64_t)ttl.ttl_ms * 1000000;
 		check(latz_set(pool, latz_str("key"), latz_str("value"), &ttl), "set");
 		do
 			check(latz_watch_next(watch, -1, &event), "latz_watch_next");
 		while (event.kind != LATZ_EVENT_EXPIRE);
-		if ((double)((int64_t)now_ns() - (int64_t)due) / 1e6 > expire) /* deadlines are whole milliseconds */
-			expire = (double)((int64_t)now_ns() - (int64_t)due) / 1e6;
+		/* Deadlines are whole milliseconds. */
+		if ((double)((int64_t)bench_now_ns() - (int64_t)due) / 1e6 > expire)
+			expire = (double)((int64_t)bench_now_ns() - (int64_t)due) / 1e6;
 	}
 	for (i = 0; i < 10; i++) {
 		int fds[2];
@@ -262,13 +245,13 @@ static void lateness(void)
 			pause();
 		}
 		(void)!read(fds[0], &byte, 1);
-		killed = now_ns();
+		killed = bench_now_ns();
 		kill(pid, SIGKILL);
 		do
 			check(latz_watch_next(watch, -1, &event), "latz_watch_next");
 		while (event.kind != LATZ_EVENT_DISCONNECT);
-		if ((double)(now_ns() - killed) / 1e6 > gone)
-			gone = (double)(now_ns() - killed) / 1e6;
+		if ((double)(bench_now_ns() - killed) / 1e6 > gone)
+			gone = (double)(bench_now_ns() - killed) / 1e6;
 		waitpid(pid, NULL, 0);
 		close(fds[0]);
 		close(fds[1]);

@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <getopt.h>
-#include <latzero/latzero.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,28 +15,13 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "pool.h"
 
 static const char *dir;
 static uint64_t ops = 1000000, names = 1000000, turns = 20000;
 static unsigned rounds = 5;
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void check(int rc, const char *what)
-{
-	if (rc == LATZ_OK)
-		return;
-	fprintf(stderr, "%s: %s: %s\n", what, latz_strerror(rc), latz_error_detail());
-	exit(1);
-}
 
 static int compare(const void *a, const void *b)
 {
@@ -67,7 +51,7 @@ static void report(const char *what, double *ns)
 
 static double lock_unlock(latz_pool *pool, const latz_lock_options *options)
 {
-	uint64_t i, begin = now_ns();
+	uint64_t i, begin = bench_now_ns();
 
 	for (i = 0; i < ops; i++) {
 		latz_lock_t lock = LATZ_LOCK_INIT;
@@ -75,7 +59,7 @@ static double lock_unlock(latz_pool *pool, const latz_lock_options *options)
 		check(latz_lock(pool, latz_str("a lock"), options, &lock), "lock");
 		check(latz_unlock(&lock), "unlock");
 	}
-	return (double)(now_ns() - begin) / (double)ops;
+	return (double)(bench_now_ns() - begin) / (double)ops;
 }
 
 static double mutex(void)
@@ -88,23 +72,23 @@ static double mutex(void)
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
 	pthread_mutex_init(m, &attr);
-	begin = now_ns();
+	begin = bench_now_ns();
 	for (i = 0; i < ops; i++) {
 		pthread_mutex_lock(m);
 		pthread_mutex_unlock(m);
 	}
-	return (double)(now_ns() - begin) / (double)ops;
+	return (double)(bench_now_ns() - begin) / (double)ops;
 }
 
 static double file_lock(int fd)
 {
-	uint64_t i, begin = now_ns();
+	uint64_t i, begin = bench_now_ns();
 
 	for (i = 0; i < ops / 10; i++) {
 		flock(fd, LOCK_EX);
 		flock(fd, LOCK_UN);
 	}
-	return (double)(now_ns() - begin) / (double)(ops / 10);
+	return (double)(bench_now_ns() - begin) / (double)(ops / 10);
 }
 
 static void free_ones(latz_pool *pool)
@@ -146,18 +130,18 @@ static void many(latz_pool *pool)
 
 	fprintf(stderr, "%llu names\n", (unsigned long long)names);
 	check(latz_stats(pool, &before), "stats");
-	begin = now_ns();
+	begin = bench_now_ns();
 	for (i = 0; i < names; i++) {
 		snprintf(name, sizeof name, "lock:%llu", (unsigned long long)i);
 		check(latz_lock(pool, latz_str(name), NULL, &locks[i]), "lock");
 	}
-	taken = now_ns();
+	taken = bench_now_ns();
 	check(latz_stats(pool, &after), "stats");
 	begin = taken - begin;
-	taken = now_ns();
+	taken = bench_now_ns();
 	for (i = 0; i < names; i++)
 		check(latz_unlock(&locks[i]), "unlock");
-	given = now_ns() - taken;
+	given = bench_now_ns() - taken;
 	printf("\n%llu locks held at once\n", (unsigned long long)names);
 	bytes = (double)(after.file_bytes - before.file_bytes);
 	printf("  taking each %.0f ns, giving it back %.0f ns; %.1f MiB, %.0f bytes each\n",
@@ -184,13 +168,13 @@ static void play(latz_pool *pool, struct board *board, uint32_t me, double *took
 		uint64_t gave, got;
 
 		check(latz_lock(pool, latz_str("ball"), &options, &lock), "lock");
-		got = now_ns();
+		got = bench_now_ns();
 		gave = board->gave_ns;
 		/* Else the other had ended. */
 		took[i] = board->turn != me || gave == 0 ? -1 : (double)(got - gave);
 		board->turn = !me;
 		usleep(100); /* in which the other begins to wait, and sleeps */
-		board->gave_ns = now_ns();
+		board->gave_ns = bench_now_ns();
 		check(latz_unlock(&lock), "unlock");
 	}
 }
@@ -231,11 +215,11 @@ static void handing_over(void)
 
 static double sets(latz_pool *pool, const latz_set_options *options)
 {
-	uint64_t i, begin = now_ns();
+	uint64_t i, begin = bench_now_ns();
 
 	for (i = 0; i < ops; i++)
 		check(latz_set(pool, latz_str("key"), latz_str("value"), options), "set");
-	return (double)(now_ns() - begin) / (double)ops;
+	return (double)(bench_now_ns() - begin) / (double)ops;
 }
 
 static void fences(latz_pool *pool)

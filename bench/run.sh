@@ -12,32 +12,14 @@ mkdir -p "$out"
 command="./dev bench"
 part=latzero-bench
 report=latest.txt
-if [ "${1-}" = durable ]; then
+case ${1-} in
+durable | evict | feed | lock | spaces)
+	command="./dev bench $1"
+	part=latzero-bench-$1
+	report=$1.txt
 	shift
-	command="./dev bench durable"
-	part=latzero-bench-durable
-	report=durable.txt
-elif [ "${1-}" = evict ]; then
-	shift
-	command="./dev bench evict"
-	part=latzero-bench-evict
-	report=evict.txt
-elif [ "${1-}" = feed ]; then
-	shift
-	command="./dev bench feed"
-	part=latzero-bench-feed
-	report=feed.txt
-elif [ "${1-}" = lock ]; then
-	shift
-	command="./dev bench lock"
-	part=latzero-bench-lock
-	report=lock.txt
-elif [ "${1-}" = spaces ]; then
-	shift
-	command="./dev bench spaces"
-	part=latzero-bench-spaces
-	report=spaces.txt
-fi
+	;;
+esac
 
 # The installed library, wherever its prefix put it below build/root.
 cflags=""

@@ -14,11 +14,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include <latzero/latzero.h>
-
+#include "pool.h"
 #include "samples.h"
 
 #define KEYS 2000u
@@ -37,22 +35,6 @@ static struct {
 } config = { .rounds = 40 };
 static struct shared *shared;
 static char value[512];
-
-static void check(int rc, const char *what)
-{
-	if (rc == LATZ_OK)
-		return;
-	fprintf(stderr, "%s: %s (%s)\n", what, latz_strerror(rc), latz_error_detail());
-	exit(1);
-}
-
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
 
 static latz_pool *attach(const char *name)
 {
@@ -102,13 +84,13 @@ static double turn(latz_pool *pool, int set)
 
 	for (i = 0; i < KEYS; i++)
 		(void)key_of(keys[i], i);
-	begun = now_ns();
+	begun = (double)bench_now_ns();
 	for (i = 0; i < KEYS; i++) {
 		latz_slice key = { keys[i * 7 % KEYS], 16 };
 
 		check(set ? latz_set(pool, key, (latz_slice){ value, 100 }, NULL) : latz_get(pool, key, &got), "call");
 	}
-	begun = (now_ns() - begun) / KEYS;
+	begun = ((double)bench_now_ns() - begun) / KEYS;
 	latz_value_free(&got);
 	return begun;
 }
@@ -178,21 +160,21 @@ static void quiet_turn(latz_pool *quiet, unsigned seed, double *gets, double *se
 	unsigned i, j;
 
 	for (i = 0; i < OPS / BLOCK; i++) {
-		double begun = now_ns(), middle;
+		double begun = (double)bench_now_ns(), middle;
 
 		for (j = 0; j < BLOCK; j++) {
 			unsigned k = (seed + i * BLOCK + j) * 2654435761u % QUIET_KEYS;
 
 			*ret_misses += latz_get(quiet, key_of(buffer, k), &got) != LATZ_OK;
 		}
-		middle = now_ns();
+		middle = (double)bench_now_ns();
 		for (j = 0; j < BLOCK; j++) {
 			unsigned k = (seed + i * BLOCK + j) * 2246822519u % QUIET_KEYS;
 
 			check(latz_set(quiet, key_of(buffer, k), (latz_slice){ value, 100 }, NULL), "latz_set");
 		}
 		gets[i] = (middle - begun) / BLOCK;
-		sets[i] = (now_ns() - middle) / BLOCK;
+		sets[i] = ((double)bench_now_ns() - middle) / BLOCK;
 	}
 	latz_value_free(&got);
 }
