@@ -175,6 +175,15 @@ int lzi_disk_truncate(int fd, const char *name, uint64_t size);
 /* Sets the file's size with blocks behind all of it; without, where the file system has no such call. */
 int lzi_disk_allocate(int fd, const char *name, uint64_t size);
 
+/* ---- Secrets (secret.c) ------------------------------------------------------------------------------------------ */
+
+/* Pages for secrets: zeros, locked in memory as far as the limit allows, left out of core dumps; lzi_secret_give()
+ * wipes them. NULL for want of memory. A forked child has a copy, which is not locked. */
+void *lzi_secret_take(size_t size);
+void lzi_secret_give(void *secret, size_t size);
+/* A page that a forked child has zeros in, and nothing else: NULL if the kernel can't. Given back as a secret. */
+void *lzi_unforked_take(void);
+
 /* ---- Locks ------------------------------------------------------------------------------------------------------- */
 
 /* OFD lock on one byte. try: LATZ_OK or LATZ_BUSY (LATZ_IO if locks fail altogether). wait: blocks. */
@@ -216,6 +225,8 @@ void lzi_event_clear(int fd);
 int64_t lzi_clock_mono_ms(void);
 uint64_t lzi_clock_mono_ns(void);
 int64_t lzi_clock_wall_ms(void);
+/* Processor time of the calling thread. */
+uint64_t lzi_clock_cpu_ns(void);
 /* A descriptor that can be read from, and polled, from a moment of lzi_clock_mono_ns() on. 0: from none. */
 int lzi_timer_open(int *ret_fd);
 int lzi_timer_set(int fd, uint64_t when_ns);

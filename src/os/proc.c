@@ -43,6 +43,11 @@ int64_t lzi_clock_wall_ms(void)
 	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 }
 
+uint64_t lzi_clock_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void lzi_sleep_us(unsigned us)
 {
 	struct timespec ts = { us / 1000000, (long)(us % 1000000) * 1000 };

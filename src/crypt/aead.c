@@ -1,0 +1,113 @@
+/*
+ * AES-256-GCM. A context keeps the expanded key, one for each direction: setting it up costs more than sealing a small
+ * record.
+ */
+#include "config.h"
+
+#include "crypt/crypt_int.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include <latzero/latzero.h>
+#include <openssl/evp.h>
+
+#include "base/error.h"
+
+/* OpenSSL counts in int; what is longer goes in parts. */
+#define PART (1u << 30)
+
+struct lzi_aead {
+	EVP_CIPHER_CTX *in, *out;
+};
+
+static EVP_CIPHER_CTX *context(const uint8_t *key, int seal)
+{
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	EVP_CIPHER_CTX *made = cipher == NULL ? NULL : EVP_CIPHER_CTX_new();
+
+	if (made != NULL && EVP_CipherInit_ex2(made, cipher, key, NULL, seal, NULL) != 1) {
+		EVP_CIPHER_CTX_free(made);
+		made = NULL;
+	}
+	EVP_CIPHER_free(cipher);
+	return made;
+}
+
+struct lzi_aead *lzi_aead_new(const uint8_t key[LZI_KEY_BYTES])
+{
+	struct lzi_aead *aead = calloc(1, sizeof *aead);
+
+	if (aead == NULL) {
+		(void)lzi_error(LATZ_NOMEM, "cipher");
+		return NULL;
+	}
+	aead->in = context(key, 1);
+	aead->out = context(key, 0);
+	if (aead->in != NULL && aead->out != NULL)
+		return aead;
+	lzi_aead_free(aead);
+	(void)lzi_crypt_failed("AES-256-GCM");
+	return NULL;
+}
+
+void lzi_aead_free(struct lzi_aead *aead)
+{
+	if (aead == NULL)
+		return;
+	EVP_CIPHER_CTX_free(aead->in);
+	EVP_CIPHER_CTX_free(aead->out);
+	free(aead);
+}
+
+/* The same steps in both directions. */
+LZI_INLINE int begin(EVP_CIPHER_CTX *context, const uint8_t *nonce, const struct lzi_aad *aad)
+{
+	int n;
+
+	return EVP_CipherInit_ex2(context, NULL, NULL, nonce, -1, NULL) == 1 &&
+	       EVP_CipherUpdate(context, NULL, &n, aad->head, (int)aad->head_size) == 1 &&
+	       (aad->tail_size == 0 || EVP_CipherUpdate(context, NULL, &n, aad->tail, (int)aad->tail_size) == 1);
+}
+
+LZI_INLINE int text(EVP_CIPHER_CTX *context, const uint8_t *in, size_t size, uint8_t *out)
+{
+	int n;
+
+	for (; lzi_unlikely(size > PART); size -= PART, in += PART, out += PART) {
+		if (EVP_CipherUpdate(context, out, &n, in, PART) != 1)
+			return 0;
+	}
+	return size == 0 || EVP_CipherUpdate(context, out, &n, in, (int)size) == 1;
+}
+
+int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                  const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES])
+{
+	uint8_t none[LZI_TAG_BYTES];
+	int n;
+
+	if (lzi_likely(begin(aead->in, nonce, aad) && text(aead->in, in, size, out) &&
+	               EVP_CipherFinal_ex(aead->in, none, &n) == 1 &&
+	               EVP_CIPHER_CTX_ctrl(aead->in, EVP_CTRL_AEAD_GET_TAG, LZI_TAG_BYTES, tag) == 1))
+		return LATZ_OK;
+	return lzi_crypt_failed("sealing");
+}
+
+int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                  const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES])
+{
+	uint8_t none[LZI_TAG_BYTES];
+	int n;
+
+	if (lzi_unlikely(!begin(aead->out, nonce, aad) || !text(aead->out, in, size, out) ||
+	                 EVP_CIPHER_CTX_ctrl(aead->out, EVP_CTRL_AEAD_SET_TAG, LZI_TAG_BYTES,
+	                                     (void *)(uintptr_t)tag) != 1)) {
+		lzi_wipe(out, size);
+		return lzi_crypt_failed("opening");
+	}
+	if (lzi_likely(EVP_CipherFinal_ex(aead->out, none, &n) == 1))
+		return LATZ_OK;
+	lzi_wipe(out, size);
+	return LATZ_CORRUPT;
+}

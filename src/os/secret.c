@@ -1,0 +1,48 @@
+/*
+ * Memory for secrets.
+ */
+#include "config.h"
+
+#include "os/os.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static size_t pages(size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (size + page - 1) / page * page;
+}
+
+void *lzi_secret_take(size_t size)
+{
+	void *secret = lzi_os.mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (secret == MAP_FAILED)
+		return NULL;
+	/* Both keep it from a disk; neither failing is a reason to refuse. */
+	(void)!mlock(secret, pages(size));
+	(void)!lzi_os.madvise(secret, pages(size), MADV_DONTDUMP);
+	return secret;
+}
+
+void lzi_secret_give(void *secret, size_t size)
+{
+	if (secret == NULL)
+		return;
+	explicit_bzero(secret, pages(size));
+	munmap(secret, pages(size));
+}
+
+void *lzi_unforked_take(void)
+{
+	void *page = lzi_secret_take(1);
+
+	if (page != NULL && lzi_os.madvise(page, pages(1), MADV_WIPEONFORK) != 0) {
+		lzi_secret_give(page, 1);
+		return NULL;
+	}
+	return page;
+}
