@@ -426,7 +426,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
-		lzi_bound_maintain(call, deadline_ns, ret_more);
+		lzi_bound_maintain(call, LZI_EVICT_BYTES, deadline_ns, ret_more);
 	if (index_too && lzi_bound_index_wanted(store))
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);

@@ -24,12 +24,20 @@
 /* The least that a record takes. */
 #define RECORD_MIN 48u
 
+/* Whether it would have too many keys with so many more, 0 or more. */
+static int is_over_entries(const struct lzi_space *space, const struct lzi_space_cell *sum, int64_t keys)
+{
+	uint64_t max_entries = lzi_load_relaxed(&space->max_entries);
+
+	return max_entries != 0 && sum->keys + keys > (int64_t)max_entries;
+}
+
 /* Whether it would be over its bounds with so many keys, 0 or more, and bytes more. */
 static int is_over(const struct lzi_space *space, const struct lzi_space_cell *sum, int64_t keys, uint64_t bytes)
 {
-	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes), max_entries = lzi_load_relaxed(&space->max_entries);
+	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes);
 
-	return (max_entries != 0 && sum->keys + keys > (int64_t)max_entries) ||
+	return is_over_entries(space, sum, keys) ||
 	       (max_bytes != 0 && sum->bytes + (int64_t)bytes > (int64_t)max_bytes);
 }
 
@@ -303,17 +311,21 @@ struct eviction {
 	struct lzi_space *space;
 	int64_t keys;
 	uint64_t span;
+	enum lzi_evict_reason why; /* SPACE_LIMIT; else as was last found */
 	latz_value key;
 	uint64_t round[SPARED_MAX]; /* spared */
 	unsigned spared;
 };
 
-static int is_full(const struct eviction *eviction)
+static int is_full(struct eviction *eviction)
 {
 	struct lzi_store *store = eviction->call->store;
 	struct lzi_space_cell sum;
 
 	lzi_space_sum(store, lzi_space_index(store, eviction->space), &sum);
+	if (eviction->why != LZI_EVICT_SPACE_LIMIT)
+		eviction->why = is_over_entries(eviction->space, &sum, eviction->keys) ? LZI_EVICT_SPACE_ENTRIES
+		                                                                       : LZI_EVICT_SPACE_BYTES;
 	return is_over(eviction->space, &sum, eviction->keys, eviction->span);
 }
 
@@ -336,6 +348,8 @@ static int evict_one(struct eviction *eviction, uint64_t hash)
 		if (rc == LATZ_OK) {
 			lzi_fetch_add_relaxed(&space->evicted, 1ull);
 			lzi_fetch_add_relaxed(&space->evicted_bytes, write.span);
+			lzi_fetch_add_relaxed(
+				&eviction->call->store->control.shared->bound.evicted_for[eviction->why], 1ull);
 		}
 	}
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
@@ -369,9 +383,9 @@ static int renew(struct eviction *eviction)
 }
 
 /* Under space->mutex: evicts until there is room for `span` more, and a key more if keys is 1. */
-static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+static int evict(struct lzi_call *call, struct lzi_space *space, enum lzi_evict_reason why, int64_t keys, uint64_t span)
 {
-	struct eviction eviction = { .call = call, .space = space, .keys = keys, .span = span, .key = LATZ_VALUE_INIT };
+	struct eviction eviction = { call, space, keys, span, .why = why, .key = LATZ_VALUE_INIT };
 	uint64_t *queue = lzi_space_queue(call->store, lzi_space_index(call->store, space)), hash;
 	unsigned looks = 0, renewals = 0;
 	int rc = queue == NULL ? lzi_error(LATZ_NOMEM, "map the queue of namespace %.64s", space->name) : LATZ_OK;
@@ -392,7 +406,8 @@ static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, u
 	return rc == LATZ_NOTFOUND ? LATZ_FULL : rc;
 }
 
-static int evict_locked(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+static int evict_locked(struct lzi_call *call, struct lzi_space *space, enum lzi_evict_reason why, int64_t keys,
+                        uint64_t span)
 {
 	struct lzi_store *store = call->store;
 	int inside = (call->actor->op & 1) != 0, rc;
@@ -404,7 +419,7 @@ static int evict_locked(struct lzi_call *call, struct lzi_space *space, int64_t 
 	rc = lzi_mutex_lock_patient(&space->mutex, store->control.timeout_ms, "eviction in a namespace",
 	                            &store->control.shared->heartbeat);
 	if (rc >= 0) {
-		rc = evict(call, space, keys, span);
+		rc = evict(call, space, why, keys, span);
 		lzi_mutex_unlock(&space->mutex);
 	}
 	if (inside)
@@ -421,7 +436,7 @@ int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uin
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
 	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE)
 		return refuse(space, LATZ_FULL);
-	rc = evict_locked(call, space, keys + others(call, space), span);
+	rc = evict_locked(call, space, LZI_EVICT_SPACE_BYTES, keys + others(call, space), span);
 	return rc == LATZ_FULL ? refuse(space, rc) : rc;
 }
 
@@ -436,7 +451,7 @@ int lzi_space_trim(struct lzi_call *call, uint32_t number)
 	do {
 		lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
 		if (is_over(space, &sum, 0, 0))
-			rc = evict_locked(call, space, 0, 0);
+			rc = evict_locked(call, space, LZI_EVICT_SPACE_LIMIT, 0, 0);
 	} while (rc == LATZ_OK && is_over(space, &sum, 0, 0));
 	return rc == LATZ_FULL ? LATZ_OK : rc;
 }

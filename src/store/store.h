@@ -221,6 +221,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 enum lzi_counter_own {
 	LZI_COUNTER_GETS,
 	LZI_COUNTER_SETS,
+	LZI_COUNTER_LOCK_WAITS,
 	LZI_COUNTERS_OWN
 };
 

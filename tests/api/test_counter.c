@@ -210,12 +210,12 @@ static void lists_them(void **state)
 	assert_ok(latz_counter_close(make(f->pool, "b", LATZ_COUNTER)));
 	assert_ok(latz_counter_close(make(f->pool, "a", LATZ_GAUGE)));
 	assert_ok(latz_counters(f->pool, collect, names));
-	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds b a ");
+	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds latzero_lock_wait_seconds b a ");
 	assert_ok(latz_counter_close(make(f->pool, "stop", LATZ_COUNTER)));
 	assert_ok(latz_counter_close(make(f->pool, "c", LATZ_COUNTER)));
 	names[0] = '\0';
 	assert_int_equal(latz_counters(f->pool, collect, names), 17);
-	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds b a stop ");
+	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds latzero_lock_wait_seconds b a stop ");
 }
 
 /* Each keeps its own count, also when there is no room for another. */
