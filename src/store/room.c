@@ -379,15 +379,20 @@ static int is_loose(struct lzi_store *store)
 	return used - dead < lzi_load_relaxed(&store->control.shared->bound.max_bytes) / 100 * LOOSE_PERCENT;
 }
 
-/* Nothing goes: only what is dead makes room, or what holds nothing, when its readers have left it. */
+/* Nothing goes but what is expired: only what is dead makes room, or what holds nothing, when its readers have left
+ * it. */
 static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, struct lzi_need *need)
 {
 	struct lzi_store *store = call->store;
 	unsigned held;
-	int rc;
+	int expired = 0, rc;
 
 	for (held = 0; held < HELD_MAX; held++) {
 		rc = lzi_clean_for_room(call, open);
+		while ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (expired = lzi_expire_for_room(call)) > 0)
+			rc = lzi_clean_for_room(call, open);
+		if (expired < 0)
+			return expired;
 		if (rc != LATZ_NOSPC && rc != LATZ_FULL)
 			return rc;
 		rc = held == 0 ? look_again(call) : LATZ_OK;
@@ -457,8 +462,10 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 	uint64_t used, dead, since_ns = 0;
 	int rc;
 
-	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
-		return full(store, "max_entries");
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE) {
+		rc = lzi_expire_for_room(call);
+		return rc == 0 ? full(store, "max_entries") : rc < 0 ? rc : LATZ_OK;
+	}
 	rc = lzi_room_begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;

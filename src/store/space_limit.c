@@ -434,8 +434,10 @@ int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uin
 
 	if (space == NULL)
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
-	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE)
-		return refuse(space, LATZ_FULL);
+	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE) {
+		rc = lzi_expire_for_room(call);
+		return rc == 0 ? refuse(space, LATZ_FULL) : rc < 0 ? rc : LATZ_OK;
+	}
 	rc = evict_locked(call, space, LZI_EVICT_SPACE_BYTES, keys + others(call, space), span);
 	return rc == LATZ_FULL ? refuse(space, rc) : rc;
 }

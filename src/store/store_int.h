@@ -65,6 +65,7 @@ struct lzi_store {
 	/* Bytes of PART extents when they were last counted, which extents were empty then but not FREE, and when that
 	 * was; atomic, hints. */
 	uint64_t part_bytes, part_holes, part_due_ns;
+	int64_t undue_ms;        /* then nothing was expired; atomic, a hint */
 	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
@@ -648,6 +649,9 @@ int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
 /* The same of one all of whose records are dead. */
 int lzi_clean_judged(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* The same by who finds no room where nothing is evicted. 1: something went; 0: nothing was expired. Not if the
+ * process has hooks of expiry. */
+int lzi_expire_for_room(struct lzi_call *call);
 /* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
 /* Whether every other thread that was inside a call has left it. */
