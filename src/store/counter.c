@@ -430,8 +430,8 @@ static int add_entry(struct lzi_store *store, const char *name, const latz_count
 	return LATZ_OK;
 }
 
-int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options, int only_find,
-                     uint32_t *ret_index, uint32_t *ret_cell)
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options,
+                     enum lzi_counter_may may, uint32_t *ret_index, uint32_t *ret_cell)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_counter_entry *entry;
@@ -439,10 +439,11 @@ int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = make_file(store);
+	if (may != LZI_COUNTER_FIND)
+		rc = make_file(store);
 	if (rc == LATZ_OK && (rc = find(store, name, ret_index)) == LATZ_NOTFOUND)
-		rc = only_find ? lzi_error(LATZ_NOTFOUND, "there is no counter %s", name)
-		               : add_entry(store, name, options, ret_index);
+		rc = may != LZI_COUNTER_MAKE ? lzi_error(LATZ_NOTFOUND, "there is no counter %s", name)
+		                             : add_entry(store, name, options, ret_index);
 	unlock(store);
 	entry = rc == LATZ_OK ? entry_at(store, *ret_index) : NULL;
 	if (entry == NULL)

@@ -137,7 +137,8 @@ static struct lzi_txn_held *held_of(struct lzi_txn_commit *c, uint64_t number)
 
 /* ---- Under the locks ---- */
 
-static LZI_COLD int conflict(const struct lzi_txn_item *item)
+/* what: became of the key since it was read. */
+static LZI_COLD int conflict(const struct lzi_txn_item *item, const char *what)
 {
 	latz_slice key = lzi_key_for_people(item->write.key);
 	size_t i, n = key.size < 79 ? key.size : 79;
@@ -149,8 +150,17 @@ static LZI_COLD int conflict(const struct lzi_txn_item *item)
 		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
 	}
 	text[n] = '\0';
-	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s was written by somebody else since it was read", text,
-	                 n < key.size ? "..." : "");
+	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s %s since it was read", text, n < key.size ? "..." : "", what);
+}
+
+static LZI_COLD int conflict_found(const struct lzi_txn_item *item, int present)
+{
+	if (item->read_version == 0 || present)
+		return conflict(item, "was written by somebody else");
+	return conflict(item, item->old != NULL && lzi_load_relaxed(&item->old->died) == 0 &&
+	                                      item->old->seq == item->read_version
+	                              ? "has expired"
+	                              : "has gone");
 }
 
 /* What a write would do to the key as it is now. */
@@ -196,7 +206,7 @@ static int look_at(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	if (item->is_read && item->read_version != (present ? item->old->seq : 0))
-		return conflict(item);
+		return conflict_found(item, present);
 	return item->is_written ? look_at_write(c, item, present) : LATZ_OK;
 }
 
@@ -622,7 +632,7 @@ static int commit_one(struct lzi_call *call, struct lzi_txn_item *item, const st
 	if (write.kind == LZI_WRITE_DELETE)
 		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 	if (item->is_read && (rc == LATZ_EXISTS || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH))
-		return conflict(item);
+		return conflict(item, rc == LATZ_NOTFOUND ? "has gone" : "was written by somebody else");
 	return rc;
 }
 

@@ -20,6 +20,13 @@ static void assert_has(struct fixture *f, latz_pool *pool, latz_slice key, const
 	assert_memory_equal(f->value.data, text, f->value.size);
 }
 
+static int count_one(const latz_lock_info *info, void *arg)
+{
+	(void)info;
+	++*(int *)arg;
+	return 0;
+}
+
 /* The namespace's figures are those of the keys that it has. */
 static void assert_counted(latz_pool *sub, uint64_t keys)
 {
@@ -286,10 +293,53 @@ static void leases(void **state)
 	assert_ok(latz_close(b));
 }
 
+/* What was opened through the handle is dead with its namespace, at the call; ending it works. */
+static void dropped(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *a = space(f, "a");
+	latz_lock_t lock = LATZ_LOCK_INIT, other = LATZ_LOCK_INIT;
+	latz_lease lease = LATZ_LEASE_INIT;
+	latz_txn *txn, *reads, *late;
+	latz_scan *scan;
+	latz_slice key;
+
+	assert_ok(put(a, "j", "1"));
+	assert_ok(put(a, "k", "1"));
+	assert_ok(latz_scan_open(a, NULL, &scan));
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	assert_ok(lock_try(a, "l", 1, 0, 0, &lock));
+	assert_ok(lock_try(a, "m", 0, 60000, 0, &other));
+	assert_rc(LATZ_NOTFOUND, latz_get_or_lease(a, key_of("n"), NULL, &f->value, &lease));
+	assert_ok(latz_txn_begin(a, 0, &txn));
+	assert_ok(latz_txn_set(txn, key_of("k"), key_of("2"), NULL));
+	assert_ok(latz_txn_begin(a, (unsigned)LATZ_READONLY, &reads));
+	assert_ok(latz_namespace_drop(f->pool, "a"));
+
+	assert_rc(LATZ_DEAD, latz_scan_next(scan, &key, NULL));
+	assert_ok(latz_scan_close(scan));
+	assert_rc(LATZ_DEAD, latz_lock_status(&lock, NULL));
+	assert_rc(LATZ_DEAD, latz_lock_renew(&other, 1000));
+	assert_rc(LATZ_DEAD, latz_lock_upgrade(&lock, 0));
+	assert_rc(LATZ_DEAD, latz_lock_downgrade(&other));
+	assert_int_equal(LATZ_DEAD, latz_lock_fd(&lock));
+	assert_rc(LATZ_DEAD, latz_locks(a, count_one, &(int){ 0 }));
+	assert_ok(latz_unlock(&lock));
+	assert_ok(latz_unlock(&other));
+	assert_rc(LATZ_DEAD, latz_lease_fill(&lease, key_of("v"), NULL));
+	assert_int_equal(0, lease.lock.token);
+	assert_rc(LATZ_DEAD, latz_txn_begin(a, 0, &late));
+	assert_rc(LATZ_DEAD, latz_txn_get(reads, key_of("k"), &f->value));
+	assert_ok(latz_txn_abort(reads));
+	assert_rc(LATZ_DEAD, latz_txn_commit(txn));
+	assert_ok(latz_close(a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(transactions), POOL_TEST(batches), POOL_TEST(bounds), POOL_TEST(locks), POOL_TEST(leases),
+		POOL_TEST(dropped),
 	};
 
 	return suite_run(tests);
