@@ -468,7 +468,8 @@ struct lzi_actor {
 	/* Waiting, as the counters. */
 	uint64_t lock_takes, lock_waits; /* 424: locks taken, also after waiting; waits, whatever they came to */
 	uint64_t bucket_waits, bucket_wait_ns; /* 440: buckets found locked; until they were not */
-	uint64_t pad6[7];
+	uint64_t space_more; /* 456: bytes that it may be adding to that namespace; valid while space_at is not 0 */
+	uint64_t pad6[6];
 };
 _Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");

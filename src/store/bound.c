@@ -149,12 +149,13 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 
-		keys += lzi_load_relaxed(&actor->keys);
-		/* May be about to create one as well; in a transaction, several. */
-		if (lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN)
-			others += lzi_load_relaxed(&actor->txn_inserts);
+		/* May be about to create one as well; in a transaction, several. If it has done so it is in `keys`,
+		 * at which we look after this. */
+		if (lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN)
+			others += lzi_load_acquire(&actor->txn_inserts);
 		else
-			others += lzi_load_relaxed(&actor->bucket) != 0;
+			others += lzi_load_acquire(&actor->bucket) != 0;
+		keys += lzi_load_relaxed(&actor->keys);
 	}
 	return keys > 0 && (uint64_t)keys + (others > 0 ? (uint64_t)others : 0) >= max;
 }

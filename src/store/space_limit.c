@@ -50,22 +50,34 @@ static LZI_COLD int refuse(struct lzi_space *space, int rc)
 	return lzi_error(rc, "namespace %.64s has reached its bounds", space->name);
 }
 
-/* Keys that others may be creating in the namespace at this moment, as in lzi_bound_entries_full(). */
-static int64_t others(const struct lzi_call *call, const struct lzi_space *space)
+/* Adds what others may be writing in the namespace at this moment, as in lzi_bound_entries_full(). Who looks at what
+ * there is does so after it: then what they have written meanwhile is there. */
+static void add_others(const struct lzi_call *call, const struct lzi_space *space, int64_t *keys, uint64_t *bytes)
 {
 	uint32_t n = lzi_control_actors(&call->store->control), at = lzi_space_index(call->store, space) + 1, i;
-	int64_t count = 0;
 
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&call->store->control, i);
 
 		/* Its bucket first: it has said before in which namespace. */
 		if (i == call->index || lzi_load_acquire(&actor->bucket) == 0 ||
-		    lzi_load_relaxed(&actor->space_at) != at)
+		    lzi_load_acquire(&actor->space_at) != at)
 			continue;
-		count += lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN ? lzi_load_relaxed(&actor->txn_inserts) : 1;
+		*keys += lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN ? lzi_load_acquire(&actor->txn_inserts) : 1;
+		*bytes += lzi_load_acquire(&actor->space_more);
 	}
-	return count;
+}
+
+/* Whether there is room for so many keys more, and bytes, of which others know. 0: what comes is no more than goes. */
+static int has_room(const struct lzi_call *call, const struct lzi_space *space, int64_t keys, uint64_t bytes)
+{
+	struct lzi_space_cell sum;
+	int64_t more_keys = keys;
+	uint64_t more_bytes = bytes;
+
+	add_others(call, space, &more_keys, &more_bytes);
+	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
+	return !is_over(space, &sum, keys == 0 ? 0 : more_keys, bytes == 0 ? 0 : more_bytes);
 }
 
 int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write)
@@ -90,7 +102,6 @@ int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write)
 int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
 {
 	struct lzi_space *space = write->space;
-	struct lzi_space_cell sum;
 	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes);
 
 	if (lzi_load_acquire(&space->state) != LZI_SPACE_LIVE ||
@@ -99,10 +110,10 @@ int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint
 	if (max_bytes != 0 && span > max_bytes)
 		return refuse(space, LATZ_TOOBIG);
 	write->span = span > old_span ? span - old_span : 0;
+	lzi_store_relaxed(&call->actor->space_more, write->span); /* before the lock it was said to be all of it */
 	if (old_span != 0 && write->span == 0) /* it takes no more than there is */
 		return LATZ_OK;
-	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	if (!is_over(space, &sum, old_span == 0 ? 1 + others(call, space) : 0, write->span))
+	if (has_room(call, space, old_span == 0, write->span))
 		return LATZ_OK;
 	write->crowded = LZI_CROWDED_SPACE;
 	return LATZ_FULL;
@@ -112,7 +123,6 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 {
 	struct lzi_space *space = lzi_space_find(call->store, number);
 	uint64_t max_bytes, max_entries;
-	struct lzi_space_cell sum;
 
 	if (space == NULL || lzi_load_relaxed(&space->state) != LZI_SPACE_LIVE)
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
@@ -126,10 +136,8 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 		return refuse(space, LATZ_FULL);
 	if ((max_bytes == 0 && max_entries == 0) || (keys <= 0 && bytes <= 0))
 		return LATZ_OK;
-	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	return is_over(space, &sum, keys > 0 ? keys + others(call, space) : 0, bytes > 0 ? (uint64_t)bytes : 0)
-	               ? LZI_SPACE_CROWDED
-	               : LATZ_OK;
+	return has_room(call, space, keys > 0 ? keys : 0, bytes > 0 ? (uint64_t)bytes : 0) ? LATZ_OK
+	                                                                                   : LZI_SPACE_CROWDED;
 }
 
 /* ---- The queue ---- */
@@ -438,7 +446,8 @@ int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uin
 		rc = lzi_expire_for_room(call);
 		return rc == 0 ? refuse(space, LATZ_FULL) : rc < 0 ? rc : LATZ_OK;
 	}
-	rc = evict_locked(call, space, LZI_EVICT_SPACE_BYTES, keys + others(call, space), span);
+	add_others(call, space, &keys, &span);
+	rc = evict_locked(call, space, LZI_EVICT_SPACE_BYTES, keys, span);
 	return rc == LATZ_FULL ? refuse(space, rc) : rc;
 }
 

@@ -293,6 +293,67 @@ static void leases(void **state)
 	assert_ok(latz_close(b));
 }
 
+struct crowd {
+	latz_pool *sub;
+	unsigned number;
+	int batches;
+};
+
+/* Writes new keys, one at a time or a batch, until there is no room. */
+static void *fill_up(void *arg)
+{
+	const struct crowd *crowd = arg;
+	static const char value[1000];
+	latz_item items[4];
+	char keys[4][24];
+	int rc = LATZ_OK;
+
+	for (unsigned n = 0; rc == LATZ_OK; n++) {
+		for (unsigned i = 0; i < 4; i++) {
+			snprintf(keys[i], sizeof keys[i], "%u-%u-%u", crowd->number, n, i);
+			items[i].key = key_of(keys[i]);
+			items[i].value = slice(value, sizeof value);
+		}
+		if (crowd->batches)
+			rc = latz_mset(crowd->sub, items, 4, NULL);
+		else
+			rc = latz_set(crowd->sub, items[0].key, items[0].value, NULL);
+	}
+	CHECK_RC(LATZ_FULL, rc);
+	return NULL;
+}
+
+/* Who writes at the same moment as others does not pass the bounds together with them. */
+static void bounds_at_once(void **state)
+{
+	struct fixture *f = *state;
+	latz_namespace_options limits = LATZ_NAMESPACE_OPTIONS_INIT;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *a = space(f, "a");
+	struct crowd crowd[4];
+	pthread_t threads[4];
+
+	limits.policy = LATZ_POLICY_NONE;
+	for (unsigned round = 0; round < 300; round++) {
+		limits.max_bytes = round % 2 == 0 ? 40000 : 0;
+		limits.max_entries = round % 2 == 0 ? 0 : 40;
+		assert_ok(latz_namespace_limits(a, &limits));
+		for (unsigned i = 0; i < ARRAY_LEN(threads); i++) {
+			crowd[i] = (struct crowd){ a, i, (round / 2 + i) % 2 == 0 };
+			assert_int_equal(pthread_create(&threads[i], NULL, fill_up, &crowd[i]), 0);
+		}
+		for (unsigned i = 0; i < ARRAY_LEN(threads); i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_ok(latz_stats(a, &stats));
+		if (limits.max_bytes != 0)
+			assert_in_range(stats.live_bytes, 30000, limits.max_bytes);
+		else
+			assert_in_range(stats.keys, 30, limits.max_entries);
+		assert_ok(latz_clear(a));
+	}
+	assert_ok(latz_close(a));
+}
+
 /* What was opened through the handle is dead with its namespace, at the call; ending it works. */
 static void dropped(void **state)
 {
@@ -339,7 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(transactions), POOL_TEST(batches), POOL_TEST(bounds), POOL_TEST(locks), POOL_TEST(leases),
-		POOL_TEST(dropped),
+		POOL_TEST(dropped),      POOL_TEST(bounds_at_once),
 	};
 
 	return suite_run(tests);
