@@ -48,9 +48,9 @@ typedef struct latz_counter_info {
 /* Finds the pool's counter of that name, or makes it. name: a letter, _ or :, then those and digits, at most 63 bytes;
  * those that begin with latzero_ are the library's, which can be opened to be read. options NULL: a counter. help and
  * scale are those of whoever made it. The pool's handle must outlive *counter, which any thread may use. A pool has
- * room for 512, among them at most 63 histograms. Errors: LATZ_INVALID; LATZ_TYPE: it is there and of another kind;
+ * room for 512, among them at most 61 histograms. Errors: LATZ_INVALID; LATZ_TYPE: it is there and of another kind;
  * LATZ_NOTFOUND: the name begins with latzero_ and the library has none such; LATZ_READONLY: the pool's handle only
- * reads, and opens none, there or not; LATZ_FULL; LATZ_NOSPC; LATZ_NOMEM; LATZ_TIMEOUT; LATZ_DEAD; LATZ_CORRUPT. */
+ * reads, and there is none; LATZ_FULL; LATZ_NOSPC; LATZ_NOMEM; LATZ_TIMEOUT; LATZ_DEAD; LATZ_CORRUPT. */
 LATZ_API int latz_counter_open(latz_pool *pool, const char *name, const latz_counter_options *options,
                                latz_counter **counter) LATZ_MUSTCHECK;
 

@@ -41,8 +41,8 @@ typedef struct latz_watch_options {
 	int old_values; /* 1: events come with the value that was there before: writers copy those of up to 16 KiB (as
 	                 * stored) while somebody wants them */
 	uint64_t ring_bytes; /* of events that the ring should hold, if it is made for this subscriber: 512 KiB to 64
-	                      * MiB; 0: 1 MiB. A usual event takes 64 or 128. In a bounded pool it counts to max_bytes,
-	                      * and is at most a sixteenth of that, or 512 KiB */
+	                      * MiB, else LATZ_INVALID; 0: 1 MiB. A usual event takes 64 or 128. In a bounded pool it
+	                      * counts to max_bytes, and is at most a sixteenth of that, or 512 KiB */
 } latz_watch_options;
 
 /* clang-format off */
@@ -83,6 +83,11 @@ LATZ_API int latz_watch_open(latz_pool *pool, const latz_watch_options *options,
  * Errors: LATZ_INVALID, LATZ_TIMEOUT, LATZ_DEAD (of the pool, or, when all has been given, of the namespace),
  * LATZ_NOMEM, LATZ_CORRUPT, LATZ_CLIENTS. */
 LATZ_API int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event) LATZ_MUSTCHECK;
+
+/* The number of the next event that the watch will look at, whether it comes to be given or not: as from_seq it lets
+ * another watch go on where this one is. Right after latz_watch_open() it is that of the first event that there will
+ * be; so who reads the pool then knows from where on events are news. Errors: LATZ_INVALID. */
+LATZ_API int latz_watch_position(latz_watch *watch, uint64_t *seq) LATZ_MUSTCHECK;
 
 /* A descriptor that is readable while there is something for latz_watch_next(): for poll() and the like. Not to be read
  * or closed; the same at every call. A call of latz_watch_next() with timeout_ms 0 tells what it is; it may be

@@ -37,7 +37,7 @@ typedef struct latz_lock_t {
 /* Set size to sizeof(latz_lock_options). */
 typedef struct latz_lock_options {
 	size_t size;
-	int shared;       /* 1: with others who share it */
+	int shared;       /* 0: alone; 1: with others who share it */
 	int64_t lease_ms; /* after so many milliseconds others may have it, at most 49 days; 0: as long as we live */
 	int64_t wait_ms;  /* 0: try once; -1: for ever */
 } latz_lock_options;
@@ -131,7 +131,7 @@ typedef struct latz_lease_options {
  * Who holds a lease ends it with latz_lease_fill() or latz_lease_drop(). If its process dies, it passes on to the next
  * who waits. A value is stale when less than stale_ms of the time are left that latz_lease_fill() gave it.
  * options may be NULL. *lease must hold nothing. Otherwise as latz_lock(): LATZ_BUSY, LATZ_TIMEOUT and LATZ_DEADLOCK
- * are about who computes. */
+ * are about who computes. A handle opened with LATZ_READONLY gets values that are not stale, else LATZ_READONLY. */
 LATZ_API int latz_get_or_lease(latz_pool *pool, latz_slice key, const latz_lease_options *options, latz_value *value,
                                latz_lease *lease) LATZ_MUSTCHECK;
 

@@ -49,7 +49,8 @@ typedef struct latz_namespace_options {
 LATZ_API int latz_namespace_limits(latz_pool *sub, const latz_namespace_options *options) LATZ_MUSTCHECK;
 
 /* Drops a namespace with all its keys, at once, however many they are: nobody sees them any more, its handles get
- * LATZ_DEAD (they are still to be closed), and latz_namespace() makes a new one of the name. Space comes back as
+ * LATZ_DEAD (they are still to be closed), as do scans, transactions and locks that came by them, at the next call but
+ * the one that ends them; and latz_namespace() makes a new one of the name. Space comes back as
  * maintenance collects the keys, in small steps. LATZ_NOTFOUND: there is none of that name. pool: any handle. */
 LATZ_API int latz_namespace_drop(latz_pool *pool, const char *ns) LATZ_MUSTCHECK;
 
@@ -82,8 +83,9 @@ typedef int64_t (*latz_expire_fn)(latz_slice key, void *arg);
  * the library's maintenance thread, or in the thread that calls latz_maintain(), one call at a time, with maintenance
  * held up: it should be quick, and must not call the library. Between its deadline and then nobody sees the key; one
  * that is renewed is there again as it was, of the same version. A key that is overwritten, deleted or evicted after
- * its deadline is not asked about. One hook a handle; NULL takes it away, and then it is not running any more, as after
- * latz_close(). A forked child has none. */
+ * its deadline is not asked about. Where nothing is evicted a write that finds no room collects what is expired itself,
+ * but not in a process that has hooks. One hook a handle; NULL takes it away, and then it is not running any more, as
+ * after latz_close(). A forked child has none. */
 LATZ_API int latz_expire_hook(latz_pool *pool, latz_expire_fn fn, void *arg) LATZ_MUSTCHECK;
 
 #ifdef __cplusplus

@@ -59,9 +59,10 @@ LATZ_API int latz_txn_abort(latz_txn *txn);
  * again. It must not end the transaction. */
 typedef int (*latz_txn_fn)(latz_txn *txn, void *arg);
 
-/* Runs fn in a transaction and commits, again and again until there is no conflict, up to 10 000 times, each after
- * waiting a random time that grows to 10 ms. So fn may run several times: what it does outside of the transaction must
- * bear that. Errors: fn's; those of latz_txn_begin() and latz_txn_commit(). */
+/* Runs fn in a transaction and commits, again and again until there is no conflict, each time after waiting a random
+ * time that grows to 10 ms. After 10 000 conflicts, or 10 seconds and 100 of them, it is LATZ_CONFLICT. So fn may run
+ * several times: what it does outside of the transaction must bear that. Errors: fn's; those of latz_txn_begin() and
+ * latz_txn_commit(). */
 LATZ_API int latz_txn_run(latz_pool *pool, latz_txn_fn fn, void *arg) LATZ_MUSTCHECK;
 
 #ifdef __cplusplus

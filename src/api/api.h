@@ -140,6 +140,11 @@ static inline unsigned lzi_api_strip(const struct latz_pool *pool, const void *k
 }
 /* Before a handle goes. */
 void lzi_api_unhook(struct latz_pool *pool);
+/* LATZ_DEAD if the handle's namespace was dropped: for calls on what was opened through it. */
+static inline int lzi_api_space(const struct latz_pool *pool, struct lzi_call *call)
+{
+	return lzi_likely(pool->space == 0) ? LATZ_OK : lzi_space_check(call, pool->space, pool->slot);
+}
 /* LATZ_INVALID for a namespace's handle. */
 int lzi_api_whole(const struct latz_pool *pool);
 /* Default time to live. */

@@ -72,7 +72,7 @@ int latz_counter_open(latz_pool *pool, const char *name, const latz_counter_opti
 	if (rc == LATZ_OK)
 		rc = check_options(options, &taken);
 	if (rc == LATZ_OK)
-		rc = lzi_api_write(pool, &call);
+		rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	made = calloc(1, sizeof *made);
@@ -81,7 +81,12 @@ int latz_counter_open(latz_pool *pool, const char *name, const latz_counter_opti
 	made->pool = pool;
 	made->kind = taken.kind;
 	made->is_own = strncmp(name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0;
-	rc = lzi_counter_open(&call, name, &taken, made->is_own, &made->index, &made->cell);
+	rc = lzi_counter_open(&call, name, &taken,
+	                      pool->readonly ? LZI_COUNTER_FIND : made->is_own ? LZI_COUNTER_OWN : LZI_COUNTER_MAKE,
+	                      &made->index, &made->cell);
+	if (rc == LATZ_NOTFOUND && !made->is_own)
+		rc = lzi_error(LATZ_READONLY, "there is no counter %s, and the handle was opened with LATZ_READONLY",
+		               name);
 	if (rc != LATZ_OK) {
 		free(made);
 		return lzi_api_result(rc);

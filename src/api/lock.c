@@ -27,6 +27,13 @@ static int check_times(int64_t lease_ms, int64_t wait_ms)
 	return LATZ_OK;
 }
 
+static int check_options(const latz_lock_options *options)
+{
+	if (options->shared != 0 && options->shared != 1)
+		return lzi_error(LATZ_INVALID, "options.shared is %d, not 0 or 1", options->shared);
+	return check_times(options->lease_ms, options->wait_ms);
+}
+
 static void keep(latz_pool *pool, const struct lzi_lock_held *held, latz_lock_t *lock)
 {
 	lock->token = held->token;
@@ -54,7 +61,7 @@ int latz_lock(latz_pool *pool, latz_slice name, const latz_lock_options *options
 		                     options->size);
 	rc = check_name(name);
 	if (rc == LATZ_OK && options != NULL)
-		rc = check_times(options->lease_ms, options->wait_ms);
+		rc = check_options(options);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_write(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
@@ -85,11 +92,14 @@ static struct lzi_lock_held held_of(const latz_lock_t *lock)
 /* What every call on a lock begins with. */
 static inline int begin(const latz_lock_t *lock, struct lzi_call *call)
 {
+	int rc;
+
 	if (lock == NULL || lock->token == 0)
 		return lzi_error(LATZ_INVALID, "lock is NULL, or holds none");
 	if (lock->fork_count != lzi_fork_count)
 		return lzi_error(LATZ_INVALID, "the lock is the parent's");
-	return lzi_api_call(lock->pool, call);
+	rc = lzi_api_call(lock->pool, call);
+	return lzi_likely(rc == LATZ_OK) ? lzi_api_space(lock->pool, call) : rc;
 }
 
 static int arm(const latz_lock_t *lock, uint64_t end_ns, uint64_t lease_ms)
@@ -258,6 +268,8 @@ int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg)
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
 	rc = lzi_api_call(pool, &call);
+	if (rc == LATZ_OK)
+		rc = lzi_api_space(pool, &call);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_locks(&call, see, &seen) : rc);
 }
 
@@ -303,13 +315,14 @@ int latz_get_or_lease(latz_pool *pool, latz_slice key, const latz_lease_options 
 	if (rc == LATZ_OK && (uintptr_t)key.data - (uintptr_t)value->data < value->capacity)
 		rc = lzi_error(LATZ_INVALID, "the key lies in the buffer that is to take the value");
 	if (rc == LATZ_OK)
-		rc = lzi_api_write(pool, &call);
+		rc = lzi_api_call(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	ask.handle = pool->number;
 	ask.lease_ms = options->lease_ms;
 	ask.wait_ms = options->wait_ms;
-	rc = lzi_api_map(pool, &call, &ask.name, 1, &room);
+	ask.readonly = pool->readonly;
+	rc = lzi_api_map(pool, &call, &ask.name, !pool->readonly, &room);
 	if (rc == LATZ_OK) {
 		rc = lzi_lease_get(&call, &ask, options->stale_ms, value, &held);
 		if (pool->space != 0)

@@ -99,6 +99,8 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 		return lzi_api_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
 	rc = lzi_api_call(scan->pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_api_space(scan->pool, &call);
+	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_scan_next(&call, scan->scan, key, value);
 	if (lzi_unlikely(rc == LATZ_OK && value != NULL && value->ttl_ms > 0))
 		age(scan->scan, value);

@@ -12,7 +12,10 @@
 /* Waiting after a conflict: at most so long, and doubling up to there. */
 #define WAIT_FIRST_US 5u
 #define WAIT_MAX_US 10000u
+/* Conflicts after which it is given up: so many; or fewer, when it has taken so long. */
 #define RUNS_MAX 10000u
+#define RUNS_LATE 100u
+#define LATE_NS 10000000000ull
 
 struct latz_txn {
 	struct latz_pool *pool;
@@ -32,6 +35,8 @@ int latz_txn_begin(latz_pool *pool, unsigned flags, latz_txn **txn)
 	if (flags & ~(unsigned)LATZ_READONLY)
 		return lzi_api_error(LATZ_INVALID, "flags has unknown bits 0x%x", flags & ~(unsigned)LATZ_READONLY);
 	rc = lzi_api_call(pool, &call);
+	if (rc == LATZ_OK)
+		rc = lzi_api_space(pool, &call);
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	handle = malloc(sizeof *handle);
@@ -176,7 +181,7 @@ static void wait_a_little(unsigned run, uint64_t *random)
 
 int latz_txn_run(latz_pool *pool, latz_txn_fn fn, void *arg)
 {
-	uint64_t random = lzi_clock_mono_ns() ^ (uintptr_t)&random;
+	uint64_t begun_ns = lzi_clock_mono_ns(), random = begun_ns ^ (uintptr_t)&random;
 	latz_txn *txn;
 	unsigned run;
 	int rc;
@@ -192,7 +197,8 @@ int latz_txn_run(latz_pool *pool, latz_txn_fn fn, void *arg)
 			(void)!latz_txn_abort(txn);
 		else
 			rc = latz_txn_commit(txn);
-		if (rc != LATZ_CONFLICT || run + 1 == RUNS_MAX)
+		if (rc != LATZ_CONFLICT || run + 1 == RUNS_MAX ||
+		    (run + 1 >= RUNS_LATE && lzi_clock_mono_ns() - begun_ns >= LATE_NS))
 			return rc;
 		wait_a_little(run, &random);
 	}

@@ -7,10 +7,14 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "format/feed.h"
 
 #define KINDS \
 	(LATZ_EVENT_SET | LATZ_EVENT_DELETE | LATZ_EVENT_EXPIRE | LATZ_EVENT_EVICT | LATZ_EVENT_CONNECT | \
 	 LATZ_EVENT_DISCONNECT | LATZ_EVENT_LOST)
+
+#define RING_MIN ((unsigned long long)LZI_FEED_CELLS_MIN * LZI_FEED_CELL)
+#define RING_MAX ((unsigned long long)LZI_FEED_CELLS_MAX * LZI_FEED_CELL)
 
 struct latz_watch {
 	struct latz_pool *pool;
@@ -25,6 +29,9 @@ static int check_options(const latz_watch_options *options)
 	if (options->prefix.size > LZI_KEY_MAX)
 		return lzi_error(LATZ_TOOBIG, "prefix of %zu bytes; the limit is %u", options->prefix.size,
 		                 LZI_KEY_MAX);
+	if (options->ring_bytes != 0 && (options->ring_bytes < RING_MIN || options->ring_bytes > RING_MAX))
+		return lzi_error(LATZ_INVALID, "ring_bytes is %llu, not %llu to %llu",
+		                 (unsigned long long)options->ring_bytes, RING_MIN, RING_MAX);
 	if ((options->kinds & ~(unsigned)KINDS) != 0)
 		return lzi_error(LATZ_INVALID, "kinds has unknown bits: 0x%x", options->kinds);
 	return LATZ_OK;
@@ -90,6 +97,8 @@ int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event)
 
 	if (rc == LATZ_OK && (event == NULL || event->size < offsetof(latz_event, key)))
 		rc = lzi_error(LATZ_INVALID, "event is NULL, or its size is not set");
+	if (rc == LATZ_OK && timeout_ms < -1)
+		rc = lzi_error(LATZ_INVALID, "timeout_ms is below -1");
 	if (rc == LATZ_OK)
 		rc = lzi_api_call(watch->pool, &call);
 	if (rc != LATZ_OK)
@@ -109,6 +118,17 @@ int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event)
 	out.size = event->size < sizeof out ? event->size : sizeof out;
 	memcpy(event, &out, out.size);
 	return LATZ_OK;
+}
+
+int latz_watch_position(latz_watch *watch, uint64_t *seq)
+{
+	int rc = check_watch(watch);
+
+	if (rc == LATZ_OK && seq == NULL)
+		rc = lzi_error(LATZ_INVALID, "seq is NULL");
+	if (rc == LATZ_OK)
+		*seq = lzi_watch_position(watch->watch);
+	return lzi_api_result(rc);
 }
 
 int latz_watch_fd(latz_watch *watch)

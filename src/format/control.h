@@ -126,6 +126,18 @@ _Static_assert(offsetof(struct lzi_log_state, started) == 176, "layout");
 _Static_assert(offsetof(struct lzi_log_state, left) == 320, "layout");
 _Static_assert(sizeof(struct lzi_log_state) == 4416, "layout");
 
+/* Why an entry was evicted. */
+enum lzi_evict_reason {
+	LZI_EVICT_BYTES,   /* the pool's max_bytes */
+	LZI_EVICT_ENTRIES, /* its max_entries */
+	LZI_EVICT_LIMIT,   /* a bound was lowered, or a restart brought back more than it allows */
+	LZI_EVICT_EXPIRED, /* one of these; but its deadline had passed */
+	LZI_EVICT_SPACE_BYTES,
+	LZI_EVICT_SPACE_ENTRIES,
+	LZI_EVICT_SPACE_LIMIT,
+	LZI_EVICT_REASONS
+};
+
 /* Bounds and what is done to keep them (doc/bounds.md). Writer: the holder of `maint`, unless said otherwise. Its
  * death: every word is right by itself, or recomputed by the next. */
 struct lzi_bound {
@@ -158,10 +170,11 @@ struct lzi_bound {
 	uint64_t fitted;      /* 184: `evicted` when the state was last made for as many entries as there are */
 	uint64_t renewed;     /* 192: 1: since who evicts has looked what is fresh, a write left a record as it is: he
 	                       * looks again. The holder of a bucket, or of `maint` */
-	uint64_t pad0[7];
+	uint64_t evicted_for[7]; /* 200: by enum lzi_evict_reason; those of namespaces: anyone, atomic add */
 	uint64_t head;        /* 256: of the ring: anyone, atomic add */
 	uint64_t pad1[15];
 };
+_Static_assert(offsetof(struct lzi_bound, evicted_for) == 200, "layout");
 _Static_assert(offsetof(struct lzi_bound, head) == 256, "a line of its own");
 _Static_assert(sizeof(struct lzi_bound) == 384, "layout");
 
@@ -299,7 +312,11 @@ struct lzi_shared {
 	uint64_t packed_entries; /* 448: and its entries */
 	uint64_t table_huge;     /* 456: bytes at the table's beginning that lie on huge pages; holder of `maint` */
 	uint64_t index_bytes;    /* 464: the index file was so long when it was last left; holder of `index` */
-	uint8_t pad3[40];
+	uint64_t log_sync_bytes; /* 472: of log that the last sync brought to the disk; holder of `log`, as the next */
+	uint64_t log_sync_ns;    /* 480: that it took */
+	uint64_t log_syncs_ns;   /* 488: that all took together */
+	int64_t log_sync_lag_ms; /* 496: at its end since the one before: nothing waited longer for it */
+	uint8_t pad3[8];
 
 	/* What the actors' sums lack: keys that came with an image, or that a recount found. Atomic add. */
 	int64_t base_keys; /* 512 */
@@ -330,6 +347,7 @@ struct lzi_shared {
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
 _Static_assert(offsetof(struct lzi_shared, actors_ready) == 384, "layout");
+_Static_assert(offsetof(struct lzi_shared, log_sync_bytes) == 472, "layout");
 _Static_assert(offsetof(struct lzi_shared, base_keys) == 512, "layout");
 _Static_assert(offsetof(struct lzi_shared, slots) == 640, "layout");
 _Static_assert(offsetof(struct lzi_shared, log) == 1152, "layout");
@@ -447,11 +465,16 @@ struct lzi_actor {
 	int64_t space_keys, space_bytes; /* 400: of its cell after the write at hand; valid while space is not 0 */
 	uint32_t space_at; /* 416: slot + 1 of the namespace in which it may be creating keys; 0 none */
 	uint32_t pad7;
-	uint64_t pad6[11];
+	/* Waiting, as the counters. */
+	uint64_t lock_takes, lock_waits; /* 424: locks taken, also after waiting; waits, whatever they came to */
+	uint64_t bucket_waits, bucket_wait_ns; /* 440: buckets found locked; until they were not */
+	uint64_t space_more; /* 456: bytes that it may be adding to that namespace; valid while space_at is not 0 */
+	uint64_t pad6[6];
 };
 _Static_assert(offsetof(struct lzi_actor, committed) == 256, "layout");
 _Static_assert(sizeof(struct lzi_actor) == 512, "layout");
 _Static_assert(offsetof(struct lzi_actor, space_pages) == 384, "layout");
+_Static_assert(offsetof(struct lzi_actor, lock_takes) == 424, "layout");
 _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");

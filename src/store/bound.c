@@ -149,12 +149,13 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&store->control, i);
 
-		keys += lzi_load_relaxed(&actor->keys);
-		/* May be about to create one as well; in a transaction, several. */
-		if (lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN)
-			others += lzi_load_relaxed(&actor->txn_inserts);
+		/* May be about to create one as well; in a transaction, several. If it has done so it is in `keys`,
+		 * at which we look after this. */
+		if (lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN)
+			others += lzi_load_acquire(&actor->txn_inserts);
 		else
-			others += lzi_load_relaxed(&actor->bucket) != 0;
+			others += lzi_load_acquire(&actor->bucket) != 0;
+		keys += lzi_load_relaxed(&actor->keys);
 	}
 	return keys > 0 && (uint64_t)keys + (others > 0 ? (uint64_t)others : 0) >= max;
 }
@@ -243,7 +244,7 @@ void lzi_bound_pace(struct lzi_call *call)
 	    lzi_load_relaxed(&shared->extents_free) > reserve(store) || lzi_room_begin(call, 0) != LATZ_OK)
 		return;
 	/* What holds nothing the janitor gives back, or who needs it: nothing goes for that. */
-	(void)!lzi_room_step(call, PACE * 2, 0, &done);
+	(void)!lzi_room_step(call, LZI_EVICT_BYTES, PACE * 2, 0, &done);
 	lzi_room_end(call);
 }
 
@@ -256,7 +257,7 @@ static uint64_t over_limit(const struct lzi_store *store)
 	return limit == 0 || blocks <= limit ? 0 : blocks - limit;
 }
 
-void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64_t deadline_ns, int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	unsigned done = 0, idle = 0, before;
@@ -285,7 +286,9 @@ void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_mo
 			continue;
 		}
 		before = done;
-		rc = lzi_room_step(call, LZI_POLICY_BATCH, idle > 0 && lzi_room_is_over(store), &done);
+		if (why != LZI_EVICT_LIMIT)
+			why = lzi_room_has_too_many(store) ? LZI_EVICT_ENTRIES : LZI_EVICT_BYTES;
+		rc = lzi_room_step(call, why, LZI_POLICY_BATCH, idle > 0 && lzi_room_is_over(store), &done);
 		if (rc == LATZ_BUSY)
 			idle++;
 		else if (rc != LATZ_OK)
@@ -308,7 +311,7 @@ int lzi_bound_give_way(struct lzi_call *call)
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
-	lzi_bound_maintain(call, 0, &more);
+	lzi_bound_maintain(call, LZI_EVICT_BYTES, 0, &more);
 	rc = LATZ_OK;
 	if (lzi_room_is_over(store))
 		rc = lzi_error(LATZ_FULL, "pool %s has no room for it within its max_bytes", store->name);
@@ -370,7 +373,7 @@ int lzi_bound_join(struct lzi_call *call)
 		lzi_sample_keep(store);
 	/* What a log or a snapshot held was put back without asking how much it is. */
 	if (rc == LATZ_OK && lzi_room_is_over(store))
-		lzi_bound_maintain(call, 0, &more);
+		lzi_bound_maintain(call, LZI_EVICT_LIMIT, 0, &more);
 	lzi_maint_unlock(store);
 	return rc;
 }
@@ -428,7 +431,7 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	if (policy == LATZ_POLICY_DEFAULT)
 		lzi_store_relaxed(&bound->asleep, (uint16_t)0);
 	if ((rc == LATZ_OK || rc == LATZ_BUSY) && policy != LATZ_POLICY_DEFAULT) {
-		lzi_bound_maintain(call, 0, &more);
+		lzi_bound_maintain(call, LZI_EVICT_LIMIT, 0, &more);
 		if (rc == LATZ_OK)
 			rc = lzi_hear_fit(store);
 		lzi_hear_tidy(call);

@@ -25,6 +25,7 @@ static const struct {
 } own[LZI_COUNTERS_OWN] = {
 	{ "latzero_get_seconds", "Time that gets take, one of 256 of each thread" },
 	{ "latzero_set_seconds", "Time that sets take, one of 256 of each thread" },
+	{ "latzero_lock_wait_seconds", "Time that those waited who found a lock held" },
 };
 
 static uint64_t pages_at(const struct lzi_store *store)
@@ -112,11 +113,16 @@ static uint32_t count_of(const struct lzi_store *store)
 
 /* ---- Growing, under the shared mutex ---- */
 
-static int lock(struct lzi_store *store)
+static int lock_for(struct lzi_store *store, unsigned timeout_ms)
 {
-	int rc = lzi_mutex_lock(&store->control.shared->counters.mutex, store->control.timeout_ms, FILE_NAME);
+	int rc = lzi_mutex_lock(&store->control.shared->counters.mutex, timeout_ms, FILE_NAME);
 
 	return rc < 0 ? rc : LATZ_OK; /* its last holder's death left nothing that counts */
+}
+
+static int lock(struct lzi_store *store)
+{
+	return lock_for(store, store->control.timeout_ms);
 }
 
 static void unlock(struct lzi_store *store)
@@ -283,10 +289,10 @@ static inline uint64_t *cell_of(struct lzi_store *store, uint32_t actor, uint32_
 	          sizeof(uint64_t));
 }
 
-static LZI_COLD int make_cell(struct lzi_call *call, uint32_t cell, uint64_t **ret_cell)
+static LZI_COLD int make_cell(struct lzi_call *call, uint32_t cell, unsigned timeout_ms, uint64_t **ret_cell)
 {
 	struct lzi_store *store = call->store;
-	int rc = lock(store);
+	int rc = lock_for(store, timeout_ms);
 
 	if (rc != LATZ_OK)
 		return rc;
@@ -303,7 +309,8 @@ static LZI_COLD int make_cell(struct lzi_call *call, uint32_t cell, uint64_t **r
 static inline int own_cell(struct lzi_call *call, uint32_t cell, uint64_t **ret_cell)
 {
 	*ret_cell = cell_of(call->store, call->index, cell);
-	return lzi_likely(*ret_cell != NULL) ? LATZ_OK : make_cell(call, cell, ret_cell);
+	return lzi_likely(*ret_cell != NULL) ? LATZ_OK
+	                                     : make_cell(call, cell, call->store->control.timeout_ms, ret_cell);
 }
 
 int lzi_counter_add(struct lzi_call *call, uint32_t cell, uint64_t by)
@@ -316,6 +323,14 @@ int lzi_counter_add(struct lzi_call *call, uint32_t cell, uint64_t by)
 	return rc;
 }
 
+static inline void record(uint64_t *first, uint64_t value)
+{
+	lzi_bump_relaxed(&first[lzi_counter_bucket(value)], 1ull);
+	lzi_bump_relaxed(&first[LZI_COUNTER_SUM], value);
+	if (value > lzi_load_relaxed(&first[LZI_COUNTER_MAX]))
+		lzi_store_relaxed(&first[LZI_COUNTER_MAX], value);
+}
+
 int lzi_counter_record(struct lzi_call *call, uint32_t cell, uint64_t value)
 {
 	uint64_t *first;
@@ -323,11 +338,26 @@ int lzi_counter_record(struct lzi_call *call, uint32_t cell, uint64_t value)
 
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	lzi_bump_relaxed(&first[lzi_counter_bucket(value)], 1ull);
-	lzi_bump_relaxed(&first[LZI_COUNTER_SUM], value);
-	if (value > lzi_load_relaxed(&first[LZI_COUNTER_MAX]))
-		lzi_store_relaxed(&first[LZI_COUNTER_MAX], value);
+	record(first, value);
 	return LATZ_OK;
+}
+
+void lzi_counter_prepare(struct lzi_call *call, enum lzi_counter_own which)
+{
+	uint32_t cell = (uint32_t)which * LZI_COUNTER_PAGE_CELLS;
+	uint64_t *first;
+
+	if (lzi_unlikely(cell_of(call->store, call->index, cell) == NULL))
+		(void)!make_cell(call, cell, 0, &first);
+}
+
+void lzi_counter_note(struct lzi_call *call, enum lzi_counter_own which, uint64_t ns)
+{
+	uint32_t cell = (uint32_t)which * LZI_COUNTER_PAGE_CELLS;
+	uint64_t *first = cell_of(call->store, call->index, cell);
+
+	if (first != NULL)
+		record(first, ns);
 }
 
 /* Without a cell nobody is told of it. */
@@ -400,8 +430,8 @@ static int add_entry(struct lzi_store *store, const char *name, const latz_count
 	return LATZ_OK;
 }
 
-int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options, int only_find,
-                     uint32_t *ret_index, uint32_t *ret_cell)
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options,
+                     enum lzi_counter_may may, uint32_t *ret_index, uint32_t *ret_cell)
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_counter_entry *entry;
@@ -409,10 +439,11 @@ int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = make_file(store);
+	if (may != LZI_COUNTER_FIND)
+		rc = make_file(store);
 	if (rc == LATZ_OK && (rc = find(store, name, ret_index)) == LATZ_NOTFOUND)
-		rc = only_find ? lzi_error(LATZ_NOTFOUND, "there is no counter %s", name)
-		               : add_entry(store, name, options, ret_index);
+		rc = may != LZI_COUNTER_MAKE ? lzi_error(LATZ_NOTFOUND, "there is no counter %s", name)
+		                             : add_entry(store, name, options, ret_index);
 	unlock(store);
 	entry = rc == LATZ_OK ? entry_at(store, *ret_index) : NULL;
 	if (entry == NULL)

@@ -71,7 +71,7 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 {
 	struct lzi_shared *shared = call->store->control.shared;
 	struct lzi_actor *actor = call->actor;
-	int spaced = lzi_record_is_spaced(record);
+	int spaced = lzi_record_is_spaced(record), expired = is_expired(record);
 	uint32_t kind = LZI_INTENT_EVICT;
 
 	if (lzi_unlikely(call->store->on_evict != NULL))
@@ -80,7 +80,7 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	if (record->seq >= lzi_load_acquire(&shared->clock))
 		lzi_fetch_add(&shared->clock, LZI_SEQ_STRIDE);
 	if (lzi_is_fed(call->store)) {
-		lzi_feed_removed(call, is_expired(record) ? LATZ_EVENT_EXPIRE : LATZ_EVENT_EVICT, record);
+		lzi_feed_removed(call, expired ? LATZ_EVENT_EXPIRE : LATZ_EVENT_EVICT, record);
 		kind |= LZI_INTENT_FED;
 	}
 	actor->record_old = unit;
@@ -103,6 +103,7 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	if (spaced)
 		lzi_store_release(&actor->space, 0u);
 	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
+	lzi_bump_relaxed(&shared->bound.evicted_for[expired ? LZI_EVICT_EXPIRED : call->store->evictor->why], 1ull);
 	lzi_bump_relaxed(&shared->bound.evicted_bytes, lzi_record_span_of(record));
 }
 
@@ -672,13 +673,14 @@ int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uin
 	return rc;
 }
 
-int lzi_evict(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done)
+int lzi_evict(struct lzi_call *call, enum lzi_evict_reason why, unsigned most, int last_resort, unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
 	const struct lzi_policy *policy = lzi_policy_by_id((latz_policy)lzi_load_relaxed(&shared->bound.policy));
 	int rc = LATZ_BUSY;
 
+	store->evictor->why = why;
 	/* What goes from here on does not leave the index one by one. */
 	if (lzi_load_relaxed(&shared->index_rebuild) == 0)
 		lzi_store_release(&shared->index_rebuild, 1u);

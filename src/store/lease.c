@@ -54,6 +54,8 @@ int lzi_lease_get(struct lzi_call *call, const struct lzi_lock_ask *ask, int64_t
 		stale = rc == LATZ_OK && is_stale(value, stale_ms);
 		if (rc != LATZ_NOTFOUND && !stale)
 			return rc;
+		if (ask->readonly) /* a stale value is for who computes the next, or who waits for him */
+			return lzi_error(LATZ_READONLY, "no fresh value, and the handle was opened with LATZ_READONLY");
 		mine.wait_ms = stale ? 0 : ask->wait_ms;
 		rc = lzi_lock_take(call, &mine, ret_held);
 		if (rc == LATZ_OK)

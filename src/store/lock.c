@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/counter.h"
 #include "store/lock.h"
 
 /* How long a waiter sleeps at most before it looks whether holders live; the first time, and from then on. */
@@ -425,14 +426,17 @@ static uint64_t nap_ns(const struct wait *wait, unsigned nap_us, uint64_t now_ns
 static int wait_for(struct wait *wait)
 {
 	struct lzi_actor *actor = wait->call->actor;
-	uint64_t now_ns = lzi_clock_mono_ns();
+	uint64_t now_ns = lzi_clock_mono_ns(), begun_ns = now_ns;
 	unsigned nap_us = NAP_FIRST_US;
-	int rc = LATZ_OK;
+	/* Who shares what others share has it at once. Leases are no locks. */
+	int counts = !is_over(wait) && (wait->ask == NULL || !wait->ask->lease), rc = LATZ_OK;
 
 	if (wait->until_ns == 0)
 		wait->until_ns = wait->wait_ms < 0 || (uint64_t)wait->wait_ms > (UINT64_MAX - now_ns) / NS_PER_MS
 		                         ? UINT64_MAX
 		                         : now_ns + (uint64_t)wait->wait_ms * NS_PER_MS;
+	if (counts)
+		lzi_counter_prepare(wait->call, LZI_COUNTER_LOCK_WAITS);
 	lzi_store_release(&actor->waits, (uint64_t)wait->index);
 	LZI_POINT("lock.waits");
 	while (rc == LATZ_OK && !is_over(wait)) {
@@ -453,6 +457,10 @@ static int wait_for(struct wait *wait)
 	}
 	rc = rc == LATZ_OK ? accept(wait) : give_up(wait, rc);
 	lzi_store_release(&actor->waits, 0ull);
+	if (counts) {
+		lzi_bump_relaxed(&actor->lock_waits, 1ull);
+		lzi_counter_note(wait->call, LZI_COUNTER_LOCK_WAITS, lzi_clock_mono_ns() - begun_ns);
+	}
 	return rc;
 }
 
@@ -559,6 +567,8 @@ int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct 
 	} while (lzi_unlikely(rc == AGAIN));
 	if (rc != LATZ_OK)
 		return rc;
+	if (!ask->lease)
+		lzi_bump_relaxed(&call->actor->lock_takes, 1ull);
 	ret_held->token = wait.token;
 	ret_held->node = wait.index;
 	ret_held->shard = wait.number;

@@ -342,6 +342,25 @@ static int write_parts(struct flush *flush)
 	return rc;
 }
 
+/* And notes what it was, for people. */
+static int sync_log(struct lzi_store *store)
+{
+	struct lzi_shared *shared = store->control.shared;
+	uint64_t begun_ns = lzi_clock_mono_ns(), bytes = lzi_log_unsynced(store), took;
+	int rc = lzi_wal_sync(&store->persist.wal, lzi_log_position(store));
+
+	if (rc != LATZ_OK)
+		return rc;
+	took = lzi_clock_mono_ns() - begun_ns;
+	lzi_bump_relaxed(&shared->log.syncs, 1ull);
+	lzi_bump_relaxed(&shared->log_syncs_ns, took);
+	lzi_store_relaxed(&shared->log_sync_ns, took);
+	lzi_store_relaxed(&shared->log_sync_bytes, bytes);
+	lzi_store_relaxed(&shared->log_sync_lag_ms,
+	                  lzi_clock_mono_ms() - lzi_load_relaxed(&shared->log.synced_mono_ms));
+	return LATZ_OK;
+}
+
 static int flush_locked(struct flush *flush, int sync)
 {
 	struct lzi_store *store = flush->store;
@@ -365,10 +384,9 @@ static int flush_locked(struct flush *flush, int sync)
 	if (!sync)
 		return LATZ_OK;
 	if (lzi_log_position(store)->synced != lzi_log_position(store)->frame) {
-		rc = lzi_wal_sync(&store->persist.wal, lzi_log_position(store));
+		rc = sync_log(store);
 		if (rc != LATZ_OK)
 			return rc;
-		lzi_bump_relaxed(&log->syncs, 1ull);
 	}
 	lzi_store_relaxed(&log->synced_pages, (uint32_t)(lzi_log_position(store)->bytes / LZI_PAGE));
 	LZI_POINT("flush.synced");
@@ -486,6 +504,14 @@ void lzi_log_delete(struct lzi_store *store, latz_slice key, uint64_t seq)
 			lzi_log_miss(store);
 	}
 	lzi_log_unlock(store);
+}
+
+uint64_t lzi_log_unsynced(struct lzi_store *store)
+{
+	uint64_t bytes = lzi_load_relaxed(&lzi_log_position(store)->bytes),
+		 synced = (uint64_t)lzi_load_relaxed(&store->control.shared->log.synced_pages) * LZI_PAGE;
+
+	return bytes > synced ? bytes - synced : 0;
 }
 
 uint64_t lzi_log_lag(struct lzi_store *store)

@@ -52,6 +52,8 @@ void lzi_log_break(struct lzi_store *store, int rc);
 /* LATZ_OK, or the error that tells that nothing is durable. */
 int lzi_log_check(const struct lzi_store *store);
 uint64_t lzi_log_lag(struct lzi_store *store);
+/* Bytes of log that are in the file and were not there at the last sync, about. */
+uint64_t lzi_log_unsynced(struct lzi_store *store);
 static inline struct lzi_wal_position *lzi_log_position(const struct lzi_store *store)
 {
 	return (struct lzi_wal_position *)(void *)store->control.shared->log.position;

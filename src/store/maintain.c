@@ -134,7 +134,8 @@ static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return rc == LATZ_OK || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH ? 0 : rc;
 }
 
-int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+/* polite: it ends early when others wait for `maint`. */
+static int expire(struct lzi_call *call, uint64_t deadline_ns, int polite, int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
@@ -148,7 +149,7 @@ int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 		if (due == 0 || due > expiring.now_ms || lzi_image_bring(store, e) != LATZ_OK ||
 		    !lzi_extent_holds(store, e, &tail))
 			continue;
-		if ((deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) || lzi_bound_urgent(store)) {
+		if ((deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) || (polite && lzi_bound_urgent(store))) {
 			*ret_more = 1;
 			break;
 		}
@@ -161,6 +162,54 @@ int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 		lzi_expiry_note(store, lzi_unit_of(e * LZI_EXTENT), rc == LATZ_OK ? expiring.next_ms : expiring.now_ms);
 	}
 	return rc;
+}
+
+int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
+{
+	return expire(call, deadline_ns, 1, ret_more);
+}
+
+/* Without a lock: what is found now can be collected. */
+static int is_something_due(struct lzi_store *store, int64_t now_ms)
+{
+	uint64_t n, e;
+
+	if (lzi_heap_view(&store->heap) != LATZ_OK)
+		return 0;
+	n = lzi_load_acquire(&store->control.shared->extents);
+	for (e = 0; e < n; e++) {
+		int64_t due = lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->expiry_min);
+
+		if (due != 0 && due <= now_ms)
+			return 1;
+	}
+	return 0;
+}
+
+int lzi_expire_for_room(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+	int64_t now_ms = lzi_clock_mono_ms();
+	int inside = (call->actor->op & 1) != 0, more = 0, rc;
+	uint64_t before = call->actor->expired;
+
+	/* A hook may want what the caller has locked. Deadlines are in milliseconds: one look in each is enough. */
+	if (lzi_load_acquire(&store->hooks.first) != NULL || lzi_load_relaxed(&store->undue_ms) == now_ms)
+		return 0;
+	if (!is_something_due(store, now_ms)) {
+		lzi_store_relaxed(&store->undue_ms, now_ms);
+		return 0;
+	}
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_maint_lock(store, 1);
+	if (rc >= 0) {
+		rc = expire(call, 0, 0, &more);
+		lzi_maint_unlock(store);
+	}
+	if (inside)
+		lzi_call_begin(call);
+	return rc < 0 ? rc : call->actor->expired != before;
 }
 
 /* ---- Deleted records still in their slots ---- */
@@ -426,7 +475,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
-		lzi_bound_maintain(call, deadline_ns, ret_more);
+		lzi_bound_maintain(call, LZI_EVICT_BYTES, deadline_ns, ret_more);
 	if (index_too && lzi_bound_index_wanted(store))
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);

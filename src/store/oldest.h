@@ -27,6 +27,7 @@ struct lzi_evictor {
 	uint64_t used, dead; /* bytes of records in them, when last counted */
 	unsigned judged;    /* extents judged since then */
 	unsigned asked;     /* and how often it was asked for since then */
+	enum lzi_evict_reason why;
 };
 
 /* Whether a list may have no more extents than there are threads. */

@@ -64,18 +64,24 @@ static int has_room(struct lzi_store *store, struct lzi_need *need)
 
 /* ---- Steps ---- */
 
+int lzi_room_has_too_many(const struct lzi_store *store)
+{
+	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
+	int64_t keys = max == 0 ? 0 : lzi_store_keys(store);
+
+	return keys > 0 && (uint64_t)keys > max;
+}
+
 /* After the bounds were lowered, or other files grew: back below them. */
 int lzi_room_is_over(const struct lzi_store *store)
 {
-	const struct lzi_bound *bound = &store->control.shared->bound;
-	uint64_t limit = lzi_load_relaxed(&bound->heap_limit), max = lzi_load_relaxed(&bound->max_entries);
-	int64_t keys = lzi_store_keys(store);
+	uint64_t limit = lzi_load_relaxed(&store->control.shared->bound.heap_limit);
 
-	return (max != 0 && keys > 0 && (uint64_t)keys > max) ||
-	       (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
+	return lzi_room_has_too_many(store) || (limit != 0 && lzi_file_blocks(store->heap.fd) > limit);
 }
 
-int lzi_room_step(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done)
+int lzi_room_step(struct lzi_call *call, enum lzi_evict_reason why, unsigned most, int last_resort,
+                  unsigned *ret_done)
 {
 	struct lzi_store *store = call->store;
 	uint64_t used, dead;
@@ -94,7 +100,7 @@ int lzi_room_step(struct lzi_call *call, unsigned most, int last_resort, unsigne
 	}
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
 		return LATZ_BUSY;
-	return lzi_evict(call, most, last_resort, ret_done);
+	return lzi_evict(call, why, most, last_resort, ret_done);
 }
 
 /* One who waits less; who dies waiting leaves one too many, until the janitor's next round. */
@@ -373,15 +379,20 @@ static int is_loose(struct lzi_store *store)
 	return used - dead < lzi_load_relaxed(&store->control.shared->bound.max_bytes) / 100 * LOOSE_PERCENT;
 }
 
-/* Nothing goes: only what is dead makes room, or what holds nothing, when its readers have left it. */
+/* Nothing goes but what is expired: only what is dead makes room, or what holds nothing, when its readers have left
+ * it. */
 static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, struct lzi_need *need)
 {
 	struct lzi_store *store = call->store;
 	unsigned held;
-	int rc;
+	int expired = 0, rc;
 
 	for (held = 0; held < HELD_MAX; held++) {
 		rc = lzi_clean_for_room(call, open);
+		while ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (expired = lzi_expire_for_room(call)) > 0)
+			rc = lzi_clean_for_room(call, open);
+		if (expired < 0)
+			return expired;
 		if (rc != LATZ_NOSPC && rc != LATZ_FULL)
 			return rc;
 		rc = held == 0 ? look_again(call) : LATZ_OK;
@@ -423,7 +434,7 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 			rc = LATZ_OK;
 			continue;
 		}
-		rc = lzi_room_step(call, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
+		rc = lzi_room_step(call, LZI_EVICT_BYTES, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
 		/* An extent that must stay for now may hide others. */
 		if (rc == LATZ_BUSY) {
 			if (is_run(need->span))
@@ -451,8 +462,10 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 	uint64_t used, dead, since_ns = 0;
 	int rc;
 
-	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE)
-		return full(store, "max_entries");
+	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE) {
+		rc = lzi_expire_for_room(call);
+		return rc == 0 ? full(store, "max_entries") : rc < 0 ? rc : LATZ_OK;
+	}
 	rc = lzi_room_begin(call, 1);
 	if (rc != LATZ_OK)
 		return rc;
@@ -461,7 +474,7 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
-		rc = lzi_evict(call, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
+		rc = lzi_evict(call, LZI_EVICT_ENTRIES, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
 		if (rc == LATZ_BUSY && ++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
 			return rc;
 		if (rc == LATZ_OK && done == 0 && lzi_room_is_over_time(store, &since_ns))

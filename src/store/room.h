@@ -41,7 +41,10 @@ int lzi_room_begin(struct lzi_call *call, int wait);
 void lzi_room_end(struct lzi_call *call);
 /* The rest between the two. One step towards more room: cleans if enough is dead, else evicts. last_resort:
  * lzi_evict(). *ret_done: entries evicted. LATZ_BUSY: nothing can be done now. */
-int lzi_room_step(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done);
+int lzi_room_step(struct lzi_call *call, enum lzi_evict_reason why, unsigned most, int last_resort,
+                  unsigned *ret_done);
+/* Whether there are more keys than max_entries. */
+int lzi_room_has_too_many(const struct lzi_store *store);
 /* Whether there is more than the bounds allow. */
 int lzi_room_is_over(const struct lzi_store *store);
 /* Whether giving back what holds nothing, but for `keep` free extents, makes room for so many bytes: then nothing has

@@ -174,6 +174,14 @@ static inline int lzi_space_admit(struct lzi_call *call, struct lzi_write *write
 		return LATZ_OK;
 	return lzi_space_admit_bounded(call, write, span, old_span);
 }
+/* Before the bucket is locked: what it may add, for others to reckon with who lock theirs at the same moment. */
+static inline void lzi_space_say(struct lzi_call *call, const struct lzi_write *write)
+{
+	uint64_t size = write->kind == LZI_WRITE_INCREMENT ? sizeof(int64_t) : write->value.size;
+
+	lzi_store_relaxed(&call->actor->space_more, lzi_record_span(write->key.size, size, 1));
+	lzi_store_relaxed(&call->actor->space_at, lzi_space_index(call->store, write->space) + 1);
+}
 /* The same of several keys: how many more, and bytes. LZI_SPACE_CROWDED: not before something of it has gone;
  * LATZ_FULL: never. */
 #define LZI_SPACE_CROWDED 1

@@ -24,12 +24,20 @@
 /* The least that a record takes. */
 #define RECORD_MIN 48u
 
+/* Whether it would have too many keys with so many more, 0 or more. */
+static int is_over_entries(const struct lzi_space *space, const struct lzi_space_cell *sum, int64_t keys)
+{
+	uint64_t max_entries = lzi_load_relaxed(&space->max_entries);
+
+	return max_entries != 0 && sum->keys + keys > (int64_t)max_entries;
+}
+
 /* Whether it would be over its bounds with so many keys, 0 or more, and bytes more. */
 static int is_over(const struct lzi_space *space, const struct lzi_space_cell *sum, int64_t keys, uint64_t bytes)
 {
-	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes), max_entries = lzi_load_relaxed(&space->max_entries);
+	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes);
 
-	return (max_entries != 0 && sum->keys + keys > (int64_t)max_entries) ||
+	return is_over_entries(space, sum, keys) ||
 	       (max_bytes != 0 && sum->bytes + (int64_t)bytes > (int64_t)max_bytes);
 }
 
@@ -42,22 +50,34 @@ static LZI_COLD int refuse(struct lzi_space *space, int rc)
 	return lzi_error(rc, "namespace %.64s has reached its bounds", space->name);
 }
 
-/* Keys that others may be creating in the namespace at this moment, as in lzi_bound_entries_full(). */
-static int64_t others(const struct lzi_call *call, const struct lzi_space *space)
+/* Adds what others may be writing in the namespace at this moment, as in lzi_bound_entries_full(). Who looks at what
+ * there is does so after it: then what they have written meanwhile is there. */
+static void add_others(const struct lzi_call *call, const struct lzi_space *space, int64_t *keys, uint64_t *bytes)
 {
 	uint32_t n = lzi_control_actors(&call->store->control), at = lzi_space_index(call->store, space) + 1, i;
-	int64_t count = 0;
 
 	for (i = 0; i < n; i++) {
 		const struct lzi_actor *actor = lzi_control_actor(&call->store->control, i);
 
 		/* Its bucket first: it has said before in which namespace. */
 		if (i == call->index || lzi_load_acquire(&actor->bucket) == 0 ||
-		    lzi_load_relaxed(&actor->space_at) != at)
+		    lzi_load_acquire(&actor->space_at) != at)
 			continue;
-		count += lzi_load_relaxed(&actor->kind) == LZI_INTENT_TXN ? lzi_load_relaxed(&actor->txn_inserts) : 1;
+		*keys += lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN ? lzi_load_acquire(&actor->txn_inserts) : 1;
+		*bytes += lzi_load_acquire(&actor->space_more);
 	}
-	return count;
+}
+
+/* Whether there is room for so many keys more, and bytes, of which others know. 0: what comes is no more than goes. */
+static int has_room(const struct lzi_call *call, const struct lzi_space *space, int64_t keys, uint64_t bytes)
+{
+	struct lzi_space_cell sum;
+	int64_t more_keys = keys;
+	uint64_t more_bytes = bytes;
+
+	add_others(call, space, &more_keys, &more_bytes);
+	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
+	return !is_over(space, &sum, keys == 0 ? 0 : more_keys, bytes == 0 ? 0 : more_bytes);
 }
 
 int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write)
@@ -82,7 +102,6 @@ int lzi_space_resolve(struct lzi_call *call, struct lzi_write *write)
 int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint64_t span, uint64_t old_span)
 {
 	struct lzi_space *space = write->space;
-	struct lzi_space_cell sum;
 	uint64_t max_bytes = lzi_load_relaxed(&space->max_bytes);
 
 	if (lzi_load_acquire(&space->state) != LZI_SPACE_LIVE ||
@@ -91,10 +110,10 @@ int lzi_space_admit_bounded(struct lzi_call *call, struct lzi_write *write, uint
 	if (max_bytes != 0 && span > max_bytes)
 		return refuse(space, LATZ_TOOBIG);
 	write->span = span > old_span ? span - old_span : 0;
+	lzi_store_relaxed(&call->actor->space_more, write->span); /* before the lock it was said to be all of it */
 	if (old_span != 0 && write->span == 0) /* it takes no more than there is */
 		return LATZ_OK;
-	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	if (!is_over(space, &sum, old_span == 0 ? 1 + others(call, space) : 0, write->span))
+	if (has_room(call, space, old_span == 0, write->span))
 		return LATZ_OK;
 	write->crowded = LZI_CROWDED_SPACE;
 	return LATZ_FULL;
@@ -104,7 +123,6 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 {
 	struct lzi_space *space = lzi_space_find(call->store, number);
 	uint64_t max_bytes, max_entries;
-	struct lzi_space_cell sum;
 
 	if (space == NULL || lzi_load_relaxed(&space->state) != LZI_SPACE_LIVE)
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
@@ -118,10 +136,8 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 		return refuse(space, LATZ_FULL);
 	if ((max_bytes == 0 && max_entries == 0) || (keys <= 0 && bytes <= 0))
 		return LATZ_OK;
-	lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
-	return is_over(space, &sum, keys > 0 ? keys + others(call, space) : 0, bytes > 0 ? (uint64_t)bytes : 0)
-	               ? LZI_SPACE_CROWDED
-	               : LATZ_OK;
+	return has_room(call, space, keys > 0 ? keys : 0, bytes > 0 ? (uint64_t)bytes : 0) ? LATZ_OK
+	                                                                                   : LZI_SPACE_CROWDED;
 }
 
 /* ---- The queue ---- */
@@ -303,17 +319,21 @@ struct eviction {
 	struct lzi_space *space;
 	int64_t keys;
 	uint64_t span;
+	enum lzi_evict_reason why; /* SPACE_LIMIT; else as was last found */
 	latz_value key;
 	uint64_t round[SPARED_MAX]; /* spared */
 	unsigned spared;
 };
 
-static int is_full(const struct eviction *eviction)
+static int is_full(struct eviction *eviction)
 {
 	struct lzi_store *store = eviction->call->store;
 	struct lzi_space_cell sum;
 
 	lzi_space_sum(store, lzi_space_index(store, eviction->space), &sum);
+	if (eviction->why != LZI_EVICT_SPACE_LIMIT)
+		eviction->why = is_over_entries(eviction->space, &sum, eviction->keys) ? LZI_EVICT_SPACE_ENTRIES
+		                                                                       : LZI_EVICT_SPACE_BYTES;
 	return is_over(eviction->space, &sum, eviction->keys, eviction->span);
 }
 
@@ -336,6 +356,8 @@ static int evict_one(struct eviction *eviction, uint64_t hash)
 		if (rc == LATZ_OK) {
 			lzi_fetch_add_relaxed(&space->evicted, 1ull);
 			lzi_fetch_add_relaxed(&space->evicted_bytes, write.span);
+			lzi_fetch_add_relaxed(
+				&eviction->call->store->control.shared->bound.evicted_for[eviction->why], 1ull);
 		}
 	}
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
@@ -369,9 +391,9 @@ static int renew(struct eviction *eviction)
 }
 
 /* Under space->mutex: evicts until there is room for `span` more, and a key more if keys is 1. */
-static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+static int evict(struct lzi_call *call, struct lzi_space *space, enum lzi_evict_reason why, int64_t keys, uint64_t span)
 {
-	struct eviction eviction = { .call = call, .space = space, .keys = keys, .span = span, .key = LATZ_VALUE_INIT };
+	struct eviction eviction = { call, space, keys, span, .why = why, .key = LATZ_VALUE_INIT };
 	uint64_t *queue = lzi_space_queue(call->store, lzi_space_index(call->store, space)), hash;
 	unsigned looks = 0, renewals = 0;
 	int rc = queue == NULL ? lzi_error(LATZ_NOMEM, "map the queue of namespace %.64s", space->name) : LATZ_OK;
@@ -392,7 +414,8 @@ static int evict(struct lzi_call *call, struct lzi_space *space, int64_t keys, u
 	return rc == LATZ_NOTFOUND ? LATZ_FULL : rc;
 }
 
-static int evict_locked(struct lzi_call *call, struct lzi_space *space, int64_t keys, uint64_t span)
+static int evict_locked(struct lzi_call *call, struct lzi_space *space, enum lzi_evict_reason why, int64_t keys,
+                        uint64_t span)
 {
 	struct lzi_store *store = call->store;
 	int inside = (call->actor->op & 1) != 0, rc;
@@ -404,7 +427,7 @@ static int evict_locked(struct lzi_call *call, struct lzi_space *space, int64_t 
 	rc = lzi_mutex_lock_patient(&space->mutex, store->control.timeout_ms, "eviction in a namespace",
 	                            &store->control.shared->heartbeat);
 	if (rc >= 0) {
-		rc = evict(call, space, keys, span);
+		rc = evict(call, space, why, keys, span);
 		lzi_mutex_unlock(&space->mutex);
 	}
 	if (inside)
@@ -419,9 +442,12 @@ int lzi_space_make_room(struct lzi_call *call, latz_slice key, int64_t keys, uin
 
 	if (space == NULL)
 		return lzi_error(LATZ_DEAD, "the namespace was dropped");
-	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE)
-		return refuse(space, LATZ_FULL);
-	rc = evict_locked(call, space, keys + others(call, space), span);
+	if (lzi_load_relaxed(&space->policy) == LATZ_POLICY_NONE) {
+		rc = lzi_expire_for_room(call);
+		return rc == 0 ? refuse(space, LATZ_FULL) : rc < 0 ? rc : LATZ_OK;
+	}
+	add_others(call, space, &keys, &span);
+	rc = evict_locked(call, space, LZI_EVICT_SPACE_BYTES, keys, span);
 	return rc == LATZ_FULL ? refuse(space, rc) : rc;
 }
 
@@ -436,7 +462,7 @@ int lzi_space_trim(struct lzi_call *call, uint32_t number)
 	do {
 		lzi_space_sum(call->store, lzi_space_index(call->store, space), &sum);
 		if (is_over(space, &sum, 0, 0))
-			rc = evict_locked(call, space, 0, 0);
+			rc = evict_locked(call, space, LZI_EVICT_SPACE_LIMIT, 0, 0);
 	} while (rc == LATZ_OK && is_over(space, &sum, 0, 0));
 	return rc == LATZ_FULL ? LATZ_OK : rc;
 }

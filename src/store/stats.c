@@ -33,6 +33,10 @@ static void add_actors(const struct lzi_store *store, latz_stats_t *stats)
 		stats->expired += lzi_load_relaxed(&actor->expired);
 		stats->hit_bytes += lzi_load_relaxed(&actor->hit_bytes);
 		stats->created_bytes += lzi_load_relaxed(&actor->created_bytes);
+		stats->lock_takes += lzi_load_relaxed(&actor->lock_takes);
+		stats->lock_waits += lzi_load_relaxed(&actor->lock_waits);
+		stats->bucket_waits += lzi_load_relaxed(&actor->bucket_waits);
+		stats->bucket_wait_ns += lzi_load_relaxed(&actor->bucket_wait_ns);
 		stats->threads += lzi_load_relaxed(&actor->state) != 0;
 	}
 }
@@ -49,6 +53,13 @@ static void add_bounds(const struct lzi_store *store, latz_stats_t *stats)
 	stats->kept = lzi_load_relaxed(&bound->kept);
 	stats->kept_bytes = lzi_load_relaxed(&bound->kept_bytes);
 	stats->refused = lzi_load_relaxed(&bound->refused);
+	stats->evicted_for_bytes = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_BYTES]);
+	stats->evicted_for_entries = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_ENTRIES]);
+	stats->evicted_for_limit = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_LIMIT]);
+	stats->evicted_expired = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_EXPIRED]);
+	stats->spaces_evicted_for_bytes = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_SPACE_BYTES]);
+	stats->spaces_evicted_for_entries = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_SPACE_ENTRIES]);
+	stats->spaces_evicted_for_limit = lzi_load_relaxed(&bound->evicted_for[LZI_EVICT_SPACE_LIMIT]);
 }
 
 static void add_slots(const struct lzi_store *store, latz_stats_t *stats)
@@ -93,9 +104,9 @@ static uint64_t left_in_image(struct lzi_store *store)
 
 static void add_log(struct lzi_store *store, latz_stats_t *stats)
 {
-	struct lzi_log_state *log = &store->control.shared->log;
+	const struct lzi_shared *shared = store->control.shared;
+	const struct lzi_log_state *log = &shared->log;
 	const struct lzi_wal_position *position = lzi_log_position(store);
-	uint64_t unsynced;
 
 	stats->snapshot_age_ms = -1;
 	if (!lzi_is_durable(store))
@@ -111,6 +122,10 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 	stats->log_bytes = lzi_load_relaxed(&position->bytes);
 	stats->log_flushes = lzi_load_relaxed(&log->flushes);
 	stats->log_syncs = lzi_load_relaxed(&log->syncs);
+	stats->log_sync_bytes = lzi_load_relaxed(&shared->log_sync_bytes);
+	stats->log_sync_ns = lzi_load_relaxed(&shared->log_sync_ns);
+	stats->log_syncs_ns = lzi_load_relaxed(&shared->log_syncs_ns);
+	stats->log_sync_lag_ms = lzi_load_relaxed(&shared->log_sync_lag_ms);
 	stats->snapshot_seq = lzi_load_relaxed(&log->snapshot_seq);
 	if (stats->snapshot_seq != 0) {
 		stats->snapshot_age_ms = lzi_clock_wall_ms() - lzi_load_relaxed(&log->snapshot_wall_ms);
@@ -118,9 +133,7 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 			stats->snapshot_age_ms = 0;
 	}
 	(void)lzi_heap_view(&store->heap);
-	unsynced = (uint64_t)lzi_load_relaxed(&log->synced_pages) * LZI_PAGE;
-	unsynced = stats->log_bytes > unsynced ? stats->log_bytes - unsynced : 0;
-	stats->log_lag_bytes = lzi_log_lag(store) + unsynced;
+	stats->log_lag_bytes = lzi_log_lag(store) + lzi_log_unsynced(store);
 	if (stats->log_lag_bytes > 0)
 		stats->log_lag_ms = lzi_clock_mono_ms() - lzi_load_relaxed(&log->synced_mono_ms);
 }
@@ -178,6 +191,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	lzi_counter_percentiles(call, LZI_COUNTER_GETS, out.latency_get_ns);
 	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
+	lzi_counter_percentiles(call, LZI_COUNTER_LOCK_WAITS, out.lock_wait_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = lzi_idle_for(&store->control);
 	memcpy(stats, &out, out.size);

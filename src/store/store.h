@@ -186,6 +186,8 @@ int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, uin
                    struct lzi_watcher **ret_watch);
 /* LATZ_TIMEOUT: nothing has come. */
 int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event);
+/* The number of what comes next. */
+uint64_t lzi_watch_position(struct lzi_watcher *watch);
 int lzi_watch_fd(struct lzi_watcher *watch, int *ret_fd);
 /* ours: 0 in a child that was forked since. */
 void lzi_watch_close(struct lzi_watcher *watch, int ours);
@@ -221,12 +223,18 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 enum lzi_counter_own {
 	LZI_COUNTER_GETS,
 	LZI_COUNTER_SETS,
+	LZI_COUNTER_LOCK_WAITS,
 	LZI_COUNTERS_OWN
 };
 
-/* Finds a counter, or, unless only_find, makes it. LATZ_TYPE: it is of another kind. LATZ_FULL, LATZ_NOSPC. */
-int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options, int only_find,
-                     uint32_t *ret_index, uint32_t *ret_cell);
+enum lzi_counter_may {
+	LZI_COUNTER_FIND,  /* and change nothing for it */
+	LZI_COUNTER_OWN,   /* find what the library has, when there is anything */
+	LZI_COUNTER_MAKE
+};
+/* Finds a counter, or makes it. LATZ_NOTFOUND; LATZ_TYPE: it is of another kind. LATZ_FULL, LATZ_NOSPC. */
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options,
+                     enum lzi_counter_may may, uint32_t *ret_index, uint32_t *ret_cell);
 int lzi_counter_add(struct lzi_call *call, uint32_t cell, uint64_t by);
 int lzi_counter_record(struct lzi_call *call, uint32_t cell, uint64_t value);
 int lzi_counter_set(struct lzi_call *call, uint32_t index, int64_t value);
@@ -248,6 +256,7 @@ struct lzi_lock_ask {
 	latz_slice name;
 	int shared;
 	int lease;         /* 1: a key's lease, not a lock */
+	int readonly;      /* 1: a lease is not to be had: LATZ_READONLY */
 	uint32_t handle;   /* whose end ends it */
 	int64_t lease_ms;  /* 0: none */
 	int64_t wait_ms;   /* 0: try once; -1: for ever */

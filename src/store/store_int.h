@@ -65,6 +65,7 @@ struct lzi_store {
 	/* Bytes of PART extents when they were last counted, which extents were empty then but not FREE, and when that
 	 * was; atomic, hints. */
 	uint64_t part_bytes, part_holes, part_due_ns;
+	int64_t undue_ms;        /* then nothing was expired; atomic, a hint */
 	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
@@ -471,8 +472,9 @@ int lzi_bound_entries_full(const struct lzi_store *store);
 int lzi_bound_check(const struct lzi_call *call, uint64_t span);
 /* Now and then, by writers: bounded work ahead of need. */
 void lzi_bound_pace(struct lzi_call *call);
-/* By who has `maint`: the same, and what has to be brought back within changed bounds. */
-void lzi_bound_maintain(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* By who has `maint`: the same, and what has to be brought back within changed bounds. why: LZI_EVICT_LIMIT, if that is
+ * why; else LZI_EVICT_BYTES or _ENTRIES, whichever it is. */
+void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64_t deadline_ns, int *ret_more);
 /* A write leaves a record as it is, and has named it in its actor; its bucket is locked. Who evicts may have listed
  * what is fresh before that, and would not notice, as no slot changes. */
 static inline void lzi_bound_renew(struct lzi_store *store)
@@ -505,7 +507,7 @@ static inline int lzi_bound_urgent(const struct lzi_store *store)
 /* Evicts, or moves on, at most `most` of what goes next; under `maint`, after lzi_hear() and a survey. *ret_done:
  * entries evicted. LATZ_BUSY: there is nothing that could go. last_resort: then something that was just written does.
  */
-int lzi_evict(struct lzi_call *call, unsigned most, int last_resort, unsigned *ret_done);
+int lzi_evict(struct lzi_call *call, enum lzi_evict_reason why, unsigned most, int last_resort, unsigned *ret_done);
 /* Bytes of records, and of dead ones, as of not long ago; again: as of now. */
 int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead);
 
@@ -647,6 +649,9 @@ int lzi_clean_extent(struct lzi_call *call, uint64_t extent);
 /* The same of one all of whose records are dead. */
 int lzi_clean_judged(struct lzi_call *call, uint64_t extent);
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more);
+/* The same by who finds no room where nothing is evicted. 1: something went; 0: nothing was expired. Not if the
+ * process has hooks of expiry. */
+int lzi_expire_for_room(struct lzi_call *call);
 /* Keeps so many FREE extents; partial: looks for those that have blocks in part, too. */
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
 /* Whether every other thread that was inside a call has left it. */

@@ -85,7 +85,7 @@ static void unlock_all(struct lzi_txn_commit *c)
 	lzi_store_release(&actor->bucket, 0ull);
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	lzi_store_release(&actor->space, 0u);
-	lzi_store_relaxed(&actor->txn_inserts, 0u);
+	lzi_store_release(&actor->txn_inserts, 0u);
 }
 
 static int lock_all(struct lzi_txn_commit *c)
@@ -137,7 +137,8 @@ static struct lzi_txn_held *held_of(struct lzi_txn_commit *c, uint64_t number)
 
 /* ---- Under the locks ---- */
 
-static LZI_COLD int conflict(const struct lzi_txn_item *item)
+/* what: became of the key since it was read. */
+static LZI_COLD int conflict(const struct lzi_txn_item *item, const char *what)
 {
 	latz_slice key = lzi_key_for_people(item->write.key);
 	size_t i, n = key.size < 79 ? key.size : 79;
@@ -149,8 +150,17 @@ static LZI_COLD int conflict(const struct lzi_txn_item *item)
 		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
 	}
 	text[n] = '\0';
-	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s was written by somebody else since it was read", text,
-	                 n < key.size ? "..." : "");
+	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s %s since it was read", text, n < key.size ? "..." : "", what);
+}
+
+static LZI_COLD int conflict_found(const struct lzi_txn_item *item, int present)
+{
+	if (item->read_version == 0 || present)
+		return conflict(item, "was written by somebody else");
+	return conflict(item, item->old != NULL && lzi_load_relaxed(&item->old->died) == 0 &&
+	                                      item->old->seq == item->read_version
+	                              ? "has expired"
+	                              : "has gone");
 }
 
 /* What a write would do to the key as it is now. */
@@ -196,12 +206,12 @@ static int look_at(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	if (item->is_read && item->read_version != (present ? item->old->seq : 0))
-		return conflict(item);
+		return conflict_found(item, present);
 	return item->is_written ? look_at_write(c, item, present) : LATZ_OK;
 }
 
 /* What the namespace has more, if the keys are of one; a handle's are of one, or of none. */
-static int look_at_space(struct lzi_txn_commit *c)
+static void reckon_space(struct lzi_txn_commit *c)
 {
 	size_t i;
 
@@ -217,7 +227,7 @@ static int look_at_space(struct lzi_txn_commit *c)
 			c->space_bytes += (int64_t)item->draft.span;
 		c->space_keys += item->inserts - item->kills;
 	}
-	return lzi_space_admit_all(c->call, lzi_key_space(c->items[0].write.key.data), c->space_keys, c->space_bytes);
+	lzi_store_relaxed(&c->call->actor->space_more, c->space_bytes > 0 ? (uint64_t)c->space_bytes : 0);
 }
 
 static int is_spaced(const struct lzi_txn_commit *c)
@@ -263,7 +273,9 @@ static int validate(struct lzi_txn_commit *c)
 	}
 	c->inserts = inserts;
 	lzi_store_relaxed(&c->call->actor->txn_inserts, inserts);
-	if (inserts > 0 && (lzi_is_bounded(store) || is_spaced(c)))
+	if (is_spaced(c))
+		reckon_space(c);
+	if ((inserts > 0 && lzi_is_bounded(store)) || is_spaced(c))
 		lzi_fence_full(); /* others who create keys see it, or we see theirs */
 	if (lzi_is_bounded(store) && inserts > 0) {
 		max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
@@ -274,7 +286,8 @@ static int validate(struct lzi_txn_commit *c)
 			return LZI_TXN_AGAIN_CROWDED;
 	}
 	if (is_spaced(c)) {
-		rc = look_at_space(c);
+		rc = lzi_space_admit_all(c->call, lzi_key_space(c->items[0].write.key.data), c->space_keys,
+		                         c->space_bytes);
 		if (rc != LATZ_OK)
 			return rc == LZI_SPACE_CROWDED ? LZI_TXN_AGAIN_SPACE : rc;
 	}
@@ -554,6 +567,7 @@ static void say_space(struct lzi_txn_commit *c)
 	struct lzi_store *store = c->call->store;
 	struct lzi_space *space = lzi_space_find(store, lzi_key_space(c->items[0].write.key.data));
 
+	lzi_store_relaxed(&c->call->actor->space_more, 0ull); /* until it is known */
 	lzi_store_relaxed(&c->call->actor->space_at, space == NULL ? 0 : lzi_space_index(store, space) + 1);
 }
 
@@ -622,7 +636,7 @@ static int commit_one(struct lzi_call *call, struct lzi_txn_item *item, const st
 	if (write.kind == LZI_WRITE_DELETE)
 		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 	if (item->is_read && (rc == LATZ_EXISTS || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH))
-		return conflict(item);
+		return conflict(item, rc == LATZ_NOTFOUND ? "has gone" : "was written by somebody else");
 	return rc;
 }
 

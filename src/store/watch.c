@@ -375,6 +375,16 @@ int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t tim
 	}
 }
 
+uint64_t lzi_watch_position(struct lzi_watcher *watch)
+{
+	uint64_t number;
+
+	pthread_mutex_lock(&watch->mutex);
+	number = watch->waits ? watch->held[!watch->given].event.number : watch->next;
+	pthread_mutex_unlock(&watch->mutex);
+	return number;
+}
+
 /* Behind the descriptor. */
 static void *feed_fd(void *arg)
 {

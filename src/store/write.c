@@ -528,7 +528,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
 		return 1;
 	if (lzi_unlikely(write->space != NULL))
-		lzi_store_relaxed(&call->actor->space_at, lzi_space_index(store, write->space) + 1);
+		lzi_space_say(call, write);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_is_bounded(store)) {
@@ -563,6 +563,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			break;
 		lzi_append_abandon(store, draft.offset, draft.span);
+		if (lzi_unlikely(write->space != NULL))
+			lzi_space_say(call, write); /* anew: the key may be another by then */
 		if (rc == LATZ_FULL && evicted++ < EVICT_TRIES && (rc = make_way(call, write)) == LATZ_OK)
 			continue;
 		if (rc == LATZ_BUSY)

@@ -67,11 +67,9 @@ int lzi_table_view(struct lzi_table *table)
 }
 
 /* Waits for a bucket to be unlocked by `owner`. LATZ_OK: look again. */
-static LZI_NOINLINE int wait_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header,
-                                   uint64_t *since_ns)
+static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header, uint64_t since_ns)
 {
 	uint32_t owner = (uint32_t)(header >> LZI_OWNER_SHIFT) - 1;
-	uint64_t now;
 	unsigned i;
 	int rc;
 
@@ -83,14 +81,27 @@ static LZI_NOINLINE int wait_owner(struct lzi_table *table, const struct lzi_buc
 	rc = table->env.owner_dead(table->env.arg, owner);
 	if (rc != 0)
 		return rc < 0 ? rc : LATZ_OK;
-	now = lzi_clock_mono_ns();
-	if (*since_ns == 0)
-		*since_ns = now;
-	if (now - *since_ns > (uint64_t)table->timeout_ms * 1000000)
+	if (lzi_clock_mono_ns() - since_ns > (uint64_t)table->timeout_ms * 1000000)
 		return lzi_error(LATZ_TIMEOUT, "waited %u ms for a bucket held by process %u", table->timeout_ms,
 		                 table->env.owner_pid(table->env.arg, owner));
 	lzi_sleep_us(SLEEP_US);
 	return LATZ_OK;
+}
+
+/* The same, counted. *since_ns: when the wait began; 0: now. */
+static LZI_NOINLINE int wait_owner(struct lzi_table *table, struct lzi_actor *actor, const struct lzi_bucket *bucket,
+                                   uint64_t header, uint64_t *since_ns)
+{
+	uint64_t begun = lzi_clock_mono_ns();
+	int rc;
+
+	if (*since_ns == 0) {
+		*since_ns = begun;
+		lzi_bump_relaxed(&actor->bucket_waits, 1ull);
+	}
+	rc = ask_owner(table, bucket, header, *since_ns);
+	lzi_bump_relaxed(&actor->bucket_wait_ns, lzi_clock_mono_ns() - begun);
+	return rc;
 }
 
 /* Locks primary bucket number `number`. */
@@ -122,7 +133,7 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 			}
 			continue;
 		}
-		rc = wait_owner(table, bucket, header, since_ns);
+		rc = wait_owner(table, actor, bucket, header, since_ns);
 		if (rc != LATZ_OK) {
 			lzi_store_release(&actor->bucket, 0ull);
 			return rc;

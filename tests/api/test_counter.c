@@ -210,12 +210,12 @@ static void lists_them(void **state)
 	assert_ok(latz_counter_close(make(f->pool, "b", LATZ_COUNTER)));
 	assert_ok(latz_counter_close(make(f->pool, "a", LATZ_GAUGE)));
 	assert_ok(latz_counters(f->pool, collect, names));
-	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds b a ");
+	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds latzero_lock_wait_seconds b a ");
 	assert_ok(latz_counter_close(make(f->pool, "stop", LATZ_COUNTER)));
 	assert_ok(latz_counter_close(make(f->pool, "c", LATZ_COUNTER)));
 	names[0] = '\0';
 	assert_int_equal(latz_counters(f->pool, collect, names), 17);
-	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds b a stop ");
+	assert_string_equal(names, "latzero_get_seconds latzero_set_seconds latzero_lock_wait_seconds b a stop ");
 }
 
 /* Each keeps its own count, also when there is no room for another. */
@@ -292,6 +292,36 @@ static void a_bounded_pool_counts_them(void **state)
 	assert_ok(latz_counter_close(h));
 }
 
+/* Who may only read opens what is there, and reads it. */
+static void reading_handle(void **state)
+{
+	struct fixture *f = *state;
+	latz_counter_options histogram = { sizeof histogram, LATZ_HISTOGRAM, NULL, 0 };
+	latz_options options = f->options;
+	latz_counter *made, *seen;
+	latz_pool *reader;
+
+	options.flags = (unsigned)LATZ_READONLY;
+	assert_ok(latz_open("t", &options, &reader));
+	assert_rc(LATZ_READONLY, latz_counter_open(reader, "a", NULL, &seen));
+	assert_rc(LATZ_NOTFOUND, latz_counter_open(reader, "latzero_get_seconds", &histogram, &seen));
+	made = make(f->pool, "a", LATZ_COUNTER);
+	assert_ok(latz_counter_add(made, 5));
+	assert_ok(latz_counter_open(reader, "a", NULL, &seen));
+	assert_int_equal(info_of(seen).value, 5);
+	assert_rc(LATZ_READONLY, latz_counter_add(seen, 1));
+	assert_ok(latz_counter_add(made, 1));
+	assert_int_equal(info_of(seen).value, 6);
+	assert_ok(latz_counter_close(seen));
+	assert_rc(LATZ_TYPE, latz_counter_open(reader, "a", &histogram, &seen));
+	assert_rc(LATZ_READONLY, latz_counter_open(reader, "b", NULL, &seen));
+	assert_ok(latz_counter_open(reader, "latzero_get_seconds", &histogram, &seen));
+	assert_rc(LATZ_INVALID, latz_counter_record(seen, 1));
+	assert_ok(latz_counter_close(seen));
+	assert_ok(latz_counter_close(made));
+	assert_ok(latz_close(reader));
+}
+
 static void bad_arguments(void **state)
 {
 	struct fixture *f = *state;
@@ -359,7 +389,7 @@ int main(void)
 		POOL_TEST(as_many_as_there_may_be),
 		POOL_TEST(times_calls),
 		POOL_TEST(a_bounded_pool_counts_them),
-		POOL_TEST(bad_arguments),
+		POOL_TEST(reading_handle), POOL_TEST(bad_arguments),
 	};
 
 	return suite_run(tests);

@@ -228,6 +228,19 @@ static void bad_arguments(void **state)
 	reading.flags = (unsigned)LATZ_READONLY;
 	assert_ok(latz_open("t", &reading, &reader));
 	assert_rc(LATZ_READONLY, latz_get_or_lease(reader, key_of("k"), NULL, &f->value, &a));
+	assert_int_equal(a.lock.token, 0);
+	/* A fresh value is only read; a stale one is for who computes the next. */
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_get_or_lease(reader, key_of("k"), NULL, &f->value, &a));
+	assert_int_equal(a.lock.token, 0);
+	assert_int_equal(f->value.size, 1);
+	assert_ok(latz_touch(f->pool, key_of("k"), 100000));
+	options.wait_ms = 0;
+	options.stale_ms = 200000;
+	assert_rc(LATZ_READONLY, latz_get_or_lease(reader, key_of("k"), &options, &f->value, &a));
+	options.stale_ms = 50000;
+	assert_ok(latz_get_or_lease(reader, key_of("k"), &options, &f->value, &a));
+	assert_ok(del(f->pool, "k"));
 	assert_ok(latz_close(reader));
 	assert_rc(LATZ_NOTFOUND, latz_get_or_lease(f->pool, key_of("k"), NULL, &f->value, &a));
 	assert_rc(LATZ_INVALID, latz_get_or_lease(f->pool, key_of("k"), NULL, &f->value, &a));

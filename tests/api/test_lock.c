@@ -658,6 +658,12 @@ static void bad_arguments(void **state)
 	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
 	options.lease_ms = 1ll << 32;
 	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
+	options.lease_ms = 0;
+	options.shared = 7;
+	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
+	options.shared = -1;
+	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
+	options.shared = 0;
 	assert_rc(LATZ_INVALID, latz_unlock(NULL));
 	assert_rc(LATZ_INVALID, latz_unlock(&a));
 	assert_rc(LATZ_INVALID, latz_lock_renew(&a, 1));

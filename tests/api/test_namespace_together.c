@@ -20,6 +20,13 @@ static void assert_has(struct fixture *f, latz_pool *pool, latz_slice key, const
 	assert_memory_equal(f->value.data, text, f->value.size);
 }
 
+static int count_one(const latz_lock_info *info, void *arg)
+{
+	(void)info;
+	++*(int *)arg;
+	return 0;
+}
+
 /* The namespace's figures are those of the keys that it has. */
 static void assert_counted(latz_pool *sub, uint64_t keys)
 {
@@ -286,10 +293,114 @@ static void leases(void **state)
 	assert_ok(latz_close(b));
 }
 
+struct crowd {
+	latz_pool *sub;
+	unsigned number;
+	int batches;
+};
+
+/* Writes new keys, one at a time or a batch, until there is no room. */
+static void *fill_up(void *arg)
+{
+	const struct crowd *crowd = arg;
+	static const char value[1000];
+	latz_item items[4];
+	char keys[4][24];
+	int rc = LATZ_OK;
+
+	for (unsigned n = 0; rc == LATZ_OK; n++) {
+		for (unsigned i = 0; i < 4; i++) {
+			snprintf(keys[i], sizeof keys[i], "%u-%u-%u", crowd->number, n, i);
+			items[i].key = key_of(keys[i]);
+			items[i].value = slice(value, sizeof value);
+		}
+		if (crowd->batches)
+			rc = latz_mset(crowd->sub, items, 4, NULL);
+		else
+			rc = latz_set(crowd->sub, items[0].key, items[0].value, NULL);
+	}
+	CHECK_RC(LATZ_FULL, rc);
+	return NULL;
+}
+
+/* Who writes at the same moment as others does not pass the bounds together with them. */
+static void bounds_at_once(void **state)
+{
+	struct fixture *f = *state;
+	latz_namespace_options limits = LATZ_NAMESPACE_OPTIONS_INIT;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *a = space(f, "a");
+	struct crowd crowd[4];
+	pthread_t threads[4];
+
+	limits.policy = LATZ_POLICY_NONE;
+	for (unsigned round = 0; round < 300; round++) {
+		limits.max_bytes = round % 2 == 0 ? 40000 : 0;
+		limits.max_entries = round % 2 == 0 ? 0 : 40;
+		assert_ok(latz_namespace_limits(a, &limits));
+		for (unsigned i = 0; i < ARRAY_LEN(threads); i++) {
+			crowd[i] = (struct crowd){ a, i, (round / 2 + i) % 2 == 0 };
+			assert_int_equal(pthread_create(&threads[i], NULL, fill_up, &crowd[i]), 0);
+		}
+		for (unsigned i = 0; i < ARRAY_LEN(threads); i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_ok(latz_stats(a, &stats));
+		if (limits.max_bytes != 0)
+			assert_in_range(stats.live_bytes, 30000, limits.max_bytes);
+		else
+			assert_in_range(stats.keys, 30, limits.max_entries);
+		assert_ok(latz_clear(a));
+	}
+	assert_ok(latz_close(a));
+}
+
+/* What was opened through the handle is dead with its namespace, at the call; ending it works. */
+static void dropped(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *a = space(f, "a");
+	latz_lock_t lock = LATZ_LOCK_INIT, other = LATZ_LOCK_INIT;
+	latz_lease lease = LATZ_LEASE_INIT;
+	latz_txn *txn, *reads, *late;
+	latz_scan *scan;
+	latz_slice key;
+
+	assert_ok(put(a, "j", "1"));
+	assert_ok(put(a, "k", "1"));
+	assert_ok(latz_scan_open(a, NULL, &scan));
+	assert_ok(latz_scan_next(scan, &key, NULL));
+	assert_ok(lock_try(a, "l", 1, 0, 0, &lock));
+	assert_ok(lock_try(a, "m", 0, 60000, 0, &other));
+	assert_rc(LATZ_NOTFOUND, latz_get_or_lease(a, key_of("n"), NULL, &f->value, &lease));
+	assert_ok(latz_txn_begin(a, 0, &txn));
+	assert_ok(latz_txn_set(txn, key_of("k"), key_of("2"), NULL));
+	assert_ok(latz_txn_begin(a, (unsigned)LATZ_READONLY, &reads));
+	assert_ok(latz_namespace_drop(f->pool, "a"));
+
+	assert_rc(LATZ_DEAD, latz_scan_next(scan, &key, NULL));
+	assert_ok(latz_scan_close(scan));
+	assert_rc(LATZ_DEAD, latz_lock_status(&lock, NULL));
+	assert_rc(LATZ_DEAD, latz_lock_renew(&other, 1000));
+	assert_rc(LATZ_DEAD, latz_lock_upgrade(&lock, 0));
+	assert_rc(LATZ_DEAD, latz_lock_downgrade(&other));
+	assert_int_equal(LATZ_DEAD, latz_lock_fd(&lock));
+	assert_rc(LATZ_DEAD, latz_locks(a, count_one, &(int){ 0 }));
+	assert_ok(latz_unlock(&lock));
+	assert_ok(latz_unlock(&other));
+	assert_rc(LATZ_DEAD, latz_lease_fill(&lease, key_of("v"), NULL));
+	assert_int_equal(0, lease.lock.token);
+	assert_rc(LATZ_DEAD, latz_txn_begin(a, 0, &late));
+	assert_rc(LATZ_DEAD, latz_txn_get(reads, key_of("k"), &f->value));
+	assert_ok(latz_txn_abort(reads));
+	assert_rc(LATZ_DEAD, latz_txn_commit(txn));
+	assert_ok(latz_close(a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(transactions), POOL_TEST(batches), POOL_TEST(bounds), POOL_TEST(locks), POOL_TEST(leases),
+		POOL_TEST(dropped),      POOL_TEST(bounds_at_once),
 	};
 
 	return suite_run(tests);

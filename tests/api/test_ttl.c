@@ -241,12 +241,128 @@ static void ttl_collected(void **state)
 	assert_ok(verify_print(f->pool));
 }
 
+/* ---- Pools and namespaces that refuse rather than evict ---- */
+
+static const char large[1000];
+
+static int fill_until_full(latz_pool *pool, const char *prefix, size_t size, int64_t ttl_ms)
+{
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	static char value[4096];
+	int count = 0, rc = LATZ_OK;
+	char key[32];
+
+	options.ttl_ms = ttl_ms;
+	while (rc == LATZ_OK) {
+		snprintf(key, sizeof(key), "%s-%d", prefix, count++);
+		rc = latz_set(pool, key_of(key), slice(value, size), &options);
+	}
+	assert_rc(LATZ_FULL, rc);
+	return count - 1;
+}
+
+static latz_pool *open_refusing(struct fixture *f, uint64_t max_bytes, uint64_t max_entries)
+{
+	latz_options options = f->options;
+	latz_pool *pool;
+
+	options.flags |= LATZ_NO_THREAD;
+	options.max_bytes = max_bytes;
+	options.max_entries = max_entries;
+	options.policy = LATZ_POLICY_NONE;
+	assert_ok(latz_open("r", &options, &pool));
+	return pool;
+}
+
+/* What is expired makes way at the next write, with no maintenance in between. */
+static void ttl_full_pool(void **state)
+{
+	struct fixture *f = *state;
+	latz_item items[2] = { { key_of("x"), key_of("1") }, { key_of("y"), key_of("2") } };
+	latz_stats_t stats = { .size = sizeof(stats) };
+	latz_pool *pool = open_refusing(f, 0, 100);
+	int first;
+
+	assert_int_equal(fill_until_full(pool, "a", 10, 1000), 100);
+	sleep_ms(1010);
+	assert_ok(put(pool, "new", "value"));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.keys, 1);
+	assert_int_equal(stats.expired, 100);
+	assert_int_equal(stats.evicted, 0);
+	assert_int_equal(fill_until_full(pool, "b", 10, 1000), 99);
+	sleep_ms(1010);
+	assert_ok(latz_mset(pool, items, 2, NULL));
+	assert_int_equal(fill_until_full(pool, "c", 10, 0), 97);
+	assert_rc(LATZ_FULL, put(pool, "one more", "value"));
+	assert_ok(latz_close(pool));
+
+	pool = open_refusing(f, 4 << 20, 0);
+	first = fill_until_full(pool, "a", 4000, 3000);
+	assert_true(first > 300);
+	sleep_ms(3010);
+	assert_true(fill_until_full(pool, "b", 4000, 0) >= first * 9 / 10);
+	assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("a-0")));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+}
+
+static int64_t renew_all(latz_slice key, void *arg)
+{
+	(void)key;
+	++*(int *)arg;
+	return 1000000;
+}
+
+static void ttl_full_namespace(void **state)
+{
+	struct fixture *f = *state;
+	latz_namespace_options options = LATZ_NAMESPACE_OPTIONS_INIT;
+	latz_pool *pool = open_refusing(f, 0, 0), *sub, *other;
+	int asked = 0;
+
+	assert_ok(latz_namespace(pool, "sub", &sub));
+	assert_ok(latz_namespace(pool, "other", &other));
+	options.max_entries = 50;
+	options.policy = LATZ_POLICY_NONE;
+	assert_ok(latz_namespace_limits(sub, &options));
+	assert_int_equal(fill_until_full(sub, "a", 10, 1000), 50);
+	sleep_ms(1010);
+	assert_ok(put(sub, "new", "value"));
+	options.max_entries = 0;
+	options.max_bytes = 100000;
+	assert_ok(latz_namespace_limits(sub, &options));
+	assert_true(fill_until_full(sub, "b", 1000, 1000) > 50);
+	sleep_ms(1010);
+	assert_true(fill_until_full(sub, "c", 1000, 0) > 50);
+	/* What goes elsewhere makes no room here. */
+	assert_ok(put(other, "gone", "value"));
+	assert_ok(latz_touch(other, key_of("gone"), 1));
+	sleep_ms(5);
+	assert_rc(LATZ_FULL, latz_set(sub, key_of("d"), slice(large, sizeof(large)), NULL));
+
+	/* Who wants to be asked is asked by maintenance, and not in the middle of a write. */
+	assert_ok(latz_clear(sub));
+	(void)fill_until_full(sub, "e", 1000, 1000);
+	assert_ok(latz_expire_hook(sub, renew_all, &asked));
+	sleep_ms(1010);
+	assert_rc(LATZ_FULL, latz_set(sub, key_of("f"), slice(large, sizeof(large)), NULL));
+	assert_int_equal(asked, 0);
+	(void)!latz_maintain(pool, 0);
+	assert_true(asked > 50);
+	assert_ok(latz_exists(sub, key_of("e-0")));
+	assert_ok(latz_close(other));
+	assert_ok(latz_close(sub));
+	assert_ok(latz_close(pool));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(ttl_expires),   POOL_TEST(ttl_expired_is_missing), POOL_TEST(ttl_replaced_by_set),
 		POOL_TEST(ttl_in_scans),  POOL_TEST(ttl_renewed),            POOL_TEST(ttl_kept_by_changes),
-		DIR_TEST(ttl_of_pool),    POOL_TEST(ttl_collected),
+		DIR_TEST(ttl_of_pool),    POOL_TEST(ttl_collected),          DIR_TEST(ttl_full_pool),
+		DIR_TEST(ttl_full_namespace),
 	};
 
 	return suite_run(tests);

@@ -454,6 +454,65 @@ static void *run_many(void *arg)
 	return NULL;
 }
 
+/* Why it conflicts. */
+static void conflicts_say_why(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const why[] = { "was written", "has expired", "has gone", "was written" };
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
+	latz_txn *txn;
+
+	f->options.flags |= LATZ_NO_THREAD; /* which would collect what has expired: then it has gone */
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	for (unsigned i = 0; i < ARRAY_LEN(why); i++) {
+		options.ttl_ms = i == 1 ? 20 : -1;
+		if (i == 3)
+			(void)!del(f->pool, "a key");
+		else
+			assert_ok(latz_set(f->pool, key_of("a key"), key_of("1"), &options));
+		txn = begin(f, 0);
+		assert_rc(i == 3 ? LATZ_NOTFOUND : LATZ_OK, latz_txn_get(txn, key_of("a key"), &f->value));
+		assert_ok(set(txn, "b", "1"));
+		if (i == 1)
+			sleep_ms(30);
+		else if (i == 2)
+			assert_ok(del(f->pool, "a key"));
+		else
+			assert_ok(put(f->pool, "a key", "2"));
+		assert_rc(LATZ_CONFLICT, latz_txn_commit(txn));
+		assert_non_null(strstr(latz_error_detail(), "\"a key\""));
+		assert_non_null(strstr(latz_error_detail(), why[i]));
+	}
+	/* A single write is one like any other, with a condition: what it finds is less. */
+	options.ttl_ms = 20;
+	assert_ok(latz_set(f->pool, key_of("a key"), key_of("1"), &options));
+	txn = begin(f, 0);
+	assert_ok(latz_txn_get(txn, key_of("a key"), &f->value));
+	assert_ok(set(txn, "a key", "2"));
+	sleep_ms(30);
+	assert_rc(LATZ_CONFLICT, latz_txn_commit(txn));
+	assert_non_null(strstr(latz_error_detail(), "has gone"));
+}
+
+static int conflicts_always(latz_txn *txn, void *arg)
+{
+	(void)txn;
+	++*(unsigned *)arg;
+	return LATZ_CONFLICT;
+}
+
+/* It ends, and before everybody has lost his patience. */
+static void runs_no_longer(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t begun = clock_ns();
+	unsigned runs = 0;
+
+	assert_rc(LATZ_CONFLICT, latz_txn_run(f->pool, conflicts_always, &runs));
+	assert_true(runs >= 100);
+	assert_true(clock_ns() - begun < 30000000000ull);
+}
+
 static int gives_up(latz_txn *txn, void *arg)
 {
 	(void)arg;
@@ -703,7 +762,8 @@ int main(void)
 		POOL_TEST(times_to_live),    POOL_TEST(beside_a_scan),       POOL_TEST(large_ones),
 		POOL_TEST(runs_again),       POOL_TEST(read_together),       POOL_TEST(mset_is_one),
 		POOL_TEST(in_a_bounded_pool), POOL_TEST(over_a_fork),        POOL_TEST(bad_arguments),
-		POOL_TEST(versions_are_told), POOL_TEST(in_a_dead_pool),
+		POOL_TEST(versions_are_told), POOL_TEST(in_a_dead_pool),     DIR_TEST(conflicts_say_why),
+		POOL_TEST(runs_no_longer),
 	};
 
 	return suite_run(tests);

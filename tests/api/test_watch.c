@@ -540,6 +540,7 @@ static void arguments(void **state)
 	latz_watch_options options = LATZ_WATCH_OPTIONS_INIT;
 	latz_event event = LATZ_EVENT_INIT;
 	latz_watch *watch = NULL;
+	uint64_t seq;
 
 	assert_rc(LATZ_INVALID, latz_watch_open(NULL, NULL, &watch));
 	assert_rc(LATZ_INVALID, latz_watch_open(f->pool, NULL, NULL));
@@ -553,15 +554,28 @@ static void arguments(void **state)
 	options.prefix.size = 0;
 	options.kinds = 1u << 7;
 	assert_rc(LATZ_INVALID, latz_watch_open(f->pool, &options, &watch));
+	options.kinds = 0;
+	options.ring_bytes = (512 << 10) - 1;
+	assert_rc(LATZ_INVALID, latz_watch_open(f->pool, &options, &watch));
+	options.ring_bytes = (64 << 20) + 1;
+	assert_rc(LATZ_INVALID, latz_watch_open(f->pool, &options, &watch));
+	options.ring_bytes = 512 << 10;
+	assert_ok(latz_watch_open(f->pool, &options, &watch));
+	assert_ok(latz_watch_close(watch));
+	watch = NULL;
 	assert_null(watch);
 	assert_rc(LATZ_INVALID, latz_watch_next(NULL, 0, &event));
 	assert_rc(LATZ_INVALID, latz_watch_fd(NULL));
+	assert_rc(LATZ_INVALID, latz_watch_position(NULL, &seq));
 	assert_rc(LATZ_INVALID, latz_watch_close(NULL));
 	assert_ok(latz_watch_open(f->pool, NULL, &watch));
 	assert_rc(LATZ_INVALID, latz_watch_next(watch, 0, NULL));
 	event.size = 0;
 	assert_rc(LATZ_INVALID, latz_watch_next(watch, 0, &event));
 	event.size = sizeof event;
+	assert_rc(LATZ_INVALID, latz_watch_next(watch, -2, &event));
+	assert_rc(LATZ_INVALID, latz_watch_next(watch, INT64_MIN, &event));
+	assert_rc(LATZ_INVALID, latz_watch_position(watch, NULL));
 	assert_rc(LATZ_TIMEOUT, latz_watch_next(watch, 5, &event));
 	assert_rc(LATZ_BUSY, latz_close(f->pool));
 	assert_ok(latz_watch_close(watch));
@@ -576,10 +590,12 @@ static int child_uses(void *arg)
 {
 	struct forked *forked = arg;
 	latz_event event = LATZ_EVENT_INIT;
+	uint64_t seq;
 	latz_watch *own = NULL;
 
 	CHECK_RC(LATZ_INVALID, latz_watch_next(forked->watch, 0, &event));
 	CHECK_RC(LATZ_INVALID, latz_watch_fd(forked->watch));
+	CHECK_RC(LATZ_INVALID, latz_watch_position(forked->watch, &seq));
 	CHECK_OK(latz_watch_close(forked->watch));
 	CHECK_OK(latz_watch_open(forked->f->pool, NULL, &own));
 	CHECK_OK(put(forked->f->pool, "of the child", "1"));
@@ -637,13 +653,52 @@ static void bounded(void **state)
 	assert_ok(latz_watch_close(watch));
 }
 
+static uint64_t position_of(latz_watch *watch)
+{
+	uint64_t seq = 0;
+
+	assert_ok(latz_watch_position(watch, &seq));
+	return seq;
+}
+
+/* Where a watch is, before anything has come and at any time after it: another goes on from there. */
+static void positions(void **state)
+{
+	struct fixture *f = *state;
+	latz_watch *watch = watch_from(f->pool, LATZ_EVENT_SET, 0, 0), *other;
+	uint64_t first = position_of(watch);
+
+	assert_none(watch);
+	assert_int_equal(first, position_of(watch));
+	for (int i = 0; i < 4; i++)
+		assert_ok(put(f->pool, i == 3 ? "last" : "key", "value"));
+	assert_int_equal(first, position_of(watch));
+	assert_int_equal(first, expect(watch, LATZ_EVENT_SET, "key").seq);
+	assert_int_equal(first + 1, position_of(watch));
+	/* With a descriptor the next one may have been fetched already. */
+	assert_true(latz_watch_fd(watch) >= 0);
+	assert_int_equal(first + 1, expect(watch, LATZ_EVENT_SET, "key").seq);
+	sleep_ms(20);
+	assert_int_equal(first + 2, position_of(watch));
+	other = watch_from(f->pool, LATZ_EVENT_SET, position_of(watch), 0);
+	assert_int_equal(first + 2, position_of(other));
+	assert_int_equal(first + 2, expect(other, LATZ_EVENT_SET, "key").seq);
+	(void)expect(other, LATZ_EVENT_SET, "last");
+	assert_none(other);
+	(void)expect(watch, LATZ_EVENT_SET, "key");
+	(void)expect(watch, LATZ_EVENT_SET, "last");
+	assert_int_equal(position_of(other), position_of(watch));
+	assert_ok(latz_watch_close(other));
+	assert_ok(latz_watch_close(watch));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(writes),  POOL_TEST(keys_and_moves), POOL_TEST(expiry),     POOL_TEST(eviction),
 		POOL_TEST(filters), POOL_TEST(clients),        POOL_TEST(old_values), POOL_TEST(replay),
 		POOL_TEST(rest),    POOL_TEST(descriptor),     POOL_TEST(destroyed),  POOL_TEST(arguments),
-		POOL_TEST(forks),   POOL_TEST(bounded),        POOL_TEST(transactions),
+		POOL_TEST(forks),   POOL_TEST(bounded),        POOL_TEST(transactions), POOL_TEST(positions),
 	};
 
 	return suite_run(tests);
