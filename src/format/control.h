@@ -52,7 +52,7 @@ struct lzi_header {
 	uint16_t minor;          /* 10 */
 	uint32_t header_size;    /* 12: LZI_PAGE */
 	uint32_t compatible;     /* 16: unknown bits are ignored */
-	uint32_t incompatible;   /* 20: unknown bits refuse the file */
+	uint32_t incompatible;   /* 20: LZI_FEATURE_*; unknown bits refuse the file */
 	uint8_t pool_id[16];     /* 24: random; the heap, table and extents files carry no header: they belong to the
 	                            directory */
 	uint8_t boot_id[16];     /* 40: of the running kernel; files of an earlier boot are leftovers */
@@ -81,6 +81,9 @@ _Static_assert(sizeof(struct lzi_header) == LZI_PAGE, "header is one page");
 _Static_assert(offsetof(struct lzi_header, hash_seed) == 56, "layout");
 _Static_assert(offsetof(struct lzi_header, pins_offset) == 112, "layout");
 _Static_assert(offsetof(struct lzi_header, checksum) == LZI_HEADER_CHECKED, "layout");
+
+#define LZI_FEATURE_AUDIT 0x100u /* there is a file `audit`: format/audit.h */
+#define LZI_FEATURES_KNOWN LZI_FEATURE_AUDIT
 
 /* What writers have to do for the log. */
 enum lzi_durable {
@@ -184,8 +187,13 @@ enum lzi_watch {
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
 	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
 	LZI_WATCH_FEED = 8,   /* writes are told of in the change feed */
-	LZI_WATCH_SPACES = 16 /* hits in namespaces are counted in slots: some evict */
+	LZI_WATCH_SPACES = 16, /* hits in namespaces are counted in slots: some evict */
+	LZI_WATCH_AUDIT_WRITES = 32, /* writes of keys, and reads, go to the audit log. Creator only */
+	LZI_WATCH_AUDIT_READS = 64,
+	LZI_WATCH_RETAIN = 128 /* there are ages that keys do not pass. Anyone, before there are: it stays */
 };
+/* What no policy is about. */
+#define LZI_WATCH_STAYS (LZI_WATCH_SPACES | LZI_WATCH_AUDIT_WRITES | LZI_WATCH_AUDIT_READS | LZI_WATCH_RETAIN)
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
 	struct lzi_mutex mutex; /* held by who adds one. Its death: what `dicts` does not count is not there */
@@ -363,8 +371,9 @@ struct lzi_client {
 	uint32_t watches;   /* 40: open subscriptions; the process, atomic add. Death: as state */
 	uint32_t watches_old; /* 44: of them such that want old values */
 	uint32_t died;      /* 48: 1: a thread of it was found dead; its reaper */
-	uint32_t pad0;
-	uint64_t pad1;
+	/* Of the audit log. */
+	uint32_t user;    /* 52: whose process it is */
+	uint64_t started; /* 56: lzi_process_start() */
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
@@ -377,6 +386,7 @@ _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
 _Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
+#define LZI_CLIENT_AUDITED 2u    /* the audit log knows that it came, and not that it went. Anyone, atomic */
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
 /* What an actor is in the middle of; read only by its reaper. */

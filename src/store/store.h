@@ -214,6 +214,13 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
 
+/* ---- Audit logs (audit.c, audit_verify.c) ------------------------------------------------------------------------ */
+
+int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status);
+/* audit_verify.c, audit_chain.c: files alone. */
+int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info);
+int lzi_audit_rotate(const char *path, char *name, size_t size);
+
 /* ---- Shared counters (counter.c) ------------------------------------------------------------------------------------
  */
 

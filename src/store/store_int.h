@@ -24,6 +24,7 @@
 #include "table/table.h"
 #include "wal/wal.h"
 
+struct lzi_audit;
 struct lzi_codec_dict;
 struct lzi_policy;
 struct lzi_policy_block;
@@ -146,7 +147,8 @@ struct lzi_store {
 		int ready;             /* atomic: map is there */
 		struct lzi_map map;    /* file `locks` */
 	} locks;
-	struct lzi_store *next; /* registry */
+	struct lzi_audit *audit; /* NULL: the pool has no audit log */
+	struct lzi_store *next;  /* registry */
 };
 
 /* A thread's slot in one store. */
@@ -386,7 +388,7 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 static inline int lzi_is_watched(const struct lzi_store *store)
 {
 	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) &
-	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_SPACES)) != 0);
+	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_STAYS)) != 0);
 }
 
 /* Under `maint`. The feed's bit is not under it, and that of namespaces stays. */
@@ -394,7 +396,7 @@ static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
 {
 	uint32_t had = lzi_load_relaxed(&shared->watch);
 
-	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_SPACES)) | bits))
+	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_STAYS)) | bits))
 		;
 }
 
