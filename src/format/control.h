@@ -192,6 +192,8 @@ enum lzi_watch {
 	LZI_WATCH_AUDIT_READS = 64,
 	LZI_WATCH_RETAIN = 128 /* there are ages that keys do not pass. Anyone, before there are: it stays */
 };
+/* What is asked about before a key is written. */
+#define LZI_WATCH_BEFORE (LZI_WATCH_BOUNDS | LZI_WATCH_AUDIT_WRITES | LZI_WATCH_RETAIN)
 /* What no policy is about. */
 #define LZI_WATCH_STAYS (LZI_WATCH_SPACES | LZI_WATCH_AUDIT_WRITES | LZI_WATCH_AUDIT_READS | LZI_WATCH_RETAIN)
 /* Compressed values (doc/compression.md). */

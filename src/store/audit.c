@@ -96,7 +96,8 @@ static void say_who(struct lzi_audit_text *text, const char *name, const uint8_t
 
 	lzi_boot_id(boot);
 	lzi_process_command(command);
-	lzi_audit_member(text, "pool", name, strlen(name));
+	if (*name != '\0')
+		lzi_audit_member(text, "pool", name, strlen(name));
 	if (pool_id != NULL)
 		put_id(text, "pool_id", pool_id);
 	lzi_audit_raw(text, ",\"who\":{\"uid\":%u", lzi_process_user());
@@ -382,14 +383,17 @@ void lzi_audit_removing(const char *name, int poolfd, const struct lzi_control *
 static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_slice key)
 {
 	uint8_t digest[LZI_DIGEST_BYTES];
+	int is_space = key.size == LZI_SPACE_PREFIX && memcmp(key.data, "\xff", 2) == 0; /* all of it, for a scan */
 	struct lzi_space *space;
 	int rc;
 
-	if (lzi_key_is_spaced(key.data, key.size)) {
+	if (is_space || lzi_key_is_spaced(key.data, key.size)) {
 		space = lzi_space_find(store, lzi_key_space(key.data));
 		if (space != NULL)
 			lzi_audit_member(text, "namespace", space->name, strnlen(space->name, sizeof space->name));
 	}
+	if (is_space)
+		return LATZ_OK;
 	key = lzi_key_for_people(key);
 	if (store->audit->page->what & LATZ_AUDIT_PLAIN) {
 		lzi_audit_member(text, "key", key.data, key.size);
@@ -415,6 +419,19 @@ int lzi_audit_key_op(struct lzi_store *store, const char *op, latz_slice key)
 	return rc == LATZ_OK ? tell(store->audit, op, note.data, 0, 1) : rc;
 }
 
+/* Whoever waits for all calls under way need not wait for the log. */
+static int tell_outside(struct lzi_call *call, const char *op, latz_slice key)
+{
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_audit_key_op(call->store, op, key);
+	if (inside)
+		lzi_call_begin(call);
+	return rc;
+}
+
 int lzi_audit_write(struct lzi_call *call, const struct lzi_write *write)
 {
 	static const char *const names[] = { [LZI_WRITE_SET] = "set",
@@ -422,22 +439,29 @@ int lzi_audit_write(struct lzi_call *call, const struct lzi_write *write)
 		                             [LZI_WRITE_DELETE] = "delete",
 		                             [LZI_WRITE_TOUCH] = "touch" };
 
-	/* What maintenance does is nobody's deed. */
-	if (write->kind >= sizeof names / sizeof *names || names[write->kind] == NULL || write->renew)
+	/* What maintenance does is nobody's deed: renewing for a hook, collecting what was in a dropped namespace. */
+	if (write->kind >= sizeof names / sizeof *names || names[write->kind] == NULL || write->renew ||
+	    (lzi_key_is_spaced(write->key.data, write->key.size) &&
+	     !lzi_space_is_there(call->store, lzi_key_space(write->key.data))))
 		return LATZ_OK;
-	return lzi_audit_key_op(call->store, names[write->kind], write->key);
+	return tell_outside(call, names[write->kind], write->key);
 }
 
 int lzi_audit_read(struct lzi_call *call, latz_slice key, int rc)
 {
-	int inside = (call->actor->op & 1) != 0, told;
+	int told = rc == LATZ_OK || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH
+	                   ? tell_outside(call, rc == LATZ_NOTFOUND ? "miss" : "get", key)
+	                   : LATZ_OK;
 
-	if (inside)
-		lzi_call_end(call);
-	told = lzi_audit_key_op(call->store, rc == LATZ_OK ? "get" : "miss", key);
-	if (inside)
-		lzi_call_begin(call);
 	return told == LATZ_OK ? rc : told;
+}
+
+int lzi_audit_scan(struct lzi_call *call, latz_slice prefix)
+{
+	if (!lzi_audits(call, LZI_WATCH_AUDIT_READS) || !lzi_is_audited(call->store))
+		return LATZ_OK;
+	return prefix.size > 0 ? lzi_audit_key_op(call->store, "scan", prefix)
+	                       : tell(call->store->audit, "scan", "", 0, 1);
 }
 
 /* ---- For people ---- */

@@ -54,11 +54,17 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc);
 
 #define lzi_is_audited(store) lzi_unlikely((store)->audit != NULL)
 
+/* Bytes that its page takes. */
+static inline uint64_t lzi_audit_blocks(const struct lzi_store *store)
+{
+	return lzi_is_audited(store) ? sizeof(struct lzi_audit_page) : 0;
+}
+
 /* Keys: of pools whose watch word says so. */
 int lzi_audit_key_op(struct lzi_store *store, const char *op, latz_slice key);
+/* These two within a call, which is left meanwhile: nothing of the pool is in hand. */
 int lzi_audit_write(struct lzi_call *call, const struct lzi_write *write);
-/* Within a read, which is left meanwhile; nothing of the pool is in hand. LATZ_OK or LATZ_NOTFOUND, as rc, or why the
- * result is not to be told. */
+/* A read that came to rc. That, or why it is not to be told. */
 int lzi_audit_read(struct lzi_call *call, latz_slice key, int rc);
 
 #endif

@@ -12,6 +12,7 @@
  */
 #include "config.h"
 
+#include "store/audit.h"
 #include "store/space.h"
 
 #include <stdlib.h>
@@ -371,7 +372,10 @@ static int make(struct lzi_call *call, const char *name, struct lzi_space **ret_
 {
 	struct entry entry = { .policy = LATZ_POLICY_DEFAULT };
 	uint8_t key[BOOK_KEY_MAX], bytes[ENTRY_SIZE];
-	int rc = next_number(call, &entry.number);
+	int rc = lzi_audit_say_text(call->store, "namespace", "namespace", name);
+
+	if (rc == LATZ_OK)
+		rc = next_number(call, &entry.number);
 
 	LZI_POINT("space.number");
 	if (rc == LATZ_OK)
@@ -415,6 +419,18 @@ int lzi_space_enter(struct lzi_call *call, const char *name, int may_make, uint3
 	return rc;
 }
 
+static int say_limits(struct lzi_call *call, const char *name, const struct entry *entry)
+{
+	struct lzi_audit_note note;
+	struct lzi_audit_text *text = lzi_audit_note(&note);
+
+	lzi_audit_member(text, "namespace", name, strlen(name));
+	lzi_audit_number(text, "max_bytes", entry->max_bytes);
+	lzi_audit_number(text, "max_entries", entry->max_entries);
+	lzi_audit_number(text, "policy", entry->policy);
+	return lzi_audit_say(call->store, "limit", &note);
+}
+
 int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds)
 {
 	struct lzi_space *space;
@@ -431,6 +447,9 @@ int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_spa
 		rc = lzi_error(LATZ_DEAD, "the namespace was dropped");
 	if (rc == LATZ_OK) {
 		memcpy(name, space->name, LZI_SPACE_NAME_MAX);
+		rc = say_limits(call, name, &entry);
+	}
+	if (rc == LATZ_OK) {
 		entry_make(&entry, bytes);
 		rc = book_write(call, name_key(key, name), bytes, sizeof bytes);
 	}
@@ -453,6 +472,8 @@ int lzi_space_drop(struct lzi_call *call, const char *name)
 	if (rc != LATZ_OK)
 		return rc;
 	rc = book_read(call, name, &entry);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_say_text(call->store, "drop", "namespace", name);
 	if (rc == LATZ_OK)
 		rc = claim(call, entry.number, &space);
 	if (rc != LATZ_OK) {

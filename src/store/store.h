@@ -217,6 +217,8 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 /* ---- Audit logs (audit.c, audit_verify.c) ------------------------------------------------------------------------ */
 
 int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status);
+/* Keys are about to be listed, or watched, by somebody. LATZ_OK at once unless reads are written down. */
+int lzi_audit_scan(struct lzi_call *call, latz_slice prefix);
 /* audit_verify.c, audit_chain.c: files alone. */
 int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info);
 int lzi_audit_rotate(const char *path, char *name, size_t size);

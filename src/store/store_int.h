@@ -391,6 +391,14 @@ static inline int lzi_is_watched(const struct lzi_store *store)
 	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_STAYS)) != 0);
 }
 
+/* Whether LZI_WATCH_AUDIT_* are to be written down. */
+#define lzi_audits(call, bits) lzi_unlikely((lzi_load_relaxed(&(call)->store->control.shared->watch) & (bits)) != 0)
+
+/* Whether somebody wants to hear of gets that found something. */
+#define lzi_watches_gets(call) \
+	lzi_unlikely((lzi_load_relaxed(&(call)->store->control.shared->watch) & \
+	              (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES | LZI_WATCH_AUDIT_READS)) != 0)
+
 /* Under `maint`. The feed's bit is not under it, and that of namespaces stays. */
 static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
 {
@@ -416,6 +424,9 @@ static inline int lzi_is_fed(const struct lzi_store *store)
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
 /* The same of a get. ahead: how it was found, if its slot is known. */
 void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
+                  const latz_value *value);
+/* A get found something: the same, and the audit log is told. LATZ_OK, or the value is not to be given out. */
+int lzi_hear_read(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
                   const latz_value *value);
 /* Something happened to a key: for the policy, if it wants to know. */
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);

@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
@@ -557,6 +558,16 @@ static void say_space(struct lzi_txn_commit *c)
 	lzi_store_relaxed(&c->call->actor->space_at, space == NULL ? 0 : lzi_space_index(store, space) + 1);
 }
 
+static int write_down(struct lzi_txn_commit *c)
+{
+	int rc = LATZ_OK;
+	size_t i;
+
+	for (i = 0; i < c->count && rc == LATZ_OK && lzi_audits(c->call, LZI_WATCH_AUDIT_WRITES); i++)
+		rc = c->items[i].is_written ? lzi_audit_write(c->call, &c->items[i].write) : LATZ_OK;
+	return rc;
+}
+
 static int check_bounds(struct lzi_txn_commit *c)
 {
 	uint64_t span = 0;
@@ -584,6 +595,8 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
 	int cleaned = 0, rc = lzi_txn_commit_begin(&c, call, items, count, fence);
 
 	lzi_call_begin(call);
+	if (rc == LATZ_OK)
+		rc = write_down(&c);
 	if (rc == LATZ_OK)
 		rc = check_bounds(&c);
 	if (rc == LATZ_OK && is_spaced(&c))

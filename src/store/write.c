@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -507,6 +508,22 @@ static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write
 		lzi_bound_pace(call);
 }
 
+/* What a bounded pool, an audited one, one with ages that no key passes has to do before a key is written. */
+static LZI_NOINLINE int before_put(struct lzi_call *call, struct lzi_write *write)
+{
+	int rc = LATZ_OK;
+
+	if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES))
+		rc = lzi_audit_write(call, write);
+	if (rc == LATZ_OK && lzi_is_bounded(call->store)) {
+		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
+		/* What we wrote before may make room for this. */
+		if (rc == LATZ_OK)
+			lzi_store_relaxed(&call->actor->fresh_hash, 0ull);
+	}
+	return rc;
+}
+
 /* 1: it is the same already. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
@@ -531,12 +548,9 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		lzi_store_relaxed(&call->actor->space_at, lzi_space_index(store, write->space) + 1);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
-	if (lzi_is_bounded(store)) {
-		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
-		if (rc != LATZ_OK)
-			return rc;
-		lzi_store_relaxed(&call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */
-	}
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_BEFORE) != 0) &&
+	    (rc = before_put(call, write)) != LATZ_OK)
+		return rc;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
@@ -576,7 +590,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_SPACES) != 0))
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_STAYS) != 0))
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
@@ -589,10 +603,30 @@ void lzi_write_grow_table(struct lzi_call *call)
 		grow_table(call);
 }
 
+/* A new deadline. */
+static int touch(struct lzi_call *call, struct lzi_write *write)
+{
+	uint64_t unit = 0;
+	int rc;
+
+	if (!write->renew)
+		lzi_bump_relaxed(&call->actor->uses, 1u);
+	do {
+		rc = lzi_write_touch(call, write, &unit);
+		if (rc == LATZ_BUSY) {
+			rc = lzi_move_record(call, &call->actor->extent, unit, 1, lzi_clock_mono_ms() + write->ttl_ms, 0);
+			/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
+			 * once there is room for the deadline. */
+			if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(call->store)))
+				rc = LATZ_BUSY;
+		}
+	} while (rc == LATZ_BUSY);
+	return rc;
+}
+
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
-	uint64_t unit = 0;
 	int rc;
 
 	if (lzi_unlikely(write->flags & LATZ_DURABLE) && !lzi_is_durable(store))
@@ -607,20 +641,10 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 			lzi_bump_relaxed(&call->actor->uses, 1u);
 			rc = rc == 1 ? LATZ_OK : rc;
 		}
+	} else if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES) && (rc = lzi_audit_write(call, write)) != LATZ_OK) {
+		; /* it is not to be */
 	} else if (write->kind == LZI_WRITE_TOUCH) {
-		if (!write->renew)
-			lzi_bump_relaxed(&call->actor->uses, 1u);
-		do {
-			rc = lzi_write_touch(call, write, &unit);
-			if (rc == LATZ_BUSY) {
-				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
-				                     lzi_clock_mono_ms() + write->ttl_ms, 0);
-				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
-				 * once there is room for the deadline. */
-				if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(store)))
-					rc = LATZ_BUSY;
-			}
-		} while (rc == LATZ_BUSY);
+		rc = touch(call, write);
 	} else {
 		rc = lzi_write_erase(call, write);
 		if (rc != LATZ_OK && write->kind == LZI_WRITE_DELETE && !write->later)
