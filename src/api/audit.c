@@ -61,3 +61,16 @@ int latz_audit_rotate(const char *path, char *name, size_t size)
 		rc = lzi_error(LATZ_INVALID, "name is NULL");
 	return lzi_api_result(rc == LATZ_OK ? lzi_audit_rotate(path, name, size) : rc);
 }
+
+int latz_retain(latz_pool *pool, int64_t max_age_ms)
+{
+	struct lzi_call call;
+	int rc = max_age_ms < 0 ? lzi_error(LATZ_INVALID, "max_age_ms is negative") : lzi_api_write(pool, &call);
+
+	if (max_age_ms > LZI_TTL_MAX_MS)
+		max_age_ms = LZI_TTL_MAX_MS;
+	if (rc == LATZ_OK)
+		rc = pool->space == 0 ? lzi_retain_set(&call, max_age_ms)
+		                      : lzi_space_retain(&call, pool->space, max_age_ms);
+	return lzi_api_result(rc);
+}

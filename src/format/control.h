@@ -262,6 +262,20 @@ struct lzi_locks {
 _Static_assert(offsetof(struct lzi_locks, ticket) == 128, "layout");
 _Static_assert(sizeof(struct lzi_locks) == 256, "layout");
 
+/* Ages that no key passes (doc/audit.md). */
+struct lzi_retain {
+	struct lzi_mutex mutex; /* held by who goes through the keys that were there before. Its death: `due` says */
+	int64_t max_age_ms; /* 64: 0: none. Anyone who changes it */
+	uint32_t due;       /* 72: LZI_RETAIN_*; anyone, atomic */
+	uint32_t pad0;
+	uint64_t beat;      /* 80: moves while the holder of `mutex` gets on */
+	uint64_t pad1[5];
+};
+_Static_assert(offsetof(struct lzi_retain, max_age_ms) == 64, "layout");
+_Static_assert(sizeof(struct lzi_retain) == 128, "layout");
+#define LZI_RETAIN_NOTE 1u  /* the age is to be noted in the book */
+#define LZI_RETAIN_SWEEP 2u /* keys are to be gone through */
+
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
 	/* Read by every call. Writer: the holder of `split`. Its death: the value is simply the old or the new one. */
@@ -335,7 +349,8 @@ struct lzi_shared {
 	struct lzi_locks locks;   /* 6528 */
 	struct lzi_counters counters; /* 6784 */
 	struct lzi_spaces spaces; /* 6912 */
-	uint8_t pad8[1024];
+	struct lzi_retain retain; /* 7168 */
+	uint8_t pad8[896];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -351,6 +366,7 @@ _Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
 _Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
 _Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
+_Static_assert(offsetof(struct lzi_shared, retain) == 7168, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

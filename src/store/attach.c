@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/audit.h"
 #include "store/carry.h"
 #include "store/feed.h"
@@ -371,6 +372,8 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	lzi_idle_use(&store->control);
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);
+	if (rc == LATZ_OK)
+		lzi_retain_rest(&call);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_fed(store))

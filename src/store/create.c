@@ -23,7 +23,7 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 		                              &shared->maint, &shared->index, &shared->janitor,
 		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex,
 		                              &shared->counters.mutex, &shared->feed.mutex, &shared->locks.mutex,
-		                              &shared->spaces.mutex };
+		                              &shared->spaces.mutex, &shared->retain.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -36,6 +36,11 @@ static int init_shared(struct lzi_control *control, const latz_options *options)
 {
 	lzi_bound_init(control->shared, options);
 	lzi_compress_settings(control->shared, options);
+	if (options->max_age_ms > 0) {
+		control->shared->retain.max_age_ms = options->max_age_ms;
+		control->shared->retain.due = LZI_RETAIN_NOTE | LZI_RETAIN_SWEEP;
+		control->shared->watch |= LZI_WATCH_RETAIN;
+	}
 	if (options->audit != NULL && options->audit_keys & LATZ_AUDIT_WRITES)
 		control->shared->watch |= LZI_WATCH_AUDIT_WRITES;
 	if (options->audit != NULL && options->audit_keys & LATZ_AUDIT_READS)

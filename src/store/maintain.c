@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/hook.h"
@@ -478,6 +479,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	if (rc < 0)
 		return rc;
 	lzi_space_rest(call);
+	lzi_retain_rest(call);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)

@@ -181,6 +181,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = lzi_idle_for(&store->control);
+	out.max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

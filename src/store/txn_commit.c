@@ -20,6 +20,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
@@ -180,6 +181,8 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 		return rc;
 	if (present && write->flags & LATZ_KEEP_TTL)
 		item->expiry = lzi_record_expiry(item->old);
+	if (lzi_retains(c->call->store))
+		item->expiry = lzi_retain_deadline(c->call->store, write->key, item->expiry);
 	item->inserts = item->old == NULL || lzi_load_relaxed(&item->old->died) != 0;
 	return item->expiry != 0 && !item->draft.ext ? LZI_TXN_AGAIN_EXT : LATZ_OK;
 }
@@ -354,6 +357,8 @@ static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct 
 	if (item->inserts)
 		record->flags |= LZI_RECORD_INSERT;
 	if (item->draft.ext) {
+		if (lzi_retains(store))
+			*lzi_record_written(record) = lzi_retain_now();
 		lzi_record_ext(record)->expiry = item->what == LZI_TXN_SET ? item->expiry : 0;
 		if (replaces && lzi_record_needed(store, item->old))
 			entry->death = lzi_write_link(store->control.shared, record, item->old, lzi_slot_unit(word));

@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
@@ -312,7 +313,7 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 	record->type = type;
 	record->flags = (draft->ext ? LZI_RECORD_EXT : 0) | draft->flags;
 	if (draft->ext)
-		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
+		memset(lzi_record_written(record), 0, lzi_record_head(1) - LZI_RECORD_HEAD);
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
 	memcpy(to, key.data, key.size);
 	return to + key.size;
@@ -418,6 +419,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = lzi_record_expiry(old);
+	if (lzi_retains(store))
+		expiry = lzi_retain_deadline(store, write->key, expiry);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
 	if (lzi_unlikely((seq = lzi_next_seq(store->control.shared, old == NULL ? 0 : lzi_last_seq(old))) == 0))
@@ -446,6 +449,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (inserted)
 		record->flags |= LZI_RECORD_INSERT;
 	if (draft->ext) {
+		if (lzi_retains(store))
+			*lzi_record_written(record) = lzi_retain_now();
 		lzi_record_ext(record)->expiry = expiry;
 		if (needed)
 			death = lzi_write_link(store->control.shared, record, old,
@@ -515,6 +520,8 @@ static LZI_NOINLINE int before_put(struct lzi_call *call, struct lzi_write *writ
 
 	if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES))
 		rc = lzi_audit_write(call, write);
+	if (lzi_retains(call->store))
+		lzi_retain_cap(call->store, write);
 	if (rc == LATZ_OK && lzi_is_bounded(call->store)) {
 		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
 		/* What we wrote before may make room for this. */
@@ -529,7 +536,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_write_hash(store, write);
-	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, 0, 0 };
 	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
@@ -551,6 +558,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_BEFORE) != 0) &&
 	    (rc = before_put(call, write)) != LATZ_OK)
 		return rc;
+	draft.ext = write->ttl_ms > 0;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
@@ -614,7 +622,7 @@ static int touch(struct lzi_call *call, struct lzi_write *write)
 	do {
 		rc = lzi_write_touch(call, write, &unit);
 		if (rc == LATZ_BUSY) {
-			rc = lzi_move_record(call, &call->actor->extent, unit, 1, lzi_clock_mono_ms() + write->ttl_ms, 0);
+			rc = lzi_move_record(call, &call->actor->extent, unit, 1, write->deadline, 0);
 			/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
 			 * once there is room for the deadline. */
 			if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(call->store)))
