@@ -16,8 +16,10 @@ static bool parse_hex(const char *text, uint8_t bytes[HASH_BYTES])
 
 	if (strlen(text) != HASH_DIGITS || strspn(text, digits) != HASH_DIGITS)
 		return false;
-	for (int i = 0; i < HASH_BYTES; i++)
-		bytes[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
+	for (int i = 0; i < HASH_DIGITS; i++) {
+		unsigned digit = (unsigned)(strchr(digits, text[i]) - digits);
+		bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
+	}
 	return true;
 }
 
@@ -93,8 +95,8 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
 		       info->tail_bytes);
 	if (whole)
-		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq, info->last_seq,
-		       info->first_seq > 1 ? ", going on from a file before" : "", head);
+		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq,
+		       info->last_seq, info->first_seq > 1 ? ", going on from a file before" : "", head);
 }
 
 struct verify_arguments {
@@ -165,7 +167,7 @@ static int verify(int count, char **files, const struct verify_arguments *argume
 	code = verify_files(count, files, &options, has_head ? head : NULL);
 	explicit_bzero(key, sizeof(key));
 	if (code == CLI_FAIL)
-		return cli_error(CLI_FAIL, "%s was changed since it was written; see doc/audit.md for what that may mean",
+		return cli_error(CLI_FAIL, "%s is not as it was written; doc/audit.md says what that may mean",
 		                 count == 1 ? files[0] : "the log");
 	return code;
 }
@@ -207,6 +209,11 @@ static int print_entry(const latz_audit_entry *entry, void *arg)
 	return cli_out_ok() ? 0 : 1;
 }
 
+static int fail_reading(int rc, const char *file)
+{
+	return cli_fail_file(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
+}
+
 static int show(const char *file)
 {
 	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
@@ -215,7 +222,7 @@ static int show(const char *file)
 	int rc = latz_audit_verify(file, &options, NULL);
 	if (rc == 1)
 		return CLI_OK;
-	return rc == LATZ_OK ? CLI_OK : cli_fail_file(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
+	return rc == LATZ_OK ? CLI_OK : fail_reading(rc, file);
 }
 
 /* ---- head, rotate ---- */
@@ -227,7 +234,7 @@ static int print_head(const char *file)
 	int rc = latz_audit_verify(file, NULL, &info);
 
 	if (rc != LATZ_OK)
-		return cli_fail_file(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
+		return fail_reading(rc, file);
 	format_hex(info.head, head);
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
@@ -289,7 +296,7 @@ const struct cli_command cmd_audit = {
 	"Verifies, shows or rotates an audit log",
 	"The log of a pool made with latzero create --audit FILE. It need not be there any more.\n\n"
 	"  verify FILE...   whether every entry is as it was written and follows the one before; of a log that was\n"
-	"                   rotated, all its files, oldest first. Each line that is wrong is told; then it ends with 3\n"
+	"                   rotated, all its files, oldest first. Tells each line that is wrong; ends with 3 then\n"
 	"  show FILE        the entries: number, time, event, pool, uid, pid, command, and what else there is\n"
 	"  head FILE        the last entry's number and hash, to be noted where the log can't be changed\n"
 	"  rotate FILE      a new file goes on; prints the old one's new name\n\n"

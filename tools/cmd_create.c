@@ -36,7 +36,8 @@ static int parse_audit_keys(const struct create_arguments *arguments, latz_optio
 		     i++)
 			;
 		if (i == sizeof(words) / sizeof(words[0]))
-			return cli_error(CLI_USAGE, "--audit-keys %s: there are writes, reads, all and plain", arguments->audit_keys);
+			return cli_error(CLI_USAGE, "--audit-keys %s: there are writes, reads, all and plain",
+			                 arguments->audit_keys);
 		options->audit_keys |= words[i].bits;
 	}
 	if (options->audit_keys != 0 && options->audit == NULL)

@@ -12,10 +12,11 @@ extern "C" {
 
 /* ---- Audit logs -------------------------------------------------------------------------------------------------- */
 
-/* A pool made with latz_options.audit writes down who does what with it: a line of JSON for each, chained by SHA-256, in
- * a file that outlives the pool (doc/audit.md has its format). Written, and synced, before it is done: create, open (of a
- * process; refused ones too), destroy, snapshot, restore, persist, limit, retain, namespaces made, limited and dropped,
- * clear. Written when they happen: close; gone, a process that ended without closing; remove, the pool's files going. */
+/* A pool made with latz_options.audit writes down who does what with it: a line of JSON each, chained by SHA-256, in a
+ * file that outlives the pool (doc/audit.md has its format). Written, and synced, before it is done: create, open (of a
+ * process; refused ones too), destroy, snapshot, persist, limit, retain, namespaces made, limited and dropped, clear;
+ * behind it, but before the call returns: restore. Written when they happen: close; gone, a process that ended without
+ * closing; remove, the pool's files going. */
 
 /* latz_options.audit_keys */
 enum {

@@ -12,7 +12,8 @@ int lzi_api_audit(const latz_options *options)
 	const unsigned known = LATZ_AUDIT_WRITES | LATZ_AUDIT_READS | LATZ_AUDIT_PLAIN | LATZ_AUDIT_LAX;
 
 	if (options->audit_keys & ~known)
-		return lzi_error(LATZ_INVALID, "options.audit_keys has unknown bits 0x%x", options->audit_keys & ~known);
+		return lzi_error(LATZ_INVALID, "options.audit_keys has unknown bits 0x%x",
+		                 options->audit_keys & ~known);
 	if (options->audit_keys != 0 && options->audit == NULL)
 		return lzi_error(LATZ_INVALID, "options.audit_keys without audit");
 	if (options->audit_keys & LATZ_AUDIT_PLAIN && options->encrypt != 0)
@@ -45,7 +46,8 @@ int latz_audit_verify(const char *path, const latz_audit_options *options, latz_
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK && options != NULL && options->size < sizeof *options)
-		rc = lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_audit_options)", options->size);
+		rc = lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_audit_options)",
+		               options->size);
 	if (rc == LATZ_OK && info != NULL && info->size < offsetof(latz_audit_info, entries))
 		rc = lzi_error(LATZ_INVALID, "info.size is not set");
 	if (rc == LATZ_OK && options != NULL)

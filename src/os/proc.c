@@ -97,6 +97,7 @@ uint64_t lzi_process_start(void)
 	char text[1024] = "";
 	const char *at;
 	size_t n = 0;
+	int i;
 
 	if (file != NULL) {
 		n = fread(text, 1, sizeof text - 1, file);
@@ -104,8 +105,9 @@ uint64_t lzi_process_start(void)
 	}
 	text[n] = '\0';
 	at = strrchr(text, ')'); /* its name may hold anything; then the state, 18 numbers, and this one */
-	if (at == NULL || sscanf(at + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-	                         &start) != 1)
+	for (i = 0; at != NULL && i < 20; i++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL || sscanf(at, "%llu", &start) != 1)
 		return 0;
 	return start;
 }

@@ -3,9 +3,9 @@
  * we left it, if the size is the same), put the new one behind it with a single write.
  *
  * What stands behind the last whole entry is what a writer left that died in its write, or ran out of disk and could
- * not take it back. It is closed with a newline and told of by an entry `torn` that has its size and digest: so it can't
- * be changed, and nothing that was an entry can be passed off as torn. A file that ends before the entry that the pool
- * remembers has lost some: the chain goes on from what is remembered, so that the gap shows.
+ * not take it back. It is closed with a newline and told of by an entry `torn` that has its size and digest: so it
+ * can't be changed, and nothing that was an entry can be passed off as torn. A file that ends before the entry that the
+ * pool remembers has lost some: the chain goes on from what is remembered, so that the gap shows.
  */
 #include "config.h"
 

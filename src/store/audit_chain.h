@@ -44,7 +44,8 @@ void lzi_chain_close(struct lzi_chain *chain);
 /* NULL: none. */
 void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key);
 
-/* sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS, LATZ_TIMEOUT, LATZ_CORRUPT: it is no audit log. */
+/* sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS, LATZ_TIMEOUT; LATZ_INVALID and
+ * LATZ_CORRUPT: it is no audit log. */
 int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync);
 /* The file gets another name, path.<its last number>, and a new one goes on. */
 int lzi_chain_rotate(struct lzi_chain *chain, const char *who, char *ret_name, size_t size);

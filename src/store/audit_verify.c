@@ -103,9 +103,11 @@ static void judge_place(struct verifying *v, const struct lzi_audit_line *parsed
 	} else if (seq > last + 1) {
 		complain(v, "line %llu: entries %llu to %llu are missing before it", line, last + 1, seq - 1);
 	} else if (seq <= last) {
-		complain(v, "line %llu: entry %llu stands behind entry %llu: twice, or in another order", line, seq, last);
+		complain(v, "line %llu: entry %llu stands behind entry %llu: twice, or in another order", line, seq,
+		         last);
 	} else if (memcmp(prev, v->info.head, sizeof v->info.head) != 0) {
-		complain(v, "line %llu: entry %llu was changed or replaced: entry %llu follows another", line, last, seq);
+		complain(v, "line %llu: entry %llu was changed or replaced: entry %llu follows another", line, last,
+		         seq);
 	}
 	/* A file begins with saying so: else its first lines are missing. */
 	if (!v->begun && !is_event(parsed, "begin") && !is_event(parsed, "torn")) {
@@ -193,7 +195,7 @@ static int whole_size(int fd, uint64_t *ret_size)
 
 static int read_lines(struct verifying *v, int fd, const char *path, uint64_t size)
 {
-	uint64_t at = 0, got = 0;
+	uint64_t at = 0, got = 0, room;
 	size_t have = 0, capacity = CHUNK, begin;
 	char *data = malloc(capacity), *grown, *newline;
 	int rc = data == NULL ? lzi_error(LATZ_NOMEM, "a line") : LATZ_OK;
@@ -207,9 +209,9 @@ static int read_lines(struct verifying *v, int fd, const char *path, uint64_t si
 			data = grown == NULL ? data : grown;
 			capacity = grown == NULL ? capacity : capacity * 2;
 		}
+		room = size - at < capacity - have ? size - at : capacity - have;
 		if (rc == LATZ_OK)
-			rc = lzi_disk_read_at(fd, path, data + have, size - at < capacity - have ? size - at : capacity - have,
-			                      at, &got);
+			rc = lzi_disk_read_at(fd, path, data + have, room, at, &got);
 		if (rc != LATZ_OK || got == 0)
 			break;
 		at += got;

@@ -73,8 +73,8 @@ void lzi_bound_refresh(struct lzi_store *store)
 	}
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + plausible(&bound->index_bytes) + lzi_hear_blocks(store) +
-	        lzi_counters_blocks(store) + lzi_feed_blocks(store) + lzi_locks_blocks(store) + lzi_audit_blocks(store) +
-	        lzi_space_blocks(store) + plausible(&bound->wanted);
+	        lzi_counters_blocks(store) + lzi_feed_blocks(store) + lzi_locks_blocks(store) +
+	        lzi_audit_blocks(store) + lzi_space_blocks(store) + plausible(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;

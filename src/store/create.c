@@ -97,7 +97,8 @@ static int make_control(struct lzi_opened *opened, const latz_options *options, 
 	return rc == LATZ_OK ? init_shared(&opened->control, options) : rc;
 }
 
-static int make_files(struct lzi_opened *opened, const char *name, const latz_options *options, const struct lzi_fill *fill)
+static int make_files(struct lzi_opened *opened, const char *name, const latz_options *options,
+                      const struct lzi_fill *fill)
 {
 	unsigned mode = options->mode == 0 ? 0600 : options->mode, dir_mode = lzi_dir_mode(mode);
 	struct lzi_index index;

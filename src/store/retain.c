@@ -167,10 +167,8 @@ static int sweep(struct lzi_call *call)
 	lzi_fetch_and(&retain->due, ~LZI_RETAIN_SWEEP);
 	for (e = 0; rc == LATZ_OK && e < n; e++)
 		rc = lzi_image_bring(store, e);
-	/* A write that had begun may not have seen the age; whoever begins now sees it. */
-	if (rc == LATZ_OK)
-		rc = lzi_wait_for_writers(call);
-	/* What comes by a split is visited too, or was with its parent. */
+	/* Deadlines are decided under the bucket's lock: who had it before us is seen here, who has it after us sees
+	 * the age. What comes by a split is visited too, or was with its parent. */
 	for (number = 0; rc == LATZ_OK && number < lzi_load_acquire(&store->control.shared->buckets); number++) {
 		if ((number & 1023) == 0)
 			lzi_fetch_add_relaxed(&retain->beat, 1ull);

@@ -1,6 +1,6 @@
 /*
- * Deaths of who writes an audit log: at named points, and at random, eight at once. One chain comes of it; what was torn
- * is told of; nobody who was killed is forgotten.
+ * Deaths of who writes an audit log: at named points, and at random, eight at once. One chain comes of it; what was
+ * torn is told of; nobody who was killed is forgotten.
  */
 #include "lib/suite.h"
 
