@@ -373,7 +373,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);
 	if (rc == LATZ_OK)
-		lzi_retain_rest(&call);
+		lzi_retain_rest(&call, 0);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_fed(store))

@@ -265,11 +265,13 @@ int lzi_audit_refused(struct lzi_store *store, int rc)
 	struct lzi_audit_note note;
 	struct kept_text kept;
 
-	if (!lzi_is_audited(store) || store->audit->opened)
+	if (store->control.base == NULL || (store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0 ||
+	    (store->audit != NULL && store->audit->opened))
 		return rc;
 	keep_text(&kept);
 	put_result(lzi_audit_note(&note), rc);
-	(void)tell(store->audit, "refused", note.data, 1, 0);
+	if (store->audit != NULL || lzi_audit_attach(store) == LATZ_OK)
+		(void)tell(store->audit, "refused", note.data, 1, 0);
 	return lzi_error(rc, "%s", kept.text);
 }
 

@@ -479,7 +479,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	if (rc < 0)
 		return rc;
 	lzi_space_rest(call);
-	lzi_retain_rest(call);
+	lzi_retain_rest(call, 1);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)

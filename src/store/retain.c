@@ -205,37 +205,28 @@ static int say(struct lzi_call *call, int64_t max_age_ms)
 
 int lzi_retain_set(struct lzi_call *call, int64_t max_age_ms)
 {
-	struct lzi_shared *shared = call->store->control.shared;
 	int rc = say(call, max_age_ms);
 
 	if (rc == LATZ_OK)
 		rc = lzi_space_note_age(call, max_age_ms);
-	LZI_POINT("retain.noted");
-	if (rc != LATZ_OK)
-		return rc;
-	if (max_age_ms != 0) {
-		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_RETAIN);
-		lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
-	}
-	lzi_store_seq_cst(&shared->retain.max_age_ms, max_age_ms);
-	LZI_POINT("retain.set");
-	return max_age_ms == 0 ? LATZ_OK : lzi_retain_sweep(call);
+	return rc != LATZ_OK || max_age_ms == 0 ? rc : lzi_retain_sweep(call);
 }
 
-void lzi_retain_rest(struct lzi_call *call)
+void lzi_retain_rest(struct lzi_call *call, int sweeps)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_retain *retain = &store->control.shared->retain;
 	int rc = LATZ_OK;
 
-	if (lzi_likely(lzi_load_acquire(&retain->due) == 0) || lzi_mutex_lock(&retain->mutex, 0, "ages") < 0)
+	if (lzi_likely((lzi_load_acquire(&retain->due) & (sweeps ? ~0u : LZI_RETAIN_NOTE)) == 0) ||
+	    lzi_mutex_lock(&retain->mutex, 0, "ages") < 0)
 		return;
 	if (lzi_load_acquire(&retain->due) & LZI_RETAIN_NOTE) {
-		rc = lzi_space_note_age(call, lzi_load_relaxed(&retain->max_age_ms));
+		rc = lzi_space_note_age(call, -1);
 		if (rc == LATZ_OK)
 			lzi_fetch_and(&retain->due, ~LZI_RETAIN_NOTE);
 	}
-	if (rc == LATZ_OK && lzi_load_acquire(&retain->due) & LZI_RETAIN_SWEEP)
+	if (rc == LATZ_OK && sweeps && lzi_load_acquire(&retain->due) & LZI_RETAIN_SWEEP)
 		rc = sweep(call);
 	lzi_mutex_unlock(&retain->mutex);
 	if (rc != LATZ_OK)

@@ -26,12 +26,13 @@ int64_t lzi_retain_moved(struct lzi_store *store, const struct lzi_record *recor
 /* For a record that is being written, or whose time of writing nobody knows. */
 uint32_t lzi_retain_now(void);
 
-/* What was not done yet, if anything: by who attaches, and by maintenance. */
-void lzi_retain_rest(struct lzi_call *call);
+/* What was not done yet, if anything: by who attaches, and by maintenance. sweeps: also what takes as long as there are
+ * keys. */
+void lzi_retain_rest(struct lzi_call *call, int sweeps);
 /* Holds all keys to their ages. */
 int lzi_retain_sweep(struct lzi_call *call);
 
-/* space_book.c: what the pool's age is noted as, for a restart. */
+/* space_book.c: sets the pool's age, and notes it for a restart. -1: the one it has. */
 int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms);
 
 #endif

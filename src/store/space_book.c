@@ -516,14 +516,25 @@ int lzi_space_retain(struct lzi_call *call, uint32_t number, int64_t max_age_ms)
 
 int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms)
 {
+	struct lzi_shared *shared = call->store->control.shared;
 	uint8_t key[BOOK_KEY_MAX], bytes[8];
 	int rc = lock(call, 1);
 
 	if (rc != LATZ_OK)
 		return rc;
+	if (max_age_ms < 0)
+		max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
 	put_number(bytes, (uint64_t)max_age_ms, sizeof bytes);
 	rc = max_age_ms == 0 ? book_erase(call, book_key(key, 'a', NULL, 0))
 	                     : book_write(call, book_key(key, 'a', NULL, 0), bytes, sizeof bytes);
+	LZI_POINT("retain.noted");
+	if (rc == LATZ_OK && max_age_ms != 0) {
+		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_RETAIN);
+		lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
+	}
+	if (rc == LATZ_OK)
+		lzi_store_seq_cst(&shared->retain.max_age_ms, max_age_ms);
+	LZI_POINT("retain.set");
 	unlock(call);
 	return rc;
 }

@@ -4,6 +4,8 @@
  */
 #include "lib/suite.h"
 
+#include <sys/resource.h>
+
 struct log {
 	char path[600];
 	char *text;
@@ -515,6 +517,34 @@ static void closed_when_it_fails(void **state)
 	}
 }
 
+/* As a full disk: only part of an entry can be written. */
+static void nothing_half_on_a_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit before, now;
+	struct stat st;
+	struct log log;
+
+	open_audited(f, &log, LATZ_AUDIT_WRITES);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(stat(log.path, &st), 0);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	for (unsigned more = 0; more < 300; more += 20) {
+		now = before;
+		now.rlim_cur = (rlim_t)st.st_size + more;
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &now), 0);
+		int rc = put(f->pool, "k", "v2");
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		assert_true(rc == LATZ_NOSPC || rc == LATZ_IO || rc == LATZ_TOOBIG);
+		assert_text(f, "k", "v");
+		assert_int_equal(verified(log.path).tail_bytes, 0);
+	}
+	assert_int_equal(events(&log, "set"), 1);
+	assert_ok(put(f->pool, "k", "v2"));
+	assert_int_equal(verified(log.path).torn, 0);
+}
+
 static void hostile_files(void **state)
 {
 	struct fixture *f = *state;
@@ -588,6 +618,7 @@ int main(void)
 		DIR_TEST(what_the_pool_remembers),
 		DIR_TEST(goes_on_in_another_file),
 		DIR_TEST(closed_when_it_fails),
+		DIR_TEST(nothing_half_on_a_full_disk),
 		DIR_TEST(hostile_files),
 		DIR_TEST(options_are_checked),
 	};
