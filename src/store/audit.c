@@ -252,6 +252,8 @@ int lzi_audit_open(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	audit->opened = 1;
+	if (store->client == UINT32_MAX) /* nobody could tell of its death */
+		return LATZ_OK;
 	client = lzi_control_client(&store->control, store->client);
 	lzi_store_relaxed(&client->user, lzi_process_user());
 	lzi_store_relaxed(&client->started, lzi_process_start());

@@ -25,10 +25,12 @@ static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, 
 		copy->flags |= LZI_RECORD_COPY;
 	if (draft->ext) {
 		memset((uint8_t *)copy + LZI_RECORD_HEAD, 0, new_size - LZI_RECORD_HEAD);
-		if (head->flags & LZI_RECORD_EXT)
+		if (head->flags & LZI_RECORD_EXT) {
 			memcpy(lzi_record_written(copy), lzi_record_written(from), new_size - LZI_RECORD_HEAD);
-		else
+		} else {
 			lzi_record_ext(copy)->expiry = expiry;
+			*lzi_record_written(copy) = LZI_WRITTEN_UNKNOWN;
+		}
 	}
 	memcpy((uint8_t *)copy + new_size, (const uint8_t *)from + old_size, (size_t)head->key_size + head->value_size);
 }

@@ -312,8 +312,10 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 	record->key_size = (uint16_t)key.size;
 	record->type = type;
 	record->flags = (draft->ext ? LZI_RECORD_EXT : 0) | draft->flags;
-	if (draft->ext)
-		memset(lzi_record_written(record), 0, lzi_record_head(1) - LZI_RECORD_HEAD);
+	if (draft->ext) {
+		*lzi_record_written(record) = LZI_WRITTEN_UNKNOWN;
+		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
+	}
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
 	memcpy(to, key.data, key.size);
 	return to + key.size;
