@@ -11,11 +11,11 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor'
+	local commands='create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
-	--dir | --persist)
+	--dir | --persist | --audit)
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")
 		return
 		;;
@@ -32,6 +32,7 @@ _latzero() {
 	--ttl | --wait | --lease | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
 	--namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
 		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
+	--audit-keys) options='writes reads all all,plain' ;;
 	--compress-dict) options='trained auto' ;;
 	--kinds) options='set delete expire evict connect disconnect' ;;
 	esac
@@ -42,7 +43,7 @@ _latzero() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--dir | --namespace | --drop | --password-file | --persist | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
+		--dir | --namespace | --drop | --password-file | --persist | --audit | --audit-keys | --max-age | --head | --pool | --key-file | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --wait | --lease | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
@@ -65,8 +66,9 @@ _latzero() {
 		;;
 	create) options+=' --keep --attach --mode --max-clients --ttl --no-guard --no-thread --max-bytes --max-entries --policy
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
-		--snapshot-on-close --start-empty' ;;
-	limit) options+=' --max-bytes --max-entries --policy --ttl --compress-min --compress-level' ;;
+		--snapshot-on-close --start-empty --audit --audit-keys --audit-lax --max-age' ;;
+	limit) options+=' --max-bytes --max-entries --policy --ttl --compress-min --compress-level --max-age' ;;
+	audit) options+=' verify show head rotate --head --pool --key-file' ;;
 	lock) options+=' --lease --wait --shared --' ;;
 	namespaces) options+=' --drop' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;

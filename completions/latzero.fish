@@ -9,7 +9,7 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate doctor
+set -l commands create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor
 set -l pooled inspect stats persist limit lock namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
 
 complete -c latzero -f
@@ -27,6 +27,7 @@ complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a persist -d
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a limit -d 'Bounds of a pool'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a namespaces -d 'List or drop namespaces'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a lock -d 'Run a command while holding a lock'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a audit -d 'Verify, show or rotate an audit log'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a train -d 'Make a dictionary for small values'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a stats -d 'Figures and counters'
 complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a clear -d 'Delete every key'
@@ -99,6 +100,14 @@ for option in mode max-clients max-bytes max-entries idle-ttl compress-min compr
 end
 complete -c latzero -n '__fish_seen_subcommand_from create' -l policy -x -a 'none adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l compress-dict -x -a 'trained auto'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l audit -r -d 'File of the audit log'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l audit-keys -x -a 'writes reads all all,plain'
+complete -c latzero -n '__fish_seen_subcommand_from create' -l audit-lax -d 'Go on without it'
+complete -c latzero -n '__fish_seen_subcommand_from create limit' -l max-age -x -d 'Of keys'
+complete -c latzero -n '__fish_seen_subcommand_from audit' -a 'verify show head rotate'
+complete -c latzero -n '__fish_seen_subcommand_from audit' -l head -x -d 'Hash that must be there'
+complete -c latzero -n '__fish_seen_subcommand_from audit' -l pool -x -d 'That remembers it'
+complete -c latzero -n '__fish_seen_subcommand_from audit' -l key-file -r -d 'Key of entries'
 complete -c latzero -n '__fish_seen_subcommand_from train' -l dict-size -x -d 'At most'
 complete -c latzero -n '__fish_seen_subcommand_from train' -l sample -x -d 'Of values'
 complete -c latzero -n '__fish_seen_subcommand_from create' -l sync -x -a 'always interval none'

@@ -145,6 +145,35 @@ static void print_compression(const latz_stats_t *stats)
 	}
 }
 
+static bool read_audit(latz_pool *pool, latz_audit_status_t *status)
+{
+	status->size = sizeof(*status);
+	return latz_audit_status(pool, status) == LATZ_OK && status->path[0] != '\0';
+}
+
+static void audit_json(latz_pool *pool)
+{
+	latz_audit_status_t status;
+
+	if (!read_audit(pool, &status))
+		return;
+	cli_json_text("audit", status.path);
+	cli_json_u64("audit_entries", status.seq);
+	cli_json_u64("audit_lost", status.lost);
+}
+
+static void print_audit(latz_pool *pool)
+{
+	latz_audit_status_t status;
+
+	if (!read_audit(pool, &status))
+		return;
+	cli_field("audit", "%s", status.path);
+	field_count("audit_entries", status.seq);
+	if (status.lost > 0)
+		cli_field("audit_lost", "%s%" PRIu64 "%s", cli_red(), status.lost, cli_plain());
+}
+
 /* Hit rates since creation; by bytes of a read-through cache, where what was missed is created. */
 static void bounds_json(const latz_stats_t *stats)
 {
@@ -237,6 +266,8 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	bounds_json(stats);
 	log_json(stats);
 	compression_json(stats);
+	cli_json_i64("max_age_ms", stats->max_age_ms);
+	audit_json(pool);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -316,6 +347,9 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	print_bounds(stats);
 	print_log(stats);
 	print_compression(stats);
+	if (stats->max_age_ms > 0)
+		field_age(cli.tty ? "max_age" : "max_age_ms", stats->max_age_ms);
+	print_audit(pool);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 	inspect_locks_print(pool);

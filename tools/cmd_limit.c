@@ -4,9 +4,10 @@
 #include "cli.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 struct limit_arguments {
-	const char *max_bytes, *max_entries, *policy, *compress_min;
+	const char *max_bytes, *max_entries, *policy, *compress_min, *max_age;
 	int64_t compress_level;
 };
 
@@ -77,6 +78,7 @@ static void print_bounds(const char *name, const latz_stats_t *stats, bool compr
 		cli_json_u64("keys", stats->keys);
 		if (compression)
 			print_compression(stats);
+		cli_json_i64("max_age_ms", stats->max_age_ms);
 		cli_json_end('}');
 		return;
 	}
@@ -87,6 +89,15 @@ static void print_bounds(const char *name, const latz_stats_t *stats, bool compr
 	cli_field("keys", "%s", cli_show_count(stats->keys, text));
 	if (compression)
 		print_compression(stats);
+	cli_field("max_age", "%s", stats->max_age_ms == 0 ? "none" : cli_show_age(stats->max_age_ms, text));
+}
+
+/* No key's time goes beyond it; of the namespace, if there is one. */
+static int change_age(const char *name, latz_pool *pool, int64_t max_age_ms)
+{
+	int rc = latz_retain(pool, max_age_ms);
+
+	return rc == LATZ_OK ? CLI_OK : cli_fail(rc, "changing the age of keys of", name, NULL);
 }
 
 /* What is wrong is said before anything is changed. */
@@ -124,13 +135,18 @@ static int run_limit(const struct cli_command *command, int argc, char **argv)
 		{ "ttl", CLI_TTL, &ttl_ms },
 		{ "compress-min", CLI_TEXT, &arguments.compress_min },
 		{ "compress-level", CLI_INT, &arguments.compress_level },
+		{ "max-age", CLI_TEXT, &arguments.max_age },
 		{ NULL, CLI_FLAG, NULL },
 	};
 
 	cli_parse(command, table, argc, argv, 1, 1);
 	bool compression = arguments.compress_min != NULL || arguments.compress_level != NO_LEVEL;
 	bool change = compression || arguments.max_bytes != NULL || arguments.max_entries != NULL ||
-	              arguments.policy != NULL || ttl_ms != INT64_MIN;
+	              arguments.policy != NULL || arguments.max_age != NULL || ttl_ms != INT64_MIN;
+	int64_t max_age_ms = 0;
+	if (arguments.max_age != NULL && strcmp(arguments.max_age, "none") != 0 &&
+	    (!cli_parse_duration(arguments.max_age, &max_age_ms) || max_age_ms == 0))
+		return cli_error(CLI_USAGE, "--max-age %s: a time like 30d, or none", arguments.max_age);
 	if (ttl_ms != INT64_MIN && cli.space == NULL)
 		return cli_error(CLI_USAGE, "--ttl goes with --namespace");
 	if (compression && cli.space != NULL)
@@ -139,6 +155,8 @@ static int run_limit(const struct cli_command *command, int argc, char **argv)
 	                  : cli_open(argv[0], LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
 	if (code != CLI_OK)
 		return code;
+	if (arguments.max_age != NULL && (code = change_age(argv[0], pool, max_age_ms)) != CLI_OK)
+		return cli_close(argv[0], pool, code);
 	if (cli.space != NULL)
 		return cli_close(argv[0], pool,
 		                 cli_limit_namespace(argv[0], pool, arguments.max_bytes, arguments.max_entries,
@@ -168,6 +186,8 @@ const struct cli_command cmd_limit = {
 	"                          (none: nothing goes, writes are refused)\n"
 	"  --compress-min 1K|none  values of so many bytes and more are compressed that are written from now on\n"
 	"  --compress-level 3      of zstd: 1 to 19, or negative for speed\n"
+	"  --max-age 30d|none      no key lives longer than that after it was last written, whatever it is told; keys\n"
+	"                          that are there are held to it. With --namespace the namespace's keys\n"
 	"With --namespace NS: bounds of the namespace's records; policies are default, fifo and none, and\n"
 	"  --ttl 1h|never|default  time to live of keys set without one\n\n"
 	"Examples:\n"

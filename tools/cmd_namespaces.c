@@ -27,6 +27,7 @@ static void print_json(const latz_namespace_info *info)
 	cli_json_u64("expired", info->expired);
 	cli_json_u64("evicted", info->evicted);
 	cli_json_u64("refused", info->refused);
+	cli_json_i64("max_age_ms", info->max_age_ms);
 	cli_json_end('}');
 }
 
@@ -112,6 +113,7 @@ static int take_present(const latz_namespace_info *info, void *arg)
 	options->max_entries = info->max_entries;
 	options->policy = info->policy;
 	options->ttl_ms = info->ttl_ms;
+	options->max_age_ms = info->max_age_ms;
 	return 1;
 }
 
@@ -155,6 +157,7 @@ static int show_one(const latz_namespace_info *info, void *arg)
 	                             : cli_show_age(info->ttl_ms, text));
 	cli_field("bytes", "%s", cli_show_size(info->bytes, text));
 	cli_field("keys", "%s", cli_show_count(info->keys, text));
+	cli_field("max_age", "%s", info->max_age_ms == 0 ? "none" : cli_show_age(info->max_age_ms, text));
 	return 1;
 }
 

@@ -214,12 +214,17 @@ typedef struct latz_options {
 	int snapshot_on_close;     /* C: the last user to leave writes a snapshot, so that the next start is faster */
 	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
 	latz_dict compress_dict; /* C */
+	const char *audit;   /* C: file of the audit log, or a directory that gets one of the pool's name; NULL: none.
+	                      * See <latzero/audit.h>, as for the next two */
+	unsigned audit_keys; /* C: LATZ_AUDIT_WRITES ... */
+	int64_t max_age_ms;  /* C: no key lives longer than that after it was last written; 0: as it is told to, or,
+	                      * of a pool that comes back from a log, as before. latz_retain() changes it */
 } latz_options;
 
 /* clang-format off */
 #define LATZ_OPTIONS_INIT                                                                         \
 	{ sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, \
-	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED }
+	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED, NULL, 0, 0 }
 /* clang-format on */
 
 /*
@@ -642,52 +647,6 @@ typedef int (*latz_hot_key_fn)(latz_slice key, double share, void *arg);
  * if the pool is not sampled (latz_advise()). Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_IO. */
 LATZ_API int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg) LATZ_MUSTCHECK;
 
-/* ---- Simulation ------------------------------------------------------------------------------------------------- */
-
-/* A cache that holds no values: what a bounded pool with a policy would have made of a sequence of requests. */
-typedef struct latz_simulation latz_simulation;
-
-/* Set size to sizeof(latz_simulate_options). One of max_entries and max_bytes at least must be given. */
-typedef struct latz_simulate_options {
-	size_t size;
-	latz_policy policy;   /* not LATZ_POLICY_NONE */
-	uint64_t max_entries; /* 0: no bound; at most 2^26 */
-	uint64_t max_bytes;   /* of what the requests say; 0: no bound, and their bytes are only counted */
-	unsigned extents;     /* for LATZ_POLICY_ADAPTIVE: how many the log has; 0: 128 */
-} latz_simulate_options;
-
-/* clang-format off */
-#define LATZ_SIMULATE_OPTIONS_INIT { sizeof(latz_simulate_options), LATZ_POLICY_DEFAULT, 0, 0, 0 }
-/* clang-format on */
-
-typedef struct latz_simulate_result_t {
-	size_t size;                        /* bytes of this struct that the library filled in; set it first */
-	uint64_t requests, hits;
-	uint64_t bytes_requested, bytes_hit;
-	uint64_t inserts;                   /* of keys that were not there */
-	uint64_t evictions;
-	uint64_t copies;                    /* of entries kept when their extent was emptied */
-	uint64_t toobig;                    /* requests for more bytes than max_bytes: never put in */
-	uint64_t entries, bytes;            /* there now; without max_bytes every entry counts 1 */
-	uint64_t state_bytes;               /* memory that the policy itself uses */
-} latz_simulate_result_t;
-
-/* Begins a simulation, in memory of the process alone. A simulation belongs to one thread at a time. On success
- * *simulation is to be ended with latz_simulate_close(). Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_UNSUPPORTED (policy).
- */
-LATZ_API int latz_simulate_open(const latz_simulate_options *options, latz_simulation **simulation) LATZ_MUSTCHECK;
-
-/* A lookup of a key whose value, with all that belongs to it, has so many bytes. LATZ_OK: it was there; it keeps the
- * bytes it came with. LATZ_NOTFOUND: it was not, and is now. Errors: LATZ_INVALID, LATZ_TOOBIG (key), LATZ_NOMEM; after
- * LATZ_NOMEM and LATZ_CORRUPT (the policy is at odds with what is there) the simulation can only be closed. */
-LATZ_API int latz_simulate_request(latz_simulation *simulation, latz_slice key, uint64_t bytes) LATZ_MUSTCHECK;
-
-/* The counts so far. Errors: LATZ_INVALID. */
-LATZ_API int latz_simulate_result(latz_simulation *simulation, latz_simulate_result_t *result) LATZ_MUSTCHECK;
-
-/* Ends it. NULL is LATZ_INVALID. */
-LATZ_API int latz_simulate_close(latz_simulation *simulation);
-
 /* ---- The library ------------------------------------------------------------------------------------------------ */
 
 /* "0.1.0" of the library that runs, which may differ from the header's. */
@@ -712,10 +671,12 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 }
 #endif
 
+#include <latzero/audit.h>
 #include <latzero/counter.h>
 #include <latzero/events.h>
 #include <latzero/lock.h>
 #include <latzero/namespace.h>
+#include <latzero/simulate.h>
 #include <latzero/stats.h>
 #include <latzero/txn.h>
 

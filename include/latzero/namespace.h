@@ -37,10 +37,11 @@ typedef struct latz_namespace_options {
 	latz_policy policy;   /* LATZ_POLICY_DEFAULT: the oldest go, those read since they were last looked at later;
 	                       * LATZ_POLICY_FIFO: the oldest; LATZ_POLICY_NONE: nothing, writes are LATZ_FULL */
 	int64_t ttl_ms;       /* of keys written with ttl_ms 0; 0: the pool's default, -1: they never expire */
+	int64_t max_age_ms;   /* as latz_retain(); 0: the pool's alone */
 } latz_namespace_options;
 
 /* clang-format off */
-#define LATZ_NAMESPACE_OPTIONS_INIT { sizeof(latz_namespace_options), 0, 0, LATZ_POLICY_DEFAULT, 0 }
+#define LATZ_NAMESPACE_OPTIONS_INIT { sizeof(latz_namespace_options), 0, 0, LATZ_POLICY_DEFAULT, 0, 0 }
 /* clang-format on */
 
 /* Sets all of them, for all its users, at once and for as long as there is the namespace: log, snapshots and images
@@ -65,6 +66,7 @@ typedef struct latz_namespace_info {
 	uint64_t gets, hits, sets, deletes, expired; /* since it was made, or the pool was restored, as the next */
 	uint64_t evicted, evicted_bytes;             /* by its own bounds */
 	uint64_t refused;                            /* writes refused by its own bounds */
+	int64_t max_age_ms;                          /* 0: the pool's alone */
 } latz_namespace_info;
 
 /* A non-zero return stops the listing and is returned by latz_namespaces(). */

@@ -81,6 +81,7 @@ typedef struct latz_stats_t {
 	uint64_t log_sync_ns;       /* that it took */
 	int64_t log_sync_lag_ms;    /* at its end since the one before: so long what it brought may have waited */
 	uint64_t log_syncs_ns;      /* that all took together */
+	int64_t max_age_ms;         /* retention of keys, in ms; 0: none */
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;

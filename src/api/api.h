@@ -192,6 +192,8 @@ struct lzi_api_fence {
 };
 int lzi_api_fence(struct latz_pool *pool, struct lzi_call *call, const latz_set_options *options,
                   struct lzi_write *write, struct lzi_api_fence *fence);
+/* audit.c */
+int lzi_api_audit(const latz_options *options);
 /* compress.c */
 int lzi_api_compression(const latz_options *options);
 

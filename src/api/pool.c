@@ -99,7 +99,13 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.idle_ttl_ms is negative");
 	if (to->idle_ttl_ms > LZI_TTL_MAX_MS)
 		to->idle_ttl_ms = LZI_TTL_MAX_MS;
-	rc = lzi_api_compression(to);
+	if (to->max_age_ms < 0)
+		return lzi_error(LATZ_INVALID, "options.max_age_ms is negative");
+	if (to->max_age_ms > LZI_TTL_MAX_MS)
+		to->max_age_ms = LZI_TTL_MAX_MS;
+	rc = lzi_api_audit(to);
+	if (rc == LATZ_OK)
+		rc = lzi_api_compression(to);
 	return rc == LATZ_OK ? check_supported(to) : rc;
 }
 

@@ -33,6 +33,8 @@ static int open_mapped(const latz_pool *pool, struct lzi_call *call, latz_scan_o
 	if (rc == LATZ_OK && options->to.data != NULL)
 		rc = lzi_api_map_bound(pool, &options->to, &to);
 	if (rc == LATZ_OK)
+		rc = lzi_audit_scan(call, options->prefix);
+	if (rc == LATZ_OK)
 		rc = pool->space != 0 ? lzi_scan_open(call, options, ret_scan)
 		                      : lzi_scan_open_own(call, options, ret_scan);
 	lzi_api_unmap(&prefix);

@@ -165,12 +165,17 @@ int latz_namespace_limits(latz_pool *sub, const latz_namespace_options *options)
 	struct lzi_call call;
 	int rc;
 
-	if (options == NULL || options->size < sizeof *options)
+	if (options == NULL || options->size < offsetof(latz_namespace_options, max_age_ms))
 		return lzi_api_error(LATZ_INVALID, "options is NULL, or its size is not set");
 	if (sub == NULL || sub->space == 0)
 		return lzi_api_error(LATZ_INVALID, "sub is %s", sub == NULL ? "NULL" : "no namespace's handle");
 	if (options->ttl_ms < -1)
 		return lzi_api_error(LATZ_INVALID, "options.ttl_ms is negative");
+	bounds.max_age_ms = options->size < sizeof *options ? -1 : options->max_age_ms;
+	if (options->size >= sizeof *options && options->max_age_ms < 0)
+		return lzi_api_error(LATZ_INVALID, "options.max_age_ms is negative");
+	if (bounds.max_age_ms > LZI_TTL_MAX_MS)
+		bounds.max_age_ms = LZI_TTL_MAX_MS;
 	if (options->max_bytes > INT64_MAX || options->max_entries > INT64_MAX)
 		return lzi_api_error(LATZ_INVALID, "a bound is beyond 2^63");
 	rc = lzi_api_policy(options->policy);

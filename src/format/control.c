@@ -57,9 +57,9 @@ int lzi_header_validate(const struct lzi_header *header, uint64_t size)
 	}
 	if (header->checksum != lzi_crc32c(0, header, LZI_HEADER_CHECKED))
 		return lzi_error(LATZ_CORRUPT, "control file header checksum does not match");
-	if (header->incompatible != 0)
+	if ((header->incompatible & ~LZI_FEATURES_KNOWN) != 0)
 		return lzi_error(LATZ_VERSION, "pool uses features 0x%x this library does not know",
-		                 header->incompatible);
+		                 header->incompatible & ~LZI_FEATURES_KNOWN);
 	if (header->endian != ENDIAN_MARK || header->mutex_size != sizeof(pthread_mutex_t) ||
 	    header->page_size != LZI_PAGE || header->extent_size != LZI_EXTENT || header->header_size != LZI_PAGE)
 		return lzi_error(LATZ_VERSION, "pool was made on another kind of machine or C library");

@@ -52,7 +52,7 @@ struct lzi_header {
 	uint16_t minor;          /* 10 */
 	uint32_t header_size;    /* 12: LZI_PAGE */
 	uint32_t compatible;     /* 16: unknown bits are ignored */
-	uint32_t incompatible;   /* 20: unknown bits refuse the file */
+	uint32_t incompatible;   /* 20: LZI_FEATURE_*; unknown bits refuse the file */
 	uint8_t pool_id[16];     /* 24: random; the heap, table and extents files carry no header: they belong to the
 	                            directory */
 	uint8_t boot_id[16];     /* 40: of the running kernel; files of an earlier boot are leftovers */
@@ -81,6 +81,9 @@ _Static_assert(sizeof(struct lzi_header) == LZI_PAGE, "header is one page");
 _Static_assert(offsetof(struct lzi_header, hash_seed) == 56, "layout");
 _Static_assert(offsetof(struct lzi_header, pins_offset) == 112, "layout");
 _Static_assert(offsetof(struct lzi_header, checksum) == LZI_HEADER_CHECKED, "layout");
+
+#define LZI_FEATURE_AUDIT 0x100u /* there is a file `audit`: format/audit.h */
+#define LZI_FEATURES_KNOWN LZI_FEATURE_AUDIT
 
 /* What writers have to do for the log. */
 enum lzi_durable {
@@ -197,8 +200,15 @@ enum lzi_watch {
 	LZI_WATCH_HITS = 2,   /* hits are counted in slots, and those below `sampling` are told of */
 	LZI_WATCH_SAMPLE = 4, /* references below `tracing` are logged */
 	LZI_WATCH_FEED = 8,   /* writes are told of in the change feed */
-	LZI_WATCH_SPACES = 16 /* hits in namespaces are counted in slots: some evict */
+	LZI_WATCH_SPACES = 16, /* hits in namespaces are counted in slots: some evict */
+	LZI_WATCH_AUDIT_WRITES = 32, /* writes of keys, and reads, go to the audit log. Creator only */
+	LZI_WATCH_AUDIT_READS = 64,
+	LZI_WATCH_RETAIN = 128 /* there are ages that keys do not pass. Anyone, before there are: it stays */
 };
+/* What is asked about before a key is written. */
+#define LZI_WATCH_BEFORE (LZI_WATCH_BOUNDS | LZI_WATCH_AUDIT_WRITES | LZI_WATCH_RETAIN)
+/* What no policy is about. */
+#define LZI_WATCH_STAYS (LZI_WATCH_SPACES | LZI_WATCH_AUDIT_WRITES | LZI_WATCH_AUDIT_READS | LZI_WATCH_RETAIN)
 /* Compressed values (doc/compression.md). */
 struct lzi_compress {
 	struct lzi_mutex mutex; /* held by who adds one. Its death: what `dicts` does not count is not there */
@@ -264,6 +274,20 @@ struct lzi_locks {
 };
 _Static_assert(offsetof(struct lzi_locks, ticket) == 128, "layout");
 _Static_assert(sizeof(struct lzi_locks) == 256, "layout");
+
+/* Ages that no key passes (doc/audit.md). */
+struct lzi_retain {
+	struct lzi_mutex mutex; /* held by who goes through the keys that were there before. Its death: `due` says */
+	int64_t max_age_ms; /* 64: 0: none. Anyone who changes it */
+	uint32_t due;       /* 72: LZI_RETAIN_*; anyone, atomic */
+	uint32_t pad0;
+	uint64_t beat;      /* 80: moves while the holder of `mutex` gets on */
+	uint64_t pad1[5];
+};
+_Static_assert(offsetof(struct lzi_retain, max_age_ms) == 64, "layout");
+_Static_assert(sizeof(struct lzi_retain) == 128, "layout");
+#define LZI_RETAIN_NOTE 1u  /* the age is to be noted in the book */
+#define LZI_RETAIN_SWEEP 2u /* keys are to be gone through */
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
@@ -342,7 +366,8 @@ struct lzi_shared {
 	struct lzi_locks locks;   /* 6528 */
 	struct lzi_counters counters; /* 6784 */
 	struct lzi_spaces spaces; /* 6912 */
-	uint8_t pad8[1024];
+	struct lzi_retain retain; /* 7168 */
+	uint8_t pad8[896];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -359,6 +384,7 @@ _Static_assert(offsetof(struct lzi_shared, feed) == 6272, "layout");
 _Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
 _Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
+_Static_assert(offsetof(struct lzi_shared, retain) == 7168, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */
@@ -381,8 +407,9 @@ struct lzi_client {
 	uint32_t watches;   /* 40: open subscriptions; the process, atomic add. Death: as state */
 	uint32_t watches_old; /* 44: of them such that want old values */
 	uint32_t died;      /* 48: 1: a thread of it was found dead; its reaper */
-	uint32_t pad0;
-	uint64_t pad1;
+	/* Of the audit log. */
+	uint32_t user;    /* 52: whose process it is */
+	uint64_t started; /* 56: lzi_process_start() */
 	/* Extents (+1) that borrowed views look at. Writer: the process, under its own lock; death: cleared by a
 	 * reaper. */
 	uint64_t hazards[LZI_HAZARDS]; /* 64 */
@@ -395,6 +422,7 @@ _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
 _Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
+#define LZI_CLIENT_AUDITED 2u    /* the audit log knows that it came, and not that it went. Anyone, atomic */
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
 /* What an actor is in the middle of; read only by its reaper. */

@@ -164,6 +164,17 @@ struct lzi_record {
 #define LZI_RECORD_HEAD 28u
 _Static_assert(offsetof(struct lzi_record, flags) + 1 == LZI_RECORD_HEAD, "layout");
 
+/* At byte 28 of a record with LZI_RECORD_EXT, which is free there: when it was written, CLOCK_MONOTONIC in units of
+ * 64 ms, the lowest 32 bits; changed by the bucket's lock holder. */
+#define LZI_WRITTEN_SHIFT 6
+#define LZI_WRITTEN_LOADED 0u  /* it came from a log, a snapshot or an image, which do not tell */
+#define LZI_WRITTEN_UNKNOWN 1u /* nobody wanted to know */
+#define LZI_WRITTEN_FIRST 2u
+static inline uint32_t *lzi_record_written(const struct lzi_record *record)
+{
+	return (uint32_t *)((uintptr_t)record + LZI_RECORD_HEAD);
+}
+
 /* At byte 32 of a record with LZI_RECORD_EXT; then the head is 56 bytes. */
 struct lzi_record_ext {
 	int64_t expiry;  /* 32: CLOCK_MONOTONIC ms, 0 never */

@@ -69,7 +69,8 @@ struct lzi_space {
 	uint32_t queue_size;  /* 36: places in its queue, a power of two; 0: it has none */
 	uint32_t used;        /* 40: 1: number was not 0 at one time: who looks for one goes on */
 	uint32_t pad0;
-	uint64_t pad1[2];
+	int64_t max_age_ms;   /* 48: that no key passes; 0: the pool's */
+	uint64_t pad1;
 	struct lzi_mutex mutex; /* 64: held by who evicts from it. Its death: the queue is short of some */
 	uint64_t head;  /* 128: hashes put into the queue; anyone, atomic add */
 	uint64_t tail;  /* 136: taken out; holder of `mutex` */

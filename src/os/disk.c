@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -191,6 +192,13 @@ int lzi_disk_rename(int dirfd, const char *old, const char *name)
 	code = errno == ENOSPC || errno == EDQUOT ? LATZ_NOSPC : LATZ_IO;
 	lzi_error_sys(errno, "rename %s to %s", old, name);
 	return code;
+}
+
+int lzi_disk_exchange(int dirfd, const char *one, const char *other)
+{
+	if (renameat2(dirfd, one, dirfd, other, RENAME_EXCHANGE) == 0)
+		return LATZ_OK;
+	return lzi_error_sys(errno, "exchange %s and %s", one, other);
 }
 
 int lzi_disk_remove(int dirfd, const char *name)

@@ -58,6 +58,32 @@ int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
 	return LATZ_OK;
 }
 
+int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made)
+{
+	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	struct stat st;
+	int fd;
+
+	*ret_made = 0;
+	do {
+		fd = lzi_os.openat(dirfd, name, flags, 0);
+		if (fd < 0 && errno == ENOENT) {
+			fd = lzi_os.openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
+			*ret_made = fd >= 0;
+		}
+	} while (fd < 0 && (errno == EEXIST || errno == EINTR));
+	if (fd < 0 && errno == ELOOP)
+		return lzi_error(LATZ_ACCESS, "%s is a symbolic link, and links are not followed", name);
+	if (fd < 0)
+		return lzi_error_sys(errno, "open %s", name);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && owned(&st) && st.st_nlink <= 1 && (st.st_mode & 022) == 0) {
+		*ret_fd = fd;
+		return LATZ_OK;
+	}
+	close(fd);
+	return lzi_error(LATZ_ACCESS, "%s is not a file of ours alone that nobody else may write", name);
+}
+
 void lzi_file_close(int fd)
 {
 	if (fd >= 0)

@@ -85,6 +85,9 @@ int lzi_map_collapse(void *address, size_t size);
  * regular file of this user with one link (or that we are root). LATZ_NOTFOUND if it is not there. */
 int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd);
 int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd);
+/* Opens for reading, and for writing at the end alone, under the same conditions; makes it, mode 0600, if it is not
+ * there. LATZ_ACCESS too if others may write it. */
+int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made);
 void lzi_file_close(int fd);
 /* Allocates blocks; LATZ_NOSPC if there are none. Extends the file. */
 int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
@@ -168,6 +171,8 @@ int lzi_disk_open_dir(const char *path, int *ret_fd);
 int lzi_disk_sync_dir(int dirfd);
 /* Within the directory, replacing what has the new name. LATZ_NOTFOUND if `old` is not there. */
 int lzi_disk_rename(int dirfd, const char *old, const char *name);
+/* Two files of a directory change their names at once. */
+int lzi_disk_exchange(int dirfd, const char *one, const char *other);
 /* LATZ_OK too if it is not there. */
 int lzi_disk_remove(int dirfd, const char *name);
 /* Sets the file's size. */
@@ -232,6 +237,10 @@ int lzi_timer_open(int *ret_fd);
 int lzi_timer_set(int fd, uint64_t when_ns);
 void lzi_sleep_us(unsigned us);
 uint32_t lzi_process_id(void);
+/* When it began, in clock ticks since the system did: with that and the boot id its pid is nobody else's; 0: not
+ * known. And whose it is. */
+uint64_t lzi_process_start(void);
+uint32_t lzi_process_user(void);
 /* The process's name, at most 15 bytes and a NUL. */
 void lzi_process_command(char name[16]);
 int lzi_random(void *data, size_t size);

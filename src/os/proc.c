@@ -95,6 +95,33 @@ void lzi_process_command(char name[16])
 		name[n - 1] = '\0';
 }
 
+uint64_t lzi_process_start(void)
+{
+	FILE *file = fopen("/proc/self/stat", "re");
+	unsigned long long start = 0;
+	char text[1024] = "";
+	const char *at;
+	size_t n = 0;
+	int i;
+
+	if (file != NULL) {
+		n = fread(text, 1, sizeof text - 1, file);
+		fclose(file);
+	}
+	text[n] = '\0';
+	at = strrchr(text, ')'); /* its name may hold anything; then the state, 18 numbers, and this one */
+	for (i = 0; at != NULL && i < 20; i++)
+		at = strchr(at + 1, ' ');
+	if (at == NULL || sscanf(at, "%llu", &start) != 1)
+		return 0;
+	return start;
+}
+
+uint32_t lzi_process_user(void)
+{
+	return (uint32_t)getuid();
+}
+
 int lzi_random(void *data, size_t size)
 {
 	uint8_t *p = data;

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/retain.h"
+#include "store/audit.h"
 #include "store/carry.h"
 #include "store/feed.h"
 #include "store/idle.h"
@@ -318,6 +320,28 @@ static void join_log(struct lzi_store *store, int alone)
 	lzi_log_unlock(store);
 }
 
+static void client_gone(uint32_t slot, void *store)
+{
+	lzi_audit_gone(store, slot);
+}
+
+/* A client slot for this process. In an audited pool the dead are reaped first: who takes a dead one's slot tells
+ * nobody of it. */
+static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_had_pid)
+{
+	int rc = lzi_audit_attach(store);
+
+	if (rc != LATZ_OK)
+		return rc;
+	/* The change feed tells of them when the slot is taken, or maintenance does. */
+	if (lzi_is_audited(store) && !lzi_is_fed(store))
+		(void)lzi_client_reap(&store->control, UINT32_MAX, client_gone, store);
+	rc = lzi_client_claim(&store->control, flags, &store->client, ret_had_pid);
+	if (rc == LATZ_OK && *ret_had_pid != 0)
+		lzi_audit_gone_pid(store, *ret_had_pid);
+	return rc;
+}
+
 /* What comes after the control file is mapped and the life byte locked. */
 static int join(struct lzi_store *store, const struct lzi_opened *opened, int alone)
 {
@@ -332,7 +356,7 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		return rc;
 	if (reachable < 0)
 		reachable = lzi_barrier_register();
-	rc = lzi_client_claim(&store->control, reachable ? LZI_CLIENT_MEMBARRIER : 0, &store->client, &had_pid);
+	rc = claim_client(store, reachable ? LZI_CLIENT_MEMBARRIER : 0, &had_pid);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("attach.client");
@@ -349,11 +373,15 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);
 	if (rc == LATZ_OK)
+		lzi_retain_rest(&call, 0);
+	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
 	if (rc == LATZ_OK && lzi_is_fed(store))
 		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_open(store);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
 		rc = lzi_janitor_start(store);
 	LZI_POINT("attach.done");
@@ -461,8 +489,10 @@ void lzi_store_detach(struct lzi_store *store)
 			lzi_feed_disconnect(store);
 		lzi_thread_leave(store);
 	}
+	lzi_audit_close(store);
 	part(store);
 	close_parts(store);
+	lzi_audit_part(store);
 	lzi_file_close(store->control.fd);
 	lzi_file_close(store->poolfd);
 	lzi_file_close(store->dirfd);
@@ -560,6 +590,8 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
+		if (rc != LATZ_BUSY)
+			rc = lzi_audit_refused(store, rc);
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)
 			return LZI_ATTACH_AGAIN;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/audit.h"
 #include "store/counter.h"
 #include "store/feed.h"
 #include "store/log.h"
@@ -73,7 +74,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	other = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd) +
 	        lzi_file_blocks(store->control.fd) + plausible(&bound->index_bytes) + lzi_hear_blocks(store) +
 	        lzi_counters_blocks(store) + lzi_feed_blocks(store) + lzi_locks_blocks(store) +
-	        lzi_space_blocks(store) + plausible(&bound->wanted);
+	        lzi_audit_blocks(store) + lzi_space_blocks(store) + plausible(&bound->wanted);
 	lzi_store_relaxed(&bound->other_bytes, other);
 	limit = max > other + MARGIN ? max - other - MARGIN : 0;
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
@@ -395,7 +396,7 @@ static int check_lower(struct lzi_store *store, uint64_t max_bytes, latz_policy 
 	                 (unsigned long long)max_bytes, (unsigned long long)table, (unsigned long long)need);
 }
 
-int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
+static int set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
@@ -442,4 +443,17 @@ int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entrie
 	}
 	lzi_maint_unlock(store);
 	return rc;
+}
+
+int lzi_bound_set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, latz_policy policy)
+{
+	struct lzi_audit_note note;
+	struct lzi_audit_text *text = lzi_audit_note(&note);
+	int rc;
+
+	lzi_audit_number(text, "max_bytes", max_bytes);
+	lzi_audit_number(text, "max_entries", max_entries);
+	lzi_audit_number(text, "policy", (uint64_t)policy);
+	rc = lzi_audit_say(call->store, "limit", &note);
+	return rc == LATZ_OK ? lzi_audit_failed(call->store, "limit", set(call, max_bytes, max_entries, policy)) : rc;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/log.h"
 #include "store/space.h"
 
@@ -149,10 +150,21 @@ static int clear_bucket(struct lzi_call *call, uint64_t number, uint32_t space)
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
 
+/* What is to be written down before. */
+static int say_clear(struct lzi_call *call, uint32_t space)
+{
+	const struct lzi_space *named = space == 0 ? NULL : lzi_space_find(call->store, space);
+	char name[LZI_SPACE_NAME_MAX + 1] = "";
+
+	if (named != NULL)
+		memcpy(name, named->name, LZI_SPACE_NAME_MAX);
+	return lzi_audit_say_text(call->store, "clear", "namespace", named == NULL ? NULL : name);
+}
+
 int lzi_space_clear(struct lzi_call *call, uint32_t space)
 {
 	uint64_t number;
-	int rc = LATZ_OK;
+	int rc = say_clear(call, space);
 
 	/* A bucket that comes by a split meanwhile is visited too, or holds only what its parent's visit left. */
 	for (number = 0; number < lzi_load_acquire(&call->store->control.shared->buckets) && rc == LATZ_OK; number++)

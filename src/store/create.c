@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -22,7 +23,7 @@ int lzi_control_init_mutexes(const struct lzi_control *control)
 		                              &shared->maint, &shared->index, &shared->janitor,
 		                              &shared->log.mutex, &shared->log.scribe, &shared->compress.mutex,
 		                              &shared->counters.mutex, &shared->feed.mutex, &shared->locks.mutex,
-		                              &shared->spaces.mutex };
+		                              &shared->spaces.mutex, &shared->retain.mutex };
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -35,6 +36,15 @@ static int init_shared(struct lzi_control *control, const latz_options *options)
 {
 	lzi_bound_init(control->shared, options);
 	lzi_compress_settings(control->shared, options);
+	if (options->max_age_ms > 0) {
+		control->shared->retain.max_age_ms = options->max_age_ms;
+		control->shared->retain.due = LZI_RETAIN_NOTE | LZI_RETAIN_SWEEP;
+		control->shared->watch |= LZI_WATCH_RETAIN;
+	}
+	if (options->audit != NULL && options->audit_keys & LATZ_AUDIT_WRITES)
+		control->shared->watch |= LZI_WATCH_AUDIT_WRITES;
+	if (options->audit != NULL && options->audit_keys & LATZ_AUDIT_READS)
+		control->shared->watch |= LZI_WATCH_AUDIT_READS;
 	control->shared->clock = LZI_SEQ_STRIDE;
 	control->shared->spaces.idle_ttl_ms = options->idle_ttl_ms > 0 ? options->idle_ttl_ms : 0;
 	control->shared->spaces.idle_since_ms = lzi_clock_mono_ms();
@@ -60,6 +70,7 @@ static int fill_header(struct lzi_header *header, const latz_options *options, c
 	header->flags = options->flags & LATZ_KEEP;
 	header->mode = options->mode == 0 ? 0600 : options->mode;
 	header->ttl_ms = options->ttl_ms > 0 ? options->ttl_ms : -1;
+	header->incompatible = options->audit != NULL ? LZI_FEATURE_AUDIT : 0;
 	lzi_header_seal(header);
 	return LATZ_OK;
 }
@@ -86,12 +97,15 @@ static int make_control(struct lzi_opened *opened, const latz_options *options, 
 	return rc == LATZ_OK ? init_shared(&opened->control, options) : rc;
 }
 
-static int make_files(struct lzi_opened *opened, const latz_options *options, const struct lzi_fill *fill)
+static int make_files(struct lzi_opened *opened, const char *name, const latz_options *options,
+                      const struct lzi_fill *fill)
 {
 	unsigned mode = options->mode == 0 ? 0600 : options->mode, dir_mode = lzi_dir_mode(mode);
 	struct lzi_index index;
 	int fd = -1, rc = make_control(opened, options, fill);
 
+	if (rc == LATZ_OK)
+		rc = lzi_audit_make(opened->poolfd, name, options);
 	if (rc == LATZ_OK && fill != NULL && fill->files != NULL)
 		return fill->files(opened, options, fill->arg);
 	if (rc == LATZ_OK)
@@ -140,7 +154,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 	LZI_POINT("create.directory");
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
-		rc = make_files(&opened, options, fill);
+		rc = make_files(&opened, name, options, fill);
 	if (rc != LATZ_OK && fill != NULL && fill->files != NULL)
 		fill->failed = rc;
 	if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
@@ -194,7 +208,7 @@ int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *option
 	LZI_POINT("create.borrowed");
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
-		rc = make_files(&opened, options, NULL);
+		rc = make_files(&opened, temporary, options, NULL);
 	if (rc == LATZ_OK)
 		rc = lzi_pool_fill("image", options, fill, &opened);
 	lzi_opened_close(&opened);

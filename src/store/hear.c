@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "policy/policy.h"
+#include "store/audit.h"
 #include "store/store_int.h"
 
 #define ENTRIES_MIN 4096u
@@ -716,4 +717,13 @@ void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead 
 		lzi_hear_hit(call, ahead->slot, ahead->word, ahead->hash, bytes);
 	else if (lzi_read_find(call->store, key, ahead->hash, &found) == LATZ_OK)
 		lzi_hear_hit(call, found.slot, lzi_load_relaxed(found.slot), ahead->hash, bytes);
+}
+
+int lzi_hear_read(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
+                  const latz_value *value)
+{
+	if (value != NULL && (lzi_load_relaxed(&call->store->control.shared->watch) &
+	                      (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES)) != 0)
+		lzi_hear_get(call, key, ahead, slot_known, value);
+	return lzi_audits(call, LZI_WATCH_AUDIT_READS) ? lzi_audit_read(call, key, LATZ_OK) : LATZ_OK;
 }

@@ -41,7 +41,7 @@ void lzi_hook_ask(struct lzi_call *call, latz_slice key, int64_t *expiry)
 		return;
 	write.ttl_ms = write.ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : write.ttl_ms;
 	if (lzi_store_write(call, &write) == LATZ_OK)
-		*expiry = lzi_clock_mono_ms() + write.ttl_ms;
+		*expiry = write.deadline; /* which its age may have made another */
 }
 
 void lzi_hook_add(struct lzi_store *store, struct lzi_hook *hook)

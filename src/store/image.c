@@ -187,9 +187,11 @@ static int convert(struct lzi_record *record, void *arg)
 	const struct lzi_image_note *note = store->image.note;
 
 	lzi_space_brought(store, record);
-	if (record->flags & LZI_RECORD_EXT)
+	if (record->flags & LZI_RECORD_EXT) {
+		*lzi_record_written(record) = LZI_WRITTEN_LOADED;
 		lzi_record_ext(record)->expiry =
 			lzi_image_deadline(lzi_record_ext(record)->expiry, note->to_mono_ms);
+	}
 	return LATZ_OK;
 }
 

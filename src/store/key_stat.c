@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/store_int.h"
 
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
@@ -19,6 +20,8 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 	uint8_t flags;
 	int rc;
 
+	if (lzi_audits(call, LZI_WATCH_AUDIT_READS) && (rc = lzi_audit_key_op(call->store, "stat", key)) != LATZ_OK)
+		return rc;
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(call->store, key, hash, &found);

@@ -48,8 +48,10 @@ static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
 	lzi_draft_fill(draft, loaded->key, loaded->value, loaded->type);
 	draft->record->seq = loaded->seq;
 	draft->record->crc ^= lzi_record_crc_seq(loaded->seq);
-	if (draft->ext)
+	if (draft->ext) {
+		*lzi_record_written(draft->record) = LZI_WRITTEN_LOADED;
 		lzi_record_ext(draft->record)->expiry = loaded->expiry;
+	}
 }
 
 /* As it is to be stored, which the thread's buffer holds if it was not compressed yet. */

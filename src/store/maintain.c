@@ -9,6 +9,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/retain.h"
+#include "store/audit.h"
 #include "store/feed.h"
 #include "store/hook.h"
 #include "store/idle.h"
@@ -509,17 +511,24 @@ int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
 	return lzi_maintain(call, budget_us, 1, 1);
 }
 
+static void client_gone(uint32_t slot, void *call)
+{
+	lzi_audit_gone(((struct lzi_call *)call)->store, slot);
+	lzi_feed_client_gone(slot, call);
+}
+
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too)
 {
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	int more = 0, rounds, rc;
 
-	(void)lzi_client_reap(&store->control, store->client, lzi_feed_client_gone, call);
+	(void)lzi_client_reap(&store->control, store->client, client_gone, call);
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;
 	lzi_space_rest(call);
+	lzi_retain_rest(call, 1);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
 	if (rc != LATZ_OK)

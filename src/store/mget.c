@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/write_int.h"
 
 #define FEW 32u
@@ -136,8 +137,14 @@ int lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz
 {
 	struct lzi_seen few[FEW], *seen = few;
 	uint8_t few_skipped[FEW], *skip = few_skipped;
+	size_t i;
 	int rc;
 
+	for (i = 0; lzi_audits(call, LZI_WATCH_AUDIT_READS) && i < n; i++) {
+		rc = results[i] == LATZ_OK ? lzi_audit_key_op(call->store, "get", keys[i]) : LATZ_OK;
+		if (rc != LATZ_OK)
+			return rc;
+	}
 	if (n > FEW) {
 		seen = malloc(n * (sizeof *seen + sizeof *skip));
 		if (seen == NULL)

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/store_int.h"
 
 /* Fills the draft with a copy of what `head` says stands at `from`. */
@@ -24,10 +25,12 @@ static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, 
 		copy->flags |= LZI_RECORD_COPY;
 	if (draft->ext) {
 		memset((uint8_t *)copy + LZI_RECORD_HEAD, 0, new_size - LZI_RECORD_HEAD);
-		if (head->flags & LZI_RECORD_EXT)
-			memcpy(lzi_record_ext(copy), lzi_record_ext(from), sizeof(struct lzi_record_ext));
-		else
+		if (head->flags & LZI_RECORD_EXT) {
+			memcpy(lzi_record_written(copy), lzi_record_written(from), new_size - LZI_RECORD_HEAD);
+		} else {
 			lzi_record_ext(copy)->expiry = expiry;
+			*lzi_record_written(copy) = LZI_WRITTEN_UNKNOWN;
+		}
 	}
 	memcpy((uint8_t *)copy + new_size, (const uint8_t *)from + old_size, (size_t)head->key_size + head->value_size);
 }
@@ -86,6 +89,12 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	return LATZ_OK;
 }
 
+static void take_deadline(struct lzi_record *copy, const struct lzi_record *record)
+{
+	*lzi_record_written(copy) = *lzi_record_written(record);
+	lzi_record_ext(copy)->expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+}
+
 int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged)
 {
 	struct lzi_store *store = call->store;
@@ -102,6 +111,9 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("move.drafted");
+	/* It gets room for a deadline: nobody knows when it was written. */
+	if (lzi_retains(store) && draft.ext && *lzi_record_written(draft.record) == LZI_WRITTEN_UNKNOWN && add_ext)
+		*lzi_record_written(draft.record) = lzi_retain_now();
 	key.data = lzi_record_key(draft.record);
 	key.size = draft.record->key_size;
 	hash = lzi_store_hash(store, key.data, key.size);
@@ -117,8 +129,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original;
 				                                             cleaning's has */
 			if (record->flags & LZI_RECORD_EXT)               /* a touch since the copy was made */
-				lzi_record_ext(draft.record)->expiry =
-					lzi_load_relaxed(&lzi_record_ext(record)->expiry);
+				take_deadline(draft.record, record);
 			if (draft.ext)
 				lzi_expiry_note(store, lzi_unit_of(draft.offset), lzi_record_ext(draft.record)->expiry);
 			visits = judged ? 0 : lzi_load_relaxed(slot) & LZI_SLOT_VISITS;

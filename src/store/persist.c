@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -603,7 +604,7 @@ int lzi_store_sync(struct lzi_call *call)
 	return lzi_log_wait(call->store);
 }
 
-int lzi_store_persist(struct lzi_call *call, const latz_options *options)
+static int change_log(struct lzi_call *call, const latz_options *options)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
@@ -618,4 +619,11 @@ int lzi_store_persist(struct lzi_call *call, const latz_options *options)
 	rc = lzi_persist_end(store);
 	lzi_mutex_unlock(scribe);
 	return rc;
+}
+
+int lzi_store_persist(struct lzi_call *call, const latz_options *options)
+{
+	int rc = lzi_audit_say_text(call->store, "persist", "dir", options == NULL ? NULL : options->persist_dir);
+
+	return rc == LATZ_OK ? lzi_audit_failed(call->store, "persist", change_log(call, options)) : rc;
 }

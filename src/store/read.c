@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/pack.h"
 #include "store/space.h"
 #include "store/write_int.h"
@@ -534,8 +535,10 @@ LZI_INLINE int get(struct lzi_call *call, latz_slice key, uint64_t hash, uint64_
 	lzi_bump_relaxed(&actor->gets, 1ull);
 	if (lzi_likely(rc == LATZ_OK)) {
 		lzi_bump_relaxed(&actor->hits, 1ull);
-		if (watches_hits(call) && value != NULL)
-			lzi_hear_get(call, key, &ahead, known, value);
+		if (lzi_watches_gets(call))
+			rc = lzi_hear_read(call, key, &ahead, known, value);
+	} else if (lzi_audits(call, LZI_WATCH_AUDIT_READS)) {
+		rc = lzi_audit_read(call, key, rc);
 	}
 	lzi_call_end(call);
 	return rc;

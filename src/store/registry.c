@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 
@@ -177,6 +178,7 @@ int lzi_pool_remove(int dirfd, const char *name, int poolfd, const struct lzi_co
 		lzi_ofd_unlock(control->fd, LZI_LOCK_REMOVE);
 		return LATZ_OK; /* the name is another pool's by now */
 	}
+	lzi_audit_removing(name, poolfd, control);
 	(void)!lzi_random(&tag, sizeof tag);
 	snprintf(dead, sizeof dead, ".dead-%016llx", (unsigned long long)tag);
 	rc = lzi_dir_rename(dirfd, name, dead);
@@ -214,7 +216,9 @@ int lzi_pool_destroy_at(int dirfd, const char *name)
 
 	if (rc == LATZ_BUSY)
 		return lzi_error(LATZ_NOTFOUND, "pool %s was just destroyed", name);
-	if (rc == LATZ_OK) {
+	if (rc == LATZ_OK && (rc = lzi_audit_destroying(name, opened.poolfd, &opened.control)) != LATZ_OK) {
+		lzi_opened_close(&opened);
+	} else if (rc == LATZ_OK) {
 		/* Another remover has it for a moment, unless it was stopped. */
 		for (i = 0; i < REMOVER_MS; i++) {
 			rc = lzi_pool_remove(dirfd, name, opened.poolfd, &opened.control);

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
@@ -161,7 +162,11 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 		rc = LATZ_BUSY; /* a log has begun since: it has to hear of it, its snapshot may have passed by */
 	} else if (rc == LATZ_OK) {
 		int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
+		uint32_t written = 0;
 
+		if (lzi_retains(store))
+			expiry = lzi_retain_moved(store, record, expiry, write->sweep, &written);
+		write->deadline = expiry;
 		*ret_unit = lzi_slot_unit(lzi_load_relaxed(slot));
 		if (record->flags & LZI_RECORD_EXT) {
 			struct lzi_note_touch touched = { expiry, 0 };
@@ -169,6 +174,8 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 			lzi_expiry_note(store, *ret_unit, expiry);
 			lzi_store_release(&lzi_record_ext(record)->expiry, expiry);
 			LZI_POINT("touch.stored");
+			if (lzi_retains(store))
+				*lzi_record_written(record) = written;
 			lzi_expiry_note_again(store, *ret_unit, expiry);
 			if (note.record != NULL) {
 				touched.when_ns = lzi_clock_mono_ns();

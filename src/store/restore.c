@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/image.h"
 #include "store/lifetime.h"
 #include "store/log.h"
@@ -63,7 +64,7 @@ static int check_target(int dirfd, const char *name)
 	return rc == LATZ_CORRUPT ? lzi_error(LATZ_EXISTS, "%s is there, and is no snapshot", name) : rc;
 }
 
-int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
+static int write_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
 {
 	struct telling telling = { options, (uint64_t)lzi_store_keys(call->store) };
 	struct lzi_snapshot_job job = { options->level, options->threads, NULL, &telling };
@@ -88,6 +89,13 @@ int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snaps
 		rc = lzi_snapshot_to_file(call, dirfd, name, &job, &info);
 	lzi_file_close(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "snapshot %s", path);
+}
+
+int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
+{
+	int rc = lzi_audit_say_text(call->store, "snapshot", "path", path);
+
+	return rc == LATZ_OK ? lzi_audit_failed(call->store, "snapshot", write_snapshot(call, path, options)) : rc;
 }
 
 struct restoring {
@@ -221,6 +229,11 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("restore.published");
+	rc = lzi_audit_say_text(store, "restore", "path", path);
+	if (rc != LATZ_OK) {
+		lzi_store_close(store);
+		return rc;
+	}
 	if (taken.flags & LATZ_KEEP) {
 		lzi_store_close(store);
 		return LATZ_OK;

@@ -222,6 +222,7 @@ struct lzi_space *lzi_space_claim(struct lzi_store *store, uint32_t number)
 		lzi_store_relaxed(&space->max_bytes, 0ull);
 		lzi_store_relaxed(&space->max_entries, 0ull);
 		lzi_store_relaxed(&space->ttl_ms, (int64_t)0);
+		lzi_store_relaxed(&space->max_age_ms, (int64_t)0);
 		lzi_store_relaxed(&space->policy, 0u);
 		lzi_store_relaxed(&space->queue_size, 0u);
 		space->evicted = space->evicted_bytes = space->refused = 0;

@@ -5,6 +5,7 @@
  *   n NAME          number, bounds, time to live
  *   d NUMBER        was dropped, and may have keys left: a list of things to do
  *   i               the last number given out
+ *   a               the age that no key of the pool passes, 8 bytes, little-endian
  *
  * A namespace is there as long as its name's record says its number: writing that record makes it, deleting it drops
  * it, all at once, whatever it holds. Then nobody sees its keys any more: a name made anew gets a new number.
@@ -12,6 +13,8 @@
  */
 #include "config.h"
 
+#include "store/retain.h"
+#include "store/audit.h"
 #include "store/space.h"
 
 #include <stdlib.h>
@@ -22,7 +25,8 @@
 #include "base/point.h"
 
 #define BOOK_KEY_MAX (LZI_SPACE_PREFIX + 1 + LZI_SPACE_NAME_MAX)
-#define ENTRY_SIZE 32u
+#define ENTRY_SIZE 40u
+#define ENTRY_SIZE_OLD 32u /* without max_age_ms */
 
 /* A name's record: little-endian. */
 struct entry {
@@ -31,6 +35,7 @@ struct entry {
 	uint64_t max_bytes;   /* 8 */
 	uint64_t max_entries; /* 16 */
 	int64_t ttl_ms;       /* 24 */
+	int64_t max_age_ms;   /* 32 */
 };
 
 static void put_number(uint8_t *to, uint64_t value, unsigned bytes)
@@ -60,17 +65,21 @@ static void entry_make(const struct entry *entry, uint8_t bytes[ENTRY_SIZE])
 	put_number(bytes + 8, entry->max_bytes, 8);
 	put_number(bytes + 16, entry->max_entries, 8);
 	put_number(bytes + 24, (uint64_t)entry->ttl_ms, 8);
+	put_number(bytes + 32, (uint64_t)entry->max_age_ms, 8);
 }
 
 static int entry_parse(const uint8_t *bytes, size_t size, struct entry *ret_entry)
 {
-	if (size < ENTRY_SIZE || bytes[0] != 1)
+	if (size < ENTRY_SIZE_OLD || bytes[0] != 1)
 		return lzi_error(LATZ_CORRUPT, "the record of a namespace is damaged");
 	ret_entry->policy = bytes[1];
 	ret_entry->number = (uint32_t)get_number(bytes + 4, 4);
 	ret_entry->max_bytes = get_number(bytes + 8, 8);
 	ret_entry->max_entries = get_number(bytes + 16, 8);
 	ret_entry->ttl_ms = (int64_t)get_number(bytes + 24, 8);
+	ret_entry->max_age_ms = size < ENTRY_SIZE ? 0 : (int64_t)get_number(bytes + 32, 8);
+	if (ret_entry->max_age_ms < 0 || ret_entry->max_age_ms > LZI_TTL_MAX_MS)
+		ret_entry->max_age_ms = 0;
 	return LATZ_OK;
 }
 
@@ -192,6 +201,11 @@ static int apply(struct lzi_call *call, struct lzi_space *space, const struct en
 	lzi_store_relaxed(&space->max_entries, entry->max_entries);
 	lzi_store_relaxed(&space->policy, entry->policy);
 	lzi_store_relaxed(&space->ttl_ms, entry->ttl_ms);
+	if (entry->max_age_ms != 0) {
+		lzi_fetch_or(&call->store->control.shared->watch, (uint32_t)LZI_WATCH_RETAIN);
+		lzi_fetch_or(&call->store->control.shared->retain.due, LZI_RETAIN_SWEEP);
+	}
+	lzi_store_seq_cst(&space->max_age_ms, entry->max_age_ms);
 	return lzi_space_settle_queue(call, space);
 }
 
@@ -303,10 +317,31 @@ static int settle_kind(struct lzi_call *call, char kind)
 	return rc == LATZ_DONE ? LATZ_OK : rc;
 }
 
+/* The pool's age, as it was before the restart: unless it was made with another. */
+static int settle_age(struct lzi_call *call)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	latz_value value = LATZ_VALUE_INIT;
+	uint8_t key[BOOK_KEY_MAX];
+	int rc = lzi_store_get(call, book_key(key, 'a', NULL, 0), 0, &value);
+	int64_t age = rc == LATZ_OK && value.size == 8 ? (int64_t)get_number(value.data, 8) : 0;
+
+	latz_value_free(&value);
+	if (age > 0 && age <= LZI_TTL_MAX_MS && lzi_load_relaxed(&shared->retain.max_age_ms) == 0) {
+		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_RETAIN);
+		lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
+		lzi_store_seq_cst(&shared->retain.max_age_ms, age);
+	}
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
 static int settle(struct lzi_call *call)
 {
 	uint32_t i;
-	int rc = settle_kind(call, 'n');
+	int rc = settle_age(call);
+
+	if (rc == LATZ_OK)
+		rc = settle_kind(call, 'n');
 
 	if (rc == LATZ_OK)
 		rc = settle_kind(call, 'd');
@@ -371,7 +406,10 @@ static int make(struct lzi_call *call, const char *name, struct lzi_space **ret_
 {
 	struct entry entry = { .policy = LATZ_POLICY_DEFAULT };
 	uint8_t key[BOOK_KEY_MAX], bytes[ENTRY_SIZE];
-	int rc = next_number(call, &entry.number);
+	int rc = lzi_audit_say_text(call->store, "namespace", "namespace", name);
+
+	if (rc == LATZ_OK)
+		rc = next_number(call, &entry.number);
 
 	LZI_POINT("space.number");
 	if (rc == LATZ_OK)
@@ -415,11 +453,24 @@ int lzi_space_enter(struct lzi_call *call, const char *name, int may_make, uint3
 	return rc;
 }
 
-int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds)
+static int say_limits(struct lzi_call *call, const char *name, const struct entry *entry)
+{
+	struct lzi_audit_note note;
+	struct lzi_audit_text *text = lzi_audit_note(&note);
+
+	lzi_audit_member(text, "namespace", name, strlen(name));
+	lzi_audit_number(text, "max_bytes", entry->max_bytes);
+	lzi_audit_number(text, "max_entries", entry->max_entries);
+	lzi_audit_number(text, "policy", entry->policy);
+	lzi_audit_number(text, "max_age_ms", (uint64_t)entry->max_age_ms);
+	return lzi_audit_say(call->store, "limit", &note);
+}
+
+/* bounds NULL: only max_age_ms is another; it is -1 if it is not. */
+static int change(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds, int64_t max_age_ms)
 {
 	struct lzi_space *space;
-	struct entry entry = { number, (uint32_t)bounds->policy, bounds->max_bytes, bounds->max_entries,
-		               bounds->ttl_ms };
+	struct entry entry = { .number = number };
 	uint8_t key[BOOK_KEY_MAX], bytes[ENTRY_SIZE];
 	char name[LZI_SPACE_NAME_MAX + 1] = "";
 	int rc = lock(call, 1);
@@ -431,6 +482,14 @@ int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_spa
 		rc = lzi_error(LATZ_DEAD, "the namespace was dropped");
 	if (rc == LATZ_OK) {
 		memcpy(name, space->name, LZI_SPACE_NAME_MAX);
+		entry.policy = bounds == NULL ? lzi_load_relaxed(&space->policy) : (uint32_t)bounds->policy;
+		entry.max_bytes = bounds == NULL ? lzi_load_relaxed(&space->max_bytes) : bounds->max_bytes;
+		entry.max_entries = bounds == NULL ? lzi_load_relaxed(&space->max_entries) : bounds->max_entries;
+		entry.ttl_ms = bounds == NULL ? lzi_load_relaxed(&space->ttl_ms) : bounds->ttl_ms;
+		entry.max_age_ms = max_age_ms < 0 ? lzi_load_relaxed(&space->max_age_ms) : max_age_ms;
+		rc = say_limits(call, name, &entry);
+	}
+	if (rc == LATZ_OK) {
 		entry_make(&entry, bytes);
 		rc = book_write(call, name_key(key, name), bytes, sizeof bytes);
 	}
@@ -440,7 +499,44 @@ int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_spa
 	if (rc == LATZ_OK)
 		rc = apply(call, space, &entry);
 	unlock(call);
-	return rc == LATZ_OK ? lzi_space_trim(call, number) : rc;
+	if (rc == LATZ_OK)
+		rc = lzi_space_trim(call, number);
+	return rc == LATZ_OK && max_age_ms > 0 ? lzi_retain_sweep(call) : rc;
+}
+
+int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds)
+{
+	return change(call, number, bounds, bounds->max_age_ms);
+}
+
+int lzi_space_retain(struct lzi_call *call, uint32_t number, int64_t max_age_ms)
+{
+	return change(call, number, NULL, max_age_ms);
+}
+
+int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms)
+{
+	struct lzi_shared *shared = call->store->control.shared;
+	uint8_t key[BOOK_KEY_MAX], bytes[8];
+	int rc = lock(call, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (max_age_ms < 0)
+		max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
+	put_number(bytes, (uint64_t)max_age_ms, sizeof bytes);
+	rc = max_age_ms == 0 ? book_erase(call, book_key(key, 'a', NULL, 0))
+	                     : book_write(call, book_key(key, 'a', NULL, 0), bytes, sizeof bytes);
+	LZI_POINT("retain.noted");
+	if (rc == LATZ_OK && max_age_ms != 0) {
+		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_RETAIN);
+		lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
+	}
+	if (rc == LATZ_OK)
+		lzi_store_seq_cst(&shared->retain.max_age_ms, max_age_ms);
+	LZI_POINT("retain.set");
+	unlock(call);
+	return rc;
 }
 
 int lzi_space_drop(struct lzi_call *call, const char *name)
@@ -453,6 +549,8 @@ int lzi_space_drop(struct lzi_call *call, const char *name)
 	if (rc != LATZ_OK)
 		return rc;
 	rc = book_read(call, name, &entry);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_say_text(call->store, "drop", "namespace", name);
 	if (rc == LATZ_OK)
 		rc = claim(call, entry.number, &space);
 	if (rc != LATZ_OK) {
@@ -495,6 +593,7 @@ static void tell_of(struct lzi_store *store, const struct lzi_space *space, latz
 	info->max_entries = lzi_load_relaxed(&space->max_entries);
 	info->policy = (latz_policy)lzi_load_relaxed(&space->policy);
 	info->ttl_ms = lzi_load_relaxed(&space->ttl_ms);
+	info->max_age_ms = lzi_load_relaxed(&space->max_age_ms);
 }
 
 int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats)
@@ -521,6 +620,7 @@ int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats)
 	out.max_bytes = info.max_bytes;
 	out.max_entries = info.max_entries;
 	out.policy = info.policy;
+	out.max_age_ms = info.max_age_ms;
 	out.snapshot_age_ms = -1;
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;

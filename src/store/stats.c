@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/counter.h"
 #include "store/feed.h"
 #include "store/log.h"
@@ -175,7 +176,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
 	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
 	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	                 lzi_locks_blocks(store) + lzi_space_blocks(store);
+	                 lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_audit_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -194,6 +195,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	lzi_counter_percentiles(call, LZI_COUNTER_LOCK_WAITS, out.lock_wait_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = lzi_idle_for(&store->control);
+	out.max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

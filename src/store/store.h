@@ -79,6 +79,7 @@ struct lzi_write {
 	uint64_t if_version;
 	int64_t by;
 	const struct lzi_fence *fence; /* may be NULL */
+	int sweep; /* of a touch: the deadline it has is held to the key's age */
 	int renew; /* of a touch: also of a key whose deadline has passed, if it has not been collected */
 	/* What a key of a namespace is counted in, and the key as its users have it, which is what is hashed; found
 	 * when it is written, if the first is NULL. */
@@ -91,6 +92,7 @@ struct lzi_write {
 	int crowded; /* enum lzi_crowded: why it is LATZ_FULL */
 	uint64_t version;
 	int64_t sum;
+	int64_t deadline; /* of a touch: CLOCK_MONOTONIC ms; 0: never */
 };
 
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write);
@@ -106,6 +108,7 @@ struct lzi_space_bounds {
 	uint64_t max_bytes, max_entries; /* 0: none */
 	latz_policy policy;              /* DEFAULT, FIFO, NONE */
 	int64_t ttl_ms;                  /* 0: the pool's */
+	int64_t max_age_ms;              /* 0: the pool's; -1: as it is */
 };
 
 /* Finds, or makes, the namespace; its number, and the slot it is counted in. LATZ_NOTFOUND: it may not be made. */
@@ -113,6 +116,10 @@ int lzi_space_enter(struct lzi_call *call, const char *name, int may_make, uint3
 /* LATZ_DEAD: it was dropped. */
 int lzi_space_check(struct lzi_call *call, uint32_t number, uint32_t slot);
 int lzi_space_limit(struct lzi_call *call, uint32_t number, const struct lzi_space_bounds *bounds);
+/* Only the age that no key passes. */
+int lzi_space_retain(struct lzi_call *call, uint32_t number, int64_t max_age_ms);
+/* The same of the pool (retain.c). */
+int lzi_retain_set(struct lzi_call *call, int64_t max_age_ms);
 int lzi_space_drop(struct lzi_call *call, const char *name);
 int lzi_space_list(struct lzi_call *call, latz_namespace_fn fn, void *arg);
 /* LATZ_DEAD: it was dropped. */
@@ -215,6 +222,15 @@ int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snaps
 int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret_info);
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
+
+/* ---- Audit logs (audit.c, audit_verify.c) ------------------------------------------------------------------------ */
+
+int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status);
+/* Keys are about to be listed, or watched, by somebody. LATZ_OK at once unless reads are written down. */
+int lzi_audit_scan(struct lzi_call *call, latz_slice prefix);
+/* audit_verify.c, audit_chain.c: files alone. */
+int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info);
+int lzi_audit_rotate(const char *path, char *name, size_t size);
 
 /* ---- Shared counters (counter.c) ------------------------------------------------------------------------------------
  */

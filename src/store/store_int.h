@@ -24,6 +24,7 @@
 #include "table/table.h"
 #include "wal/wal.h"
 
+struct lzi_audit;
 struct lzi_codec_dict;
 struct lzi_policy;
 struct lzi_policy_block;
@@ -147,7 +148,8 @@ struct lzi_store {
 		int ready;             /* atomic: map is there */
 		struct lzi_map map;    /* file `locks` */
 	} locks;
-	struct lzi_store *next; /* registry */
+	struct lzi_audit *audit; /* NULL: the pool has no audit log */
+	struct lzi_store *next;  /* registry */
 };
 
 /* A thread's slot in one store. */
@@ -387,15 +389,23 @@ static inline int lzi_is_bounded(const struct lzi_store *store)
 static inline int lzi_is_watched(const struct lzi_store *store)
 {
 	return lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) &
-	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_SPACES)) != 0);
+	                     ~(uint32_t)(LZI_WATCH_FEED | LZI_WATCH_STAYS)) != 0);
 }
+
+/* Whether LZI_WATCH_AUDIT_* are to be written down. */
+#define lzi_audits(call, bits) lzi_unlikely((lzi_load_relaxed(&(call)->store->control.shared->watch) & (bits)) != 0)
+
+/* Whether somebody wants to hear of gets that found something. */
+#define lzi_watches_gets(call) \
+	lzi_unlikely((lzi_load_relaxed(&(call)->store->control.shared->watch) & \
+	              (LZI_WATCH_HITS | LZI_WATCH_SAMPLE | LZI_WATCH_SPACES | LZI_WATCH_AUDIT_READS)) != 0)
 
 /* Under `maint`. The feed's bit is not under it, and that of namespaces stays. */
 static inline void lzi_watch_set(struct lzi_shared *shared, uint32_t bits)
 {
 	uint32_t had = lzi_load_relaxed(&shared->watch);
 
-	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_SPACES)) | bits))
+	while (!lzi_cas_acquire(&shared->watch, &had, (had & (LZI_WATCH_FEED | LZI_WATCH_STAYS)) | bits))
 		;
 }
 
@@ -415,6 +425,9 @@ static inline int lzi_is_fed(const struct lzi_store *store)
 void lzi_hear_hit(struct lzi_call *call, uint64_t *slot, uint64_t word, uint64_t hash, uint64_t bytes);
 /* The same of a get. ahead: how it was found, if its slot is known. */
 void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
+                  const latz_value *value);
+/* A get found something: the same, and the audit log is told. LATZ_OK, or the value is not to be given out. */
+int lzi_hear_read(struct lzi_call *call, latz_slice key, const struct lzi_ahead *ahead, int slot_known,
                   const latz_value *value);
 /* Something happened to a key: for the policy, if it wants to know. */
 void lzi_hear_write(struct lzi_call *call, uint64_t hash, uint64_t span, enum lzi_event_kind kind);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/store_int.h"
 
 unsigned lzi_fork_count;
@@ -129,6 +130,7 @@ static void fork_child(void)
 		lzi_file_close(store->persist.dirfd);
 		lzi_file_close(store->persist.lockfd);
 		lzi_file_close(store->persist.wal.fd);
+		lzi_audit_forget(store);
 	}
 	lzi_registry_first = NULL;
 	last.store_id = 0;

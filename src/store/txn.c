@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/audit.h"
 #include "store/log.h"
 #include "store/txn.h"
 
@@ -279,6 +280,12 @@ int lzi_txn_get(struct lzi_call *call, struct lzi_txn *txn, latz_slice key, latz
 
 	if (at != NONE && txn->items[at].is_written)
 		return read_own(call, txn, &txn->items[at], value);
+	if (lzi_audits(call, LZI_WATCH_AUDIT_READS)) {
+		int rc = lzi_audit_key_op(call->store, "get", key);
+
+		if (rc != LATZ_OK)
+			return rc;
+	}
 	return read_noted(call, txn, key, hash, value);
 }
 

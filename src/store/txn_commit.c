@@ -20,6 +20,8 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
+#include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/space.h"
@@ -189,6 +191,8 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 		return rc;
 	if (present && write->flags & LATZ_KEEP_TTL)
 		item->expiry = lzi_record_expiry(item->old);
+	if (lzi_retains(c->call->store))
+		item->expiry = lzi_retain_deadline(c->call->store, write->key, item->expiry);
 	item->inserts = item->old == NULL || lzi_load_relaxed(&item->old->died) != 0;
 	return item->expiry != 0 && !item->draft.ext ? LZI_TXN_AGAIN_EXT : LATZ_OK;
 }
@@ -366,6 +370,8 @@ static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct 
 	if (item->inserts)
 		record->flags |= LZI_RECORD_INSERT;
 	if (item->draft.ext) {
+		if (lzi_retains(store))
+			*lzi_record_written(record) = lzi_retain_now();
 		lzi_record_ext(record)->expiry = item->what == LZI_TXN_SET ? item->expiry : 0;
 		if (replaces && lzi_record_needed(store, item->old))
 			entry->death = lzi_write_link(store->control.shared, record, item->old, lzi_slot_unit(word));
@@ -571,6 +577,16 @@ static void say_space(struct lzi_txn_commit *c)
 	lzi_store_relaxed(&c->call->actor->space_at, space == NULL ? 0 : lzi_space_index(store, space) + 1);
 }
 
+static int write_down(struct lzi_txn_commit *c)
+{
+	int rc = LATZ_OK;
+	size_t i;
+
+	for (i = 0; i < c->count && rc == LATZ_OK && lzi_audits(c->call, LZI_WATCH_AUDIT_WRITES); i++)
+		rc = c->items[i].is_written ? lzi_audit_write(c->call, &c->items[i].write) : LATZ_OK;
+	return rc;
+}
+
 static int check_bounds(struct lzi_txn_commit *c)
 {
 	uint64_t span = 0;
@@ -598,6 +614,8 @@ static int commit_many(struct lzi_call *call, struct lzi_txn_item *items, size_t
 	int cleaned = 0, rc = lzi_txn_commit_begin(&c, call, items, count, fence);
 
 	lzi_call_begin(call);
+	if (rc == LATZ_OK)
+		rc = write_down(&c);
 	if (rc == LATZ_OK)
 		rc = check_bounds(&c);
 	if (rc == LATZ_OK && is_spaced(&c))

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/audit.h"
 #include "store/idle.h"
 #include "store/store_int.h"
 
@@ -132,6 +133,8 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 	latz_view out = { NULL, 0, LATZ_BYTES, 0, -1, NULL, 0 };
 	int at, rc;
 
+	if (lzi_audits(call, LZI_WATCH_AUDIT_READS) && (rc = lzi_audit_key_op(store, "borrow", key)) != LATZ_OK)
+		return rc;
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(store, key, hash, &found);

@@ -18,6 +18,8 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/retain.h"
+#include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -310,8 +312,10 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 	record->key_size = (uint16_t)key.size;
 	record->type = type;
 	record->flags = (draft->ext ? LZI_RECORD_EXT : 0) | draft->flags;
-	if (draft->ext)
+	if (draft->ext) {
+		*lzi_record_written(record) = LZI_WRITTEN_UNKNOWN;
 		memset(lzi_record_ext(record), 0, sizeof(struct lzi_record_ext));
+	}
 	to = (uint8_t *)record + lzi_record_head(draft->ext);
 	memcpy(to, key.data, key.size);
 	return to + key.size;
@@ -417,6 +421,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
 	if (keep)
 		expiry = lzi_record_expiry(old);
+	if (lzi_retains(store))
+		expiry = lzi_retain_deadline(store, write->key, expiry);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
 	if (lzi_unlikely((seq = lzi_next_seq(store->control.shared, old == NULL ? 0 : lzi_last_seq(old))) == 0))
@@ -445,6 +451,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (inserted)
 		record->flags |= LZI_RECORD_INSERT;
 	if (draft->ext) {
+		if (lzi_retains(store))
+			*lzi_record_written(record) = lzi_retain_now();
 		lzi_record_ext(record)->expiry = expiry;
 		if (needed)
 			death = lzi_write_link(store->control.shared, record, old,
@@ -507,12 +515,30 @@ static LZI_NOINLINE void after_put(struct lzi_call *call, const struct lzi_write
 		lzi_bound_pace(call);
 }
 
+/* What a bounded pool, an audited one, one with ages that no key passes has to do before a key is written. */
+static LZI_NOINLINE int before_put(struct lzi_call *call, struct lzi_write *write)
+{
+	int rc = LATZ_OK;
+
+	if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES))
+		rc = lzi_audit_write(call, write);
+	if (lzi_retains(call->store))
+		lzi_retain_cap(call->store, write);
+	if (rc == LATZ_OK && lzi_is_bounded(call->store)) {
+		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
+		/* What we wrote before may make room for this. */
+		if (rc == LATZ_OK)
+			lzi_store_relaxed(&call->actor->fresh_hash, 0ull);
+	}
+	return rc;
+}
+
 /* 1: it is the same already. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_write_hash(store, write);
-	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, 0, 0 };
 	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
@@ -531,12 +557,10 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		lzi_space_say(call, write);
 	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
-	if (lzi_is_bounded(store)) {
-		rc = lzi_bound_check(call, lzi_record_span(write->key.size, write->value.size, 1));
-		if (rc != LATZ_OK)
-			return rc;
-		lzi_store_relaxed(&call->actor->fresh_hash, 0ull); /* what we wrote before may make room for this */
-	}
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_BEFORE) != 0) &&
+	    (rc = before_put(call, write)) != LATZ_OK)
+		return rc;
+	draft.ext = write->ttl_ms > 0;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
@@ -578,7 +602,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
 		grow_table(call);
-	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_SPACES) != 0))
+	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & ~(uint32_t)LZI_WATCH_STAYS) != 0))
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
@@ -591,10 +615,30 @@ void lzi_write_grow_table(struct lzi_call *call)
 		grow_table(call);
 }
 
+/* A new deadline. */
+static int touch(struct lzi_call *call, struct lzi_write *write)
+{
+	uint64_t unit = 0;
+	int rc;
+
+	if (!write->renew)
+		lzi_bump_relaxed(&call->actor->uses, 1u);
+	do {
+		rc = lzi_write_touch(call, write, &unit);
+		if (rc == LATZ_BUSY) {
+			rc = lzi_move_record(call, &call->actor->extent, unit, 1, write->deadline, 0);
+			/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
+			 * once there is room for the deadline. */
+			if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(call->store)))
+				rc = LATZ_BUSY;
+		}
+	} while (rc == LATZ_BUSY);
+	return rc;
+}
+
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
-	uint64_t unit = 0;
 	int rc;
 
 	if (lzi_unlikely(write->flags & LATZ_DURABLE) && !lzi_is_durable(store))
@@ -609,20 +653,10 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 			lzi_bump_relaxed(&call->actor->uses, 1u);
 			rc = rc == 1 ? LATZ_OK : rc;
 		}
+	} else if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES) && (rc = lzi_audit_write(call, write)) != LATZ_OK) {
+		; /* it is not to be */
 	} else if (write->kind == LZI_WRITE_TOUCH) {
-		if (!write->renew)
-			lzi_bump_relaxed(&call->actor->uses, 1u);
-		do {
-			rc = lzi_write_touch(call, write, &unit);
-			if (rc == LATZ_BUSY) {
-				rc = lzi_move_record(call, &call->actor->extent, unit, 1,
-				                     lzi_clock_mono_ms() + write->ttl_ms, 0);
-				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
-				 * once there is room for the deadline. */
-				if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(store)))
-					rc = LATZ_BUSY;
-			}
-		} while (rc == LATZ_BUSY);
+		rc = touch(call, write);
 	} else {
 		rc = lzi_write_erase(call, write);
 		if (rc != LATZ_OK && write->kind == LZI_WRITE_DELETE && !write->later)

@@ -28,7 +28,7 @@ exits "limit: one bound, the others stay" 0 limit b --max-entries 100
 is "as said" '100	lru' "$(l limit b | sed -n 's/^max_entries	//p;s/^policy	//p' | paste -s -)"
 ok "what was over it is gone" test "$(l list | cut -f 3)" -le 100
 exits "limit: none" 0 limit b --max-entries none --max-bytes 16M --policy sieve
-is "as said again" '16777216 none sieve' "$(l limit b | sed -n 's/^max_[a-z]*	//p;s/^policy	//p' | tr '\n' ' ' | sed 's/ $//')"
+is "as said again" '16777216 none sieve none' "$(l limit b | sed -n 's/^max_[a-z]*	//p;s/^policy	//p' | tr '\n' ' ' | sed 's/ $//')"
 like "limit in JSON" '^{"pool":"b","max_bytes":16777216,"max_entries":0,"policy":"sieve",' "$(l limit b --json)"
 exits "no bounds any more" 0 limit b --max-bytes none
 like "inspect knows" '^bounds	none$' "$(l inspect b)"

@@ -1,0 +1,81 @@
+/*
+ * Audit logs (doc/audit.md): a line's text, and the page `audit` in a pool's directory. No I/O, no digests.
+ *
+ * A log is text, an entry a line: a JSON object whose first and last members stand in this order, whatever is between:
+ *
+ *   {"seq":N,"time":"...","event":"...",...,"prev":"<64>","mac":"<64>","hash":"<64>"}
+ *
+ * hash: SHA-256 of the line up to the comma before "hash". mac: only where there was a key: HMAC-SHA-256 of the line up
+ * to the comma before "mac". prev: the hash of the entry before, of the file before if it is the first; 64 zeros if
+ * there is none.
+ */
+#ifndef LZI_FORMAT_AUDIT_H
+#define LZI_FORMAT_AUDIT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <latzero/latzero.h>
+
+#define LZI_AUDIT_HASH 32u
+#define LZI_AUDIT_LINE_MAX 32768u
+#define LZI_AUDIT_TEXT_MAX 1024u /* bytes of a string or key that are written down; the rest is cut */
+#define LZI_AUDIT_PATH_MAX 2048u
+
+/* ---- The page `audit` ---------------------------------------------------------------------------------------------
+ */
+
+#define LZI_AUDIT_MAGIC "lz-aud\r\n"
+
+/* Creator only, but for the head: the holder of the log's lock. Its death: `seq` says which of the two is right. */
+struct lzi_audit_page {
+	uint8_t magic[8];   /* 0 */
+	uint32_t what;      /* 8: LATZ_AUDIT_* */
+	uint32_t pad;
+	uint8_t secret[32]; /* 16: random: keys are hashed with it */
+	uint64_t seq;       /* 48: of the log's last entry, as far as the pool knows; 0: none. Stored last */
+	uint64_t lost;      /* 56: entries that could not be written; anyone, atomic add */
+	uint8_t head[2][LZI_AUDIT_HASH]; /* 64: hash of the last entry, at seq & 1 */
+	char path[LZI_AUDIT_PATH_MAX];   /* 128: of the log, absolute */
+	uint8_t reserved[1920];
+};
+_Static_assert(offsetof(struct lzi_audit_page, head) == 64, "layout");
+_Static_assert(sizeof(struct lzi_audit_page) == 4096, "a page");
+
+/* ---- Writing a line -----------------------------------------------------------------------------------------------
+ */
+
+/* A text being made; what does not fit is left out, and told by `full`. */
+struct lzi_audit_text {
+	char *data;
+	size_t size, capacity;
+	int full;
+};
+
+void lzi_audit_raw(struct lzi_audit_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Members, with a comma in front. Bytes that are no printable ASCII are escaped as \u00NN; of more than
+ * LZI_AUDIT_TEXT_MAX the rest is cut. */
+void lzi_audit_member(struct lzi_audit_text *text, const char *name, const void *data, size_t size);
+void lzi_audit_number(struct lzi_audit_text *text, const char *name, uint64_t value);
+void lzi_audit_hex(struct lzi_audit_text *text, const char *name, const uint8_t *data, size_t size);
+/* The first members: seq, time, event. */
+void lzi_audit_begin(struct lzi_audit_text *text, uint64_t seq, int64_t wall_ms, const char *event);
+
+/* ---- Reading one --------------------------------------------------------------------------------------------------
+ */
+
+struct lzi_audit_line {
+	uint64_t seq;
+	const char *event; /* in the line */
+	size_t event_size;
+	size_t hashed;     /* bytes that the hash is of */
+	size_t maced;      /* that the mac is of; 0: it has none */
+	const char *hash, *prev, *mac; /* 64 digits each, not looked at; mac NULL: none */
+	uint64_t torn_bytes;           /* of an entry `torn`, else 0 */
+	const char *torn_hash;
+};
+
+/* size: without the newline. 0: it has not the form of an entry. */
+int lzi_audit_parse(const char *line, size_t size, struct lzi_audit_line *ret_line);
+
+#endif

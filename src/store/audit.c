@@ -1,0 +1,513 @@
+/*
+ * What a pool tells its audit log. The page `audit` in the pool's directory says where the log is and how its chain
+ * ends; every process that attaches maps it and appends by itself. A feature bit of the header says that there is one,
+ * so that a library which knows no logs refuses the pool.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/audit.h"
+#include "store/audit_chain.h"
+#include "store/space.h"
+
+#define FILE_NAME "audit"
+/* What waits for others under a lock of the pool's, or can't fail, waits no longer. */
+#define SHORT_MS 200
+
+struct lzi_audit {
+	struct lzi_chain chain;
+	struct lzi_audit_page *page;
+	int opened; /* 1: the log knows that this process has the pool open */
+	int warned; /* atomic */
+	char who[1024];
+};
+
+/* ---- The page ---- */
+
+int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
+{
+	struct lzi_audit_page page;
+	int fd, rc;
+
+	if (options->audit == NULL)
+		return LATZ_OK;
+	memset(&page, 0, sizeof page);
+	memcpy(page.magic, LZI_AUDIT_MAGIC, sizeof page.magic);
+	page.what = options->audit_keys;
+	rc = lzi_chain_path(options->audit, name, page.path);
+	if (rc == LATZ_OK)
+		rc = lzi_random(page.secret, sizeof page.secret);
+	if (rc == LATZ_OK)
+		rc = lzi_file_create(poolfd, FILE_NAME, options->mode == 0 ? 0600 : options->mode, &fd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_file_allocate(fd, 0, sizeof page);
+	if (rc == LATZ_OK)
+		rc = lzi_file_write(fd, &page, sizeof page);
+	lzi_file_close(fd);
+	explicit_bzero(page.secret, sizeof page.secret);
+	return rc;
+}
+
+static int map_page(int poolfd, struct lzi_audit_page **ret_page)
+{
+	struct lzi_audit_page *page;
+	uint64_t size;
+	int fd, rc = lzi_file_open(poolfd, FILE_NAME, 1, &fd);
+
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no file " FILE_NAME) : rc;
+	rc = lzi_file_size(fd, &size);
+	if (rc == LATZ_OK && size < sizeof *page)
+		rc = lzi_error(LATZ_CORRUPT, "file " FILE_NAME " is truncated");
+	page = rc == LATZ_OK ? lzi_os.mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+	lzi_file_close(fd);
+	if (rc == LATZ_OK && page == MAP_FAILED)
+		rc = lzi_error(LATZ_NOMEM, "map file " FILE_NAME);
+	if (rc != LATZ_OK)
+		return rc;
+	if (memcmp(page->magic, LZI_AUDIT_MAGIC, sizeof page->magic) != 0 || page->path[0] != '/' ||
+	    memchr(page->path, '\0', sizeof page->path) == NULL) {
+		munmap(page, sizeof *page);
+		return lzi_error(LATZ_CORRUPT, "file " FILE_NAME " is damaged");
+	}
+	*ret_page = page;
+	return LATZ_OK;
+}
+
+/* ---- Who ---- */
+
+static void put_id(struct lzi_audit_text *text, const char *name, const uint8_t id[16])
+{
+	lzi_audit_hex(text, name, id, 16);
+}
+
+static void say_who(struct lzi_audit_text *text, const char *name, const uint8_t pool_id[16])
+{
+	char command[16];
+	uint8_t boot[16];
+
+	lzi_boot_id(boot);
+	lzi_process_command(command);
+	if (*name != '\0')
+		lzi_audit_member(text, "pool", name, strlen(name));
+	if (pool_id != NULL)
+		put_id(text, "pool_id", pool_id);
+	lzi_audit_raw(text, ",\"who\":{\"uid\":%u", lzi_process_user());
+	lzi_audit_number(text, "pid", lzi_process_id());
+	lzi_audit_number(text, "start", lzi_process_start());
+	put_id(text, "boot", boot);
+	lzi_audit_member(text, "command", command, strlen(command));
+	lzi_audit_raw(text, "}");
+}
+
+static int take(const char *name, int poolfd, const struct lzi_control *control, unsigned timeout_ms,
+                struct lzi_audit **ret_audit)
+{
+	struct lzi_audit *audit = calloc(1, sizeof *audit);
+	struct lzi_audit_text text;
+	int rc = audit == NULL ? lzi_error(LATZ_NOMEM, "audit log") : map_page(poolfd, &audit->page);
+
+	if (rc != LATZ_OK) {
+		free(audit);
+		return rc;
+	}
+	rc = lzi_chain_open(&audit->chain, audit->page->path, audit->page, timeout_ms);
+	if (rc != LATZ_OK) {
+		munmap(audit->page, sizeof *audit->page);
+		free(audit);
+		return rc;
+	}
+	text = (struct lzi_audit_text){ audit->who, 0, sizeof audit->who, 0 };
+	say_who(&text, name, control->header->pool_id);
+	*ret_audit = audit;
+	return LATZ_OK;
+}
+
+static void give(struct lzi_audit *audit)
+{
+	if (audit == NULL)
+		return;
+	lzi_chain_close(&audit->chain);
+	munmap(audit->page, sizeof *audit->page);
+	free(audit);
+}
+
+/* ---- Telling ---- */
+
+static LZI_COLD int missed(struct lzi_audit *audit, const char *event, int rc)
+{
+	lzi_fetch_add(&audit->page->lost, 1ull);
+	if (lzi_exchange(&audit->warned, 1) == 0)
+		lzi_log(LATZ_LOG_WARNING, "%s was not written down: %s", event, lzi_error_text());
+	return rc;
+}
+
+/* What was lost before is told of first. must: the event is not to happen if it can't be told of. */
+static int tell(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must)
+{
+	struct lzi_chain_entry entry = { event, audit->who, fields };
+	char count[64];
+	struct lzi_chain_entry lost = { "lost", audit->who, count };
+	uint64_t n = lzi_load_relaxed(&audit->page->lost);
+	int rc = LATZ_OK;
+
+	if (lzi_unlikely(n != 0)) {
+		snprintf(count, sizeof count, ",\"entries\":%llu", (unsigned long long)n);
+		rc = lzi_chain_append(&audit->chain, &lost, 0);
+		if (rc == LATZ_OK)
+			lzi_fetch_sub(&audit->page->lost, n);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_chain_append(&audit->chain, &entry, sync);
+	if (rc == LATZ_OK) {
+		lzi_store_relaxed(&audit->warned, 0);
+		return rc;
+	}
+	if (must && (audit->page->what & LATZ_AUDIT_LAX) == 0)
+		return rc;
+	(void)missed(audit, event, rc);
+	return LATZ_OK;
+}
+
+/* An error's text is kept while something else is done. */
+struct kept_text {
+	char text[LZI_ERROR_DETAIL_SIZE];
+};
+
+static void keep_text(struct kept_text *kept)
+{
+	snprintf(kept->text, sizeof kept->text, "%s", lzi_error_text());
+}
+
+int lzi_audit_say(struct lzi_store *store, const char *event, const struct lzi_audit_note *note)
+{
+	if (!lzi_is_audited(store))
+		return LATZ_OK;
+	return tell(store->audit, event, note == NULL ? "" : note->data, 1, 1);
+}
+
+int lzi_audit_say_text(struct lzi_store *store, const char *event, const char *name, const char *value)
+{
+	struct lzi_audit_note note;
+
+	if (!lzi_is_audited(store))
+		return LATZ_OK;
+	lzi_audit_note(&note);
+	if (value != NULL)
+		lzi_audit_member(&note.text, name, value, strlen(value));
+	return lzi_audit_say(store, event, &note);
+}
+
+static void put_result(struct lzi_audit_text *text, int rc)
+{
+	const char *name = latz_strerror(rc); /* "LATZ_AUTH: ..." */
+
+	lzi_audit_member(text, "result", name, strcspn(name, ":"));
+}
+
+int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
+{
+	struct lzi_audit_note note;
+	struct kept_text kept;
+
+	if (!lzi_is_audited(store) || rc == LATZ_OK)
+		return rc;
+	keep_text(&kept);
+	lzi_audit_note(&note);
+	lzi_audit_member(&note.text, "of", event, strlen(event));
+	put_result(&note.text, rc);
+	(void)tell(store->audit, "failed", note.data, 1, 0);
+	return lzi_error(rc, "%s", kept.text);
+}
+
+/* ---- Opening and closing ---- */
+
+int lzi_audit_attach(struct lzi_store *store)
+{
+	if (lzi_likely((store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0))
+		return LATZ_OK;
+	return take(store->name, store->poolfd, &store->control, store->control.timeout_ms, &store->audit);
+}
+
+int lzi_audit_open(struct lzi_store *store)
+{
+	struct lzi_audit *audit = store->audit;
+	struct lzi_client *client;
+	int rc = LATZ_OK;
+
+	if (!lzi_is_audited(store))
+		return LATZ_OK;
+	if (lzi_load_acquire(&audit->page->seq) == 0)
+		rc = tell(audit, "create", "", 0, 1);
+	if (rc == LATZ_OK)
+		rc = tell(audit, "open", "", 1, 1);
+	if (rc != LATZ_OK)
+		return rc;
+	audit->opened = 1;
+	if (store->client == UINT32_MAX) /* nobody could tell of its death */
+		return LATZ_OK;
+	client = lzi_control_client(&store->control, store->client);
+	lzi_store_relaxed(&client->user, lzi_process_user());
+	lzi_store_relaxed(&client->started, lzi_process_start());
+	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
+	LZI_POINT("audit.opened");
+	return LATZ_OK;
+}
+
+int lzi_audit_refused(struct lzi_store *store, int rc)
+{
+	struct lzi_audit_note note;
+	struct kept_text kept;
+
+	if (store->control.base == NULL || (store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0 ||
+	    (store->audit != NULL && store->audit->opened))
+		return rc;
+	keep_text(&kept);
+	put_result(lzi_audit_note(&note), rc);
+	if (store->audit != NULL || lzi_audit_attach(store) == LATZ_OK)
+		(void)tell(store->audit, "refused", note.data, 1, 0);
+	return lzi_error(rc, "%s", kept.text);
+}
+
+void lzi_audit_close(struct lzi_store *store)
+{
+	if (!lzi_is_audited(store) || !store->audit->opened)
+		return;
+	store->audit->opened = 0;
+	(void)tell(store->audit, "close", "", 1, 0);
+	LZI_POINT("audit.closed");
+	if (store->client != UINT32_MAX)
+		lzi_fetch_and(&lzi_control_client(&store->control, store->client)->flags, ~LZI_CLIENT_AUDITED);
+}
+
+void lzi_audit_part(struct lzi_store *store)
+{
+	give(store->audit);
+	store->audit = NULL;
+}
+
+void lzi_audit_forget(struct lzi_store *store)
+{
+	if (!lzi_is_audited(store))
+		return;
+	lzi_file_close(store->audit->chain.fd);
+	lzi_file_close(store->audit->chain.dirfd);
+	explicit_bzero(store->audit->chain.key, sizeof store->audit->chain.key);
+}
+
+void lzi_audit_key(struct lzi_store *store, const uint8_t *key)
+{
+	if (lzi_is_audited(store))
+		lzi_chain_key(&store->audit->chain, key);
+}
+
+static void tell_gone(struct lzi_audit *audit, struct lzi_client *client)
+{
+	struct lzi_audit_note note;
+	struct lzi_audit_text *text = lzi_audit_note(&note);
+	unsigned timeout_ms = audit->chain.timeout_ms;
+
+	if ((lzi_load_acquire(&client->flags) & LZI_CLIENT_AUDITED) == 0)
+		return;
+	lzi_audit_raw(text, ",\"client\":{\"uid\":%u", lzi_load_relaxed(&client->user));
+	lzi_audit_number(text, "pid", lzi_load_relaxed(&client->pid));
+	lzi_audit_number(text, "start", lzi_load_relaxed(&client->started));
+	lzi_audit_member(text, "command", client->command, strnlen(client->command, sizeof client->command));
+	lzi_audit_raw(text, "}");
+	audit->chain.timeout_ms = timeout_ms < SHORT_MS ? timeout_ms : SHORT_MS;
+	(void)tell(audit, "gone", note.data, 0, 0);
+	audit->chain.timeout_ms = timeout_ms;
+	LZI_POINT("audit.gone"); /* dying here tells of it twice, which does no harm; the other way nobody would */
+	lzi_fetch_and(&client->flags, ~LZI_CLIENT_AUDITED);
+}
+
+void lzi_audit_gone(struct lzi_store *store, uint32_t slot)
+{
+	if (lzi_is_audited(store))
+		tell_gone(store->audit, lzi_control_client(&store->control, slot));
+}
+
+void lzi_audit_gone_pid(struct lzi_store *store, uint32_t pid)
+{
+	struct lzi_audit_note note;
+
+	if (!lzi_is_audited(store))
+		return;
+	lzi_audit_raw(lzi_audit_note(&note), ",\"client\":{\"pid\":%u}", pid);
+	(void)tell(store->audit, "gone", note.data, 0, 0);
+}
+
+int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control *control)
+{
+	struct lzi_audit *audit;
+	int rc;
+
+	if (lzi_likely((control->header->incompatible & LZI_FEATURE_AUDIT) == 0))
+		return LATZ_OK;
+	rc = take(name, poolfd, control, control->timeout_ms, &audit);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = tell(audit, "destroy", "", 1, 1);
+	give(audit);
+	return rc;
+}
+
+void lzi_audit_removing(const char *name, int poolfd, const struct lzi_control *control)
+{
+	struct lzi_audit *audit;
+	uint32_t i;
+
+	if (lzi_likely((control->header->incompatible & LZI_FEATURE_AUDIT) == 0))
+		return;
+	if (take(name, poolfd, control, SHORT_MS, &audit) != LATZ_OK) {
+		lzi_log(LATZ_LOG_WARNING, "%s: it goes, and that was not written down: %s", name, lzi_error_text());
+		return;
+	}
+	for (i = 0; i < control->header->clients_max; i++) {
+		struct lzi_client *client = lzi_control_client(control, i);
+
+		if (lzi_load_acquire(&client->state) != 0 && !lzi_client_alive(control, i, UINT32_MAX))
+			tell_gone(audit, client);
+	}
+	(void)tell(audit, "remove", "", 1, 0);
+	give(audit);
+}
+
+/* ---- Keys ---- */
+
+/* Members that name it. */
+static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_slice key)
+{
+	uint8_t digest[LZI_DIGEST_BYTES];
+	int is_space = key.size == LZI_SPACE_PREFIX && memcmp(key.data, "\xff", 2) == 0; /* all of it, for a scan */
+	struct lzi_space *space;
+	int rc;
+
+	if (is_space || lzi_key_is_spaced(key.data, key.size)) {
+		space = lzi_space_find(store, lzi_key_space(key.data));
+		if (space != NULL)
+			lzi_audit_member(text, "namespace", space->name, strnlen(space->name, sizeof space->name));
+	}
+	if (is_space)
+		return LATZ_OK;
+	key = lzi_key_for_people(key);
+	if (store->audit->page->what & LATZ_AUDIT_PLAIN) {
+		lzi_audit_member(text, "key", key.data, key.size);
+		if (key.size > LZI_AUDIT_TEXT_MAX)
+			lzi_audit_number(text, "key_size", key.size);
+		return LATZ_OK;
+	}
+	/* Half of it: enough to tell keys apart. */
+	rc = lzi_digest(store->audit->chain.keyed ? store->audit->chain.key : store->audit->page->secret, key.data,
+	                key.size, digest);
+	lzi_audit_hex(text, "key_hash", digest, sizeof digest / 2);
+	return rc;
+}
+
+int lzi_audit_key_op(struct lzi_store *store, const char *op, latz_slice key)
+{
+	struct lzi_audit_note note;
+	int rc;
+
+	if (!lzi_is_audited(store) || lzi_key_is_book(key.data, key.size))
+		return LATZ_OK;
+	rc = put_key(store, lzi_audit_note(&note), key);
+	return rc == LATZ_OK ? tell(store->audit, op, note.data, 0, 1) : rc;
+}
+
+/* Whoever waits for all calls under way need not wait for the log. */
+static int tell_outside(struct lzi_call *call, const char *op, latz_slice key)
+{
+	int inside = (call->actor->op & 1) != 0, rc;
+
+	if (inside)
+		lzi_call_end(call);
+	rc = lzi_audit_key_op(call->store, op, key);
+	if (inside)
+		lzi_call_begin(call);
+	return rc;
+}
+
+int lzi_audit_write(struct lzi_call *call, const struct lzi_write *write)
+{
+	static const char *const names[] = { [LZI_WRITE_SET] = "set",
+		                             [LZI_WRITE_INCREMENT] = "increment",
+		                             [LZI_WRITE_DELETE] = "delete",
+		                             [LZI_WRITE_TOUCH] = "touch" };
+
+	/* What maintenance does is nobody's deed: renewing for a hook, collecting what was in a dropped namespace. */
+	if (write->kind >= sizeof names / sizeof *names || names[write->kind] == NULL || write->renew ||
+	    (lzi_key_is_spaced(write->key.data, write->key.size) &&
+	     !lzi_space_is_there(call->store, lzi_key_space(write->key.data))))
+		return LATZ_OK;
+	return tell_outside(call, names[write->kind], write->key);
+}
+
+int lzi_audit_read(struct lzi_call *call, latz_slice key, int rc)
+{
+	int told = rc == LATZ_OK || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH
+	                   ? tell_outside(call, rc == LATZ_NOTFOUND ? "miss" : "get", key)
+	                   : LATZ_OK;
+
+	return told == LATZ_OK ? rc : told;
+}
+
+int lzi_audit_scan(struct lzi_call *call, latz_slice prefix)
+{
+	if (!lzi_audits(call, LZI_WATCH_AUDIT_READS) || !lzi_is_audited(call->store))
+		return LATZ_OK;
+	return prefix.size > 0 ? lzi_audit_key_op(call->store, "scan", prefix)
+	                       : tell(call->store->audit, "scan", "", 0, 1);
+}
+
+/* ---- For people ---- */
+
+int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status)
+{
+	const struct lzi_audit *audit = call->store->audit;
+	latz_audit_status_t out;
+
+	memset(&out, 0, sizeof out);
+	if (audit != NULL) {
+		out.keys = audit->page->what;
+		out.seq = lzi_load_acquire(&audit->page->seq);
+		memcpy(out.head, audit->page->head[out.seq & 1], sizeof out.head);
+		out.lost = lzi_load_relaxed(&audit->page->lost);
+		memcpy(out.path, audit->page->path, sizeof out.path - 1);
+	}
+	out.size = status->size < sizeof out ? status->size : sizeof out;
+	memcpy(status, &out, out.size);
+	return LATZ_OK;
+}
+
+int lzi_audit_rotate(const char *path, char *name, size_t size)
+{
+	char who[1024] = "";
+	struct lzi_audit_text text = { who, 0, sizeof who, 0 };
+	struct lzi_chain chain;
+	uint64_t bytes = 0;
+	int fd, rc = lzi_chain_open(&chain, path, NULL, 1000);
+
+	if (rc != LATZ_OK)
+		return rc;
+	say_who(&text, "", NULL);
+	rc = lzi_disk_open(chain.dirfd, chain.name, 1, &fd); /* which makes none */
+	if (rc == LATZ_OK) {
+		rc = lzi_file_size(fd, &bytes);
+		lzi_file_close(fd);
+	}
+	if (rc == LATZ_OK && bytes == 0)
+		rc = lzi_error(LATZ_INVALID, "audit log %s is empty", path);
+	if (rc == LATZ_OK)
+		rc = lzi_chain_rotate(&chain, who, name, size);
+	lzi_chain_close(&chain);
+	return rc;
+}

@@ -1,0 +1,53 @@
+/*
+ * Private to store/: an audit log's file. Entries are put at its end under a lock that all writers share, so they form
+ * one chain; a writer killed in between leaves a torn line at most, which the next one tells of. Knows no pools; what
+ * it knows of one is the page that remembers the chain's end.
+ */
+#ifndef LZI_STORE_AUDIT_CHAIN_H
+#define LZI_STORE_AUDIT_CHAIN_H
+
+#include <pthread.h>
+
+#include <latzero/latzero.h>
+
+#include "crypt/digest.h"
+#include "format/audit.h"
+
+struct lzi_chain {
+	pthread_mutex_t mutex; /* of the process; the file's lock is its description's, which threads share */
+	int dirfd, fd;         /* fd -1: not open */
+	char *path;
+	const char *name;            /* in path */
+	struct lzi_audit_page *page; /* NULL: nobody remembers */
+	int keyed;
+	uint8_t key[LZI_DIGEST_KEY_BYTES]; /* if keyed */
+	unsigned timeout_ms;
+	/* The file's end as we left it: still so if its size is. */
+	uint64_t size, seq;
+	uint8_t hash[LZI_AUDIT_HASH];
+	uint64_t before_seq; /* of the file that had the name before; 0: none was seen */
+	uint8_t before[LZI_AUDIT_HASH];
+};
+
+/* What an entry says beside its first and last members: members with a comma in front. */
+struct lzi_chain_entry {
+	const char *event;
+	const char *who;    /* of entries of the chain's own, too */
+	const char *fields; /* may be "" */
+};
+
+/* path: of a file, or of a directory that has one of `name` in it or gets one. Makes no file. The path is absolute
+ * then: ret_path, LZI_AUDIT_PATH_MAX. */
+int lzi_chain_path(const char *path, const char *name, char *ret_path);
+int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms);
+void lzi_chain_close(struct lzi_chain *chain);
+/* NULL: none. */
+void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key);
+
+/* sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS, LATZ_TIMEOUT; LATZ_INVALID and
+ * LATZ_CORRUPT: it is no audit log. */
+int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync);
+/* The file gets another name, path.<its last number>, and a new one goes on. */
+int lzi_chain_rotate(struct lzi_chain *chain, const char *who, char *ret_name, size_t size);
+
+#endif

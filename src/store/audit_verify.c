@@ -1,0 +1,253 @@
+/*
+ * Reading an audit log from its beginning to its end: whether each entry is what was written, and follows the one
+ * before. Lines that are no whole entries must be told of by the next that is one, `torn`, or are damage.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "os/os.h"
+#include "store/audit.h"
+#include "store/audit_chain.h"
+
+#define CHUNK (1u << 18)
+#define LINE_MOST (16u << 20) /* what is longer, in one line or in torn ones, is no part of a log */
+#define LOCK_TRIES 200
+
+struct verifying {
+	const latz_audit_options *options;
+	latz_audit_info info;
+	uint64_t line;    /* of what is looked at */
+	uint64_t junk_line; /* where lines began that are no entries; 0: there are none */
+	char *junk;
+	size_t junk_size;
+	int head_seen, any_wrong, begun;
+};
+
+static void complain(struct verifying *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void complain(struct verifying *v, const char *format, ...)
+{
+	char text[300];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	if (!v->any_wrong) /* what the call's detail says */
+		(void)lzi_error(LATZ_CORRUPT, "%s", text);
+	v->any_wrong = 1;
+	if (v->options->wrong != NULL)
+		v->options->wrong(text, v->options->arg);
+}
+
+static int add_junk(struct verifying *v, const char *line, size_t size)
+{
+	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size);
+
+	if (v->junk_line == 0)
+		v->junk_line = v->line;
+	if (grown == NULL && size > 0)
+		return lzi_error(LATZ_CORRUPT, "line %llu on: more than an audit log can have that is no entry",
+		                 (unsigned long long)v->junk_line);
+	v->junk = grown;
+	memcpy(v->junk + v->junk_size, line, size);
+	v->junk_size += size;
+	return LATZ_OK;
+}
+
+static int is_event(const struct lzi_audit_line *parsed, const char *event)
+{
+	return parsed->event_size == strlen(event) && memcmp(parsed->event, event, parsed->event_size) == 0;
+}
+
+/* What stood before an entry and was none: as it says, or damaged. */
+static int judge_junk(struct verifying *v, const struct lzi_audit_line *parsed)
+{
+	uint8_t digest[LZI_DIGEST_BYTES], told[LZI_DIGEST_BYTES];
+	int rc;
+
+	if (v->junk_line == 0) {
+		if (is_event(parsed, "torn"))
+			complain(v, "line %llu tells of a torn entry before it, which is not there",
+			         (unsigned long long)v->line);
+		return LATZ_OK;
+	}
+	rc = lzi_digest(NULL, v->junk, v->junk_size, digest);
+	if (rc != LATZ_OK)
+		return rc;
+	if (parsed->torn_hash != NULL && parsed->torn_bytes == v->junk_size &&
+	    lzi_digest_parse(parsed->torn_hash, told) && memcmp(told, digest, sizeof told) == 0)
+		v->info.torn++;
+	else
+		complain(v, "line %llu was changed: it is no entry, or its hash is another",
+		         (unsigned long long)v->junk_line);
+	v->junk_line = 0;
+	v->junk_size = 0;
+	return LATZ_OK;
+}
+
+static void judge_place(struct verifying *v, const struct lzi_audit_line *parsed, const uint8_t *prev)
+{
+	static const uint8_t none[LZI_AUDIT_HASH];
+	unsigned long long line = v->line, seq = parsed->seq, last = v->info.last_seq;
+
+	if (v->info.entries == 0) {
+		v->info.first_seq = parsed->seq;
+		memcpy(v->info.previous, prev, sizeof v->info.previous);
+		if (seq == 1 && memcmp(prev, none, sizeof none) != 0)
+			complain(v, "line %llu: entry 1 follows another", line);
+	} else if (seq > last + 1) {
+		complain(v, "line %llu: entries %llu to %llu are missing before it", line, last + 1, seq - 1);
+	} else if (seq <= last) {
+		complain(v, "line %llu: entry %llu stands behind entry %llu: twice, or in another order", line, seq,
+		         last);
+	} else if (memcmp(prev, v->info.head, sizeof v->info.head) != 0) {
+		complain(v, "line %llu: entry %llu was changed or replaced: entry %llu follows another", line, last,
+		         seq);
+	}
+	/* A file begins with saying so: else its first lines are missing. */
+	if (!v->begun && !is_event(parsed, "begin") && !is_event(parsed, "torn")) {
+		complain(v, "line %llu: the beginning of the file is missing", line);
+		v->begun = 1;
+	}
+	v->begun |= is_event(parsed, "begin");
+}
+
+static int judge_mac(struct verifying *v, const char *text, const struct lzi_audit_line *parsed)
+{
+	uint8_t digest[LZI_DIGEST_BYTES], told[LZI_DIGEST_BYTES];
+	int rc;
+
+	if (parsed->mac == NULL)
+		return LATZ_OK;
+	v->info.keyed++;
+	v->info.last_keyed = parsed->seq;
+	if (v->options->key == NULL)
+		return LATZ_OK;
+	rc = lzi_digest(v->options->key, text, parsed->maced, digest);
+	if (rc == LATZ_OK && (!lzi_digest_parse(parsed->mac, told) || memcmp(told, digest, sizeof told) != 0))
+		complain(v, "line %llu: entry %llu was not written by who has the key", (unsigned long long)v->line,
+		         (unsigned long long)parsed->seq);
+	return rc;
+}
+
+/* size: with its newline. */
+static int judge(struct verifying *v, const char *text, size_t size)
+{
+	uint8_t hash[LZI_AUDIT_HASH], digest[LZI_DIGEST_BYTES], prev[LZI_AUDIT_HASH];
+	latz_audit_entry entry = { sizeof entry, ++v->line, 0, text, size - 1 };
+	struct lzi_audit_line parsed;
+	int rc;
+
+	if (!lzi_audit_parse(text, size - 1, &parsed) || !lzi_digest_parse(parsed.hash, hash) ||
+	    !lzi_digest_parse(parsed.prev, prev))
+		return add_junk(v, text, size);
+	rc = lzi_digest(NULL, text, parsed.hashed, digest);
+	if (rc == LATZ_OK && memcmp(digest, hash, sizeof hash) != 0)
+		return add_junk(v, text, size);
+	if (rc == LATZ_OK)
+		rc = judge_junk(v, &parsed);
+	if (rc == LATZ_OK)
+		rc = judge_mac(v, text, &parsed);
+	if (rc != LATZ_OK)
+		return rc;
+	judge_place(v, &parsed, prev);
+	v->info.entries++;
+	v->info.last_seq = entry.seq = parsed.seq;
+	memcpy(v->info.head, hash, sizeof hash);
+	v->info.gone += (uint64_t)is_event(&parsed, "gone");
+	v->head_seen |= v->options->head != NULL && memcmp(hash, v->options->head, sizeof hash) == 0;
+	return v->options->entry == NULL ? LATZ_OK : v->options->entry(&entry, v->options->arg);
+}
+
+/* All is read. tail: bytes behind the last newline. */
+static void conclude(struct verifying *v, size_t tail)
+{
+	unsigned long long line = v->junk_line;
+
+	if (line != 0)
+		complain(v, "line %llu was changed: it is no entry, or its hash is another", line);
+	v->info.tail_bytes = tail;
+	if (v->info.entries == 0 && !v->any_wrong)
+		complain(v, "there is no entry in it");
+	if (v->options->head != NULL && !v->head_seen)
+		complain(v, "no entry has the hash that was given: entries are missing at the end, or were changed");
+}
+
+/* Its size, nobody being in the middle of an entry. */
+static int whole_size(int fd, uint64_t *ret_size)
+{
+	int i, rc = LATZ_BUSY;
+
+	for (i = 0; i < LOCK_TRIES && (rc = lzi_ofd_try(fd, 1ull << 40, 0)) == LATZ_BUSY; i++)
+		lzi_sleep_us(1000);
+	if (rc == LATZ_OK) {
+		rc = lzi_file_size(fd, ret_size);
+		lzi_ofd_unlock(fd, 1ull << 40);
+		return rc;
+	}
+	return lzi_file_size(fd, ret_size);
+}
+
+static int read_lines(struct verifying *v, int fd, const char *path, uint64_t size)
+{
+	uint64_t at = 0, got = 0, room;
+	size_t have = 0, capacity = CHUNK, begin;
+	char *data = malloc(capacity), *grown, *newline;
+	int rc = data == NULL ? lzi_error(LATZ_NOMEM, "a line") : LATZ_OK;
+
+	while (rc == LATZ_OK && at < size) {
+		if (have == capacity) { /* a line longer than all of it */
+			grown = capacity >= LINE_MOST ? NULL : realloc(data, capacity * 2);
+			rc = grown == NULL ? lzi_error(LATZ_CORRUPT, "line %llu is longer than an entry can be",
+			                               (unsigned long long)v->line + 1)
+			                   : LATZ_OK;
+			data = grown == NULL ? data : grown;
+			capacity = grown == NULL ? capacity : capacity * 2;
+		}
+		room = size - at < capacity - have ? size - at : capacity - have;
+		if (rc == LATZ_OK)
+			rc = lzi_disk_read_at(fd, path, data + have, room, at, &got);
+		if (rc != LATZ_OK || got == 0)
+			break;
+		at += got;
+		have += got;
+		for (begin = 0; rc == LATZ_OK && (newline = memchr(data + begin, '\n', have - begin)) != NULL;
+		     begin = (size_t)(newline - data) + 1)
+			rc = judge(v, data + begin, (size_t)(newline - data) + 1 - begin);
+		memmove(data, data + begin, have - begin);
+		have -= begin;
+	}
+	free(data);
+	if (rc == LATZ_OK)
+		conclude(v, have);
+	return rc;
+}
+
+int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
+{
+	struct verifying v = { .options = options };
+	struct lzi_chain chain;
+	uint64_t size = 0;
+	int fd = -1, rc = lzi_chain_open(&chain, path, NULL, 0);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_disk_open(chain.dirfd, chain.name, 0, &fd);
+	if (rc == LATZ_OK)
+		rc = whole_size(fd, &size);
+	if (rc == LATZ_OK)
+		rc = read_lines(&v, fd, chain.name, size);
+	lzi_file_close(fd);
+	lzi_chain_close(&chain);
+	free(v.junk);
+	if (rc == LATZ_OK || rc == LATZ_CORRUPT) {
+		v.info.size = info->size < sizeof v.info ? info->size : sizeof v.info;
+		memcpy(info, &v.info, v.info.size);
+	}
+	return rc == LATZ_OK && v.any_wrong ? LATZ_CORRUPT : rc;
+}

@@ -1,0 +1,71 @@
+#!/bin/sh
+# Audit logs and ages: create --audit, latzero audit, create and limit --max-age, what inspect says of them.
+. "${top_srcdir:-.}/tests/cli/cli.inc"
+
+log=$scratch/a.audit
+exits "create with a log" 0 create a --keep --audit "$log" --audit-keys writes,plain
+exits "a write" 0 set a greeting hello
+like "inspect says where" "^audit	.*/a.audit$" "$(l inspect a)"
+like "and in JSON" '"audit":"[^"]*a.audit","audit_entries":[0-9]*,"audit_lost":0' "$(l inspect a --json)"
+exits "verify" 0 audit verify "$log"
+like "says that it is whole" ': whole, entries 1 to [0-9]*, head [0-9a-f]\{64\}$' "$out"
+exits "with what the pool remembers" 0 audit verify "$log" --pool a
+exits "show" 0 audit show "$log"
+like "tells who did what" '	set	a	[0-9]*	[0-9]*	latzero	"key":"greeting"$' "$out"
+like "and JSON is the line" '^{"seq":1,"time":"[^"]*","event":"begin"' "$(l audit show "$log" --json | head -1)"
+exits "head" 0 audit head "$log"
+head=$(printf '%s' "$out" | cut -f 2)
+exits "the head is there" 0 audit verify "$log" --head "$head"
+sum=$(tail -1 "$log" | sed 's/,"hash":"[0-9a-f]*"}$//' | tr -d '\n' | sha256sum | cut -d ' ' -f 1)
+is "any tool can tell" "$head" "$sum"
+exits "rotate" 0 audit rotate "$log"
+old=$out
+ok "the old one is there" test -f "$old"
+exits "goes on" 0 set a greeting again
+exits "both together" 0 audit verify "$old" "$log"
+like "the second goes on" ', going on from a file before, ' "$out"
+exits "in another order" 3 audit verify "$log" "$old"
+like "says so" 'does not go on where the file before it ends' "$out"
+exits "show takes one" 2 audit show "$old" "$log"
+
+sed 's/"key":"greeting"/"key":"greetinh"/' "$log" >"$scratch/changed"
+exits "a changed one" 3 audit verify "$scratch/changed"
+like "names the line" 'changed: line [0-9]* was changed' "$out"
+one_line "a changed one"
+like "and in JSON" '{"file":"[^"]*changed","wrong":"line' "$(l audit verify --json "$scratch/changed" 2>/dev/null)"
+sed 3d "$old" >"$scratch/changed"
+exits "a missing line" 3 audit verify "$scratch/changed"
+like "says which" 'line 3: entries 3 to 3 are missing before it' "$out"
+sed '$d' "$log" >"$scratch/cut"
+exits "a cut one looks whole" 0 audit verify "$scratch/cut"
+exits "but not to the pool" 3 audit verify "$scratch/cut" --pool a
+exits "nor to who noted the head" 3 audit verify "$scratch/cut" --head "$(l audit head "$log" | cut -f 2)"
+exits "no such file" 1 audit verify "$scratch/nothing"
+exits "no such command" 2 audit tell "$log"
+exits "no hash" 2 audit verify "$log" --head 123
+exits "no such word" 2 create b --keep --audit "$log" --audit-keys some
+exits "keys without a log" 2 create b --keep --audit-keys all
+exits "destroy" 0 destroy a
+like "is in it" '	destroy	a	' "$(l audit show "$log")"
+is "the file is ours alone" 600 "$(stat -c %a "$log")"
+
+exits "create with an age" 0 create r --keep --max-age 1h
+exits "a write that never expires" 0 set r k v --ttl never
+ok "it does" test "$(l ttl r k | tr -dc 0-9)" -le 3600000
+like "inspect says so" '^max_age_ms	3600000$' "$(l inspect r)"
+exits "a shorter one" 0 limit r --max-age 30m
+like "limit says so" '^max_age	1800000$' "$out"
+like "inspect too" '"max_age_ms":1800000' "$(l inspect r --json)"
+l set r k2 v --namespace ns
+exits "of a namespace" 0 limit r --namespace ns --max-age 10m
+like "says so" '^max_age	600000$' "$out"
+like "and the list in JSON" '"max_age_ms":600000' "$(l namespaces r --json)"
+exits "bounds leave it" 0 limit r --namespace ns --max-entries 10
+like "as it was" '^max_age	600000$' "$out"
+exits "none" 0 limit r --max-age none
+like "is none" '^max_age	none$' "$out"
+exits "no time" 2 limit r --max-age long
+exits "no time at all" 2 limit r --max-age 0s
+l destroy r
+
+done_testing

@@ -1,0 +1,211 @@
+/*
+ * Deaths of who writes an audit log: at named points, and at random, eight at once. One chain comes of it; what was
+ * torn is told of; nobody who was killed is forgotten.
+ */
+#include "lib/suite.h"
+
+#include "../../src/base/point.h"
+#include "../../src/store/audit.h"
+
+#define WRITERS 8
+#define ROUNDS 60
+
+static void audited(struct fixture *f, char path[600])
+{
+	snprintf(path, 600, "%s/the.audit", f->dir);
+	f->options.audit = path;
+	f->options.audit_keys = LATZ_AUDIT_WRITES;
+	f->options.flags = LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+}
+
+static void print_wrong(const char *what, void *arg)
+{
+	(void)arg;
+	print_message("%s\n", what);
+}
+
+static latz_audit_info verified(const char *path)
+{
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	latz_audit_info info = { .size = sizeof info };
+
+	options.wrong = print_wrong;
+	assert_ok(latz_audit_verify(path, &options, &info));
+	return info;
+}
+
+struct scene {
+	struct fixture *f;
+	const char *point;
+	unsigned nth;
+};
+
+static int dies(void *arg)
+{
+	struct scene *scene = arg;
+	char name[700];
+
+	lzi_point_arm(scene->point, scene->nth, LZI_POINT_KILL);
+	latz_pool *pool = fixture_attach(scene->f);
+	CHECK_OK(put(pool, "k", "v"));
+	CHECK_OK(latz_audit_rotate(scene->f->options.audit, name, sizeof name));
+	CHECK_OK(put(pool, "k", "v"));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static void at_points(void **state)
+{
+	static const char *const points[] = { "audit.composed", "audit.written", "audit.head",   "audit.unlocked",
+		                              "audit.opened",   "audit.closed",  "audit.rotate", "audit.next",
+		                              "audit.exchanged" };
+	struct fixture *f = *state;
+	char path[600], other[700];
+	unsigned killed = 0;
+
+	audited(f, path);
+	for (size_t p = 0; p < ARRAY_LEN(points); p++) {
+		for (unsigned nth = 1; nth < 12; nth++) {
+			struct scene scene = { f, points[p], nth };
+			int status = proc_run(dies, &scene, 20000);
+
+			if (status == 0)
+				break;
+			assert_int_equal(status, 128 + SIGKILL);
+			killed++;
+			/* Others go on at once, and so does the next rotation when what was left is put away. */
+			assert_ok(put(f->pool, "k", "v"));
+			assert_int_equal(verified(path).tail_bytes, 0);
+			snprintf(other, sizeof other, "%s.next", path);
+			(void)!unlink(other);
+		}
+	}
+	assert_true(killed > 20);
+	/* All who were killed after their opening was written down. */
+	(void)!latz_maintain(f->pool, 0);
+	verified(path);
+}
+
+static int works(void *arg)
+{
+	struct fixture *f = arg;
+	latz_pool *pool;
+	char key[32];
+
+	for (int i = 0;; i++) {
+		pool = fixture_attach(f);
+		for (int j = 0; j < 20; j++) {
+			snprintf(key, sizeof key, "key %d", i * 20 + j);
+			CHECK_OK(put(pool, key, "v"));
+		}
+		CHECK_OK(latz_close(pool));
+	}
+	return 0;
+}
+
+struct counted {
+	uint64_t opens, closes, gone;
+};
+
+static int count_one(const latz_audit_entry *entry, void *arg)
+{
+	struct counted *counted = arg;
+
+	counted->opens += memmem(entry->text, entry->text_size, "\"event\":\"open\"", 14) != NULL;
+	counted->closes += memmem(entry->text, entry->text_size, "\"event\":\"close\"", 15) != NULL;
+	counted->gone += memmem(entry->text, entry->text_size, "\"event\":\"gone\"", 14) != NULL;
+	return 0;
+}
+
+static void at_random(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	struct counted counted = { 0, 0, 0 };
+	struct proc writers[WRITERS];
+	latz_audit_info info;
+	struct rng rng;
+	char path[600];
+
+	audited(f, path);
+	rng_init(&rng, env_number("LATZ_TEST_SEED", 1));
+	for (int i = 0; i < WRITERS; i++)
+		proc_start(&writers[i], works, f, false);
+	for (int round = 0; round < ROUNDS; round++) {
+		int i = (int)rng_below(&rng, WRITERS);
+
+		sleep_ms((unsigned)rng_below(&rng, 20));
+		proc_kill(&writers[i], SIGKILL);
+		assert_int_equal(proc_wait(&writers[i], 20000), 128 + SIGKILL);
+		/* Half an entry, as if the disk had been full then. */
+		if (round % 10 == 5) {
+			struct flock lock = { .l_type = F_WRLCK, .l_start = (off_t)1 << 40, .l_len = 1 };
+			int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+			assert_int_equal(fcntl(fd, F_OFD_SETLKW, &lock), 0);
+			assert_int_equal(write(fd, "{\"seq\":77,\"ti", 13), 13);
+			close(fd);
+		}
+		proc_start(&writers[i], works, f, false);
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		proc_kill(&writers[i], SIGKILL);
+		assert_int_equal(proc_wait(&writers[i], 20000), 128 + SIGKILL);
+	}
+	sleep_ms(200);
+	(void)!latz_maintain(f->pool, 0);
+	info = verified(path);
+	print_message("%" PRIu64 " entries, %" PRIu64 " torn, %" PRIu64 " gone\n", info.entries, info.torn, info.gone);
+	assert_true(info.entries > 500);
+	assert_true(info.torn >= 1);
+	options.entry = count_one;
+	options.arg = &counted;
+	assert_ok(latz_audit_verify(path, &options, NULL));
+	/* One is open. Who died between its last entry and the note of it in the pool is told of twice, or not. */
+	assert_in_range(counted.closes + counted.gone + 1, counted.opens - 3, counted.opens + 3);
+}
+
+/* A key that only the pool's users have. */
+static void authenticated(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	latz_audit_info info = { .size = sizeof info };
+	uint8_t key[32] = { 1, 2, 3 }, other[32] = { 1, 2, 4 };
+	struct lzi_store *store;
+	char path[600];
+
+	audited(f, path);
+	latz_options again = f->options;
+	again.flags = 0;
+	assert_ok(lzi_store_open("t", &again, &store));
+	lzi_audit_key(store, key);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(put(f->pool, "k", "v2"));
+	options.key = key;
+	assert_ok(latz_audit_verify(path, &options, &info));
+	assert_int_equal(info.keyed, 2);
+	assert_int_equal(info.last_keyed, info.last_seq);
+	options.key = other;
+	assert_rc(LATZ_CORRUPT, latz_audit_verify(path, &options, &info));
+	/* Without one the chain can be looked at all the same. */
+	assert_ok(latz_audit_verify(path, NULL, NULL));
+	lzi_audit_key(store, NULL);
+	assert_ok(put(f->pool, "k", "v3"));
+	options.key = key;
+	assert_ok(latz_audit_verify(path, &options, &info));
+	assert_int_equal(info.last_keyed, info.last_seq - 1);
+	lzi_store_close(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(at_points),
+		DIR_TEST(at_random),
+		DIR_TEST(authenticated),
+	};
+
+	return suite_run(tests);
+}

@@ -1,0 +1,312 @@
+/*
+ * latzero audit: audit logs, read, verified, continued in a new file. They are files: the pools need not be there.
+ */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_BYTES 32
+#define HASH_DIGITS 64
+
+static bool parse_hex(const char *text, uint8_t bytes[HASH_BYTES])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (strlen(text) != HASH_DIGITS || strspn(text, digits) != HASH_DIGITS)
+		return false;
+	for (int i = 0; i < HASH_DIGITS; i++) {
+		unsigned digit = (unsigned)(strchr(digits, text[i]) - digits);
+		bytes[i / 2] = (uint8_t)(i % 2 == 0 ? digit << 4 : bytes[i / 2] | digit);
+	}
+	return true;
+}
+
+static const char *format_hex(const uint8_t bytes[HASH_BYTES], char text[HASH_DIGITS + 1])
+{
+	for (int i = 0; i < HASH_BYTES; i++)
+		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+	return text;
+}
+
+/* The first line of a file: the key in hexadecimal, since an argument is there for everybody to see. */
+static int read_key(const char *path, uint8_t key[HASH_BYTES])
+{
+	char line[HASH_DIGITS + 2] = "";
+	FILE *file = fopen(path, "re");
+	bool got = file != NULL && fgets(line, sizeof(line), file) != NULL;
+
+	if (file != NULL)
+		fclose(file);
+	line[strcspn(line, "\r\n")] = '\0';
+	bool is_key = got && parse_hex(line, key);
+	explicit_bzero(line, sizeof(line));
+	if (!is_key)
+		return cli_error(CLI_FAIL, "the first line of %s is no key: 64 digits of 0-9 a-f", path);
+	return CLI_OK;
+}
+
+/* ---- verify ---- */
+
+struct verifying {
+	const char *file;
+	bool told;
+};
+
+static void print_wrong(const char *what, void *arg)
+{
+	struct verifying *verifying = arg;
+
+	verifying->told = true;
+	if (!cli.json) {
+		printf("%s%s%s: %s\n", cli_red(), verifying->file, cli_plain(), what);
+		return;
+	}
+	cli_json_begin(NULL, '{');
+	cli_json_text("file", verifying->file);
+	cli_json_text("wrong", what);
+	cli_json_end('}');
+}
+
+static void print_verified(const char *file, const latz_audit_info *info, bool whole)
+{
+	char head[HASH_DIGITS + 1], previous[HASH_DIGITS + 1];
+
+	format_hex(info->head, head);
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("file", file);
+		cli_json_bool("whole", whole);
+		cli_json_u64("entries", info->entries);
+		cli_json_u64("first", info->first_seq);
+		cli_json_u64("last", info->last_seq);
+		cli_json_text("head", head);
+		cli_json_text("previous", format_hex(info->previous, previous));
+		cli_json_u64("torn", info->torn);
+		cli_json_u64("tail_bytes", info->tail_bytes);
+		cli_json_u64("gone", info->gone);
+		cli_json_u64("keyed", info->keyed);
+		cli_json_u64("last_keyed", info->last_keyed);
+		cli_json_end('}');
+		return;
+	}
+	if (info->tail_bytes > 0)
+		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
+		       info->tail_bytes);
+	if (whole)
+		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq,
+		       info->last_seq, info->first_seq > 1 ? ", going on from a file before" : "", head);
+}
+
+struct verify_arguments {
+	const char *head, *pool, *key_file;
+};
+
+/* What the pool knows of its log is better than what the log says. */
+static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
+{
+	latz_audit_status_t status = { .size = sizeof(status) };
+	latz_pool *pool;
+	int code = cli_open(name, LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
+
+	if (code != CLI_OK)
+		return code;
+	int rc = latz_audit_status(pool, &status);
+	if (rc != LATZ_OK)
+		code = cli_fail(rc, "reading the state of the audit log of", name, NULL);
+	else if (status.path[0] == '\0')
+		code = cli_error(CLI_NO, "pool %s: has no audit log", name);
+	memcpy(head, status.head, HASH_BYTES);
+	*any = status.seq > 0;
+	return cli_close(name, pool, code);
+}
+
+/* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
+static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head)
+{
+	latz_audit_info before = { .size = sizeof(before) };
+	int code = CLI_OK;
+
+	for (int i = 0; i < count; i++) {
+		latz_audit_info info = { .size = sizeof(info) };
+		struct verifying verifying = { .file = files[i] };
+
+		options->arg = &verifying;
+		options->head = i == count - 1 ? head : NULL;
+		int rc = latz_audit_verify(files[i], options, &info);
+		if (rc != LATZ_OK && !verifying.told)
+			return cli_fail_file(rc, "verifying", files[i], NULL);
+		if (i > 0 && (info.first_seq != before.last_seq + 1 ||
+		              memcmp(info.previous, before.head, sizeof(before.head)) != 0))
+			print_wrong("does not go on where the file before it ends", &verifying);
+		print_verified(files[i], &info, !verifying.told);
+		code = verifying.told ? CLI_FAIL : code;
+		before = info;
+	}
+	return code;
+}
+
+static int verify(int count, char **files, const struct verify_arguments *arguments)
+{
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	uint8_t head[HASH_BYTES], key[HASH_BYTES];
+	bool has_head = arguments->head != NULL;
+	int code = CLI_OK;
+
+	if (arguments->head != NULL && arguments->pool != NULL)
+		return cli_error(CLI_USAGE, "--head and --pool exclude each other");
+	if (has_head && !parse_hex(arguments->head, head))
+		return cli_error(CLI_USAGE, "--head %s: a hash has 64 digits of 0-9 a-f", arguments->head);
+	if (arguments->key_file != NULL && (code = read_key(arguments->key_file, key)) != CLI_OK)
+		return code;
+	if (arguments->pool != NULL && (code = head_of_pool(arguments->pool, head, &has_head)) != CLI_OK)
+		return code;
+	options.key = arguments->key_file != NULL ? key : NULL;
+	options.wrong = print_wrong;
+	code = verify_files(count, files, &options, has_head ? head : NULL);
+	explicit_bzero(key, sizeof(key));
+	if (code == CLI_FAIL)
+		return cli_error(CLI_FAIL, "%s is not as it was written; doc/audit.md says what that may mean",
+		                 count == 1 ? files[0] : "the log");
+	return code;
+}
+
+/* ---- show ---- */
+
+/* The text between two others in a line; an empty one if they are not there. */
+static latz_slice between(latz_slice line, const char *begin, const char *end)
+{
+	const char *at = memmem(line.data, line.size, begin, strlen(begin)), *to;
+
+	if (at == NULL)
+		return latz_str("");
+	at += strlen(begin);
+	to = memmem(at, (size_t)((const char *)line.data + line.size - at), end, strlen(end));
+	return (latz_slice){ at, to == NULL ? 0 : (size_t)(to - at) };
+}
+
+/* As tools/ know the format: its first members have fixed places, and quotes in texts are escaped. */
+static int print_entry(const latz_audit_entry *entry, void *arg)
+{
+	latz_slice line = { entry->text, entry->text_size }, field[6], rest;
+	static const char *const begins[] = { "\"time\":\"",       "\"event\":\"", ",\"pool\":\"",
+		                              ",\"who\":{\"uid\":", "\"pid\":",     "\"command\":\"" };
+	static const char *const ends[] = { "\"", "\"", "\"", ",", ",", "\"" };
+
+	(void)arg;
+	if (cli.json) {
+		printf("%.*s\n", (int)line.size, (const char *)line.data);
+		return cli_out_ok() ? 0 : 1;
+	}
+	for (int i = 0; i < 6; i++)
+		field[i] = between(line, begins[i], ends[i]);
+	rest = between(line, "\"}", ",\"prev\":\"");
+	printf("%" PRIu64, entry->seq);
+	for (int i = 0; i < 6; i++)
+		printf("\t%.*s", (int)field[i].size, (const char *)field[i].data);
+	printf("\t%.*s\n", (int)(rest.size > 0 ? rest.size - 1 : 0), rest.size > 0 ? (const char *)rest.data + 1 : "");
+	return cli_out_ok() ? 0 : 1;
+}
+
+static int fail_reading(int rc, const char *file)
+{
+	return cli_fail_file(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
+}
+
+static int show(const char *file)
+{
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+
+	options.entry = print_entry;
+	int rc = latz_audit_verify(file, &options, NULL);
+	if (rc == 1)
+		return CLI_OK;
+	return rc == LATZ_OK ? CLI_OK : fail_reading(rc, file);
+}
+
+/* ---- head, rotate ---- */
+
+static int print_head(const char *file)
+{
+	latz_audit_info info = { .size = sizeof(info) };
+	char head[HASH_DIGITS + 1];
+	int rc = latz_audit_verify(file, NULL, &info);
+
+	if (rc != LATZ_OK)
+		return fail_reading(rc, file);
+	format_hex(info.head, head);
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_u64("seq", info.last_seq);
+		cli_json_text("head", head);
+		cli_json_end('}');
+	} else {
+		printf("%" PRIu64 "\t%s\n", info.last_seq, head);
+	}
+	return CLI_OK;
+}
+
+static int rotate(const char *file)
+{
+	char name[4096];
+	int rc = latz_audit_rotate(file, name, sizeof(name));
+
+	if (rc != LATZ_OK)
+		return cli_fail_file(rc, "rotating", file, NULL);
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("file", name);
+		cli_json_end('}');
+	} else {
+		printf("%s\n", name);
+	}
+	return CLI_OK;
+}
+
+static int run_audit(const struct cli_command *command, int argc, char **argv)
+{
+	struct verify_arguments arguments = { NULL, NULL, NULL };
+	const struct cli_option table[] = {
+		{ "head", CLI_TEXT, &arguments.head },
+		{ "pool", CLI_TEXT, &arguments.pool },
+		{ "key-file", CLI_TEXT, &arguments.key_file },
+		{ NULL, CLI_FLAG, NULL },
+	};
+	int count = cli_parse(command, table, argc, argv, 2, -1);
+
+	if (strcmp(argv[0], "verify") == 0)
+		return verify(count - 1, argv + 1, &arguments);
+	if (arguments.head != NULL || arguments.pool != NULL || arguments.key_file != NULL)
+		return cli_error(CLI_USAGE, "--head, --pool and --key-file go with latzero audit verify");
+	if (count > 2)
+		return cli_error(CLI_USAGE, "latzero audit %s takes one file", argv[0]);
+	if (strcmp(argv[0], "show") == 0)
+		return show(argv[1]);
+	if (strcmp(argv[0], "head") == 0)
+		return print_head(argv[1]);
+	if (strcmp(argv[0], "rotate") == 0)
+		return rotate(argv[1]);
+	return cli_error(CLI_USAGE, "latzero audit %s: there are verify, show, head and rotate", argv[0]);
+}
+
+const struct cli_command cmd_audit = {
+	"audit",
+	"verify|show|head|rotate FILE...",
+	"Verifies, shows or rotates an audit log",
+	"The log of a pool made with latzero create --audit FILE. It need not be there any more.\n\n"
+	"  verify FILE...   whether every entry is as it was written and follows the one before; of a log that was\n"
+	"                   rotated, all its files, oldest first. Tells each line that is wrong; ends with 3 then\n"
+	"  show FILE        the entries: number, time, event, pool, uid, pid, command, and what else there is\n"
+	"  head FILE        the last entry's number and hash, to be noted where the log can't be changed\n"
+	"  rotate FILE      a new file goes on; prints the old one's new name\n\n"
+	"Options of verify:\n"
+	"  --head HASH      an entry with this hash must be there: else the end was cut off, or all written anew\n"
+	"  --pool POOL      the same with what the pool remembers\n"
+	"  --key-file F     the key of authenticated entries, 64 hexadecimal digits, is the first line of F\n\n"
+	"Examples:\n"
+	"  latzero create cache --keep --audit /var/log/cache.audit\n"
+	"  latzero audit verify /var/log/cache.audit --pool cache\n"
+	"  latzero audit show /var/log/cache.audit --json | jq 'select(.event == \"refused\")'\n",
+	run_audit,
+};
