@@ -1,9 +1,9 @@
 #!/bin/sh
-# Builds and runs the benchmark, or with "durable", "evict", "feed", "lock" or "spaces" as the first word the one of
-# durability, of bounded pools, of the change feed, of locks or of namespaces, against the library installed in
+# Builds and runs the benchmark, or with "durable", "evict", "feed", "lock", "sealed" or "spaces" as the first word the one of
+# durability, of bounded pools, of the change feed, of locks, of encrypted pools or of namespaces, against the library installed in
 # build/root. See ./dev bench [WORD] --help for the options. All it writes while running is in one directory of /dev/shm
 # and, of what is durable, in one below build/bench or $LATZERO_BENCH_DISK, both removed at the end; the report is also
-# build/bench/latest.txt, durable.txt, evict.txt, feed.txt, lock.txt or spaces.txt.
+# build/bench/latest.txt, durable.txt, evict.txt, feed.txt, lock.txt, sealed.txt or spaces.txt.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(dirname "$here")
@@ -13,7 +13,7 @@ command="./dev bench"
 part=latzero-bench
 report=latest.txt
 case ${1-} in
-durable | evict | feed | lock | spaces)
+durable | evict | feed | lock | sealed | spaces)
 	command="./dev bench $1"
 	part=latzero-bench-$1
 	report=$1.txt

@@ -53,11 +53,15 @@ struct seen {
 static int tell_seen(latz_slice key, double share, void *arg)
 {
 	struct seen *seen = arg;
+	struct lzi_api_room room = { .big = NULL };
+	int rc = 0;
 
-	if (seen->left == 0 || !lzi_api_see(seen->pool, &key))
-		return 0;
-	seen->left--;
-	return seen->fn(key, share, seen->arg);
+	if (seen->left != 0 && lzi_api_see(seen->pool, &key, &room)) {
+		seen->left--;
+		rc = seen->fn(key, share, seen->arg);
+	}
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg)

@@ -18,6 +18,9 @@ struct latz_pool {
 	uint32_t locks;  /* 1: some were taken through it */
 	/* Low half: open ones (scans: and watches) of the process whose lzi_fork_count is the high half; atomic. */
 	uint64_t scans, txns;
+	int sealed;     /* the pool is encrypted */
+	int mapped;     /* keys are others in the pool */
+	int prefixed;   /* they are the same behind a namespace's prefix: the short way */
 	uint32_t space; /* number of the namespace it is a handle of; 0: of the pool */
 	uint32_t slot;  /* of the namespace */
 	struct lzi_hook hook;      /* if hook.fn is set */
@@ -27,6 +30,7 @@ struct latz_pool {
 struct latz_scan {
 	struct latz_pool *pool;
 	struct lzi_scan *scan;
+	struct lzi_sealed_scan *sealed; /* instead, if the pool is encrypted */
 	unsigned fork_count; /* of the process that opened it */
 };
 
@@ -105,7 +109,7 @@ struct lzi_api_room {
 /* Whether the key, which has been checked, is another one in the pool. */
 static inline int lzi_api_is_mapped(const struct latz_pool *pool, latz_slice key)
 {
-	return lzi_unlikely(pool->space != 0 || *(const uint8_t *)key.data == 0xff);
+	return lzi_unlikely(pool->mapped || *(const uint8_t *)key.data == 0xff);
 }
 
 static inline struct lzi_space_ref lzi_api_ref(const struct latz_pool *pool)
@@ -125,18 +129,25 @@ static inline int lzi_api_map(struct latz_pool *pool, struct lzi_call *call, lat
 }
 void lzi_api_unmap(struct lzi_api_room *room);
 /* The same in parts, for many at once: whether the handle has its namespace; whether the key is short enough; the key,
- * if it is another one in the pool, to where there is room for LZI_SPACE_PREFIX bytes more. */
+ * if it is another one in the pool, to where there is room for LZI_SEALED_KEY_MORE bytes more. */
 int lzi_api_map_check(struct latz_pool *pool, struct lzi_call *call, int write);
 int lzi_api_map_size(const struct latz_pool *pool, latz_slice key);
-void lzi_api_map_at(const struct latz_pool *pool, latz_slice *key, uint8_t *to);
-/* A bound of a scan, as it is in the pool; may be empty. */
+int lzi_api_map_at(const struct latz_pool *pool, struct lzi_call *call, latz_slice *key, uint8_t *to);
+/* A bound of a scan, as it is in the pool; may be empty. Not of encrypted pools. */
 int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
-/* A key of the pool as the handle's users know it; 0 if they don't. */
-int lzi_api_see(const struct latz_pool *pool, latz_slice *key);
-/* The bytes in front of a key of this handle's that it does not have for its users. */
+/* A key of the pool as the handle's users know it; 0 if they don't. lzi_api_unmap() after use, whatever the result. */
+int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
+/* The bytes in front of a key of this handle's that it does not have for its users, if the pool is not encrypted. */
 static inline unsigned lzi_api_strip(const struct latz_pool *pool, const void *key)
 {
 	return pool->space != 0 ? LZI_SPACE_PREFIX : *(const uint8_t *)key == 0xff;
+}
+/* What follows from the store and the namespace. */
+static inline void lzi_api_know(struct latz_pool *pool)
+{
+	pool->sealed = lzi_store_is_sealed(pool->store);
+	pool->mapped = pool->sealed || pool->space != 0;
+	pool->prefixed = !pool->sealed && pool->space != 0;
 }
 /* Before a handle goes. */
 void lzi_api_unhook(struct latz_pool *pool);

@@ -107,7 +107,9 @@ static LZI_NOINLINE int write_long_key(latz_pool *pool, struct lzi_call *call, s
 
 	if (rc == LATZ_OK) {
 		write->ttl_ms = lzi_api_ttl(pool, call, write->ttl_ms);
-		rc = lzi_store_write(call, write);
+		rc = lzi_likely(write->kind != LZI_WRITE_SET || !lzi_counter_due(call->actor->sets))
+		             ? lzi_store_write(call, write)
+		             : lzi_counter_time_write(call, write);
 	}
 	lzi_api_unmap(&room);
 	return rc;
@@ -119,7 +121,7 @@ static inline int write_key(latz_pool *pool, struct lzi_call *call, struct lzi_w
 	uint8_t in_pool[LZI_SPACE_ROOM];
 	int rc;
 
-	if (pool->space == 0 || lzi_unlikely(write->key.size > LZI_SPACE_SHORT))
+	if (!pool->prefixed || lzi_unlikely(write->key.size > LZI_SPACE_SHORT))
 		return write_long_key(pool, call, write);
 	rc = lzi_space_prepare(call, lzi_api_ref(pool), write, in_pool);
 	if (lzi_unlikely(rc != LATZ_OK))
@@ -178,7 +180,7 @@ static LZI_NOINLINE int get_mapped(latz_pool *pool, struct lzi_call *call, latz_
 	struct lzi_api_room room;
 	int rc;
 
-	if (lzi_likely(pool->space != 0 && key.size <= LZI_SPACE_SHORT && !timed))
+	if (lzi_likely(pool->prefixed && key.size <= LZI_SPACE_SHORT && !timed))
 		return lzi_space_get(call, lzi_api_ref(pool), key, version, value);
 	rc = lzi_api_map(pool, call, &key, 0, &room);
 	if (lzi_likely(rc == LATZ_OK)) {
@@ -203,7 +205,7 @@ int latz_get(latz_pool *pool, latz_slice key, latz_value *value)
 		rc = lzi_api_call(pool, &call);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_api_key_result(rc);
-	if (lzi_unlikely(pool->space != 0) && lzi_likely(key.size <= LZI_SPACE_SHORT) &&
+	if (lzi_unlikely(pool->prefixed) && lzi_likely(key.size <= LZI_SPACE_SHORT) &&
 	    lzi_likely(!lzi_counter_due(call.actor->gets)))
 		return lzi_api_key_result(lzi_space_get(&call, lzi_api_ref(pool), key, 0, value));
 	if (lzi_api_is_mapped(pool, key))
@@ -358,15 +360,15 @@ int latz_swap(latz_pool *pool, latz_slice key, latz_slice value, latz_value *old
 /* ---- Several keys ---- */
 
 /* Keys as they are in the pool: *next is where the next one goes. */
-static latz_slice map_into(const latz_pool *pool, latz_slice key, uint8_t **next)
+static int map_into(const latz_pool *pool, struct lzi_call *call, latz_slice *key, uint8_t **next)
 {
-	latz_slice mapped = key;
+	int rc = LATZ_OK;
 
-	if (lzi_api_is_mapped(pool, key)) {
-		lzi_api_map_at(pool, &mapped, *next);
-		*next += mapped.size;
+	if (lzi_api_is_mapped(pool, *key)) {
+		rc = lzi_api_map_at(pool, call, key, *next);
+		*next += key->size;
 	}
-	return mapped;
+	return rc;
 }
 
 static int mget_mapped(latz_pool *pool, struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values,
@@ -383,14 +385,17 @@ static int mget_mapped(latz_pool *pool, struct lzi_call *call, const latz_slice 
 	for (i = 0; i < n; i++) {
 		if (results[i] == LATZ_OK)
 			results[i] = lzi_api_map_size(pool, keys[i]);
-		size += results[i] == LATZ_OK ? keys[i].size + LZI_SPACE_PREFIX : 0;
+		size += results[i] == LATZ_OK ? keys[i].size + LZI_SEALED_KEY_MORE : 0;
 	}
 	mapped = malloc(size);
 	if (mapped == NULL)
 		return lzi_error(LATZ_NOMEM, "%zu keys", n);
 	next = (uint8_t *)(mapped + n);
-	for (i = 0; i < n; i++)
-		mapped[i] = results[i] == LATZ_OK ? map_into(pool, keys[i], &next) : keys[i];
+	for (i = 0; i < n; i++) {
+		mapped[i] = keys[i];
+		if (results[i] == LATZ_OK)
+			results[i] = map_into(pool, call, &mapped[i], &next);
+	}
 	rc = lzi_store_mget(call, mapped, n, values, results);
 	for (i = 0; i < n; i++) {
 		gets += results[i] == LATZ_OK || results[i] == LATZ_NOTFOUND;
@@ -435,7 +440,7 @@ static int mset_mapped(latz_pool *pool, struct lzi_call *call, const struct lzi_
 
 	for (i = 0; i < n && rc == LATZ_OK; i++) {
 		rc = lzi_api_map_size(pool, items[i].key);
-		size += items[i].key.size + LZI_SPACE_PREFIX;
+		size += items[i].key.size + LZI_SEALED_KEY_MORE;
 	}
 	if (rc != LATZ_OK)
 		return rc;
@@ -443,11 +448,12 @@ static int mset_mapped(latz_pool *pool, struct lzi_call *call, const struct lzi_
 	if (mapped == NULL)
 		return lzi_error(LATZ_NOMEM, "%zu items", n);
 	next = (uint8_t *)(mapped + n);
-	for (i = 0; i < n; i++) {
-		mapped[i].key = map_into(pool, items[i].key, &next);
-		mapped[i].value = items[i].value;
+	for (i = 0; i < n && rc == LATZ_OK; i++) {
+		mapped[i] = items[i];
+		rc = map_into(pool, call, &mapped[i].key, &next);
 	}
-	rc = lzi_store_mset(call, write, mapped, n, ret_version);
+	if (rc == LATZ_OK)
+		rc = lzi_store_mset(call, write, mapped, n, ret_version);
 	free(mapped);
 	return rc;
 }

@@ -255,8 +255,11 @@ static int see(const latz_lock_info *info, void *arg)
 {
 	const struct seen *seen = arg;
 	latz_lock_info mine = *info;
+	struct lzi_api_room room;
+	int rc = lzi_api_see(seen->pool, &mine.name, &room) ? seen->fn(&mine, seen->arg) : LATZ_OK;
 
-	return lzi_api_see(seen->pool, &mine.name) ? seen->fn(&mine, seen->arg) : LATZ_OK;
+	lzi_api_unmap(&room);
+	return rc;
 }
 
 int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg)

@@ -41,11 +41,6 @@ int lzi_api_policy(latz_policy policy)
 	return LATZ_OK;
 }
 
-static int unsupported(const char *what)
-{
-	return lzi_error(LATZ_UNSUPPORTED, "%s is not in this release", what);
-}
-
 /* What this release does not do is refused, never ignored. */
 static int check_supported(const latz_options *options)
 {
@@ -57,8 +52,10 @@ static int check_supported(const latz_options *options)
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	if (options->password != NULL || options->encrypt != 0)
-		return unsupported("encryption");
+	if (options->encrypt != 0 && options->password == NULL)
+		return lzi_error(LATZ_INVALID, "options.encrypt without a password");
+	if (options->password != NULL && options->password[0] == '\0')
+		return lzi_error(LATZ_INVALID, "options.password is empty");
 	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
 		return lzi_error(LATZ_INVALID, "options.sync is %d", (int)options->sync);
 	if (options->persist_dir == NULL && (options->sync != LATZ_SYNC_NONE || options->sync_interval_ms != 0 ||
@@ -139,6 +136,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 		free(handle);
 		return lzi_api_result(rc);
 	}
+	lzi_api_know(handle);
 	*pool = handle;
 	return lzi_api_result(LATZ_OK);
 }

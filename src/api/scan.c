@@ -43,6 +43,17 @@ static int open_mapped(const latz_pool *pool, struct lzi_call *call, latz_scan_o
 	return rc;
 }
 
+static int open_sealed(const latz_pool *pool, struct lzi_call *call, const latz_scan_options *options,
+                       latz_scan *handle)
+{
+	int rc = pool->space == 0 ? LATZ_OK : lzi_space_check(call, pool->space, pool->slot);
+	uint8_t all[LZI_SPACE_PREFIX];
+
+	if (rc == LATZ_OK)
+		rc = lzi_audit_scan(call, (latz_slice){ all, lzi_seal_prefix(pool->space, all) });
+	return rc == LATZ_OK ? lzi_sealed_scan_open(call, options, pool->space, &handle->sealed) : rc;
+}
+
 int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan)
 {
 	latz_scan_options taken = LATZ_SCAN_OPTIONS_INIT;
@@ -69,7 +80,7 @@ int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan 
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "scan");
-	rc = open_mapped(pool, &call, &taken, &handle->scan);
+	rc = pool->sealed ? open_sealed(pool, &call, &taken, handle) : open_mapped(pool, &call, &taken, &handle->scan);
 	if (rc != LATZ_OK) {
 		free(handle);
 		return lzi_api_result(rc);
@@ -103,9 +114,12 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_space(scan->pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
-		rc = lzi_scan_next(&call, scan->scan, key, value);
+		rc = lzi_unlikely(scan->sealed != NULL) ? lzi_sealed_scan_next(&call, scan->sealed, key, value)
+		                                        : lzi_scan_next(&call, scan->scan, key, value);
 	if (lzi_unlikely(rc == LATZ_OK && value != NULL && value->ttl_ms > 0))
-		age(scan->scan, value);
+		age(scan->sealed != NULL ? lzi_sealed_scan_raw(scan->sealed) : scan->scan, value);
+	if (lzi_unlikely(scan->sealed != NULL) && rc == LATZ_OK)
+		return rc;
 	if (lzi_likely(rc == LATZ_OK)) {
 		unsigned strip = lzi_api_strip(scan->pool, key->data);
 
@@ -120,7 +134,10 @@ int latz_scan_close(latz_scan *scan)
 {
 	if (scan == NULL)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
-	lzi_scan_close(scan->scan);
+	if (scan->sealed != NULL)
+		lzi_sealed_scan_close(scan->sealed);
+	else
+		lzi_scan_close(scan->scan);
 	if (scan->fork_count == lzi_fork_count)
 		lzi_api_uncount(&scan->pool->scans);
 	free(scan);

@@ -21,35 +21,52 @@ static unsigned prefix_of(const struct latz_pool *pool, uint8_t to[LZI_SPACE_PRE
 	return LZI_SPACE_PREFIX;
 }
 
-void lzi_api_map_at(const struct latz_pool *pool, latz_slice *key, uint8_t *to)
+int lzi_api_map_at(const struct latz_pool *pool, struct lzi_call *call, latz_slice *key, uint8_t *to)
 {
-	unsigned size = prefix_of(pool, to);
+	unsigned size;
+	int rc;
 
+	if (pool->sealed) {
+		rc = lzi_seal_key(call, pool->space, *key, to, &key->size);
+		key->data = to;
+		return rc;
+	}
+	size = prefix_of(pool, to);
 	if (key->size > 0)
 		memcpy(to + size, key->data, key->size);
 	key->data = to;
 	key->size += size;
+	return LATZ_OK;
 }
 
-static int put_prefix(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room)
+static uint8_t *reserve(struct lzi_api_room *room, size_t size)
 {
-	uint8_t *to = room->small;
+	if (lzi_likely(size <= sizeof room->small))
+		return room->small;
+	room->big = malloc(size);
+	if (room->big == NULL)
+		(void)lzi_error(LATZ_NOMEM, "key of %zu bytes", size);
+	return room->big;
+}
 
-	if (lzi_unlikely(LZI_SPACE_PREFIX + key->size > sizeof room->small)) {
-		to = room->big = malloc(LZI_SPACE_PREFIX + key->size);
-		if (to == NULL)
-			return lzi_error(LATZ_NOMEM, "key of %zu bytes", key->size);
-	}
-	lzi_api_map_at(pool, key, to);
-	return LATZ_OK;
+static int put_prefix(const struct latz_pool *pool, struct lzi_call *call, latz_slice *key, struct lzi_api_room *room)
+{
+	uint8_t *to = reserve(room, LZI_SEALED_KEY_MORE + key->size);
+
+	return lzi_likely(to != NULL) ? lzi_api_map_at(pool, call, key, to) : LATZ_NOMEM;
 }
 
 int lzi_api_map_size(const struct latz_pool *pool, latz_slice key)
 {
 	unsigned prefix = pool->space == 0 ? 1 : LZI_SPACE_PREFIX;
 
+	if (pool->sealed)
+		prefix += LZI_SEALED_KEY_MORE - LZI_SPACE_PREFIX;
 	if (lzi_likely(key.size <= LZI_KEY_MAX - prefix || !lzi_api_is_mapped(pool, key)))
 		return LATZ_OK;
+	if (pool->sealed)
+		return lzi_error(LATZ_TOOBIG, "key of %zu bytes; the limit in an encrypted pool is %u", key.size,
+		                 LZI_KEY_MAX - prefix);
 	return lzi_error(LATZ_TOOBIG, pool->space == 0
 	                                      ? "key of %zu bytes; the limit of those that begin with ff is %u"
 	                                      : "key of %zu bytes; the limit in a namespace is %u",
@@ -60,7 +77,7 @@ int lzi_api_map_check(struct latz_pool *pool, struct lzi_call *call, int write)
 {
 	if (pool->space != 0)
 		return lzi_space_check(call, pool->space, pool->slot);
-	if (write)
+	if (write && !pool->sealed)
 		lzi_space_note_high(call);
 	return LATZ_OK;
 }
@@ -72,7 +89,7 @@ int lzi_api_map_slow(struct latz_pool *pool, struct lzi_call *call, latz_slice *
 
 	if (rc == LATZ_OK)
 		rc = lzi_api_map_size(pool, *key);
-	return lzi_unlikely(rc != LATZ_OK) ? rc : put_prefix(pool, key, room);
+	return lzi_unlikely(rc != LATZ_OK) ? rc : put_prefix(pool, call, key, room);
 }
 
 void lzi_api_unmap(struct lzi_api_room *room)
@@ -86,20 +103,20 @@ int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_
 	room->big = NULL;
 	if (pool->space == 0 && (key->size == 0 || *(const uint8_t *)key->data != 0xff))
 		return LATZ_OK;
-	return put_prefix(pool, key, room);
+	return put_prefix(pool, NULL, key, room);
 }
 
-int lzi_api_see(const struct latz_pool *pool, latz_slice *key)
+int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room)
 {
 	int spaced = lzi_key_is_spaced(key->data, key->size);
-	unsigned strip;
+	uint32_t number;
+	uint8_t *to;
 
+	room->big = NULL;
 	if (pool->space == 0 ? spaced : !spaced || lzi_key_space(key->data) != pool->space)
 		return 0;
-	strip = lzi_api_strip(pool, key->data);
-	key->data = (const uint8_t *)key->data + strip;
-	key->size -= strip;
-	return 1;
+	to = reserve(room, key->size);
+	return to != NULL && lzi_key_seen(pool->store, key, &number, to) == LATZ_OK;
 }
 
 int lzi_api_whole(const struct latz_pool *pool)
@@ -154,6 +171,7 @@ int latz_namespace(latz_pool *pool, const char *ns, latz_pool **sub)
 	handle->readonly = pool->readonly;
 	handle->number = lzi_api_number();
 	handle->store = call.store;
+	lzi_api_know(handle);
 	lzi_store_ref(call.store);
 	*sub = handle;
 	return lzi_api_result(LATZ_OK);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "format/feed.h"
+#include "os/os.h"
 
 #define KINDS \
 	(LATZ_EVENT_SET | LATZ_EVENT_DELETE | LATZ_EVENT_EXPIRE | LATZ_EVENT_EVICT | LATZ_EVENT_CONNECT | \
@@ -20,6 +21,10 @@ struct latz_watch {
 	struct latz_pool *pool;
 	struct lzi_watcher *watch;
 	unsigned fork_count; /* of the process that opened it */
+	/* If the pool is encrypted: keys are opened, and compared with the prefix, here. */
+	uint8_t *key;
+	void *prefix;
+	size_t prefix_size;
 };
 
 static int check_options(const latz_watch_options *options)
@@ -34,6 +39,20 @@ static int check_options(const latz_watch_options *options)
 		                 (unsigned long long)options->ring_bytes, RING_MIN, RING_MAX);
 	if ((options->kinds & ~(unsigned)KINDS) != 0)
 		return lzi_error(LATZ_INVALID, "kinds has unknown bits: 0x%x", options->kinds);
+	return LATZ_OK;
+}
+
+/* Keys are told by what all of the handle's begin with in the pool. */
+static int take_prefix(const latz_pool *pool, latz_watch *watch, latz_slice *prefix, struct lzi_api_room *room)
+{
+	watch->key = malloc(LZI_KEY_MAX);
+	watch->prefix = malloc(prefix->size + 1);
+	if (watch->key == NULL || watch->prefix == NULL)
+		return lzi_error(LATZ_NOMEM, "watch");
+	if (prefix->size > 0)
+		memcpy(watch->prefix, prefix->data, prefix->size);
+	watch->prefix_size = prefix->size;
+	*prefix = (latz_slice){ room->small, lzi_seal_prefix(pool->space, room->small) };
 	return LATZ_OK;
 }
 
@@ -63,11 +82,14 @@ int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_wat
 	if (pool->space != 0)
 		rc = lzi_space_check(&call, pool->space, pool->slot);
 	if (rc == LATZ_OK)
-		rc = lzi_api_map_bound(pool, &taken.prefix, &room);
+		rc = pool->sealed ? take_prefix(pool, handle, &taken.prefix, &room)
+		                  : lzi_api_map_bound(pool, &taken.prefix, &room);
 	if (rc == LATZ_OK)
 		rc = lzi_watch_open(&call, &taken, pool->space, pool->slot, &handle->watch);
 	lzi_api_unmap(&room);
 	if (rc != LATZ_OK) {
+		free(handle->key);
+		free(handle->prefix);
 		free(handle);
 		return lzi_api_result(rc);
 	}
@@ -89,6 +111,27 @@ static int check_watch(const latz_watch *watch)
 	return LATZ_OK;
 }
 
+/* The next event that is wanted, its key as the handle's users know it. */
+static int next_sealed(latz_watch *watch, struct lzi_call *call, int64_t timeout_ms, latz_event *out)
+{
+	int64_t end = lzi_clock_mono_ms() + timeout_ms, left = timeout_ms;
+	uint32_t number;
+	int rc;
+
+	for (;;) {
+		memset(out, 0, sizeof *out);
+		rc = lzi_watch_next(call, watch->watch, left, out);
+		if (rc != LATZ_OK || out->key.size == 0)
+			return rc;
+		rc = lzi_key_seen(call->store, &out->key, &number, watch->key);
+		if (rc != LATZ_OK || (out->key.size >= watch->prefix_size &&
+		                      memcmp(out->key.data, watch->prefix, watch->prefix_size) == 0))
+			return rc;
+		if (timeout_ms > 0)
+			left = end > lzi_clock_mono_ms() ? end - lzi_clock_mono_ms() : 0;
+	}
+}
+
 int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event)
 {
 	latz_event out;
@@ -104,12 +147,13 @@ int latz_watch_next(latz_watch *watch, int64_t timeout_ms, latz_event *event)
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	memset(&out, 0, sizeof out);
-	rc = lzi_watch_next(&call, watch->watch, timeout_ms, &out);
+	rc = watch->key != NULL ? next_sealed(watch, &call, timeout_ms, &out)
+	                        : lzi_watch_next(&call, watch->watch, timeout_ms, &out);
 	if (rc == LATZ_TIMEOUT)
 		return lzi_api_answer(rc, "no event has come");
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
-	if (out.key.size > 0) {
+	if (out.key.size > 0 && watch->key == NULL) {
 		unsigned strip = lzi_api_strip(watch->pool, out.key.data);
 
 		out.key.data = (const uint8_t *)out.key.data + strip;
@@ -153,6 +197,8 @@ int latz_watch_close(latz_watch *watch)
 	lzi_watch_close(watch->watch, ours);
 	if (ours)
 		lzi_api_uncount(&watch->pool->scans);
+	free(watch->key);
+	free(watch->prefix);
 	free(watch);
 	return LATZ_OK;
 }

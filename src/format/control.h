@@ -344,7 +344,17 @@ struct lzi_shared {
 
 	/* What the actors' sums lack: keys that came with an image, or that a recount found. Atomic add. */
 	int64_t base_keys; /* 512 */
-	uint8_t pad4[120];
+	/* Locked pools. */
+	struct lzi_guarded {
+		uint32_t kind;        /* 520: enum lzi_lock_kind. Creator only */
+		uint32_t data_key;    /* 524: that records are sealed with; holder of `maint`, after the record of keys
+		                       * says so. Who has not got it looks there */
+		uint32_t failures;    /* 528: attempts with another password since the last right one; anyone, atomic */
+		uint32_t attempts;    /* 532: of them since the pool was made; the same */
+		int64_t not_before;   /* 536: CLOCK_MONOTONIC ms: nobody's password is looked at before; the same */
+		int64_t failed_ms;    /* 544: CLOCK_REALTIME of the last failure; the same */
+	} guarded;
+	uint8_t pad4[88];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */
@@ -507,6 +517,12 @@ _Static_assert(offsetof(struct lzi_actor, keys) == 64, "layout");
 _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
 _Static_assert(offsetof(struct lzi_actor, life) == 320, "layout");
+
+/* Of the keys that are counted, those that are the users': a locked pool's record of its keys is not. */
+static inline int64_t lzi_keys_told(const struct lzi_shared *shared, int64_t keys)
+{
+	return keys - (shared->guarded.kind != 0);
+}
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */
 void lzi_header_init(struct lzi_header *header, uint32_t clients_max);

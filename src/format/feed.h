@@ -109,6 +109,7 @@ _Static_assert(sizeof(struct lzi_feed_event) == 48, "layout");
 
 #define LZI_FEED_OLD 1u          /* the old value follows */
 #define LZI_FEED_OLD_PACKED 2u   /* as it was stored: compressed */
+#define LZI_FEED_OLD_SEALED 8u   /* the same: encrypted */
 #define LZI_FEED_OLD_LEFT_OUT 4u /* it was too long */
 
 static inline uint64_t lzi_feed_cells_of(uint64_t key_size, uint64_t old_size)

@@ -113,8 +113,12 @@ enum {
 	LZI_RECORD_HAS_PREV = 4, /* ext.prev is valid. As INSERT */
 	LZI_RECORD_COPY = 8, /* a copy that cleaning made of a record that is in the log. As INSERT */
 	LZI_RECORD_PACKED = 16, /* the value is compressed (format/packed.h); covered by crc */
-	LZI_RECORD_GROUP = 32   /* written by a transaction: in the log it counts with the others only. As INSERT */
+	LZI_RECORD_GROUP = 32,  /* written by a transaction: in the log it counts with the others only. As INSERT */
+	/* The value is encrypted (format/sealed.h); covered by crc, which covers no more of it than LZI_SEALED_SUMMED
+	 * bytes: the cipher's own tags do the rest. */
+	LZI_RECORD_SEALED = 64
 };
+#define LZI_SEALED_SUMMED 36u
 
 /* Why a record died. MOVED: nobody will want it any more: a copy has taken its place, or it was superseded when no scan
  * could see it. The others may be wanted by scans. `died` is 0 while the record is alive, else seq << 12 | check << 4 |
@@ -224,15 +228,22 @@ static inline uint32_t lzi_record_crc_seq(uint64_t seq)
 static inline uint64_t lzi_record_crc_head(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags)
 {
 	return (uint64_t)value_size << 32 | (uint64_t)key_size << 16 | (uint64_t)type << 8 |
-	       (flags & (LZI_RECORD_EXT | LZI_RECORD_PACKED));
+	       (flags & (LZI_RECORD_EXT | LZI_RECORD_PACKED | LZI_RECORD_SEALED));
 }
 
-/* crc32c of sizes, type, flags EXT and PACKED, key and value. These may be apart (a value copied out, a key given). */
+/* Bytes of the value that the crc covers. */
+static inline uint32_t lzi_record_summed(uint32_t value_size, uint8_t flags)
+{
+	return flags & LZI_RECORD_SEALED && value_size > LZI_SEALED_SUMMED ? LZI_SEALED_SUMMED : value_size;
+}
+
+/* crc32c of sizes, type, flags EXT, PACKED and SEALED, key and value. These may be apart (a value copied out, a
+ * key given). */
 static inline uint32_t lzi_record_crc(uint32_t value_size, uint16_t key_size, uint8_t type, uint8_t flags,
                                       const void *key, const void *value)
 {
 	return lzi_crc32c_parts(lzi_record_crc_head(value_size, key_size, type, flags), key, key_size, value,
-	                        value_size);
+	                        lzi_record_summed(value_size, flags));
 }
 
 static inline uint64_t lzi_death_check(uint64_t seq, enum lzi_death kind)

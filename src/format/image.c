@@ -76,7 +76,8 @@ int lzi_image_header_validate(const struct lzi_image_header *header)
 	if (header->major < LZI_IMAGE_MAJOR_OLDEST || header->major > LZI_IMAGE_MAJOR)
 		return lzi_error(LATZ_VERSION, "an image of format %u; this release reads %d to %d", header->major,
 		                 LZI_IMAGE_MAJOR_OLDEST, LZI_IMAGE_MAJOR);
-	if (header->incompatible & ~(uint32_t)(LZI_IMAGE_PACKED | LZI_IMAGE_KNOWN | LZI_IMAGE_ESCAPED))
+	if (header->incompatible & ~(uint32_t)(LZI_IMAGE_PACKED | LZI_IMAGE_KNOWN | LZI_IMAGE_ESCAPED |
+	                                       LZI_IMAGE_SEALED))
 		return lzi_error(LATZ_VERSION, "an image with features 0x%x that this release does not know",
 		                 header->incompatible);
 	if (header->endian != LZI_IMAGE_ENDIAN || header->page_size != LZI_PAGE || header->extent_size != LZI_EXTENT)

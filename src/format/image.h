@@ -44,6 +44,7 @@ enum {
 	/* In header.incompatible. */
 	LZI_IMAGE_PACKED = 1, /* records may be LZI_RECORD_PACKED; there is a part LZI_IMAGE_DICT */
 	LZI_IMAGE_ESCAPED = 8, /* keys that begin with ff are escaped, and there are such */
+	LZI_IMAGE_SEALED = 16, /* records may be LZI_RECORD_SEALED */
 	LZI_IMAGE_KNOWN = 2   /* there is a part LZI_IMAGE_POLICY; what is before it may be of 0 bytes */
 };
 

@@ -13,6 +13,7 @@
 #include "format/heap.h"
 #include "format/log.h"
 #include "format/packed.h"
+#include "format/sealed.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the structs are the bytes in the file");
 
@@ -95,6 +96,11 @@ int lzi_log_entry_check(const uint8_t *payload, uint64_t size, uint64_t at, uint
 	switch (entry->op) {
 	case LZI_LOG_SET:
 	case LZI_LOG_MEMBER_SET:
+		break;
+	case LZI_LOG_SET_SEALED:
+	case LZI_LOG_MEMBER_SET_SEALED:
+		if (entry->value_size < LZI_SEALED_HEAD)
+			return lzi_error(LATZ_CORRUPT, "log entry: a sealed value of %u bytes", entry->value_size);
 		break;
 	case LZI_LOG_SET_PACKED:
 	case LZI_LOG_MEMBER_SET_PACKED:

@@ -63,13 +63,16 @@ enum lzi_log_op {
 	LZI_LOG_MEMBER_SET = 4,
 	LZI_LOG_MEMBER_DELETE = 5,
 	LZI_LOG_MEMBER_SET_PACKED = 6,
-	LZI_LOG_GROUP = 7, /* key: one byte, 0; value: struct lzi_note_group (format/heap.h): how many there are */
-	LZI_LOG_SET_PACKED = 16 /* as SET, the value compressed (format/packed.h); its dictionary is beside the log */
+	/* Key: one byte, 0; value: struct lzi_note_group (format/heap.h): how many there are. */
+	LZI_LOG_GROUP = 7,
+	LZI_LOG_MEMBER_SET_SEALED = 8,
+	LZI_LOG_SET_PACKED = 16, /* as SET, the value compressed (format/packed.h); its dictionary is beside the log */
+	LZI_LOG_SET_SEALED = 17  /* as SET, the value encrypted (format/sealed.h) */
 };
 
 static inline int lzi_log_op_of_group(unsigned op)
 {
-	return op >= LZI_LOG_MEMBER_SET && op <= LZI_LOG_GROUP;
+	return op >= LZI_LOG_MEMBER_SET && op <= LZI_LOG_MEMBER_SET_SEALED;
 }
 
 /* Then key, value, and zeros up to a multiple of 8. */

@@ -12,7 +12,7 @@
 int lzi_record_validate(const struct lzi_record *record, uint64_t room)
 {
 	uint8_t known = LZI_RECORD_EXT | LZI_RECORD_INSERT | LZI_RECORD_HAS_PREV | LZI_RECORD_COPY |
-	                LZI_RECORD_PACKED | LZI_RECORD_GROUP;
+	                LZI_RECORD_PACKED | LZI_RECORD_GROUP | LZI_RECORD_SEALED;
 
 	if (room < sizeof *record || record->key_size < 1 || record->key_size > LZI_KEY_MAX || record->flags & ~known)
 		return lzi_error(LATZ_CORRUPT, "record header is not one");

@@ -79,7 +79,8 @@ int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_
 	header.ttl_ms = (int64_t)get(bytes + 64, 8);
 	header.compatible = (uint32_t)get(bytes + 72, 4);
 	header.incompatible = (uint32_t)get(bytes + 76, 4);
-	if (header.incompatible & ~(uint32_t)(LZI_SNAP_HAS_DICTS | LZI_SNAP_HAS_POLICY | LZI_SNAP_ESCAPED))
+	if (header.incompatible & ~(uint32_t)(LZI_SNAP_HAS_DICTS | LZI_SNAP_HAS_POLICY | LZI_SNAP_ESCAPED |
+	                                       LZI_SNAP_HAS_SEALED))
 		return lzi_error(LATZ_VERSION, "the snapshot uses features 0x%x this library does not know",
 		                 header.incompatible);
 	*ret_header = header;
@@ -280,7 +281,7 @@ int lzi_snap_cursor_next(struct lzi_snap_cursor *cursor)
 	cursor->head.flags = at[0];
 	cursor->head.type = at[1];
 	at += 2;
-	if (cursor->head.flags & ~LZI_SNAP_DEADLINE)
+	if (cursor->head.flags & ~(LZI_SNAP_DEADLINE | LZI_SNAP_SEALED))
 		return cursor_bad(cursor, "unknown flags of an entry");
 	if (!(at = get_varint(at, end, cursor->key_size, &shared)) || !(at = get_varint(at, end, LZI_KEY_MAX, &rest)) ||
 	    !(at = get_varint(at, end, LZI_VALUE_MAX, &value_size)) ||

@@ -52,12 +52,15 @@ enum lzi_snap_codec {
 };
 
 enum {
-	LZI_SNAP_DEADLINE = 1 /* entry flag: a deadline follows. Other bits: 0 */
+	/* Entry flags; other bits: 0. */
+	LZI_SNAP_DEADLINE = 1, /* a deadline follows */
+	LZI_SNAP_SEALED = 2    /* the value is encrypted (format/sealed.h) */
 };
 
 enum {
 	LZI_SNAP_HAS_DICTS = 1, /* there are blocks of codec LZI_SNAP_DICT, before all others */
 	LZI_SNAP_HAS_POLICY = 2, /* there is a block of codec LZI_SNAP_POLICY, before all that have entries */
+	LZI_SNAP_HAS_SEALED = 16, /* there are entries with LZI_SNAP_SEALED */
 	LZI_SNAP_ESCAPED = 8 /* keys that begin with ff are as in format/space.h; without it they are not escaped */
 };
 

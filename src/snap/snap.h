@@ -19,6 +19,7 @@ struct lzi_snap_info {
 	int64_t ttl_ms; /* the pool's default for keys; -1 none */
 	int has_dicts;  /* 1: there are dictionaries, before the entries */
 	int escaped;    /* 1: keys that begin with ff are as in format/space.h */
+	int has_sealed; /* 1: there are encrypted values */
 	int has_policy; /* 1: there is what the pool's policy knew, before the entries */
 	/* From the footer. */
 	uint64_t keys, bytes, blocks, file_bytes;
@@ -30,6 +31,7 @@ struct lzi_snap_entry {
 	uint8_t type;
 	uint64_t seq;
 	int64_t deadline_wall_ms; /* 0 never */
+	uint8_t sealed;           /* 1: the value is encrypted */
 };
 
 /* ---- Writing ---- */

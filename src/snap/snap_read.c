@@ -439,6 +439,7 @@ static int tell_entries(struct reader *reader)
 		entry.key_size = cursor->key_size;
 		entry.value_size = cursor->head.value_size;
 		entry.type = cursor->head.type;
+		entry.sealed = (cursor->head.flags & LZI_SNAP_SEALED) != 0;
 		entry.seq = cursor->head.seq;
 		entry.deadline_wall_ms = cursor->head.deadline;
 		reader->keys++;

@@ -301,7 +301,7 @@ int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *
 		close_block(writer);
 	if (!writer->open)
 		shared = 0;
-	head.flags = entry->deadline_wall_ms != 0 ? LZI_SNAP_DEADLINE : 0;
+	head.flags = (entry->deadline_wall_ms != 0 ? LZI_SNAP_DEADLINE : 0) | (entry->sealed ? LZI_SNAP_SEALED : 0);
 	head.type = entry->type;
 	head.shared = shared;
 	head.rest = entry->key_size - shared;
@@ -357,7 +357,8 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.ttl_ms = info->ttl_ms;
 	writer->header.incompatible = (info->has_dicts ? (uint32_t)LZI_SNAP_HAS_DICTS : 0) |
 	                              (info->has_policy ? (uint32_t)LZI_SNAP_HAS_POLICY : 0) |
-	                              (info->escaped ? (uint32_t)LZI_SNAP_ESCAPED : 0);
+	                              (info->escaped ? (uint32_t)LZI_SNAP_ESCAPED : 0) |
+	                              (info->has_sealed ? (uint32_t)LZI_SNAP_HAS_SEALED : 0);
 	lzi_snap_header_make(&writer->header, bytes);
 	put(&writer->out, bytes, sizeof bytes);
 	rc = check(writer);

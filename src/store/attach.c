@@ -20,6 +20,7 @@
 #include "store/feed.h"
 #include "store/idle.h"
 #include "store/lifetime.h"
+#include "store/seal.h"
 #include "store/counter.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -70,13 +71,15 @@ void lzi_opened_close(struct lzi_opened *opened)
 	lzi_file_close(opened->control.fd);
 	lzi_file_close(opened->poolfd);
 	lzi_file_close(opened->persist_lock - 1);
+	lzi_secrets_give(opened->secrets);
+	opened->secrets = NULL;
 	opened->control.fd = opened->poolfd = -1;
 	opened->persist_lock = 0;
 }
 
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
 	int rc = lzi_dir_open_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_OK) {
@@ -343,7 +346,8 @@ static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_h
 }
 
 /* What comes after the control file is mapped and the life byte locked. */
-static int join(struct lzi_store *store, const struct lzi_opened *opened, int alone)
+static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_options *options,
+                const struct lzi_fill *fill, int alone)
 {
 	static int reachable = -1;
 	struct lzi_call call;
@@ -369,6 +373,10 @@ static int join(struct lzi_store *store, const struct lzi_opened *opened, int al
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK)
+		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
+	lzi_secrets_give(opened->secrets);
+	opened->secrets = NULL;
 	lzi_idle_use(&store->control);
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);
@@ -475,6 +483,7 @@ static void close_parts(struct lzi_store *store)
 	lzi_image_part(store);
 	lzi_persist_part(store);
 	lzi_dict_part(store);
+	lzi_seal_close(store);
 }
 
 void lzi_store_detach(struct lzi_store *store)
@@ -542,8 +551,13 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 			lzi_space_rest(&call);
 		if (rc == LATZ_OK)
 			rc = lzi_bound_join(&call);
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
 			fill->failed = rc = fill->fn(store, options, fill->arg);
+		if (rc == LATZ_OK && (fill == NULL || !fill->trusted)) {
+			rc = lzi_seal_make(&call, options, &opened->secrets);
+			if (rc != LATZ_OK && fill != NULL)
+				fill->failed = rc;
+		}
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
 	}
@@ -562,7 +576,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
 	struct lzi_store *store = store_new(dir, name, options);
 	int alone = 0, rc;
 
@@ -585,7 +599,11 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	store->control = opened.control;
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
 	store->poolfd = opened.poolfd;
-	rc = join(store, &opened, alone);
+	if (fill != NULL && fill->secrets != NULL) {
+		opened.secrets = fill->secrets;
+		fill->secrets = NULL;
+	}
+	rc = join(store, &opened, options, fill, alone);
 	lzi_file_close(opened.persist_lock - 1);
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))

@@ -389,6 +389,7 @@ static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_sl
 	uint8_t digest[LZI_DIGEST_BYTES];
 	int is_space = key.size == LZI_SPACE_PREFIX && memcmp(key.data, "\xff", 2) == 0; /* all of it, for a scan */
 	struct lzi_space *space;
+	unsigned strip;
 	int rc;
 
 	if (is_space || lzi_key_is_spaced(key.data, key.size)) {
@@ -398,8 +399,11 @@ static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_sl
 	}
 	if (is_space)
 		return LATZ_OK;
-	key = lzi_key_for_people(key);
-	if (store->audit->page->what & LATZ_AUDIT_PLAIN) {
+	strip = lzi_key_is_spaced(key.data, key.size) ? LZI_SPACE_PREFIX : *(const uint8_t *)key.data == 0xff;
+	key.data = (const uint8_t *)key.data + strip;
+	key.size -= strip;
+	/* Not even on request is a key of an encrypted pool told; what it is sealed as has a digest, too. */
+	if (store->audit->page->what & LATZ_AUDIT_PLAIN && store->seal == NULL) {
 		lzi_audit_member(text, "key", key.data, key.size);
 		if (key.size > LZI_AUDIT_TEXT_MAX)
 			lzi_audit_number(text, "key_size", key.size);

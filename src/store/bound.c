@@ -158,6 +158,7 @@ int lzi_bound_entries_full(const struct lzi_store *store)
 			others += lzi_load_acquire(&actor->bucket) != 0;
 		keys += lzi_load_relaxed(&actor->keys);
 	}
+	keys = lzi_keys_told(store->control.shared, keys);
 	return keys > 0 && (uint64_t)keys + (others > 0 ? (uint64_t)others : 0) >= max;
 }
 

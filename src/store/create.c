@@ -140,7 +140,7 @@ static int make_files(struct lzi_opened *opened, const char *name, const latz_op
 static int create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *ret_opened, int *ret_raced)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
 	unsigned mode = options->mode == 0 ? 0600 : options->mode;
 	char temporary[32];
 	uint64_t tag = 0;
@@ -157,7 +157,8 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 		rc = make_files(&opened, name, options, fill);
 	if (rc != LATZ_OK && fill != NULL && fill->files != NULL)
 		fill->failed = rc;
-	if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
+	/* What came with a file may have a password, which that of the options has to be. */
+	if (rc == LATZ_OK && (options->password != NULL || (fill != NULL && (fill->fn != NULL || fill->files != NULL))))
 		rc = lzi_pool_fill(name, options, fill, &opened);
 	if (rc == LATZ_OK && fill != NULL && fill->replace) {
 		rc = lzi_pool_destroy_at(dirfd, name);
@@ -198,7 +199,7 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 
 int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, 0 };
+	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
 	int rc;
 
 	lzi_dir_remove(dirfd, temporary);
@@ -209,8 +210,10 @@ int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *option
 	rc = lzi_dir_open_at(dirfd, temporary, &opened.poolfd);
 	if (rc == LATZ_OK)
 		rc = make_files(&opened, temporary, options, NULL);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
+		fill->trusted = 1; /* nothing is opened: records come and go as they are */
 		rc = lzi_pool_fill("image", options, fill, &opened);
+	}
 	lzi_opened_close(&opened);
 	lzi_dir_remove(dirfd, temporary);
 	return rc;

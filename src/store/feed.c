@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/feed.h"
+#include "store/seal.h"
 #include "store/space.h"
 
 /* ---- Cells ---- */
@@ -131,9 +132,14 @@ static struct lzi_feed_event *event_at(const struct lzi_ring *ring, uint64_t cel
 /* Of a value, whether it is compressed or not. */
 static uint32_t size_of(const struct lzi_record *record)
 {
+	struct lzi_sealed sealed;
 	unsigned dict;
 	uint64_t size;
 
+	if (record->flags & LZI_RECORD_SEALED && record->value_size >= sizeof sealed) {
+		memcpy(&sealed, lzi_record_value(record), sizeof sealed);
+		return sealed.size;
+	}
 	if ((record->flags & LZI_RECORD_PACKED) == 0 ||
 	    lzi_packed_parse(lzi_record_value(record), record->value_size, &dict, &size) != LATZ_OK)
 		return record->value_size;
@@ -161,6 +167,7 @@ static void fill(const struct lzi_ring *ring, uint64_t place, const struct lzi_t
 		event->old_type = old->type;
 		event->old_size = flags == 0 ? 0 : flags == LZI_FEED_OLD ? old->value_size : size_of(old);
 		event->flags |= flags == LZI_FEED_OLD && old->flags & LZI_RECORD_PACKED ? LZI_FEED_OLD_PACKED : 0;
+		event->flags |= flags == LZI_FEED_OLD && old->flags & LZI_RECORD_SEALED ? LZI_FEED_OLD_SEALED : 0;
 	}
 	if (telling->key.size > 0)
 		memcpy(to, telling->key.data, telling->key.size);

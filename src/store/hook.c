@@ -5,6 +5,8 @@
 
 #include "store/hook.h"
 
+#include <stdlib.h>
+
 #include "format/space.h"
 
 static const struct lzi_hook *hook_of(const struct lzi_store *store, uint32_t number)
@@ -21,22 +23,22 @@ void lzi_hook_ask(struct lzi_call *call, latz_slice key, int64_t *expiry)
 	struct lzi_store *store = call->store;
 	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .later = 1, .renew = 1 };
 	const struct lzi_hook *hook;
-	uint32_t number = 0;
-	unsigned strip = *(const uint8_t *)key.data == 0xff;
+	uint32_t number;
+	uint8_t *room;
 
 	if (lzi_likely(lzi_load_acquire(&store->hooks.first) == NULL))
 		return;
-	if (lzi_key_is_spaced(key.data, key.size)) {
-		number = lzi_key_space(key.data);
-		strip = LZI_SPACE_PREFIX;
+	room = malloc(key.size);
+	if (room == NULL || lzi_key_seen(store, &key, &number, room) != LATZ_OK) {
+		free(room);
+		return;
 	}
-	key.data = (const uint8_t *)key.data + strip;
-	key.size -= strip;
 	/* Held meanwhile, so that who takes a hook away knows that it is not under way. */
 	pthread_mutex_lock(&store->hooks.mutex);
 	hook = hook_of(store, number);
 	write.ttl_ms = hook == NULL ? 0 : hook->fn(key, hook->arg);
 	pthread_mutex_unlock(&store->hooks.mutex);
+	free(room);
 	if (write.ttl_ms <= 0)
 		return;
 	write.ttl_ms = write.ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : write.ttl_ms;

@@ -44,6 +44,9 @@ static int load_one(struct making *making, struct lzi_load *load, latz_slice key
 	loaded.value.size = value->size;
 	loaded.type = (uint8_t)value->type;
 	loaded.packed = (value->type & LZI_TYPE_PACKED) != 0;
+	loaded.sealed = (value->type & LZI_TYPE_SEALED) != 0;
+	if (loaded.sealed)
+		making->header.incompatible |= LZI_IMAGE_SEALED;
 	if (loaded.packed) {
 		making->header.incompatible |= LZI_IMAGE_PACKED;
 		rc = lzi_packed_parse(value->data, value->size, &dict, &raw);

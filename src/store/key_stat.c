@@ -7,13 +7,14 @@
 
 #include "base/error.h"
 #include "store/audit.h"
-#include "store/store_int.h"
+#include "store/seal.h"
 
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
 {
 	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
 	struct lzi_found found;
-	uint8_t packed[16] = { 0 };
+	uint8_t packed[sizeof(struct lzi_sealed)] = { 0 };
+	struct lzi_sealed sealed;
 	latz_key_info out;
 	int64_t now = 0, expiry;
 	uint64_t head;
@@ -40,12 +41,15 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 		out.type = (latz_type)found.record->type;
 		out.dictionary = 0;
 		head = lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
-		if (flags & LZI_RECORD_PACKED && head + out.stored_size <= found.room)
+		if (flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED) && head + out.stored_size <= found.room)
 			memcpy(packed, (const uint8_t *)found.record + head,
 			       out.stored_size < sizeof packed ? out.stored_size : sizeof packed);
 		lzi_racy_reads_end();
 		rc = lzi_found_valid(&found) ? LATZ_OK : LATZ_BUSY;
-		if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
+		if (rc == LATZ_OK && flags & LZI_RECORD_SEALED) {
+			memcpy(&sealed, packed, sizeof sealed);
+			out.value_size = sealed.size;
+		} else if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
 			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
 	} while (rc == LATZ_BUSY);
 	lzi_bump_relaxed(&call->actor->uses, 1u);

@@ -14,6 +14,7 @@
 struct lzi_opened {
 	int poolfd;
 	struct lzi_control control;
+	struct lzi_secrets *secrets; /* of a pool that we have made, or whose password is known; NULL: none */
 	int persist_lock; /* + 1: keeps the persist directory the pool's until it is joined; 0: none */
 };
 
@@ -27,6 +28,10 @@ struct lzi_fill {
 	 * then. With it, the hash seed. */
 	int (*files)(struct lzi_opened *opened, const latz_options *options, void *arg);
 	uint64_t hash_seed;
+	/* 1: nobody is asked for a password. Of a child that attaches to its parent's pool again: it has not got the
+	 * password, but what the parent knew. */
+	int trusted;
+	struct lzi_secrets *secrets;
 };
 
 static inline unsigned lzi_dir_mode(unsigned mode)

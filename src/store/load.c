@@ -44,7 +44,7 @@ void lzi_load_end(struct lzi_store *store, uint64_t seq_max, int lost)
 /* Fills the room that a draft has got. */
 static void fill(struct lzi_draft *draft, const struct lzi_loaded *loaded)
 {
-	draft->flags = loaded->packed ? LZI_RECORD_PACKED : 0;
+	draft->flags = (uint8_t)((loaded->packed ? LZI_RECORD_PACKED : 0) | (loaded->sealed ? LZI_RECORD_SEALED : 0));
 	lzi_draft_fill(draft, loaded->key, loaded->value, loaded->type);
 	draft->record->seq = loaded->seq;
 	draft->record->crc ^= lzi_record_crc_seq(loaded->seq);
@@ -59,7 +59,7 @@ static struct lzi_loaded pack(struct lzi_store *store, const struct lzi_loaded *
 {
 	struct lzi_loaded packed = *loaded;
 
-	if (!packed.packed && lzi_pack_wanted(store, packed.value.size))
+	if (!packed.packed && !packed.sealed && lzi_pack_wanted(store, packed.value.size))
 		packed.packed = lzi_pack(store, &packed.value);
 	return packed;
 }

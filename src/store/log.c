@@ -280,9 +280,10 @@ static int64_t wall_deadline(const struct flush *flush, int64_t expiry)
 /* The same of what a transaction wrote. */
 static uint8_t op_in_group(uint8_t op)
 {
-	return op == LZI_LOG_SET      ? LZI_LOG_MEMBER_SET
-	       : op == LZI_LOG_DELETE ? LZI_LOG_MEMBER_DELETE
-	                              : LZI_LOG_MEMBER_SET_PACKED;
+	return op == LZI_LOG_SET          ? LZI_LOG_MEMBER_SET
+	       : op == LZI_LOG_DELETE     ? LZI_LOG_MEMBER_DELETE
+	       : op == LZI_LOG_SET_SEALED ? LZI_LOG_MEMBER_SET_SEALED
+	                                  : LZI_LOG_MEMBER_SET_PACKED;
 }
 
 static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
@@ -303,6 +304,8 @@ static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 		entry.deadline_wall_ms = wall_deadline(flush, lzi_load_relaxed(&lzi_record_ext(record)->expiry));
 	if (record->flags & LZI_RECORD_PACKED)
 		entry.op = LZI_LOG_SET_PACKED;
+	if (record->flags & LZI_RECORD_SEALED)
+		entry.op = LZI_LOG_SET_SEALED;
 	if (record->type == LZI_NOTE_DELETE) {
 		entry.op = LZI_LOG_DELETE;
 		entry.type = 0;

@@ -151,6 +151,7 @@ struct lzi_loaded {
 	uint64_t seq;
 	int64_t expiry;
 	int packed; /* the value is compressed already, with a dictionary that the pool has */
+	int sealed; /* the value is encrypted, with the keys that come with it */
 };
 int lzi_load_put(struct lzi_call *call, const struct lzi_loaded *loaded);
 

@@ -84,7 +84,7 @@ int64_t lzi_store_keys(const struct lzi_store *store)
 
 	for (i = 0; i < n; i++)
 		keys += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
-	return keys;
+	return lzi_keys_told(store->control.shared, keys);
 }
 
 void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
@@ -350,9 +350,9 @@ static int recount(struct lzi_call *call)
 			missed = 1; /* somebody may have changed it under our eyes */
 		all.live_records += count.live_records;
 	}
-	keys = lzi_store_keys(store);
-	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != (int64_t)all.live_records)
-		lzi_fetch_add_relaxed(&shared->base_keys, (int64_t)all.live_records - keys);
+	keys = lzi_keys_told(shared, (int64_t)all.live_records) - lzi_store_keys(store);
+	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != 0)
+		lzi_fetch_add_relaxed(&shared->base_keys, keys);
 	if (rc == LATZ_OK && !missed && activity(call, &busy) == first)
 		lzi_space_correct(store, count.spaces);
 	free(count.spaces);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/pack.h"
+#include "store/seal.h"
 #include "store/space.h"
 #include "store/write_int.h"
 
@@ -27,7 +28,6 @@
 #endif
 
 /* Slow parts, out of line. */
-
 static LZI_COLD int view_wider(struct lzi_store *store)
 {
 	int rc = lzi_table_view(&store->table);
@@ -220,14 +220,13 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
-/* The same of a compressed value, which is copied to the thread's room for such first. */
+/* The same of a compressed or sealed value, which is copied to the thread's room for such first. */
 static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
-                                    size_t key_size, latz_value *value)
+                                    size_t key_size, enum lzi_read_how how, latz_value *value)
 {
-	latz_slice whole = { key, key_size };
 	struct lzi_record head;
-	uint8_t *packed;
 	uint32_t sum = 0;
+	uint8_t *packed;
 	int rc;
 
 	copy_bytes(&head, found->record, LZI_RECORD_HEAD);
@@ -237,17 +236,22 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
 	packed = lzi_codec_room(head.value_size);
-	if (packed != NULL)
-		sum = copy_summed(found, whole, packed, head.value_size, head.type, head.flags);
-	if (!lzi_found_valid(found) || (head.flags & LZI_RECORD_PACKED) == 0)
+	if (packed != NULL) {
+		copy_bytes(packed,
+		           (const uint8_t *)found->record + lzi_record_head(head.flags & LZI_RECORD_EXT) + key_size,
+		           head.value_size);
+		sum = lzi_record_crc(head.value_size, (uint16_t)key_size, head.type, head.flags, key, packed);
+	}
+	if (!lzi_found_valid(found) || (head.flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED)) == 0)
 		return LATZ_BUSY;
 	if (packed == NULL)
 		return lzi_error(LATZ_NOMEM, "value of %u bytes", head.value_size);
 	if ((sum ^ lzi_record_crc_seq(head.seq)) != head.crc)
 		return lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
 		                 (unsigned long long)lzi_unit_offset(found->unit));
-	rc = lzi_unpack(store, packed, head.value_size, lzi_unit_offset(found->unit), value);
-	value->type = (latz_type)head.type;
+	rc = lzi_open_copied(store, packed, &head, lzi_unit_offset(found->unit),
+	                     (latz_slice){ key, key_size }, how == LZI_READ_PACKED, value);
+	value->type = (latz_type)(how == LZI_READ_PACKED ? head.type | LZI_TYPE_SEALED : head.type);
 	value->version = head.seq;
 	return rc;
 }
@@ -274,10 +278,11 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
-	if (lzi_unlikely(flags & LZI_RECORD_PACKED) && how == LZI_READ_VALUE) {
+	if (lzi_unlikely(flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED)) &&
+	    (how == LZI_READ_VALUE || flags & LZI_RECORD_SEALED)) {
 		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
 
-		return take_packed(store, &copy, key.data, key.size, value);
+		return take_packed(store, &copy, key.data, key.size, how, value);
 	}
 	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))

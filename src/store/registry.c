@@ -12,6 +12,7 @@
 #include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/seal.h"
 
 #define PATH_SIZE 4096
 #define REMOVER_MS 1000 /* that a remover may take over a rename */
@@ -63,7 +64,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	struct lzi_fill warm = { .fn = lzi_persist_create };
 	char dir[PATH_SIZE];
 	struct lzi_store *store;
-	int rc = lzi_thread_init();
+	int joined = 0, was_held = 0, rc = lzi_thread_init();
 
 	if (rc == LATZ_OK)
 		rc = resolve(options->dir, dir);
@@ -79,7 +80,9 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 		rc = lzi_error(LATZ_EXISTS, "pool %s exists", name);
 	} else if (store != NULL && store->held) {
 		store->held = 0; /* what a restore held is this handle's now */
+		joined = was_held = 1;
 	} else if (store != NULL) {
+		joined = 1;
 		lzi_fetch_add(&store->refs, 1u);
 	} else {
 		do {
@@ -91,6 +94,13 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 		}
 	}
 	lzi_registry_unlock();
+	if (rc == LATZ_OK && joined && (fill == NULL || !fill->trusted)) {
+		rc = lzi_seal_ask(store, options);
+		if (rc != LATZ_OK && was_held)
+			store->held = 1; /* as before: no handle was given out */
+		else if (rc != LATZ_OK)
+			lzi_store_close(store);
+	}
 	if (rc == LATZ_OK)
 		*ret_store = store;
 	return rc == LZI_IN_USE ? lzi_error(LATZ_BUSY, "%s", lzi_error_text()) : rc;
@@ -131,12 +141,26 @@ void lzi_store_close(struct lzi_store *store)
 	lzi_registry_unlock();
 }
 
+/* What the parent knew of the pool's keys: the child has not got the password. */
+static int inherit(const struct lzi_store *old, struct lzi_fill *with)
+{
+	with->trusted = 1;
+	if (old->seal == NULL)
+		return LATZ_OK;
+	with->secrets = lzi_secret_take(sizeof *with->secrets);
+	if (with->secrets == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	memcpy(with->secrets, old->seal->secrets, sizeof *with->secrets);
+	return LATZ_OK;
+}
+
 /* In a forked child: the same pool, attached by this process. Handles of the parent that named one attachment come to
  * share one again. */
 int lzi_store_reattach(struct lzi_store **store)
 {
 	struct lzi_store *old, *fresh;
 	latz_options options = LATZ_OPTIONS_INIT;
+	struct lzi_fill with = { .secrets = NULL };
 	int rc = LATZ_OK;
 
 	lzi_reattach_lock();
@@ -145,7 +169,10 @@ int lzi_store_reattach(struct lzi_store **store)
 		options.flags = old->flags;
 		options.dir = old->dir;
 		options.timeout_ms = old->control.timeout_ms;
-		rc = lzi_store_open(old->name, &options, &fresh);
+		rc = inherit(old, &with);
+		if (rc == LATZ_OK)
+			rc = lzi_store_open_filled(old->name, &options, &with, &fresh);
+		lzi_secrets_give(with.secrets);
 		/* The name may be another pool's by now: the memory of ours is still there to compare. */
 		if (rc == LATZ_OK && memcmp(fresh->control.header->pool_id, old->control.header->pool_id,
 		                            sizeof old->control.header->pool_id) != 0) {
@@ -364,6 +391,7 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		n = (int)lzi_control_actors(&opened.control);
 		for (i = 0; i < n; i++)
 			keys += lzi_load_relaxed(&lzi_control_actor(&opened.control, (uint32_t)i)->keys);
+		keys = lzi_keys_told(opened.control.shared, keys);
 		info.keys = keys > 0 ? (uint64_t)keys : 0;
 		info.age_ms = lzi_clock_mono_ms() - opened.control.header->created_mono_ms;
 		info.durable = lzi_load_relaxed(&opened.control.shared->durable) != LZI_DURABLE_OFF;

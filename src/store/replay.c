@@ -126,7 +126,8 @@ static const struct told *told_of(const struct replay *replay, lzi_hash128_t has
 static int replay_set(struct replay *replay, const struct lzi_wal_entry *entry, latz_slice key, int64_t deadline_ms)
 {
 	struct lzi_loaded loaded = { key, { entry->value, entry->head->value_size }, entry->head->type,
-		                     entry->head->seq, 0, entry->head->op == LZI_LOG_SET_PACKED };
+		                     entry->head->seq, 0, entry->head->op == LZI_LOG_SET_PACKED,
+		                     entry->head->op == LZI_LOG_SET_SEALED };
 	const struct told *told = NULL;
 
 	if (replay->now.count + replay->before.count > 0)
@@ -154,7 +155,7 @@ static int replay_one(struct replay *replay, const struct lzi_wal_entry *entry)
 	if (head->op == LZI_LOG_SET_PACKED && *(const uint8_t *)entry->value > lzi_dict_newest(replay->call->store))
 		return lzi_error(LATZ_CORRUPT, "a value needs dictionary %u, which is not beside the log",
 		                 *(const uint8_t *)entry->value);
-	if (head->op == LZI_LOG_SET || head->op == LZI_LOG_SET_PACKED)
+	if (head->op == LZI_LOG_SET || head->op == LZI_LOG_SET_PACKED || head->op == LZI_LOG_SET_SEALED)
 		return replay_set(replay, entry, key, head->deadline_wall_ms);
 	told.hash = lzi_hash128(0, key.data, key.size);
 	if (head->op == LZI_LOG_TOUCH)

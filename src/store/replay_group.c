@@ -105,9 +105,10 @@ static int add_member(struct lzi_group *group, const struct lzi_wal_entry *entry
 	if (member == NULL)
 		return lzi_error(LATZ_NOMEM, "a transaction of the log");
 	member->head = *head;
-	member->head.op = head->op == LZI_LOG_MEMBER_SET      ? LZI_LOG_SET
-	                  : head->op == LZI_LOG_MEMBER_DELETE ? LZI_LOG_DELETE
-	                                                      : LZI_LOG_SET_PACKED;
+	member->head.op = head->op == LZI_LOG_MEMBER_SET          ? LZI_LOG_SET
+	                  : head->op == LZI_LOG_MEMBER_DELETE     ? LZI_LOG_DELETE
+	                  : head->op == LZI_LOG_MEMBER_SET_SEALED ? LZI_LOG_SET_SEALED
+	                                                          : LZI_LOG_SET_PACKED;
 	memcpy(member + 1, entry->key, head->key_size);
 	if (head->value_size > 0)
 		memcpy((uint8_t *)(member + 1) + head->key_size, entry->value, head->value_size);

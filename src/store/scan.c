@@ -521,6 +521,18 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 	return rc;
 }
 
+int lzi_scan_get(struct lzi_call *call, const struct lzi_scan *scan, latz_slice key, int keys_only, latz_value *value)
+{
+	struct lzi_ahead ahead = { .hash = lzi_store_hash(scan->store, key.data, key.size) };
+	int rc;
+
+	lzi_call_begin(call);
+	rc = lzi_read_at(scan->store, key, &ahead, scan->seq, scan->now_ms, keys_only ? LZI_READ_KEY : LZI_READ_VALUE,
+	                 value);
+	lzi_call_end(call);
+	return rc;
+}
+
 void lzi_scan_packed(struct lzi_scan *scan)
 {
 	scan->how = LZI_READ_PACKED;

@@ -102,6 +102,7 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 		entry.value = value.data;
 		entry.value_size = (uint32_t)value.size;
 		entry.type = (uint8_t)value.type;
+		entry.sealed = (value.type & LZI_TYPE_SEALED) != 0;
 		entry.seq = value.version;
 		entry.deadline_wall_ms = value.ttl_ms < 0 ? 0 : wall_ms + value.ttl_ms;
 		rc = lzi_snap_write(writer, &entry);
@@ -139,6 +140,9 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	info->touched_ns = lzi_clock_mono_ns();
 	info->ttl_ms = call->store->control.header->ttl_ms;
 	info->has_dicts = dicts > 0;
+	info->has_sealed = call->store->seal != NULL;
+	if (info->has_sealed) /* as they are: nothing is opened for it */
+		lzi_scan_packed(scan);
 	info->escaped = lzi_load_acquire(&call->store->control.shared->spaces.high) != 0;
 	/* Of now, not of that moment: a policy that has heard of a few keys more does no harm. */
 	known = lzi_carry_take(call->store);
@@ -220,7 +224,8 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 		                     entry->type,
 		                     entry->seq,
 		                     0,
-		                     0 };
+		                     0,
+		                     entry->sealed };
 	const latz_snapshot_options *options = loading->options;
 
 	loading->progress.keys++;

@@ -82,14 +82,6 @@ void lzi_space_wipe(struct lzi_store *store, uint32_t slot);
 uint64_t *lzi_space_queue(struct lzi_store *store, uint32_t slot);
 int lzi_space_queue_allocate(struct lzi_store *store, uint32_t slot, uint32_t places);
 
-/* As its users know it. */
-static inline latz_slice lzi_key_for_people(latz_slice key)
-{
-	unsigned strip = lzi_key_is_spaced(key.data, key.size) ? LZI_SPACE_PREFIX : *(const uint8_t *)key.data == 0xff;
-
-	return (latz_slice){ (const uint8_t *)key.data + strip, key.size - strip };
-}
-
 /* Around a write under its bucket's lock. comes, goes: records of one key; one of them may be NULL. Before
  * the intent's kind is stored; when the write has happened, before the kind is taken back. */
 void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, const struct lzi_record *goes,

@@ -180,9 +180,32 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 void lzi_scan_close(struct lzi_scan *scan);
 /* From now on compressed values come as they are stored, their type marked (store_int.h). */
 void lzi_scan_packed(struct lzi_scan *scan);
+/* A key, as it is in the pool, as of that moment. LATZ_NOTFOUND. */
+int lzi_scan_get(struct lzi_call *call, const struct lzi_scan *scan, latz_slice key, int keys_only, latz_value *value);
 /* The point in time: as a version, and by the clock that deadlines count on. */
 uint64_t lzi_scan_seq(const struct lzi_scan *scan);
 int64_t lzi_scan_now_ms(const struct lzi_scan *scan);
+
+/* ---- Encrypted pools (seal.c, scan_sealed.c) ------------------------------------------------------------------------
+ */
+
+int lzi_store_is_sealed(const struct lzi_store *store);
+/* Bytes that a key in the pool has more than its users', at most. */
+#define LZI_SEALED_KEY_MORE (6u + 16u)
+/* What stands before all keys of a namespace, or with number 0 of the pool itself: bytes. */
+unsigned lzi_seal_prefix(uint32_t number, uint8_t *to);
+/* A key, or the name of a lock, as it is in an encrypted pool. */
+int lzi_seal_key(struct lzi_call *call, uint32_t number, latz_slice key, uint8_t *to, size_t *ret_size);
+/* What users have for a key of the pool; *ret_number: its namespace. to: room for key->size bytes, used if the pool is
+ * encrypted. LATZ_CORRUPT. */
+int lzi_key_seen(struct lzi_store *store, latz_slice *key, uint32_t *ret_number, uint8_t *to);
+/* Scans, in the order of the keys as users have them. options are not mapped. */
+struct lzi_sealed_scan;
+int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options, uint32_t number,
+                         struct lzi_sealed_scan **ret_scan);
+int lzi_sealed_scan_next(struct lzi_call *call, struct lzi_sealed_scan *scan, latz_slice *key, latz_value *value);
+struct lzi_scan *lzi_sealed_scan_raw(struct lzi_sealed_scan *scan);
+void lzi_sealed_scan_close(struct lzi_sealed_scan *scan);
 
 /* ---- The change feed (watch.c). One thread at a time ---------------------------------------------------------------
  */

@@ -109,6 +109,7 @@ struct lzi_store {
 		struct lzi_map map;    /* file `events`; size 0: not there */
 	} feed;
 	struct lzi_evictor *evictor;
+	struct lzi_seal *seal; /* NULL: the pool is not encrypted */
 	/* This process's view of the shared counters. */
 	struct {
 		pthread_mutex_t mutex; /* guards opening and widening */
@@ -319,10 +320,11 @@ static inline int lzi_found_valid(const struct lzi_found *found)
 enum lzi_read_how {
 	LZI_READ_VALUE,
 	LZI_READ_KEY,   /* without the value's bytes */
-	LZI_READ_PACKED /* a compressed value as it is, its type marked with LZI_TYPE_PACKED */
+	LZI_READ_PACKED /* a compressed or sealed value as it is, its type marked */
 };
-/* Bit of a latz_value's type, within the library. */
+/* Bits of a latz_value's type, within the library. */
 #define LZI_TYPE_PACKED 0x100
+#define LZI_TYPE_SEALED 0x200
 
 /* The usual get, in steps, so that who knows many keys can take each step for some before the next: a bucket without
  * oddities, whose first slot with the key's tag is the key's. Whatever else there is, is looked at from the beginning
@@ -578,13 +580,16 @@ struct lzi_draft {
 	struct lzi_record *record;
 	uint64_t offset, span;
 	int ext;
-	uint8_t flags; /* LZI_RECORD_PACKED, if the value is */
+	uint8_t flags; /* LZI_RECORD_PACKED, SEALED, if the value is */
 };
 
 /* Room for draft->span bytes. */
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft);
 /* Fills that room with the whole record but its seq, which the checksum lacks too, its deadline and links. */
 void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type);
+/* The same, and seals the value on its way: raw_size and packed say what it was. lzi_seal_head() is still to come. */
+int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type,
+                   uint64_t raw_size);
 /* Everything that changes under the bucket's lock, once it is decided. old: NULL for an insert; else it dies of
  * `death`. delta: to the number of keys. kind: enum lzi_intent_kind, and LZI_INTENT_FED if it has been told. */
 void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, struct lzi_record *record,

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
-#include "store/store_int.h"
+#include "store/seal.h"
 
 unsigned lzi_fork_count;
 struct lzi_store *lzi_registry_first;
@@ -72,6 +72,7 @@ static void give_back(struct lzi_thread *thread)
 		if (actor->clean_window != 0)
 			lzi_heap_leave(&store->heap, actor->clean_window - 1);
 	}
+	lzi_seal_part(store, thread->index);
 	lzi_actor_release(&store->control, thread->index);
 	pthread_mutex_lock(&store->list_mutex);
 	last_one = --store->threads == 0 && !store->open;

@@ -24,6 +24,7 @@
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/seal.h"
 #include "store/space.h"
 #include "store/txn_commit.h"
 
@@ -140,11 +141,17 @@ static struct lzi_txn_held *held_of(struct lzi_txn_commit *c, uint64_t number)
 /* ---- Under the locks ---- */
 
 /* what: became of the key since it was read. */
-static LZI_COLD int conflict(const struct lzi_txn_item *item, const char *what)
+static LZI_COLD int conflict(struct lzi_store *store, const struct lzi_txn_item *item, const char *what)
 {
-	latz_slice key = lzi_key_for_people(item->write.key);
-	size_t i, n = key.size < 79 ? key.size : 79;
+	latz_slice key = item->write.key;
+	uint8_t *room = malloc(key.size);
 	char text[80];
+	uint32_t number;
+	size_t i, n;
+
+	if (room == NULL || lzi_key_seen(store, &key, &number, room) != LATZ_OK)
+		key.size = 0;
+	n = key.size < 79 ? key.size : 79;
 
 	for (i = 0; i < n; i++) {
 		uint8_t byte = ((const uint8_t *)key.data)[i];
@@ -152,17 +159,18 @@ static LZI_COLD int conflict(const struct lzi_txn_item *item, const char *what)
 		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
 	}
 	text[n] = '\0';
+	free(room);
 	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s %s since it was read", text, n < key.size ? "..." : "", what);
 }
 
-static LZI_COLD int conflict_found(const struct lzi_txn_item *item, int present)
+static LZI_COLD int conflict_found(struct lzi_store *store, const struct lzi_txn_item *item, int present)
 {
 	if (item->read_version == 0 || present)
-		return conflict(item, "was written by somebody else");
-	return conflict(item, item->old != NULL && lzi_load_relaxed(&item->old->died) == 0 &&
-	                                      item->old->seq == item->read_version
-	                              ? "has expired"
-	                              : "has gone");
+		return conflict(store, item, "was written by somebody else");
+	return conflict(store, item, item->old != NULL && lzi_load_relaxed(&item->old->died) == 0 &&
+	                                             item->old->seq == item->read_version
+	                                     ? "has expired"
+	                                     : "has gone");
 }
 
 /* What a write would do to the key as it is now. */
@@ -210,7 +218,7 @@ static int look_at(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
 	if (item->is_read && item->read_version != (present ? item->old->seq : 0))
-		return conflict_found(item, present);
+		return conflict_found(c->call->store, item, present);
 	return item->is_written ? look_at_write(c, item, present) : LATZ_OK;
 }
 
@@ -325,7 +333,24 @@ static int take_seq(struct lzi_txn_commit *c)
 	return LATZ_OK;
 }
 
-static void seal(struct lzi_record *record, uint64_t seq)
+/* Values were sealed when they were drafted; what ties them to the seq comes once it is known, once for each draft. */
+static int seal_heads(struct lzi_txn_commit *c)
+{
+	size_t i;
+	int rc = LATZ_OK;
+
+	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
+		struct lzi_record *record = c->items[i].draft.record;
+
+		if (!c->items[i].is_written || (record->flags & LZI_RECORD_SEALED) == 0)
+			continue;
+		record->seq = c->seq;
+		rc = lzi_seal_head(c->call, record);
+	}
+	return rc;
+}
+
+static void finish(struct lzi_record *record, uint64_t seq)
 {
 	record->seq = seq;
 	record->crc ^= lzi_record_crc_seq(seq);
@@ -343,7 +368,7 @@ static void fill_group(struct lzi_txn_commit *c, uint32_t members)
 	memcpy(value, &group, sizeof group);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), value);
-	seal(record, c->seq);
+	finish(record, c->seq);
 	record->died = lzi_death_make(c->seq, LZI_DEATH_MOVED);
 }
 
@@ -355,7 +380,7 @@ static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct 
 	uint64_t unit = lzi_unit_of(item->draft.offset), word = item->slot == NULL ? 0 : lzi_load_relaxed(item->slot);
 	int replaces = item->old != NULL, lives = replaces && lzi_load_relaxed(&item->old->died) == 0;
 
-	seal(record, c->seq);
+	finish(record, c->seq);
 	entry->what = item->what;
 	entry->old = 0;
 	entry->death = LZI_DEATH_SUPERSEDED;
@@ -477,6 +502,8 @@ static int attempt(struct lzi_txn_commit *c)
 			rc = validate(c);
 		if (rc == LATZ_OK)
 			rc = take_seq(c);
+		if (rc == LATZ_OK && lzi_is_sealed(c->call->store))
+			rc = seal_heads(c);
 		if (rc == LATZ_OK) {
 			publish_all(c);
 			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, 0);
@@ -654,7 +681,7 @@ static int commit_one(struct lzi_call *call, struct lzi_txn_item *item, const st
 	if (write.kind == LZI_WRITE_DELETE)
 		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 	if (item->is_read && (rc == LATZ_EXISTS || rc == LATZ_NOTFOUND || rc == LATZ_MISMATCH))
-		return conflict(item, rc == LATZ_NOTFOUND ? "has gone" : "was written by somebody else");
+		return conflict(call->store, item, rc == LATZ_NOTFOUND ? "has gone" : "was written by somebody else");
 	return rc;
 }
 

@@ -11,6 +11,7 @@
 #include "base/point.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/seal.h"
 #include "store/txn_commit.h"
 
 int lzi_txn_commit_begin(struct lzi_txn_commit *c, struct lzi_call *call, struct lzi_txn_item *items, size_t count,
@@ -142,6 +143,21 @@ static int draft_record(struct lzi_txn_commit *c, struct lzi_draft *draft, latz_
 	return rc;
 }
 
+static LZI_NOINLINE int draft_sealed(struct lzi_txn_commit *c, struct lzi_txn_item *item, latz_slice value)
+{
+	struct lzi_draft *draft = &item->draft;
+	const struct lzi_write *write = &item->write;
+	int rc;
+
+	draft->span = lzi_record_span(write->key.size, value.size + LZI_SEALED_HEAD, draft->ext);
+	rc = room(c, draft->span, &draft->offset, &draft->record);
+	if (rc != LATZ_OK) {
+		draft->record = NULL;
+		return rc;
+	}
+	return lzi_draft_seal(c->call, draft, write->key, value, write->type, write->value.size);
+}
+
 static int draft_item(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 {
 	const struct lzi_write *write = &item->write;
@@ -155,6 +171,8 @@ static int draft_item(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	}
 	if (lzi_pack_wanted(c->call->store, value.size) && lzi_pack(c->call->store, &value))
 		item->draft.flags |= LZI_RECORD_PACKED;
+	if (lzi_is_sealed(c->call->store) && lzi_seal_wanted(c->call->store, write->key))
+		return draft_sealed(c, item, value);
 	return draft_record(c, &item->draft, write->key, value, write->type);
 }
 

@@ -18,7 +18,7 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 	record = found.record;
 	lzi_racy_reads_begin(); /* its generation is looked at below */
 	same = record->type == write->type && record->value_size == write->value.size &&
-	       (record->flags & LZI_RECORD_PACKED) == 0 &&
+	       (record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED)) == 0 &&
 	       lzi_record_head(record->flags & LZI_RECORD_EXT) + write->key.size + write->value.size <= found.room &&
 	       lzi_record_present(record) &&
 	       (write->value.size == 0 ||

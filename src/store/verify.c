@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "store/keylist.h"
 #include "store/pack.h"
+#include "store/seal.h"
 #include "store/space.h"
 
 struct verify {
@@ -49,6 +50,19 @@ static void check_packed(struct verify *verify, const struct lzi_record *record,
 		report(verify, "%s", lzi_error_text());
 }
 
+/* What is sealed can be opened. */
+static void check_sealed(struct verify *verify, const struct lzi_record *record, uint64_t offset)
+{
+	struct lzi_stored stored = { lzi_codec_room(record->value_size), record->value_size, record->type, record->seq,
+		                     offset, { lzi_record_key(record), record->key_size } };
+
+	if (stored.bytes == NULL)
+		return;
+	memcpy(stored.bytes, lzi_record_value(record), record->value_size);
+	if (lzi_open_value(verify->call->store, &stored, &verify->value) == LATZ_CORRUPT)
+		report(verify, "%s", lzi_error_text());
+}
+
 /* A transaction that is not decided is about to replace the record. */
 static int is_being_replaced(const struct lzi_found *found, uint64_t unit)
 {
@@ -78,6 +92,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	}
 	verify->live_records++;
 	lzi_space_tally_one(verify->call->store, verify->spaces, record);
+	if (record->flags & LZI_RECORD_SEALED)
+		check_sealed(verify, record, offset);
 	if (record->flags & LZI_RECORD_PACKED)
 		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {
@@ -284,7 +300,7 @@ static int verify_locked(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
 	int busy, still, index_rc, rc;
-	uint64_t before, keys;
+	uint64_t before, keys, found;
 
 	rc = lzi_heap_view(&store->heap);
 	if (rc == LATZ_OK)
@@ -313,9 +329,10 @@ static int verify_locked(struct verify *verify)
 		       (unsigned long long)verify->live_records, (unsigned long long)verify->live_slots);
 	if (verify->miscounted > 0 && !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%llu extents miscount their dead bytes", (unsigned long long)verify->miscounted);
-	if (keys != verify->live_records && !lzi_load_relaxed(&store->control.shared->recount))
+	found = (uint64_t)lzi_keys_told(store->control.shared, (int64_t)verify->live_records);
+	if (keys != found && !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys,
-		       (unsigned long long)verify->live_records);
+		       (unsigned long long)found);
 	if (verify->spaces != NULL && !lzi_load_relaxed(&store->control.shared->recount))
 		check_spaces(verify);
 	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)

@@ -100,7 +100,7 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	rc = lzi_record_validate(record, found->room);
 	if (rc != LATZ_OK && died == 0)
 		return lzi_error_prefix(rc, "heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
-	if (record->flags & LZI_RECORD_PACKED)
+	if (record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
 		return LATZ_BUSY; /* written in between: it is not held, but copied */
 	view->data = lzi_record_value(record);
 	view->size = record->value_size;
@@ -112,7 +112,7 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	return LATZ_OK;
 }
 
-/* Compressed, or of a transaction that is not decided. Who copies it looks again. */
+/* Compressed, sealed, or of a transaction that is not decided. Who copies it looks again. */
 static int is_to_be_copied(const struct lzi_found *found)
 {
 	int copied;
@@ -120,7 +120,8 @@ static int is_to_be_copied(const struct lzi_found *found)
 	if (found->room < LZI_RECORD_HEAD)
 		return 0;
 	lzi_racy_reads_begin();
-	copied = found->record->flags & LZI_RECORD_PACKED || lzi_undecided(lzi_load_relaxed(&found->record->died));
+	copied = found->record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED) ||
+	         lzi_undecided(lzi_load_relaxed(&found->record->died));
 	lzi_racy_reads_end();
 	return copied;
 }

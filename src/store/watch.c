@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "store/feed.h"
 #include "store/pack.h"
+#include "store/seal.h"
 
 /* A sleeper looks by itself after so long: who should have woken it may have died. */
 #define SLEEP_US 20000u
@@ -163,18 +164,28 @@ static int copy(struct lzi_watcher *watch, uint64_t word, uint64_t number, struc
 	return LATZ_OK;
 }
 
-/* A compressed old value; one that can't be had counts as too long. */
+/* A compressed or sealed old value; one that can't be had counts as too long. */
 static void unpack_old(struct lzi_watcher *watch, struct held *held)
 {
 	struct lzi_feed_event *event = &held->event;
+	struct lzi_stored stored = { .size = event->old_size,
+		                     .type = event->old_type,
+		                     .key = { held->bytes, event->key_size } };
 	uint8_t *packed;
+	int rc = LATZ_NOMEM;
 
-	if ((event->flags & (LZI_FEED_OLD | LZI_FEED_OLD_PACKED)) != (LZI_FEED_OLD | LZI_FEED_OLD_PACKED))
+	if ((event->flags & LZI_FEED_OLD) == 0 || (event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED)) == 0)
 		return;
+	stored.seq = event->kind == LATZ_EVENT_SET ? event->old_version : event->version;
 	packed = lzi_codec_room(event->old_size);
 	if (packed != NULL)
 		memcpy(packed, held->bytes + event->key_size, event->old_size);
-	if (packed == NULL || lzi_unpack(watch->store, packed, event->old_size, 0, &held->old) != LATZ_OK)
+	stored.bytes = packed;
+	if (packed != NULL)
+		rc = event->flags & LZI_FEED_OLD_SEALED
+		             ? lzi_open_value(watch->store, &stored, &held->old)
+		             : lzi_unpack(watch->store, packed, event->old_size, 0, &held->old);
+	if (rc != LATZ_OK)
 		event->flags = LZI_FEED_OLD_LEFT_OUT;
 }
 
@@ -284,7 +295,7 @@ static void give(struct lzi_watcher *watch, latz_event *out)
 		return;
 	out->has_old = (event->flags & (LZI_FEED_OLD | LZI_FEED_OLD_LEFT_OUT)) != 0;
 	out->old.size = event->old_size;
-	if (event->flags & LZI_FEED_OLD_PACKED)
+	if (event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED))
 		out->old = (latz_slice){ held->old.data, held->old.size };
 	else if (event->flags & LZI_FEED_OLD)
 		out->old.data = held->bytes + event->key_size;

@@ -23,6 +23,7 @@
 #include "store/feed.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/seal.h"
 #include "store/space.h"
 #include "store/write_int.h"
 
@@ -326,7 +327,7 @@ LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, 
 	struct lzi_record *record = draft->record;
 	uint8_t *to = fill_head(draft, key, value.size, type);
 
-	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
+	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX && (draft->flags & LZI_RECORD_SEALED) == 0)) {
 		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
 		                                                  record->flags),
 		                              key.data, key.size, to, value.data, value.size);
@@ -342,15 +343,32 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 	fill(draft, key, value, type);
 }
 
+LZI_NOINLINE int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
+                                uint8_t type, uint64_t raw_size)
+{
+	uint8_t flags = draft->flags; /* which a draft made again needs */
+
+	draft->flags = (uint8_t)((flags & ~LZI_RECORD_PACKED) | LZI_RECORD_SEALED);
+	(void)fill_head(draft, key, value.size + LZI_SEALED_HEAD, type);
+	draft->flags = flags;
+	return lzi_seal_body(call, draft->record, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0);
+}
+
 /* 1: the value is the same already. */
 static int compare_packed(const struct lzi_write *write, const struct lzi_record *old,
                           const struct lzi_compared *compared)
 {
+	struct lzi_sealed sealed;
 	unsigned dict;
 	uint64_t size;
 
-	if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK ||
-	    size != write->value.size)
+	if (old->flags & LZI_RECORD_SEALED && old->value_size >= sizeof sealed) {
+		memcpy(&sealed, lzi_record_value(old), sizeof sealed);
+		size = sealed.size;
+	} else if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK) {
+		return LATZ_OK;
+	}
+	if (size != write->value.size)
 		return LATZ_OK;
 	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
@@ -364,7 +382,7 @@ int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old,
 		return LATZ_NOTFOUND;
 	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
 		return LATZ_MISMATCH;
-	if (write->flags & LATZ_IF_CHANGED && present && old->flags & LZI_RECORD_PACKED)
+	if (write->flags & LATZ_IF_CHANGED && present && old->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
 		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
 	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
 	    old->value_size == write->value.size &&
@@ -373,23 +391,41 @@ int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old,
 	return LATZ_OK;
 }
 
+static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, int64_t *ret_value)
+{
+	uint32_t size;
+
+	if (old->type != LATZ_INT || lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size) != LATZ_OK ||
+	    size != sizeof *ret_value)
+		return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
+	return LATZ_OK;
+}
+
 /* The value of an increment, into the draft. */
-static int add_up(struct lzi_write *write, const struct lzi_record *old, int present, struct lzi_record *record)
+static int add_up(struct lzi_call *call, struct lzi_write *write, const struct lzi_record *old, int present,
+                  struct lzi_record *record)
 {
 	int64_t value = 0;
+	int rc;
 
-	if (present) {
+	if (present && lzi_unlikely(old->flags & LZI_RECORD_SEALED)) {
+		rc = read_sealed(call, old, &value);
+		if (rc != LATZ_OK)
+			return rc;
+	} else if (present) {
 		if (old->type != LATZ_INT || old->value_size != sizeof value)
 			return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
 		memcpy(&value, lzi_record_value(old), sizeof value);
 	}
 	if (__builtin_add_overflow(value, write->by, &value))
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
+	write->sum = value;
+	if (lzi_unlikely(record->flags & LZI_RECORD_SEALED))
+		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0);
 	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value,
 	       sizeof value);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), lzi_record_value(record));
-	write->sum = value;
 	return LATZ_OK;
 }
 
@@ -430,7 +466,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
-	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
+	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(call, write, old, present, record)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
@@ -447,6 +483,8 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
+	if (lzi_unlikely(record->flags & LZI_RECORD_SEALED) && (rc = lzi_seal_head(call, record)) != LATZ_OK)
+		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
 		record->flags |= LZI_RECORD_INSERT;
@@ -533,6 +571,16 @@ static LZI_NOINLINE int before_put(struct lzi_call *call, struct lzi_write *writ
 	return rc;
 }
 
+static LZI_NOINLINE int seal(struct lzi_call *call, const struct lzi_write *write, struct lzi_draft *draft,
+                             latz_slice value)
+{
+	if (write->kind != LZI_WRITE_INCREMENT)
+		return lzi_draft_seal(call, draft, write->key, value, write->type, write->value.size);
+	(void)fill_head(draft, write->key, sizeof(int64_t) + LZI_SEALED_HEAD, write->type);
+	draft->record->flags |= LZI_RECORD_SEALED; /* the sum is known under the lock */
+	return LATZ_OK;
+}
+
 /* 1: it is the same already. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
@@ -542,6 +590,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
+	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key);
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
 
@@ -555,18 +604,27 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		return 1;
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_say(call, write);
-	if (lzi_pack_wanted(store, value.size) && lzi_pack(store, &value))
+	if (lzi_pack_wanted(store, value.size) && !lzi_key_is_book(write->key.data, write->key.size) &&
+	    lzi_pack(store, &value))
 		draft.flags = LZI_RECORD_PACKED;
 	if (lzi_unlikely((lzi_load_relaxed(&store->control.shared->watch) & LZI_WATCH_BEFORE) != 0) &&
 	    (rc = before_put(call, write)) != LATZ_OK)
 		return rc;
 	draft.ext = write->ttl_ms > 0;
 	for (;;) {
-		draft.span = lzi_record_span(write->key.size, is_sum ? sizeof(int64_t) : value.size, draft.ext);
+		draft.span = lzi_record_span(write->key.size,
+		                             (is_sum ? sizeof(int64_t) : value.size) + (sealed ? LZI_SEALED_HEAD : 0),
+		                             draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
-		if (lzi_unlikely(is_sum)) /* which is known under the lock */
+		if (lzi_unlikely(sealed) && (rc = seal(call, write, &draft, value)) != LATZ_OK) {
+			lzi_append_abandon(store, draft.offset, draft.span);
+			return rc;
+		}
+		if (lzi_unlikely(sealed))
+			;
+		else if (lzi_unlikely(is_sum)) /* which is known under the lock */
 			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
 		else
 			fill(&draft, write->key, value, write->type);

@@ -62,6 +62,14 @@ latz_slice slice(const void *data, size_t size)
 	return (latz_slice){ data, size };
 }
 
+void lock_options(latz_options *options)
+{
+	if (getenv("LATZ_TEST_ENCRYPT") == NULL)
+		return;
+	options->password = "open sesame";
+	options->encrypt = 1;
+}
+
 latz_pool *must_open(const char *dir, const char *name, unsigned flags)
 {
 	latz_options options = LATZ_OPTIONS_INIT;
@@ -69,6 +77,7 @@ latz_pool *must_open(const char *dir, const char *name, unsigned flags)
 
 	options.dir = dir;
 	options.flags = flags;
+	lock_options(&options);
 	CHECK_OK(latz_open(name, &options, &pool));
 	CHECK(pool != NULL);
 	return pool;

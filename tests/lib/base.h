@@ -71,6 +71,8 @@ uint64_t env_number(const char *name, uint64_t fallback);
 latz_slice slice(const void *data, size_t size);
 
 /* Opens `name` in `dir` with flags; ends the process when it fails. */
+/* With LATZ_TEST_ENCRYPT in the environment: a password, and encryption, so that whole suites run over such pools. */
+void lock_options(latz_options *options);
 latz_pool *must_open(const char *dir, const char *name, unsigned flags);
 
 /* latz_verify that prints what it found; the result of latz_verify. */

@@ -7,6 +7,7 @@ int fixture_up_dir(void **state)
 
 	*f = (struct fixture){ .dir = tempdir_make(), .options = LATZ_OPTIONS_INIT, .value = LATZ_VALUE_INIT };
 	f->options.dir = f->dir;
+	lock_options(&f->options);
 	*state = f;
 	return 0;
 }

@@ -37,6 +37,7 @@ static latz_pool *open_handle(const struct model *m, unsigned flags)
 
 	options.dir = m->plan->dir;
 	options.flags = flags;
+	lock_options(&options);
 	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &pool));
 	if (m->space == NULL)
 		return pool;
@@ -211,6 +212,7 @@ static bool run_plan(struct model_plan plan)
 	options.max_bytes = plan.max_bytes;
 	options.max_entries = plan.max_entries;
 	options.policy = plan.policy;
+	lock_options(&options);
 	CHECK_OK(latz_open("model", &options, &pool));
 	/* Handles are not shared over the fork here: each process opens its own. */
 	CHECK_OK(latz_close(pool));

@@ -84,7 +84,7 @@ static struct bytes make(const struct lzi_snap_info *info, const struct item *it
 	assert_int_equal(lzi_snap_writer_open(fd, info, level, threads, &writer), LATZ_OK);
 	for (size_t i = 0; i < count; i++) {
 		struct lzi_snap_entry entry = { items[i].key,  items[i].value, items[i].key_size, items[i].value_size,
-			                        items[i].type, items[i].seq,   items[i].deadline };
+			                        items[i].type, items[i].seq,   items[i].deadline, 0 };
 
 		assert_int_equal(lzi_snap_write(writer, &entry), LATZ_OK);
 	}

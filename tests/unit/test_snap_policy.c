@@ -121,7 +121,7 @@ static void golden_good(void **arg)
 	struct lzi_snap_info info = {
 		.seq = 0x1234, .touched_ns = 5000000000, .wall_ms = 1700000000123, .ttl_ms = -1, .has_policy = 1
 	};
-	struct lzi_snap_entry entry = { "apple", "red", 5, 3, 1, 300, 0 };
+	struct lzi_snap_entry entry = { "apple", "red", 5, 3, 1, 300, 0, 0 };
 	struct lzi_policy_state *state = make_state();
 	struct lzi_snap_writer *writer;
 	struct bytes want, made;

@@ -1,0 +1,407 @@
+/*
+ * Locked pools: the record that holds a pool's keys, sealed with what scrypt makes of the password; asking for it.
+ *
+ * Who tries passwords pays scrypt for each, and after a wrong one waits: an attempt first takes a place in time, which
+ * every failure in a row puts further from the last one (100 ms, doubled up to 3 s). It is taken before the attempt is
+ * made, by one compare-and-swap, so neither trying from many processes nor dying at a failure saves anything, and
+ * nobody can hold others up by being stopped.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/point.h"
+#include "store/seal.h"
+#include "store/space.h"
+
+#define SCRYPT_MS 50u
+#define DELAY_MS 100
+#define DELAY_MAX_MS 3000
+#define PATIENCE_MS 15000
+#define RECORD_KEY_SIZE (LZI_SPACE_PREFIX + 1)
+
+void lzi_secrets_give(struct lzi_secrets *secrets)
+{
+	lzi_secret_give(secrets, sizeof *secrets);
+}
+
+/* ---- The record -------------------------------------------------------------------------------------------------- */
+
+static latz_slice record_key(uint8_t to[RECORD_KEY_SIZE])
+{
+	lzi_space_prefix(0, to);
+	to[LZI_SPACE_PREFIX] = 'k';
+	return (latz_slice){ to, RECORD_KEY_SIZE };
+}
+
+static int keys_valid(const struct lzi_keys *keys)
+{
+	return memcmp(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic) == 0 &&
+	       (keys->kind == LZI_LOCKED_PASSWORD || keys->kind == LZI_LOCKED_ENCRYPTED) &&
+	       keys->current < LZI_DATA_KEYS;
+}
+
+/* LATZ_NOTFOUND: there are none. */
+static int keys_read(struct lzi_call *call, struct lzi_keys *ret_keys)
+{
+	latz_value value = LATZ_VALUE_INIT;
+	uint8_t key[RECORD_KEY_SIZE];
+	int rc = lzi_store_get(call, record_key(key), 0, &value);
+
+	if (rc == LATZ_OK && value.size >= 12 && memcmp(value.data, LZI_KEYS_MAGIC, 8) == 0 &&
+	    ((const uint8_t *)value.data)[8] != 1)
+		rc = lzi_error(LATZ_VERSION, "the pool's keys are of a newer version of latzero");
+	else if (rc == LATZ_OK && value.size != sizeof *ret_keys)
+		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", value.size);
+	if (rc == LATZ_OK) {
+		memcpy(ret_keys, value.data, sizeof *ret_keys);
+		if (!keys_valid(ret_keys))
+			rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+	}
+	latz_value_free(&value);
+	return rc;
+}
+
+static int keys_write(struct lzi_call *call, const struct lzi_keys *keys)
+{
+	uint8_t key[RECORD_KEY_SIZE];
+	struct lzi_write write = { .kind = LZI_WRITE_SET,
+		                   .key = record_key(key),
+		                   .value = { keys, sizeof *keys },
+		                   .type = LATZ_BYTES,
+		                   .ttl_ms = -1 };
+
+	lzi_space_mark_high(call->store);
+	return lzi_store_write(call, &write);
+}
+
+/* ---- Sealing keys with keys -------------------------------------------------------------------------------------- */
+
+static int mac_of(const struct lzi_secrets *secrets, const struct lzi_keys *keys, uint8_t mac[32])
+{
+	uint8_t key[32];
+	int rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: the record of keys", keys->id,
+	                  sizeof keys->id, key, sizeof key);
+
+	if (rc == LATZ_OK)
+		rc = lzi_hmac(key, sizeof key, keys, offsetof(struct lzi_keys, mac), mac);
+	lzi_wipe(key, sizeof key);
+	return rc;
+}
+
+/* With the password's key: seals the master, or opens it. LATZ_CORRUPT: another password. */
+static int with_password(struct lzi_keys *keys, const char *password, uint8_t *master, int seal)
+{
+	struct lzi_scrypt cost = { keys->log2_n, keys->r, keys->p };
+	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
+	struct lzi_aad aad = { keys->id, sizeof keys->id, &keys->log2_n, 12 };
+	struct lzi_aead *aead = NULL;
+	int rc;
+
+	if (key == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	rc = lzi_scrypt(password, strlen(password), keys->salt, sizeof keys->salt, &cost, key, LZI_KEY_BYTES);
+	if (rc == LATZ_INVALID)
+		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+	else if (rc == LATZ_OK && (aead = lzi_aead_new(key)) == NULL)
+		rc = LATZ_NOMEM;
+	if (rc == LATZ_OK)
+		rc = seal ? lzi_aead_seal(aead, keys->nonce, &aad, master, LZI_KEY_BYTES, keys->master, keys->tag)
+		          : lzi_aead_open(aead, keys->nonce, &aad, keys->master, LZI_KEY_BYTES, master, keys->tag) ==
+		                            LATZ_OK
+		                    ? LATZ_OK
+		                    : LATZ_AUTH;
+	lzi_aead_free(aead);
+	lzi_secret_give(key, LZI_KEY_BYTES);
+	return rc;
+}
+
+/* A data key into the record, or out of it. */
+static int with_master(struct lzi_secrets *secrets, struct lzi_keys *keys, unsigned n, int seal)
+{
+	uint32_t number = n;
+	struct lzi_aad aad = { keys->id, sizeof keys->id, &number, sizeof number };
+	struct lzi_aead *aead = NULL;
+	uint8_t key[LZI_KEY_BYTES];
+	int rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: data keys", keys->id, sizeof keys->id, key,
+	                  sizeof key);
+
+	if (rc == LATZ_OK && (aead = lzi_aead_new(key)) == NULL)
+		rc = LATZ_NOMEM;
+	lzi_wipe(key, sizeof key);
+	if (rc == LATZ_OK)
+		rc = seal ? lzi_aead_seal(aead, keys->data[n].nonce, &aad, secrets->data[n], LZI_KEY_BYTES,
+		                          keys->data[n].key, keys->data[n].tag)
+		          : lzi_aead_open(aead, keys->data[n].nonce, &aad, keys->data[n].key, LZI_KEY_BYTES,
+		                          secrets->data[n], keys->data[n].tag);
+	lzi_aead_free(aead);
+	return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is damaged", n) : rc;
+}
+
+/* What follows from the master: the rest of the record, and the keys that are not in it. */
+static int unlock(struct lzi_secrets *secrets, struct lzi_keys *keys)
+{
+	uint8_t mac[32];
+	unsigned i;
+	int rc = mac_of(secrets, keys, mac);
+
+	if (rc == LATZ_OK && memcmp(mac, keys->mac, sizeof mac) != 0)
+		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys was changed without the password");
+	for (i = 0; i < LZI_DATA_KEYS && rc == LATZ_OK; i++) {
+		if (keys->data[i].used == 0)
+			continue;
+		rc = with_master(secrets, keys, i, 0);
+		secrets->have |= 1u << i;
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: names of keys", keys->id,
+		              sizeof keys->id, secrets->names, sizeof secrets->names);
+	secrets->kind = keys->kind;
+	secrets->current = keys->current;
+	memcpy(secrets->id, keys->id, sizeof secrets->id);
+	return rc;
+}
+
+/* A new data key, number n, in both. */
+static int add_data_key(struct lzi_secrets *secrets, struct lzi_keys *keys, unsigned n)
+{
+	int rc = lzi_draw_secret(secrets->data[n], LZI_KEY_BYTES);
+
+	if (rc == LATZ_OK)
+		rc = lzi_draw(keys->data[n].nonce, sizeof keys->data[n].nonce);
+	if (rc == LATZ_OK)
+		rc = with_master(secrets, keys, n, 1);
+	keys->data[n].used = 1;
+	keys->current = n;
+	secrets->have |= 1u << n;
+	return rc;
+}
+
+/* The master, sealed with a password. */
+static int set_password(struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password)
+{
+	struct lzi_scrypt cost;
+	int rc = lzi_scrypt_cost(SCRYPT_MS, &cost);
+
+	if (rc == LATZ_OK)
+		rc = lzi_draw(keys->salt, sizeof keys->salt);
+	if (rc == LATZ_OK)
+		rc = lzi_draw(keys->nonce, sizeof keys->nonce);
+	if (rc != LATZ_OK)
+		return rc;
+	keys->log2_n = cost.log2_n;
+	keys->r = cost.r;
+	keys->p = cost.p;
+	return with_password(keys, password, secrets->master, 1);
+}
+
+static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const latz_options *options)
+{
+	int rc;
+
+	memset(keys, 0, sizeof *keys);
+	memcpy(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic);
+	keys->version = 1;
+	keys->kind = options->encrypt ? LZI_LOCKED_ENCRYPTED : LZI_LOCKED_PASSWORD;
+	rc = lzi_draw(keys->id, sizeof keys->id);
+	if (rc == LATZ_OK)
+		rc = lzi_draw_secret(secrets->master, sizeof secrets->master);
+	if (rc == LATZ_OK)
+		rc = add_data_key(secrets, keys, 0);
+	if (rc == LATZ_OK)
+		rc = set_password(secrets, keys, options->password);
+	if (rc == LATZ_OK)
+		rc = mac_of(secrets, keys, keys->mac);
+	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
+}
+
+/* ---- Asking ------------------------------------------------------------------------------------------------------ */
+
+static int64_t delay_after(uint32_t failures)
+{
+	int64_t delay = failures > 5 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
+
+	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
+}
+
+/* Takes the attempt's place in time, and waits for it. */
+static int wait_for_turn(struct lzi_store *store)
+{
+	struct lzi_guarded *guarded = &store->control.shared->guarded;
+	int64_t had = lzi_load_relaxed(&guarded->not_before), now, turn;
+	uint32_t failures;
+
+	do {
+		now = lzi_clock_mono_ms();
+		failures = lzi_load_relaxed(&guarded->failures);
+		if (failures == 0)
+			return LATZ_OK;
+		/* A word that nobody of us wrote must not lock everybody out. */
+		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
+		if (turn - now > PATIENCE_MS)
+			return lzi_error(LATZ_TIMEOUT, "pool %s: passwords are being tried, %u wrong ones in a row",
+			                 store->name, failures);
+	} while (!lzi_cas_acquire(&guarded->not_before, &had, turn + delay_after(failures)));
+	if (turn > now)
+		lzi_sleep_us((unsigned)(turn - now) * 1000);
+	return LATZ_OK;
+}
+
+static int refused(struct lzi_store *store)
+{
+	struct lzi_guarded *guarded = &store->control.shared->guarded;
+	uint32_t failures = lzi_fetch_add(&guarded->failures, 1u) + 1;
+	int64_t none = lzi_load_relaxed(&guarded->not_before), now = lzi_clock_mono_ms();
+
+	lzi_fetch_add(&guarded->attempts, 1u);
+	lzi_store_relaxed(&guarded->failed_ms, lzi_clock_wall_ms());
+	if (none < now + delay_after(failures))
+		(void)lzi_cas_acquire(&guarded->not_before, &none, now + delay_after(failures));
+	lzi_log(LATZ_LOG_WARNING, "pool %s: opened with a wrong password, %u in a row", store->name, failures);
+	return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
+}
+
+/* LATZ_AUTH. */
+static int ask(struct lzi_call *call, const char *password, struct lzi_secrets **ret_secrets)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_secrets *secrets;
+	struct lzi_keys keys;
+	int rc;
+
+	if (password == NULL)
+		return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
+	rc = wait_for_turn(store);
+	if (rc == LATZ_OK)
+		rc = keys_read(call, &keys);
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
+	secrets = lzi_secret_take(sizeof *secrets);
+	if (secrets == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	rc = with_password(&keys, password, secrets->master, 0);
+	if (rc == LATZ_OK)
+		rc = unlock(secrets, &keys);
+	if (rc == LATZ_AUTH)
+		rc = refused(store);
+	if (rc != LATZ_OK) {
+		lzi_secrets_give(secrets);
+		return rc;
+	}
+	lzi_store_release(&store->control.shared->guarded.failures, 0u);
+	*ret_secrets = secrets;
+	return LATZ_OK;
+}
+
+/* What the options ask for is what the pool is. */
+static int check_wish(const struct lzi_store *store, const latz_options *options, uint32_t kind)
+{
+	if (kind == LZI_LOCKED_NOT && options->password != NULL)
+		return lzi_error(LATZ_AUTH, "pool %s has no password: it is not the one that is meant", store->name);
+	if (kind != LZI_LOCKED_ENCRYPTED && options->encrypt)
+		return lzi_error(LATZ_AUTH, "pool %s is not encrypted", store->name);
+	return LATZ_OK;
+}
+
+int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi_secrets **ret_secrets)
+{
+	struct lzi_store *store = call->store;
+	struct lzi_guarded *guarded = &store->control.shared->guarded;
+	struct lzi_keys keys;
+	int rc = keys_read(call, &keys);
+
+	*ret_secrets = NULL;
+	if (rc == LATZ_OK) { /* of what it was restored from */
+		rc = ask(call, options->password, ret_secrets);
+	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
+		return LATZ_OK;
+	} else if (rc == LATZ_NOTFOUND) {
+		if (lzi_store_keys(store) != 0)
+			return lzi_error(LATZ_AUTH, "what pool %s is made from has no password; load its keys into a "
+			                            "locked pool instead (latzero dump, latzero load)",
+			                 store->name);
+		*ret_secrets = lzi_secret_take(sizeof **ret_secrets);
+		rc = *ret_secrets == NULL ? lzi_error(LATZ_NOMEM, "keys") : keys_make(*ret_secrets, &keys, options);
+		if (rc == LATZ_OK)
+			rc = keys_write(call, &keys);
+	}
+	if (rc == LATZ_OK)
+		rc = check_wish(store, options, keys.kind);
+	if (rc != LATZ_OK) {
+		lzi_secrets_give(*ret_secrets);
+		*ret_secrets = NULL;
+		return rc;
+	}
+	lzi_store_relaxed(&guarded->data_key, keys.current);
+	lzi_store_release(&guarded->kind, keys.kind);
+	return LATZ_OK;
+}
+
+int lzi_seal_join(struct lzi_call *call, const latz_options *options, int trusted, struct lzi_secrets **secrets)
+{
+	struct lzi_store *store = call->store;
+	uint32_t kind = lzi_load_acquire(&store->control.shared->guarded.kind);
+	struct lzi_keys keys;
+	int rc;
+
+	if (*secrets != NULL && kind != LZI_LOCKED_NOT) {
+		rc = keys_read(call, &keys);
+		if (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0)
+			rc = lzi_error(LATZ_DEAD, "the name is another pool's");
+	} else if (trusted) {
+		rc = kind == LZI_LOCKED_ENCRYPTED ? lzi_error(LATZ_DEAD, "the name is another pool's") : LATZ_OK;
+	} else {
+		rc = check_wish(store, options, kind);
+		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
+			rc = ask(call, options->password, secrets);
+	}
+	if (rc != LATZ_OK || kind != LZI_LOCKED_ENCRYPTED)
+		return rc;
+	rc = lzi_seal_open(store, *secrets);
+	if (rc == LATZ_OK)
+		*secrets = NULL;
+	return rc;
+}
+
+int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
+{
+	uint32_t kind = lzi_load_acquire(&store->control.shared->guarded.kind);
+	struct lzi_secrets *secrets = NULL;
+	struct lzi_call call;
+	int rc = check_wish(store, options, kind);
+
+	if (rc != LATZ_OK || kind == LZI_LOCKED_NOT)
+		return rc;
+	rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK)
+		rc = ask(&call, options->password, &secrets);
+	lzi_secrets_give(secrets);
+	return rc;
+}
+
+int lzi_seal_refresh(struct lzi_store *store)
+{
+	struct lzi_secrets *secrets = store->seal->secrets;
+	struct lzi_keys keys;
+	struct lzi_call call;
+	int rc = lzi_thread_find(store, &call);
+
+	if (rc == LATZ_OK)
+		rc = keys_read(&call, &keys);
+	if (rc != LATZ_OK)
+		return rc;
+	pthread_mutex_lock(&store->seal->mutex);
+	for (unsigned i = 0; i < LZI_DATA_KEYS && rc == LATZ_OK; i++) {
+		if (keys.data[i].used == 0 || secrets->have >> i & 1)
+			continue;
+		rc = with_master(secrets, &keys, i, 0);
+		if (rc == LATZ_OK)
+			lzi_store_release(&secrets->have, secrets->have | 1u << i);
+	}
+	if (rc == LATZ_OK && secrets->have >> keys.current & 1)
+		lzi_store_release(&secrets->current, keys.current);
+	pthread_mutex_unlock(&store->seal->mutex);
+	return rc;
+}

@@ -1,0 +1,172 @@
+/*
+ * Scans of encrypted pools. In the pool's index keys stand in the order of what they are sealed as, which says nothing.
+ * So all keys of the pool, or of the namespace, are opened when the scan is, those that are wanted are sorted, and
+ * values are read one by one as of the moment of the scan. It costs time for every key there is, and memory for every
+ * key that is wanted: doc/security.md, "What it costs".
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "format/space.h"
+#include "store/seal.h"
+
+struct item {
+	size_t at; /* in bytes */
+	uint32_t size;
+};
+
+struct lzi_sealed_scan {
+	struct lzi_scan *raw; /* keeps the moment */
+	uint32_t number;
+	int keys_only;
+	uint8_t *bytes;
+	size_t used, room;
+	struct item *items;
+	size_t count, items_room, next;
+	uint8_t sealed[LZI_SPACE_PREFIX + LZI_TAG_BYTES + LZI_KEY_MAX];
+};
+
+static int compare(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size)
+{
+	int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+
+	return order != 0 ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+static int by_key(const void *a, const void *b, void *bytes)
+{
+	const struct item *x = a, *y = b;
+
+	return compare((uint8_t *)bytes + x->at, x->size, (uint8_t *)bytes + y->at, y->size);
+}
+
+static int is_wanted(const latz_scan_options *options, const uint8_t *key, size_t size)
+{
+	return (size >= options->prefix.size &&
+	        (options->prefix.size == 0 || memcmp(key, options->prefix.data, options->prefix.size) == 0)) &&
+	       (options->from.data == NULL || compare(key, size, options->from.data, options->from.size) >= 0) &&
+	       (options->to.data == NULL || compare(key, size, options->to.data, options->to.size) < 0);
+}
+
+static int grow(void **at, size_t *room, size_t need, size_t each)
+{
+	size_t wide = *room == 0 ? 1024 : *room;
+	void *wider;
+
+	if (need <= *room)
+		return LATZ_OK;
+	while (wide < need)
+		wide *= 2;
+	wider = realloc(*at, wide * each);
+	if (wider == NULL)
+		return lzi_error(LATZ_NOMEM, "a scan of %zu keys", need);
+	*at = wider;
+	*room = wide;
+	return LATZ_OK;
+}
+
+static int collect(struct lzi_call *call, struct lzi_sealed_scan *scan, const latz_scan_options *options)
+{
+	void *bytes, *items;
+	latz_slice key;
+	uint32_t number;
+	int rc;
+
+	while ((rc = lzi_scan_next(call, scan->raw, &key, NULL)) == LATZ_OK) {
+		bytes = scan->bytes;
+		rc = grow(&bytes, &scan->room, scan->used + key.size, 1);
+		scan->bytes = bytes;
+		if (rc == LATZ_OK)
+			rc = lzi_key_seen(call->store, &key, &number, scan->bytes + scan->used);
+		if (rc != LATZ_OK)
+			return rc;
+		if (!is_wanted(options, key.data, key.size))
+			continue;
+		items = scan->items;
+		rc = grow(&items, &scan->items_room, scan->count + 1, sizeof *scan->items);
+		scan->items = items;
+		if (rc != LATZ_OK)
+			return rc;
+		scan->items[scan->count++] = (struct item){ scan->used, (uint32_t)key.size };
+		scan->used += key.size;
+	}
+	return rc == LATZ_DONE ? LATZ_OK : rc;
+}
+
+static void arrange(struct lzi_sealed_scan *scan, const latz_scan_options *options)
+{
+	size_t i;
+
+	if (scan->count > 1)
+		qsort_r(scan->items, scan->count, sizeof *scan->items, by_key, scan->bytes);
+	for (i = 0; options->reverse && i < scan->count / 2; i++) {
+		struct item other = scan->items[i];
+
+		scan->items[i] = scan->items[scan->count - 1 - i];
+		scan->items[scan->count - 1 - i] = other;
+	}
+	if (options->limit != 0 && scan->count > options->limit)
+		scan->count = options->limit;
+}
+
+int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options, uint32_t number,
+                         struct lzi_sealed_scan **ret_scan)
+{
+	struct lzi_sealed_scan *scan = calloc(1, sizeof *scan);
+	latz_scan_options all = LATZ_SCAN_OPTIONS_INIT;
+	int rc;
+
+	if (scan == NULL)
+		return lzi_error(LATZ_NOMEM, "scan");
+	scan->number = number;
+	scan->keys_only = options->keys_only;
+	all.keys_only = 1;
+	all.prefix = (latz_slice){ scan->sealed, lzi_seal_prefix(number, scan->sealed) };
+	rc = lzi_scan_open(call, &all, &scan->raw);
+	if (rc == LATZ_OK)
+		rc = collect(call, scan, options);
+	if (rc != LATZ_OK) {
+		lzi_sealed_scan_close(scan);
+		return rc;
+	}
+	arrange(scan, options);
+	*ret_scan = scan;
+	return LATZ_OK;
+}
+
+int lzi_sealed_scan_next(struct lzi_call *call, struct lzi_sealed_scan *scan, latz_slice *key, latz_value *value)
+{
+	latz_slice sealed = { scan->sealed, 0 };
+	const struct item *item;
+	int rc;
+
+	do {
+		if (scan->next == scan->count)
+			return LATZ_DONE;
+		item = &scan->items[scan->next++];
+		*key = (latz_slice){ scan->bytes + item->at, item->size };
+		if (value == NULL)
+			return LATZ_OK;
+		rc = lzi_seal_key(call, scan->number, *key, scan->sealed, &sealed.size);
+		if (rc == LATZ_OK)
+			rc = lzi_scan_get(call, scan->raw, sealed, scan->keys_only, value);
+	} while (rc == LATZ_NOTFOUND); /* expired as of that moment */
+	return rc;
+}
+
+struct lzi_scan *lzi_sealed_scan_raw(struct lzi_sealed_scan *scan)
+{
+	return scan->raw;
+}
+
+void lzi_sealed_scan_close(struct lzi_sealed_scan *scan)
+{
+	if (scan->raw != NULL)
+		lzi_scan_close(scan->raw);
+	free(scan->bytes);
+	free(scan->items);
+	free(scan);
+}

@@ -1,0 +1,431 @@
+/*
+ * Keys and values of encrypted pools on their way in and out (seal.h). Each thread has ciphers of its own, set up when
+ * it first needs them.
+ *
+ * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^23 records; then
+ * 23 bits that count and one that tells a record's body from its head. Nothing about them is shared or stored, so
+ * neither forks nor restarts nor a snapshot restored twice can bring one back. With 2^20 draws the chance that any two
+ * are the same is 2^-33.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "store/pack.h"
+#include "store/seal.h"
+
+#define PREFIX 9u
+#define RECORDS_A_DRAW (1u << 23)
+
+struct lzi_sealer {
+	struct lzi_siv *siv;
+	struct lzi_aead *aead[LZI_DATA_KEYS];
+	uint64_t domain; /* of siv; + 1 */
+	uint32_t left;   /* of records for which the prefix may be used */
+	uint8_t prefix[PREFIX];
+};
+
+/* ---- Sealers ----------------------------------------------------------------------------------------------------- */
+
+int lzi_seal_open(struct lzi_store *store, struct lzi_secrets *secrets)
+{
+	struct lzi_seal *seal = calloc(1, sizeof *seal);
+
+	if (seal == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	seal->sealer = calloc(store->control.header->actors_max, sizeof *seal->sealer);
+	seal->actors = store->control.header->actors_max;
+	if (seal->sealer == NULL) {
+		free(seal);
+		return lzi_error(LATZ_NOMEM, "keys");
+	}
+	seal->secrets = secrets;
+	seal->unforked = lzi_unforked_take();
+	if (seal->unforked != NULL)
+		*seal->unforked = 1;
+	pthread_mutex_init(&seal->mutex, NULL);
+	store->seal = seal;
+	return LATZ_OK;
+}
+
+static void sealer_free(struct lzi_sealer *sealer)
+{
+	unsigned i;
+
+	if (sealer == NULL)
+		return;
+	lzi_siv_free(sealer->siv);
+	for (i = 0; i < LZI_DATA_KEYS; i++)
+		lzi_aead_free(sealer->aead[i]);
+	free(sealer);
+}
+
+void lzi_seal_part(struct lzi_store *store, uint32_t index)
+{
+	if (store->seal == NULL || index >= store->seal->actors)
+		return;
+	sealer_free(store->seal->sealer[index]);
+	store->seal->sealer[index] = NULL;
+}
+
+void lzi_seal_close(struct lzi_store *store)
+{
+	struct lzi_seal *seal = store->seal;
+	uint32_t i;
+
+	if (seal == NULL)
+		return;
+	store->seal = NULL;
+	for (i = 0; i < seal->actors; i++)
+		sealer_free(seal->sealer[i]);
+	free(seal->sealer);
+	lzi_secrets_give(seal->secrets);
+	lzi_secret_give(seal->unforked, sizeof *seal->unforked);
+	pthread_mutex_destroy(&seal->mutex);
+	free(seal);
+}
+
+static LZI_NOINLINE int sealer_make(struct lzi_seal *seal, uint32_t index, struct lzi_sealer **ret_sealer)
+{
+	struct lzi_sealer *sealer = calloc(1, sizeof *sealer);
+
+	if (sealer == NULL)
+		return lzi_error(LATZ_NOMEM, "cipher");
+	sealer->siv = lzi_siv_new(seal->secrets->names);
+	if (sealer->siv == NULL) {
+		free(sealer);
+		return LATZ_NOMEM;
+	}
+	*ret_sealer = seal->sealer[index] = sealer;
+	return LATZ_OK;
+}
+
+static inline int find(struct lzi_store *store, uint32_t index, struct lzi_sealer **ret_sealer)
+{
+	*ret_sealer = store->seal->sealer[index];
+	return lzi_likely(*ret_sealer != NULL) ? LATZ_OK : sealer_make(store->seal, index, ret_sealer);
+}
+
+static int find_own(struct lzi_store *store, struct lzi_sealer **ret_sealer)
+{
+	struct lzi_call call;
+	int rc = lzi_thread_find(store, &call);
+
+	return rc == LATZ_OK ? find(store, call.index, ret_sealer) : rc;
+}
+
+/* The cipher of a data key, which a record may name that came after we had last looked. */
+static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
+{
+	struct lzi_secrets *secrets = store->seal->secrets;
+	int rc = LATZ_OK;
+
+	if (key >= LZI_DATA_KEYS)
+		return LATZ_CORRUPT;
+	if ((lzi_load_acquire(&secrets->have) >> key & 1) == 0)
+		rc = lzi_seal_refresh(store);
+	if (rc != LATZ_OK)
+		return rc;
+	if ((lzi_load_acquire(&secrets->have) >> key & 1) == 0)
+		return LATZ_CORRUPT;
+	sealer->aead[key] = lzi_aead_new(secrets->data[key]);
+	return sealer->aead[key] == NULL ? LATZ_NOMEM : LATZ_OK;
+}
+
+static inline int aead_of(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
+{
+	return lzi_likely(key < LZI_DATA_KEYS && sealer->aead[key] != NULL) ? LATZ_OK : aead_make(store, sealer, key);
+}
+
+/* ---- Names ------------------------------------------------------------------------------------------------------- */
+
+static int set_domain(struct lzi_sealer *sealer, uint32_t domain)
+{
+	uint8_t bytes[5] = { 'n', (uint8_t)(domain >> 24), (uint8_t)(domain >> 16), (uint8_t)(domain >> 8),
+		             (uint8_t)domain };
+	int rc;
+
+	if (lzi_likely(sealer->domain == (uint64_t)domain + 1))
+		return LATZ_OK;
+	sealer->domain = 0;
+	rc = lzi_siv_domain(sealer->siv, bytes, sizeof bytes);
+	if (rc == LATZ_OK)
+		sealer->domain = (uint64_t)domain + 1;
+	return rc;
+}
+
+int lzi_store_is_sealed(const struct lzi_store *store)
+{
+	return store->seal != NULL;
+}
+
+unsigned lzi_seal_prefix(uint32_t number, uint8_t *to)
+{
+	if (number == 0) {
+		*to = 0; /* so that no sealed key begins with ff */
+		return 1;
+	}
+	lzi_space_prefix(number, to);
+	return LZI_SPACE_PREFIX;
+}
+
+static int seal_name(struct lzi_call *call, uint32_t domain, const void *name, size_t size, uint8_t *to)
+{
+	struct lzi_sealer *sealer;
+	int rc = find(call->store, call->index, &sealer);
+
+	if (lzi_likely(rc == LATZ_OK))
+		rc = set_domain(sealer, domain);
+	return lzi_likely(rc == LATZ_OK) ? lzi_siv_seal(sealer->siv, name, size, to) : rc;
+}
+
+int lzi_seal_key(struct lzi_call *call, uint32_t number, latz_slice key, uint8_t *to, size_t *ret_size)
+{
+	unsigned prefix = lzi_seal_prefix(number, to);
+
+	*ret_size = prefix + LZI_TAG_BYTES + key.size;
+	return seal_name(call, number, key.data, key.size, to + prefix);
+}
+
+static int open_name(struct lzi_store *store, uint32_t domain, const void *name, size_t size, void *to)
+{
+	struct lzi_sealer *sealer;
+	int rc = find_own(store, &sealer);
+
+	if (rc == LATZ_OK)
+		rc = set_domain(sealer, domain);
+	if (rc == LATZ_OK)
+		rc = lzi_siv_open(sealer->siv, name, size, to);
+	return rc == LATZ_CORRUPT ? lzi_error(rc, "a key in the pool was not sealed with the pool's keys") : rc;
+}
+
+int lzi_key_seen(struct lzi_store *store, latz_slice *key, uint32_t *ret_number, uint8_t *to)
+{
+	int spaced = lzi_key_is_spaced(key->data, key->size);
+	uint32_t number = spaced ? lzi_key_space(key->data) : 0;
+	unsigned strip = spaced ? LZI_SPACE_PREFIX : store->seal != NULL || *(const uint8_t *)key->data == 0xff;
+	int rc;
+
+	*ret_number = number;
+	key->data = (const uint8_t *)key->data + strip;
+	key->size -= strip;
+	if (store->seal == NULL || (spaced && number == 0)) /* the book */
+		return LATZ_OK;
+	rc = open_name(store, number, key->data, key->size, to);
+	if (rc != LATZ_OK)
+		return rc;
+	key->data = to;
+	key->size -= LZI_TAG_BYTES;
+	return LATZ_OK;
+}
+
+/* ---- Values ------------------------------------------------------------------------------------------------------ */
+
+int lzi_seal_wanted(const struct lzi_store *store, latz_slice key)
+{
+	return store->seal != NULL && !lzi_key_is_book(key.data, key.size);
+}
+
+static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t nonce[LZI_NONCE_BYTES])
+{
+	uint32_t count;
+	int rc;
+
+	if (lzi_unlikely(sealer->left == 0 || seal->unforked == NULL || *seal->unforked == 0)) {
+		rc = lzi_draw(sealer->prefix, sizeof sealer->prefix);
+		if (rc != LATZ_OK)
+			return rc;
+		sealer->left = RECORDS_A_DRAW;
+	}
+	count = --sealer->left << 1;
+	memcpy(nonce, sealer->prefix, PREFIX);
+	nonce[9] = (uint8_t)(count >> 16);
+	nonce[10] = (uint8_t)(count >> 8);
+	nonce[11] = (uint8_t)count;
+	return LATZ_OK;
+}
+
+/* What both texts of a record have in common. */
+static void describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed, uint8_t type,
+                     struct lzi_sealed_about *about)
+{
+	memset(about, 0, sizeof *about);
+	memcpy(about->id, secrets->id, sizeof about->id);
+	about->size = sealed->size;
+	about->what = 'b';
+	about->type = type;
+	about->key = sealed->key;
+	about->packed = sealed->packed;
+}
+
+static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sealed, uint64_t seq,
+                    uint8_t nonce[LZI_NONCE_BYTES])
+{
+	about->seq = seq;
+	about->what = 'h';
+	memcpy(about->body_tag, sealed->body_tag, sizeof about->body_tag);
+	memcpy(nonce, sealed->nonce, LZI_NONCE_BYTES);
+	nonce[LZI_NONCE_BYTES - 1] |= 1;
+}
+
+int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed)
+{
+	struct lzi_store *store = call->store;
+	uint8_t *to = (uint8_t *)(uintptr_t)lzi_record_value(record);
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
+	struct lzi_sealed sealed = { .size = raw_size, .packed = (uint8_t)packed };
+	struct lzi_sealed_about about;
+	struct lzi_sealer *sealer;
+	int rc = find(store, call->index, &sealer);
+
+	if (rc == LATZ_OK && lzi_unlikely(lzi_load_relaxed(&store->control.shared->guarded.data_key) !=
+	                                  lzi_load_relaxed(&store->seal->secrets->current)))
+		rc = lzi_seal_refresh(store);
+	if (rc == LATZ_OK) {
+		sealed.key = (uint8_t)lzi_load_relaxed(&store->seal->secrets->current);
+		rc = aead_of(store, sealer, sealed.key);
+	}
+	if (lzi_likely(rc == LATZ_OK))
+		rc = next_nonce(store->seal, sealer, sealed.nonce);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
+	describe(store->seal->secrets, &sealed, record->type, &about);
+	aad.head = &about;
+	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
+	                   sealed.body_tag);
+	memcpy(to, &sealed, sizeof sealed);
+	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
+	                             lzi_record_key(record), to);
+	return rc;
+}
+
+int lzi_seal_head(struct lzi_call *call, struct lzi_record *record)
+{
+	struct lzi_store *store = call->store;
+	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), nonce[LZI_NONCE_BYTES];
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
+	struct lzi_sealed_about about;
+	struct lzi_sealed sealed;
+	struct lzi_sealer *sealer;
+	int rc = find(store, call->index, &sealer);
+
+	memcpy(&sealed, at, sizeof sealed);
+	if (rc == LATZ_OK)
+		rc = aead_of(store, sealer, sealed.key);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	describe(store->seal->secrets, &sealed, record->type, &about);
+	head_of(&about, &sealed, record->seq, nonce);
+	aad.head = &about;
+	return lzi_aead_seal(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL,
+	                     at + offsetof(struct lzi_sealed, head_tag));
+}
+
+/* The head first: it says that the body is this version's. */
+static int open_to(struct lzi_store *store, const struct lzi_stored *stored, void *to)
+{
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), stored->key.data, stored->key.size };
+	uint8_t nonce[LZI_NONCE_BYTES];
+	struct lzi_sealed_about about;
+	struct lzi_sealed sealed;
+	struct lzi_sealer *sealer;
+	int rc = store->seal == NULL ? LATZ_CORRUPT : find_own(store, &sealer);
+
+	memcpy(&sealed, stored->bytes, sizeof sealed);
+	if (rc == LATZ_OK)
+		rc = aead_of(store, sealer, sealed.key);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	describe(store->seal->secrets, &sealed, stored->type, &about);
+	aad.head = &about;
+	head_of(&about, &sealed, stored->seq, nonce);
+	rc = lzi_aead_open(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL, sealed.head_tag);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	describe(store->seal->secrets, &sealed, stored->type, &about);
+	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
+	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
+}
+
+static LZI_COLD int not_ours(const struct lzi_stored *stored, int rc)
+{
+	if (rc != LATZ_CORRUPT)
+		return rc;
+	return lzi_error(rc, "record at heap offset %llu: sealed, but not as this key, version and type of this pool",
+	                 (unsigned long long)stored->offset);
+}
+
+int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size)
+{
+	int rc = stored->size < LZI_SEALED_HEAD ? LATZ_CORRUPT
+	                                        : open_to(store, stored, stored->bytes + LZI_SEALED_HEAD);
+
+	*ret_at = stored->bytes + LZI_SEALED_HEAD;
+	*ret_size = stored->size - LZI_SEALED_HEAD;
+	return lzi_likely(rc == LATZ_OK) ? rc : not_ours(stored, rc);
+}
+
+int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, latz_value *value)
+{
+	struct lzi_sealed sealed;
+	uint8_t *at;
+	uint32_t size;
+	int rc;
+
+	if (lzi_unlikely(stored->size < LZI_SEALED_HEAD))
+		return not_ours(stored, LATZ_CORRUPT);
+	memcpy(&sealed, stored->bytes, sizeof sealed);
+	if (sealed.packed) {
+		rc = lzi_open_stored(store, stored, &at, &size);
+		return rc == LATZ_OK ? lzi_unpack(store, at, size, stored->offset, value) : rc;
+	}
+	size = stored->size - LZI_SEALED_HEAD;
+	rc = lzi_value_reserve(value, size);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = open_to(store, stored, value->data);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return not_ours(stored, rc);
+	((char *)value->data)[size] = '\0';
+	value->size = size;
+	return LATZ_OK;
+}
+
+int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_record *head, uint64_t offset,
+                    latz_slice key, int as_is, latz_value *value)
+{
+	struct lzi_stored stored = { packed, head->value_size, head->type, head->seq, offset, key };
+	int rc;
+
+	if ((head->flags & LZI_RECORD_SEALED) == 0)
+		return lzi_unpack(store, packed, head->value_size, offset, value);
+	if (!as_is)
+		return lzi_open_value(store, &stored, value);
+	rc = lzi_value_reserve(value, head->value_size);
+	if (rc != LATZ_OK)
+		return rc;
+	memcpy(value->data, packed, head->value_size);
+	value->size = head->value_size;
+	return LATZ_OK;
+}
+
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+                   uint32_t *ret_size)
+{
+	uint8_t bytes[LZI_SEALED_HEAD + 64], *at;
+	struct lzi_stored stored = { bytes, record->value_size, record->type, record->seq, 0,
+		                     { lzi_record_key(record), record->key_size } };
+	int rc;
+
+	if (record->value_size > sizeof bytes || record->value_size < LZI_SEALED_HEAD ||
+	    record->value_size - LZI_SEALED_HEAD > room)
+		return lzi_error(LATZ_TYPE, "the value is another");
+	memcpy(bytes, lzi_record_value(record), record->value_size);
+	rc = lzi_open_stored(store, &stored, &at, ret_size);
+	if (rc == LATZ_OK)
+		memcpy(to, at, *ret_size);
+	lzi_wipe(bytes, sizeof bytes);
+	return rc;
+}

@@ -1,0 +1,97 @@
+/*
+ * Private to store/ and the api: encrypted pools (doc/security.md). keys.c: passwords and the pool's keys. seal.c: keys
+ * and values on their way in and out.
+ *
+ * Below the api a pool knows keys only as they are sealed (AES-SIV: the same key always becomes the same bytes): they
+ * are what is hashed, ordered, logged, told in events. Values are sealed (AES-GCM) when a record is drafted, and opened
+ * when it is read; a record's head, which ties the value to its key, version, type and pool, under the bucket's lock.
+ */
+#ifndef LZI_STORE_SEAL_H
+#define LZI_STORE_SEAL_H
+
+#include "crypt/crypt.h"
+#include "format/sealed.h"
+#include "store/store_int.h"
+
+/* In memory for secrets. */
+struct lzi_secrets {
+	uint8_t master[LZI_KEY_BYTES];
+	uint8_t names[LZI_SIV_KEY_BYTES]; /* of the master: what keys are sealed with */
+	uint8_t data[LZI_DATA_KEYS][LZI_KEY_BYTES];
+	uint32_t have; /* bit n: data[n] is known */
+	uint32_t kind; /* enum lzi_lock_kind */
+	uint32_t current; /* data key of new records */
+	uint8_t id[16];
+};
+
+struct lzi_sealer;
+
+/* An attachment's part in an encrypted pool. */
+struct lzi_seal {
+	struct lzi_secrets *secrets;
+	uint32_t *unforked; /* 1; 0 in a forked child, whose copies of nonces are not its own. NULL: always 0 */
+	pthread_mutex_t mutex; /* for taking over new data keys, and making sealers */
+	uint32_t actors;
+	struct lzi_sealer **sealer; /* of each thread slot, made when its thread needs it; atomic */
+};
+
+/* ---- keys.c ---- */
+
+/* After everything else of a pool is there, before anybody reads or writes keys: makes its keys if it is new and the
+ * options want that, else looks whether the password is right, unless the caller is trusted. *secrets: NULL, or what a
+ * parent or an earlier step of this very opening knows; taken if it is kept. LATZ_AUTH. */
+int lzi_seal_join(struct lzi_call *call, const latz_options *options, int trusted, struct lzi_secrets **secrets);
+/* A pool that is being made: with what the options, or what it was restored from, say. *ret_secrets: NULL if it is not
+ * locked. */
+int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi_secrets **ret_secrets);
+/* One more handle on a pool that this process has attached already. */
+int lzi_seal_ask(struct lzi_store *store, const latz_options *options);
+void lzi_secrets_give(struct lzi_secrets *secrets);
+/* Learns of data keys that came after us. */
+int lzi_seal_refresh(struct lzi_store *store);
+/* The password from now on; data: and a new data key, with which everything is sealed anew. */
+int lzi_seal_rekey(struct lzi_call *call, const latz_options *options, int data);
+
+/* ---- seal.c ---- */
+
+/* What the store keeps from now on. */
+int lzi_seal_open(struct lzi_store *store, struct lzi_secrets *secrets);
+void lzi_seal_close(struct lzi_store *store);
+/* The thread gives its slot back. */
+void lzi_seal_part(struct lzi_store *store, uint32_t index);
+
+static inline int lzi_is_sealed(const struct lzi_store *store)
+{
+	return lzi_unlikely(store->seal != NULL);
+}
+
+/* Whether the value of a key is to be sealed: all but the book's. */
+int lzi_seal_wanted(const struct lzi_store *store, latz_slice key);
+
+/* The value into the record, which has everything else but seq, crc included when this returns. */
+int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed);
+/* After seq is known, and while nobody else sees the record. */
+int lzi_seal_head(struct lzi_call *call, struct lzi_record *record);
+
+/* A sealed value that was copied, whole, to memory of the thread's; its record's crc has been looked at. */
+struct lzi_stored {
+	uint8_t *bytes;
+	uint32_t size;
+	uint8_t type;
+	uint64_t seq, offset;
+	latz_slice key;
+};
+/* The value as it was before lzi_seal_body(): *ret_at points into stored->bytes. LATZ_CORRUPT, which names the record
+ * by where it stands. */
+int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size);
+/* Into *value: bytes, size; decompressed. */
+int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, latz_value *value);
+/* A compressed or sealed value that was copied with its record's head, and found whole, into *value: as it was before,
+ * or as_is, which is for sealed ones only. */
+int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_record *head, uint64_t offset,
+                    latz_slice key, int as_is, latz_value *value);
+/* A record that nobody changes meanwhile: a value of at most `room` bytes. */
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+                   uint32_t *ret_size);
+
+#endif
