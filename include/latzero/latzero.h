@@ -187,7 +187,7 @@ typedef struct latz_options {
 	unsigned flags;       /* LATZ_CREATE ... */
 	const char *dir;      /* runtime directory; NULL: $LATZERO_DIR, else /dev/shm/latzero-<uid>, else
 	                         $TMPDIR/latzero-<uid> */
-	unsigned mode;        /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
+	unsigned mode;        /* C: of the pool's files: 0640, 0644 let others read it; 0: 0600. Directories: with x */
 	unsigned max_clients; /* C: processes attached at once, 1 to 4096; 0: 256 */
 	uint64_t max_bytes;   /* C: bytes that the pool's files may take, everything counted, at least 4 MiB; 0: no
 	                         bound. latz_limit() changes all three */

@@ -91,6 +91,9 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.max_clients is %u; the limit is 4096", to->max_clients);
 	if (to->mode & ~0666u)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o has bits other than read and write", to->mode);
+	if (to->mode & 0022)
+		return lzi_error(LATZ_UNSUPPORTED, "options.mode 0%o: others may be let read a pool, not write it",
+		                 to->mode);
 	if (to->mode != 0 && (to->mode & 0600) != 0600)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
 	if (to->ttl_ms < -1)
