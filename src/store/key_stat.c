@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "store/store_int.h"
+#include "store/reader.h"
 
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
 {
@@ -19,6 +19,14 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 	uint8_t flags;
 	int rc;
 
+	if (call->store->reads_only) {
+		rc = lzi_reader_stat(call->store, key, hash, &out);
+		if (rc == LATZ_OK) {
+			out.size = info->size < sizeof out ? info->size : sizeof out;
+			memcpy(info, &out, out.size);
+		}
+		return rc;
+	}
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(call->store, key, hash, &found);

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/pack.h"
+#include "store/reader.h"
 #include "store/space.h"
 #include "store/write_int.h"
 
@@ -502,6 +503,8 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 {
 	int rc;
 
+	if (lzi_unlikely(store->reads_only))
+		return lzi_reader_get(store, key, hash, unless, value);
 	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY))
 		lzi_pause();
 	return rc;
