@@ -168,7 +168,7 @@ typedef enum latz_dict {
 enum {
 	LATZ_CREATE = 1u << 0,    /* create the pool if it is not there */
 	LATZ_EXCLUSIVE = 1u << 1, /* LATZ_EXISTS if it is there; LATZ_INVALID without LATZ_CREATE */
-	/* LATZ_READONLY, above: this handle only reads, every write through it is LATZ_READONLY */
+	/* LATZ_READONLY, above: it only reads, every write is LATZ_READONLY. See latz_open(3) */
 	LATZ_KEEP = 1u << 3,      /* the pool stays when its last user leaves, until latz_destroy() or a reboot */
 	LATZ_NO_THREAD = 1u << 4, /* no janitor thread in this process: call latz_maintain() now and then */
 	LATZ_NO_GUARD = 1u << 5,  /* start no guard process: a pool whose last user was killed is swept by the next
@@ -187,7 +187,7 @@ typedef struct latz_options {
 	unsigned flags;       /* LATZ_CREATE ... */
 	const char *dir;      /* runtime directory; NULL: $LATZERO_DIR, else /dev/shm/latzero-<uid>, else
 	                         $TMPDIR/latzero-<uid> */
-	unsigned mode;        /* C: mode of the pool's files; 0: 0600. Directories get the matching x bits */
+	unsigned mode;        /* C: of the pool's files: 0640, 0644 let others read it; 0: 0600. Directories: with x */
 	unsigned max_clients; /* C: processes attached at once, 1 to 4096; 0: 256 */
 	uint64_t max_bytes;   /* C: bytes that the pool's files may take, everything counted, at least 4 MiB; 0: no
 	                         bound. latz_limit() changes all three */

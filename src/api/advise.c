@@ -37,7 +37,7 @@ int latz_advise(latz_pool *pool, const latz_advise_options *options, latz_advise
 	if (rc == LATZ_OK)
 		rc = lzi_api_whole(pool);
 	if (rc == LATZ_OK)
-		rc = taken.flags != 0 ? lzi_api_write(pool, &call) : lzi_api_call(pool, &call);
+		rc = taken.flags != 0 ? lzi_api_write(pool, &call) : lzi_api_client(pool, &call, "advice");
 	return lzi_api_result(
 		rc == LATZ_OK ? lzi_store_advise(&call, &taken, fn, arg, advice != NULL ? advice : &unwanted) : rc);
 }
@@ -72,6 +72,6 @@ int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg)
 
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
-	rc = lzi_api_call(pool, &call);
+	rc = lzi_api_client(pool, &call, "hot keys");
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_hot_keys(&call, UINT_MAX, tell_seen, &seen) : rc);
 }

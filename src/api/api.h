@@ -98,6 +98,14 @@ static inline int lzi_api_write(struct latz_pool *pool, struct lzi_call *call)
 	return lzi_api_call(pool, call);
 }
 
+/* What changes nothing that users see, but can't be had without a place among the pool's clients. */
+static inline int lzi_api_client(struct latz_pool *pool, struct lzi_call *call, const char *what)
+{
+	if (pool != NULL && pool->readonly)
+		return lzi_error(LATZ_UNSUPPORTED, "%s: not through a handle opened with LATZ_READONLY", what);
+	return lzi_api_call(pool, call);
+}
+
 /* ---- space.c: keys as they are in the pool ---- */
 
 /* Memory for one, as long as it is used. */

@@ -10,7 +10,7 @@
 int latz_sync_now(latz_pool *pool)
 {
 	struct lzi_call call;
-	int rc = lzi_api_call(pool, &call);
+	int rc = lzi_api_write(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_sync(&call) : rc);
 }
@@ -69,7 +69,7 @@ int latz_snapshot(latz_pool *pool, const char *path, const latz_snapshot_options
 	if (rc == LATZ_OK)
 		rc = lzi_api_whole(pool);
 	if (rc == LATZ_OK)
-		rc = lzi_api_call(pool, &call);
+		rc = lzi_api_client(pool, &call, "a snapshot");
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot(&call, path, &taken) : rc);
 }
 
@@ -84,6 +84,8 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 		rc = lzi_api_name(name);
 	if (rc == LATZ_OK)
 		rc = lzi_api_options(options, &taken);
+	if (rc == LATZ_OK && (taken.flags & (unsigned)LATZ_READONLY) != 0)
+		rc = lzi_error(LATZ_INVALID, "LATZ_READONLY makes no pool");
 	if (rc == LATZ_OK)
 		rc = take_options(snapshot_options, &snapshot_taken);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_restore(path, name, &taken, &snapshot_taken) : rc);

@@ -270,7 +270,7 @@ int latz_locks(latz_pool *pool, latz_locks_fn fn, void *arg)
 
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
-	rc = lzi_api_call(pool, &call);
+	rc = lzi_api_client(pool, &call, "a list of locks");
 	if (rc == LATZ_OK)
 		rc = lzi_api_space(pool, &call);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_locks(&call, see, &seen) : rc);

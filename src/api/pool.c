@@ -84,10 +84,16 @@ int lzi_api_options(const latz_options *from, latz_options *to)
 		return lzi_error(LATZ_INVALID, "options.flags has unknown bits 0x%x", to->flags & ~known);
 	if ((to->flags & (LATZ_CREATE | LATZ_EXCLUSIVE)) == LATZ_EXCLUSIVE)
 		return lzi_error(LATZ_INVALID, "LATZ_EXCLUSIVE goes with LATZ_CREATE");
+	if ((to->flags & (unsigned)LATZ_READONLY) != 0 && (to->flags & (LATZ_EXCLUSIVE | LATZ_START_EMPTY)) != 0)
+		return lzi_error(LATZ_INVALID, "LATZ_READONLY makes no pool: it excludes LATZ_EXCLUSIVE and "
+		                 "LATZ_START_EMPTY");
 	if (to->max_clients > 4096)
 		return lzi_error(LATZ_INVALID, "options.max_clients is %u; the limit is 4096", to->max_clients);
 	if (to->mode & ~0666u)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o has bits other than read and write", to->mode);
+	if (to->mode & 0022)
+		return lzi_error(LATZ_UNSUPPORTED, "options.mode 0%o: others may be let read a pool, not write it",
+		                 to->mode);
 	if (to->mode != 0 && (to->mode & 0600) != 0600)
 		return lzi_error(LATZ_INVALID, "options.mode 0%o keeps the owner out", to->mode);
 	if (to->ttl_ms < -1)
@@ -220,7 +226,7 @@ int latz_clients(latz_pool *pool, latz_client_fn fn, void *arg)
 int latz_maintain(latz_pool *pool, unsigned budget_us)
 {
 	struct lzi_call call;
-	int rc = lzi_api_call(pool, &call);
+	int rc = lzi_api_write(pool, &call);
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_maintain(&call, budget_us) : rc);
 }
@@ -246,7 +252,7 @@ int latz_limit(latz_pool *pool, const latz_limits *limits)
 int latz_verify(latz_pool *pool, latz_verify_fn fn, void *arg)
 {
 	struct lzi_call call;
-	int rc = lzi_api_call(pool, &call);
+	int rc = lzi_api_client(pool, &call, "verifying");
 
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_verify(&call, fn, arg) : rc);
 }

@@ -239,7 +239,7 @@ int latz_namespaces(latz_pool *pool, latz_namespace_fn fn, void *arg)
 int latz_expire_hook(latz_pool *pool, latz_expire_fn fn, void *arg)
 {
 	struct lzi_call call;
-	int rc = lzi_api_call(pool, &call);
+	int rc = lzi_api_write(pool, &call); /* who only reads has no part in what expires */
 
 	if (rc == LATZ_OK && pool->space != 0)
 		rc = lzi_space_check(&call, pool->space, pool->slot);

@@ -34,7 +34,7 @@ int latz_txn_begin(latz_pool *pool, unsigned flags, latz_txn **txn)
 		return lzi_api_error(LATZ_INVALID, "txn is NULL");
 	if (flags & ~(unsigned)LATZ_READONLY)
 		return lzi_api_error(LATZ_INVALID, "flags has unknown bits 0x%x", flags & ~(unsigned)LATZ_READONLY);
-	rc = lzi_api_call(pool, &call);
+	rc = flags == 0 ? lzi_api_write(pool, &call) : lzi_api_client(pool, &call, "a view of one moment");
 	if (rc == LATZ_OK)
 		rc = lzi_api_space(pool, &call);
 	if (rc != LATZ_OK)

@@ -73,7 +73,7 @@ int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_wat
 		taken = *options;
 	rc = check_options(&taken);
 	if (rc == LATZ_OK)
-		rc = lzi_api_call(pool, &call);
+		rc = lzi_api_client(pool, &call, "a subscription");
 	if (rc != LATZ_OK)
 		return lzi_api_result(rc);
 	handle = calloc(1, sizeof *handle);

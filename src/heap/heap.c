@@ -26,10 +26,11 @@ int lzi_heap_open(struct lzi_heap *heap, struct lzi_shared *shared, int fd, int 
 	heap->fd = fd;
 	heap->dir_fd = dir_fd;
 	heap->timeout_ms = timeout_ms;
+	heap->reads_only = !writable;
 	pthread_mutex_init(&heap->widen, NULL);
-	rc = lzi_map_open(&heap->map, fd, VIEW_FIRST, writable);
+	rc = writable ? lzi_map_open(&heap->map, fd, VIEW_FIRST, 1) : LATZ_OK;
 	if (rc == LATZ_OK)
-		rc = lzi_map_open(&heap->dir, dir_fd, VIEW_FIRST / 16, 1);
+		rc = lzi_map_open(&heap->dir, dir_fd, VIEW_FIRST / 16, writable);
 	if (rc == LATZ_OK)
 		rc = lzi_heap_view(heap);
 	return rc;
@@ -64,7 +65,7 @@ int lzi_heap_view(struct lzi_heap *heap)
 		                 (unsigned long long)size, (unsigned long long)extents);
 	pthread_mutex_lock(&heap->widen);
 	rc = lzi_map_grow(&heap->dir, lzi_extents_size(extents));
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && !heap->reads_only)
 		rc = lzi_map_grow(&heap->map, extents * LZI_EXTENT);
 	if (rc == LATZ_OK && extents > heap->reach)
 		lzi_store_release(&heap->reach, extents); /* pairs with who looks before it uses the maps' bases */
@@ -305,10 +306,29 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 	return LATZ_OK;
 }
 
+/* Who may not write waits for those who may, and who bring in all of it sooner or later. */
+static LZI_COLD int wait_brought(const struct lzi_heap *heap, uint64_t extent)
+{
+	unsigned i;
+
+	if (extent >= lzi_load_acquire(&heap->reach))
+		return LATZ_OK;
+	for (i = 0; lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE; i++) {
+		if (i >= heap->timeout_ms)
+			return lzi_error(LATZ_TIMEOUT, "extent %llu is still in the image that the pool was restored "
+			                 "from, and who only reads can't bring it in", (unsigned long long)extent);
+		lzi_sleep_us(1000);
+	}
+	return LATZ_OK;
+}
+
 int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent)
 {
-	int rc = lzi_heap_lock(heap);
+	int rc;
 
+	if (lzi_unlikely(heap->reads_only))
+		return wait_brought(heap, extent);
+	rc = lzi_heap_lock(heap);
 	if (rc != LATZ_OK)
 		return rc;
 	if (extent < heap->shared->extents && lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE)

@@ -21,12 +21,13 @@
 
 struct lzi_heap {
 	struct lzi_shared *shared;
-	struct lzi_map map; /* heap */
+	struct lzi_map map; /* heap; none if reads_only */
 	struct lzi_map dir; /* extents */
 	int fd, dir_fd;
 	uint64_t reach;        /* extents that both maps hold and that had blocks when they were widened; atomic */
 	pthread_mutex_t widen; /* this process's: guards map, dir and reach while they widen */
 	unsigned timeout_ms;
+	int reads_only; /* 1: the directory is mapped for reading, the heap not at all; an IMAGE is waited for */
 	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: none */
 	int (*fetch)(void *arg, uint64_t extent, uint8_t *to, uint64_t size);
 	void *fetch_arg;

@@ -41,7 +41,7 @@ static size_t at_most(uint64_t size)
 
 int lzi_disk_open(int dirfd, const char *name, int writable, int *ret_fd)
 {
-	return lzi_file_open(dirfd, name, writable, ret_fd);
+	return lzi_file_open_any(dirfd, name, writable, ret_fd);
 }
 
 int lzi_disk_create(int dirfd, const char *name, int *ret_fd)
@@ -203,8 +203,13 @@ int lzi_disk_exchange(int dirfd, const char *one, const char *other)
 
 int lzi_disk_remove(int dirfd, const char *name)
 {
+	struct stat st;
+
 	if (lzi_os.unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
 		return LATZ_OK;
+	if (errno == EPERM && fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid != geteuid())
+		return lzi_error(LATZ_ACCESS, "%s is there already, and belongs to user %u: it is left alone", name,
+		                 (unsigned)st.st_uid);
 	return failed(errno, "remove", name);
 }
 
@@ -228,6 +233,18 @@ int lzi_disk_allocate(int fd, const char *name, uint64_t size)
 	if (errno == EOPNOTSUPP || errno == ENOSYS)
 		return lzi_disk_truncate(fd, name, size);
 	return failed(errno == EFBIG ? ENOSPC : errno, "allocate", name);
+}
+
+int lzi_disk_check_dir(int dirfd, const char *path)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st) != 0)
+		return lzi_error_sys(errno, "stat %s", path);
+	if ((st.st_mode & S_IWOTH) != 0 && (st.st_mode & S_ISVTX) == 0)
+		return lzi_error(LATZ_ACCESS, "everybody can write the directory of %s (mode %04o), and put another "
+		                 "file in its place", path, (unsigned)st.st_mode & 07777);
+	return LATZ_OK;
 }
 
 int lzi_disk_open_dir(const char *path, int *ret_fd)

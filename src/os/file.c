@@ -15,6 +15,9 @@
 #include "base/error.h"
 #include "os/os.h"
 
+#define OTHERS_WRITE (S_IWGRP | S_IWOTH)
+
+/* Root looks after everybody's pools. */
 static int owned(const struct stat *st)
 {
 	uid_t uid = geteuid();
@@ -22,11 +25,27 @@ static int owned(const struct stat *st)
 	return st->st_uid == uid || uid == 0;
 }
 
-int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
+/* A file that was opened. */
+static int check_file(const struct stat *st, const char *name, int is_owned, int is_pools)
+{
+	if (!is_owned)
+		return lzi_error(LATZ_ACCESS, "%s belongs to user %u, we are user %u: it is not used", name,
+		                 (unsigned)st->st_uid, (unsigned)geteuid());
+	if (st->st_nlink > 1)
+		return lzi_error(LATZ_ACCESS, "%s has %lu hard links: another name for it may be anybody's; remove "
+		                 "the others, or the file", name, (unsigned long)st->st_nlink);
+	if (is_pools && (st->st_mode & OTHERS_WRITE) != 0)
+		return lzi_error(LATZ_ACCESS, "%s can be written by others (mode %04o): chmod go-w it, if they have "
+		                 "not yet", name, (unsigned)st->st_mode & 07777);
+	return LATZ_OK;
+}
+
+/* owner: NULL, or who may own it beside us and root, when it is only read. is_pools: nobody else may write it. */
+static int open_checked(int dirfd, const char *name, int writable, const uid_t *owner, int is_pools, int *ret_fd)
 {
 	struct stat st;
-	int fd = lzi_os.openat(dirfd, name,
-	                       (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+	int rc, fd = lzi_os.openat(dirfd, name,
+	                           (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return lzi_error(LATZ_NOTFOUND, "%s: no such file", name);
@@ -38,13 +57,35 @@ int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
 		close(fd);
 		return lzi_error(LATZ_CORRUPT, "%s is not a regular file", name);
 	}
-	if (!owned(&st) || st.st_nlink > 1) {
+	rc = check_file(&st, name, owned(&st) || (owner != NULL && (st.st_uid == *owner || st.st_uid == 0)),
+	                is_pools);
+	if (rc != LATZ_OK) {
 		close(fd);
-		return lzi_error(LATZ_ACCESS, "%s belongs to user %u or has %lu links", name, (unsigned)st.st_uid,
-		                 (unsigned long)st.st_nlink);
+		return rc;
 	}
 	*ret_fd = fd;
 	return LATZ_OK;
+}
+
+int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd)
+{
+	return open_checked(dirfd, name, writable, NULL, 1, ret_fd);
+}
+
+int lzi_file_open_any(int dirfd, const char *name, int writable, int *ret_fd)
+{
+	uid_t root = 0;
+
+	return open_checked(dirfd, name, writable, writable ? NULL : &root, 0, ret_fd);
+}
+
+int lzi_file_look(int dirfd, const char *name, int *ret_fd)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st) != 0)
+		return lzi_error_sys(errno, "stat the directory of %s", name);
+	return open_checked(dirfd, name, 0, &st.st_uid, 1, ret_fd);
 }
 
 int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
@@ -189,23 +230,27 @@ char *lzi_path_absolute(const char *path)
 	return whole;
 }
 
-static int check_dir(int fd, const char *path)
+#define ANYBODY ((uid_t)-1)
+
+/* owner: as open_checked(). */
+static int check_dir(int fd, const char *path, const uid_t *owner)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) != 0)
 		return lzi_error_sys(errno, "stat %s", path);
-	if (!owned(&st))
-		return lzi_error(LATZ_ACCESS, "%s belongs to user %u", path, (unsigned)st.st_uid);
-	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0)
-		return lzi_error(LATZ_ACCESS, "%s can be written by others (mode %04o)", path,
+	if (!owned(&st) && (owner == NULL || (*owner != ANYBODY && st.st_uid != *owner && st.st_uid != 0)))
+		return lzi_error(LATZ_ACCESS, "directory %s belongs to user %u, we are user %u: it is not used; name "
+		                 "another, or have it removed", path, (unsigned)st.st_uid, (unsigned)geteuid());
+	if ((st.st_mode & OTHERS_WRITE) != 0 && (st.st_mode & S_ISVTX) == 0)
+		return lzi_error(LATZ_ACCESS, "directory %s can be written by others (mode %04o): chmod go-w it", path,
 		                 (unsigned)st.st_mode & 07777);
 	return LATZ_OK;
 }
 
-int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
+static int open_dir_checked(int dirfd, const char *name, int how, const uid_t *owner, int *ret_fd)
 {
-	int rc, fd = lzi_os.openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int rc, fd = lzi_os.openat(dirfd, name, how | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 
 	if (fd < 0 && errno == ENOENT)
 		return lzi_error(LATZ_NOTFOUND, "%s: no such directory", name);
@@ -213,13 +258,35 @@ int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
 		return lzi_error(LATZ_ACCESS, "%s is not a directory, or a symbolic link", name);
 	if (fd < 0)
 		return lzi_error_sys(errno, "open directory %s", name);
-	rc = check_dir(fd, name);
+	rc = check_dir(fd, name, owner);
 	if (rc != LATZ_OK) {
 		close(fd);
 		return rc;
 	}
 	*ret_fd = fd;
 	return LATZ_OK;
+}
+
+int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd)
+{
+	return open_dir_checked(dirfd, name, O_RDONLY, NULL, ret_fd);
+}
+
+/* Without the right to list them it is enough to know what is in them: O_PATH. */
+int lzi_dir_look(const char *path, int whoever, int *ret_fd)
+{
+	uid_t owner = whoever ? ANYBODY : geteuid();
+
+	return open_dir_checked(AT_FDCWD, path, O_PATH, &owner, ret_fd);
+}
+
+int lzi_dir_look_at(int dirfd, const char *name, int *ret_fd)
+{
+	struct stat st;
+
+	if (fstat(dirfd, &st) != 0)
+		return lzi_error_sys(errno, "stat the directory of %s", name);
+	return open_dir_checked(dirfd, name, O_PATH, &st.st_uid, ret_fd);
 }
 
 int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd)
@@ -229,11 +296,20 @@ int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd)
 	return lzi_dir_open_at(AT_FDCWD, path, ret_fd);
 }
 
+/* Past the umask. Nobody else can have put something in its place: who may write the directory is us. */
 int lzi_dir_make(int dirfd, const char *name, unsigned mode)
 {
-	if (lzi_os.mkdirat(dirfd, name, mode) != 0)
+	int fd, rc;
+
+	if (lzi_os.mkdirat(dirfd, name, 0700) != 0)
 		return errno == EEXIST ? LATZ_EXISTS : lzi_error_sys(errno, "create directory %s", name);
-	return LATZ_OK;
+	rc = lzi_dir_open_at(dirfd, name, &fd);
+	if (rc != LATZ_OK)
+		return rc;
+	if (fchmod(fd, mode) != 0)
+		rc = lzi_error_sys(errno, "set the mode of directory %s", name);
+	close(fd);
+	return rc;
 }
 
 int lzi_dir_rename(int dirfd, const char *old, const char *name)

@@ -81,9 +81,16 @@ int lzi_map_collapse(void *address, size_t size);
 
 /* ---- Files and directories --------------------------------------------------------------------------------------- */
 
-/* Opens for reading and writing (or only reading), never through a symbolic link, close-on-exec; checks that it is a
- * regular file of this user with one link (or that we are root). LATZ_NOTFOUND if it is not there. */
+/* Opens for reading and writing (or only reading), never through a symbolic link, close-on-exec; checks, of what was
+ * opened, that it is a regular file of this user (or that we are root), with one link, not writable by others.
+ * LATZ_NOTFOUND if it is not there. */
 int lzi_file_open(int dirfd, const char *name, int writable, int *ret_fd);
+/* The same of what is on a disk: a file to be read may be root's, and who else may write it is for whoever named it to
+ * know. */
+int lzi_file_open_any(int dirfd, const char *name, int writable, int *ret_fd);
+/* For who only reads, maybe another user's: opened for reading; of this user, of root, or of whoever the directory
+ * is of; else as above. */
+int lzi_file_look(int dirfd, const char *name, int *ret_fd);
 int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd);
 /* Opens for reading, and for writing at the end alone, under the same conditions; makes it, mode 0600, if it is not
  * there. LATZ_ACCESS too if others may write it. */
@@ -114,6 +121,10 @@ char *lzi_path_absolute(const char *path);
 int lzi_dir_open(const char *path, int create, unsigned mode, int *ret_fd);
 /* Opens a directory below dirfd under the same conditions. LATZ_NOTFOUND if it is not there. */
 int lzi_dir_open_at(int dirfd, const char *name, int *ret_fd);
+/* For who only reads: a runtime directory; whoever: whosever it is, else of this user or of root. Below it a directory
+ * of this user, of root, or of the one it is of. The descriptors are good for opening what is in them. */
+int lzi_dir_look(const char *path, int whoever, int *ret_fd);
+int lzi_dir_look_at(int dirfd, const char *name, int *ret_fd);
 int lzi_dir_make(int dirfd, const char *name, unsigned mode);
 int lzi_dir_rename(int dirfd, const char *old, const char *name);
 /* Removes dirfd/name, the files in it and the files in its directories (two levels; a pool has no more). Best effort:
@@ -141,9 +152,9 @@ void lzi_file_remove(int dirfd, const char *name);
  * is for error texts. Errors: LATZ_NOSPC when the disk or the quota is full, else LATZ_IO, where nothing else is said;
  * the detail names file and reason. */
 
-/* As lzi_file_open(): LATZ_NOTFOUND if it is not there, LATZ_CORRUPT if it is no regular file, LATZ_ACCESS. */
+/* As lzi_file_open_any(): LATZ_NOTFOUND if it is not there, LATZ_CORRUPT if it is no regular file, LATZ_ACCESS. */
 int lzi_disk_open(int dirfd, const char *name, int writable, int *ret_fd);
-/* A new file, mode 0600. What has the name already is removed first. */
+/* A new file, mode 0600. What has the name already is removed first; LATZ_ACCESS: it is another user's. */
 int lzi_disk_create(int dirfd, const char *name, int *ret_fd);
 int lzi_disk_write_at(int fd, const char *name, const void *data, uint64_t size, uint64_t offset);
 /* The parts one after another; changes `parts`. */
@@ -166,14 +177,16 @@ int lzi_disk_sync_all(int fd, const char *name);
 int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode);
 /* The path of the directory that an open file or directory is in. */
 int lzi_fd_parent(int fd, char *buf, size_t size);
-/* Any directory, whoever's it is. */
+/* Any directory, whoever's it is; a link to one is followed. */
 int lzi_disk_open_dir(const char *path, int *ret_fd);
+/* LATZ_ACCESS: everybody may change names in it, those of our files too. */
+int lzi_disk_check_dir(int dirfd, const char *path);
 int lzi_disk_sync_dir(int dirfd);
 /* Within the directory, replacing what has the new name. LATZ_NOTFOUND if `old` is not there. */
 int lzi_disk_rename(int dirfd, const char *old, const char *name);
 /* Two files of a directory change their names at once. */
 int lzi_disk_exchange(int dirfd, const char *one, const char *other);
-/* LATZ_OK too if it is not there. */
+/* LATZ_OK too if it is not there. LATZ_ACCESS: it is another user's, who alone may. */
 int lzi_disk_remove(int dirfd, const char *name);
 /* Sets the file's size. */
 int lzi_disk_truncate(int fd, const char *name, uint64_t size);

@@ -33,7 +33,7 @@
 #define GUARD_WAIT_MS 200
 #define LEAVING_ROUNDS 3
 
-int lzi_control_map(struct lzi_control *control, int fd)
+int lzi_control_map(struct lzi_control *control, int fd, int writable)
 {
 	struct lzi_header header;
 	void *base;
@@ -47,7 +47,7 @@ int lzi_control_map(struct lzi_control *control, int fd)
 	if (rc != LATZ_OK)
 		return rc;
 	/* Up to the thread slots it must have its blocks: a hole on a full disk can't be touched. */
-	base = lzi_os.mmap(NULL, header.file_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	base = lzi_os.mmap(NULL, header.file_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		return lzi_error(LATZ_NOMEM, "map the control file");
 	control->base = base;
@@ -90,7 +90,7 @@ int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 			             : LATZ_BUSY; /* just being taken away */
 	}
 	if (rc == LATZ_OK)
-		rc = lzi_control_map(&opened.control, opened.control.fd);
+		rc = lzi_control_map(&opened.control, opened.control.fd, 1);
 	if (rc != LATZ_OK) {
 		lzi_opened_close(&opened);
 		return rc;
@@ -106,16 +106,20 @@ int lzi_pool_stays(const struct lzi_control *control)
 	       lzi_load_acquire(&control->shared->durable) != LZI_DURABLE_OFF;
 }
 
-/* Nobody is attached: the life byte is ours alone. 1 if the pool is to go. */
-static int is_leftover(const struct lzi_control *control)
+int lzi_pool_is_old(const struct lzi_control *control)
 {
 	uint8_t boot_id[16];
 
 	lzi_boot_id(boot_id);
+	return memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0;
+}
+
+/* Nobody is attached: the life byte is ours alone. 1 if the pool is to go. */
+static int is_leftover(const struct lzi_control *control)
+{
 	return !lzi_pool_stays(control) ||
 	       (lzi_load_acquire(&control->shared->durable) == LZI_DURABLE_OFF && lzi_idle_over(control)) ||
-	       memcmp(boot_id, control->header->boot_id, sizeof boot_id) != 0 ||
-	       lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
+	       lzi_pool_is_old(control) || lzi_load_acquire(lzi_control_state(control)) != LZI_STATE_LIVE;
 }
 
 int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, int *ret_alone)
@@ -187,24 +191,30 @@ static int open_or_create(int dirfd, const char *name, const latz_options *optio
 	return lzi_error(LATZ_TIMEOUT, "pool %s is being made or taken away by another process", name);
 }
 
-static int open_file(const struct lzi_opened *opened, const char *file, int *ret_fd)
+int lzi_store_file(const struct lzi_store *store, const char *name, int *ret_fd)
 {
-	int rc = lzi_file_open(opened->poolfd, file, 1, ret_fd);
+	return store->reads_only ? lzi_file_look(store->poolfd, name, ret_fd)
+	                         : lzi_file_open(store->poolfd, name, 1, ret_fd);
+}
+
+static int open_file(const struct lzi_store *store, const char *file, int *ret_fd)
+{
+	int rc = lzi_store_file(store, file, ret_fd);
 
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no file %s", file) : rc;
 }
 
 /* The mechanisms, on an opened pool. */
-static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
+int lzi_store_open_parts(struct lzi_store *store)
 {
 	unsigned timeout_ms = store->control.timeout_ms;
-	int heap_fd = -1, dir_fd = -1, table_fd = -1, rc;
+	int heap_fd = -1, dir_fd = -1, table_fd = -1, writes = !store->reads_only, rc;
 
-	rc = open_file(opened, "table", &table_fd);
+	rc = open_file(store, "table", &table_fd);
 	if (rc == LATZ_OK)
-		rc = open_file(opened, "heap", &heap_fd);
+		rc = open_file(store, "heap", &heap_fd);
 	if (rc == LATZ_OK)
-		rc = open_file(opened, "extents", &dir_fd);
+		rc = open_file(store, "extents", &dir_fd);
 	if (rc != LATZ_OK) {
 		lzi_file_close(table_fd);
 		lzi_file_close(heap_fd);
@@ -213,9 +223,10 @@ static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
 	lzi_index_init(&store->index, store->control.shared, store->poolfd, store->control.header->mode, timeout_ms);
 	lzi_image_attach(store);
 	lzi_table_env_make(store, &store->table.env);
-	rc = lzi_index_check(&store->index);
+	rc = writes ? lzi_index_check(&store->index) : LATZ_OK;
 	if (rc == LATZ_OK)
-		rc = lzi_table_open(&store->table, store->control.shared, table_fd, timeout_ms, 1);
+		rc = lzi_table_open(writes ? &store->table : &store->looked, store->control.shared, table_fd,
+		                    timeout_ms, writes);
 	else
 		lzi_file_close(table_fd);
 	if (rc != LATZ_OK) {
@@ -223,10 +234,10 @@ static int open_parts(struct lzi_store *store, const struct lzi_opened *opened)
 		lzi_file_close(dir_fd);
 		return rc;
 	}
-	return lzi_heap_open(&store->heap, store->control.shared, heap_fd, dir_fd, timeout_ms, 1);
+	return lzi_heap_open(&store->heap, store->control.shared, heap_fd, dir_fd, timeout_ms, writes);
 }
 
-static struct lzi_store *store_new(const char *dir, const char *name, const latz_options *options)
+struct lzi_store *lzi_store_new(const char *dir, const char *name, const latz_options *options)
 {
 	static uint64_t last_id;
 	struct lzi_store *store = calloc(1, sizeof *store);
@@ -241,11 +252,12 @@ static struct lzi_store *store_new(const char *dir, const char *name, const latz
 	strncpy(store->name, name, sizeof store->name - 1);
 	store->id = lzi_fetch_add(&last_id, 1ull) + 1;
 	store->fork_count = lzi_fork_count;
-	store->flags = options->flags & (LATZ_NO_THREAD | LATZ_NO_GUARD);
+	store->flags = options->flags & (LATZ_NO_THREAD | LATZ_NO_GUARD | (unsigned)LATZ_READONLY);
 	store->refs = 1;
 	store->client = UINT32_MAX;
 	store->persist.dirfd = store->persist.lockfd = store->persist.wal.fd = -1;
 	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
+	store->looked.fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
 	pthread_mutex_init(&store->hazard_mutex, NULL);
 	pthread_mutex_init(&store->list_mutex, NULL);
@@ -352,7 +364,7 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	static int reachable = -1;
 	struct lzi_call call;
 	uint32_t had_pid = 0;
-	int rc = open_parts(store, opened);
+	int rc = lzi_store_open_parts(store);
 
 	if (rc == LATZ_OK && alone)
 		rc = take_over(store);
@@ -470,10 +482,13 @@ static void part(struct lzi_store *store)
 		lzi_sleep_us(1000);
 }
 
-static void close_parts(struct lzi_store *store)
+void lzi_store_close_parts(struct lzi_store *store)
 {
 	lzi_index_close(&store->index);
-	lzi_table_close(&store->table);
+	if (store->reads_only)
+		lzi_table_close(&store->looked);
+	else
+		lzi_table_close(&store->table);
 	lzi_heap_close(&store->heap);
 	lzi_hear_close(store);
 	lzi_space_close(store);
@@ -488,8 +503,6 @@ static void close_parts(struct lzi_store *store)
 
 void lzi_store_detach(struct lzi_store *store)
 {
-	int last;
-
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
 	lzi_worker_stop(&store->office);
@@ -500,7 +513,14 @@ void lzi_store_detach(struct lzi_store *store)
 	}
 	lzi_audit_close(store);
 	part(store);
-	close_parts(store);
+	lzi_store_end(store);
+}
+
+void lzi_store_end(struct lzi_store *store)
+{
+	int last;
+
+	lzi_store_close_parts(store);
 	lzi_audit_part(store);
 	lzi_file_close(store->control.fd);
 	lzi_file_close(store->poolfd);
@@ -531,7 +551,7 @@ static int lock_dir(int dirfd)
 int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened)
 {
-	struct lzi_store *store = store_new(".", name, options);
+	struct lzi_store *store = lzi_store_new(".", name, options);
 	struct lzi_call call;
 	uint32_t had_pid;
 	int rc;
@@ -541,7 +561,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	store->control = opened->control;
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
 	store->poolfd = opened->poolfd;
-	rc = open_parts(store, opened);
+	rc = lzi_store_open_parts(store);
 	if (rc == LATZ_OK)
 		rc = lzi_client_claim(&store->control, 0, &store->client, &had_pid);
 	if (rc == LATZ_OK) {
@@ -567,7 +587,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 		opened->persist_lock = store->persist.lockfd + 1;
 		store->persist.lockfd = -1;
 	}
-	close_parts(store);
+	lzi_store_close_parts(store);
 	store->control.base = NULL; /* the maker's */
 	lzi_store_free(store);
 	return rc;
@@ -577,7 +597,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
                      struct lzi_store **ret_store)
 {
 	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
-	struct lzi_store *store = store_new(dir, name, options);
+	struct lzi_store *store = lzi_store_new(dir, name, options);
 	int alone = 0, rc;
 
 	if (store == NULL)

@@ -45,8 +45,9 @@ static LZI_COLD int view(struct lzi_store *store)
 
 	pthread_mutex_lock(&store->counters.mutex);
 	if (!store->counters.ready) {
-		rc = lzi_file_open(store->poolfd, FILE_NAME, 1, &fd);
-		if (rc == LATZ_OK && (rc = lzi_map_open(&store->counters.map, fd, pages_at(store) * 2, 1)) != LATZ_OK)
+		rc = lzi_store_file(store, FILE_NAME, &fd);
+		if (rc == LATZ_OK && (rc = lzi_map_open(&store->counters.map, fd, pages_at(store) * 2,
+		                                        !store->reads_only)) != LATZ_OK)
 			lzi_file_close(fd);
 		if (rc == LATZ_OK) {
 			store->counters.fd = fd;
@@ -371,7 +372,7 @@ LZI_NOINLINE int lzi_counter_time_get(struct lzi_call *call, latz_slice key, lat
 	uint64_t begun = lzi_clock_mono_ns();
 	int rc = lzi_store_get(call, key, 0, value);
 
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && !call->store->reads_only)
 		note_time(call, LZI_COUNTER_GETS, begun);
 	return rc;
 }
@@ -430,11 +431,9 @@ static int add_entry(struct lzi_store *store, const char *name, const latz_count
 	return LATZ_OK;
 }
 
-int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options,
-                     enum lzi_counter_may may, uint32_t *ret_index, uint32_t *ret_cell)
+static int find_or_add(struct lzi_store *store, const char *name, const latz_counter_options *options,
+                       enum lzi_counter_may may, uint32_t *ret_index)
 {
-	struct lzi_store *store = call->store;
-	const struct lzi_counter_entry *entry;
 	int rc = lock(store);
 
 	if (rc != LATZ_OK)
@@ -445,6 +444,27 @@ int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter
 		rc = may != LZI_COUNTER_MAKE ? lzi_error(LATZ_NOTFOUND, "there is no counter %s", name)
 		                             : add_entry(store, name, options, ret_index);
 	unlock(store);
+	return rc;
+}
+
+/* Counters are never taken away: no lock is needed to look. */
+static int find_only(struct lzi_store *store, const char *name, uint32_t *ret_index)
+{
+	int rc = lzi_load_acquire(&store->control.shared->counters.tables) == 0 ? LATZ_NOTFOUND : view(store);
+
+	if (rc == LATZ_OK)
+		rc = find(store, name, ret_index);
+	return rc == LATZ_NOTFOUND ? lzi_error(rc, "there is no counter %s", name) : rc;
+}
+
+int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter_options *options,
+                     enum lzi_counter_may may, uint32_t *ret_index, uint32_t *ret_cell)
+{
+	struct lzi_store *store = call->store;
+	const struct lzi_counter_entry *entry;
+	int rc = store->reads_only ? find_only(store, name, ret_index)
+	                           : find_or_add(store, name, options, may, ret_index);
+
 	entry = rc == LATZ_OK ? entry_at(store, *ret_index) : NULL;
 	if (entry == NULL)
 		return rc != LATZ_OK ? rc : lzi_error(LATZ_CORRUPT, "the file counters is too short");

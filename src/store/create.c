@@ -93,7 +93,7 @@ static int make_control(struct lzi_opened *opened, const latz_options *options, 
 		rc = lzi_file_write(opened->control.fd, &header, sizeof header);
 	LZI_POINT("create.header");
 	if (rc == LATZ_OK)
-		rc = lzi_control_map(&opened->control, opened->control.fd);
+		rc = lzi_control_map(&opened->control, opened->control.fd, 1);
 	return rc == LATZ_OK ? init_shared(&opened->control, options) : rc;
 }
 

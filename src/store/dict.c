@@ -91,7 +91,7 @@ int lzi_dict_read(struct lzi_store *store, unsigned number, struct lzi_dict_head
 {
 	struct lzi_dict_header header, *dict = NULL;
 	uint64_t at = 0;
-	int fd, rc = lzi_file_open(store->poolfd, FILE_NAME, 0, &fd);
+	int fd, rc = lzi_store_file(store, FILE_NAME, &fd);
 
 	if (rc != LATZ_OK)
 		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the pool has no file %s", FILE_NAME) : rc;

@@ -709,6 +709,8 @@ void lzi_hear_get(struct lzi_call *call, latz_slice key, const struct lzi_ahead 
 	uint64_t bytes = lzi_record_span(key.size, value->size, 0);
 	struct lzi_found found;
 
+	if (call->store->reads_only)
+		return;
 	/* Only hits in namespaces count. */
 	if ((lzi_load_relaxed(&call->store->control.shared->watch) & (LZI_WATCH_HITS | LZI_WATCH_SAMPLE)) == 0 &&
 	    !lzi_key_is_spaced(key.data, key.size))

@@ -41,6 +41,11 @@ int64_t lzi_idle_for(const struct lzi_control *control)
 	return now - lzi_load_relaxed(&spaces->idle_since_ms);
 }
 
+int64_t lzi_idle_known(const struct lzi_control *control)
+{
+	return lzi_clock_mono_ms() - lzi_load_relaxed(&control->shared->spaces.idle_since_ms);
+}
+
 int lzi_idle_over(const struct lzi_control *control)
 {
 	int64_t ttl = lzi_load_relaxed(&control->shared->spaces.idle_ttl_ms);

@@ -8,6 +8,8 @@
 
 /* Milliseconds since it was last known to be used. */
 int64_t lzi_idle_for(const struct lzi_control *control);
+/* As of when that was last asked; writes nothing. */
+int64_t lzi_idle_known(const struct lzi_control *control);
 /* Whether that is longer than its idle_ttl_ms, if it has one. */
 int lzi_idle_over(const struct lzi_control *control);
 /* It is used, now. */

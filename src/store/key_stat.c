@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/reader.h"
 #include "store/seal.h"
 
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
@@ -23,6 +24,14 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 
 	if (lzi_audits(call, LZI_WATCH_AUDIT_READS) && (rc = lzi_audit_key_op(call->store, "stat", key)) != LATZ_OK)
 		return rc;
+	if (call->store->reads_only) {
+		rc = lzi_reader_stat(call->store, key, hash, &out);
+		if (rc == LATZ_OK) {
+			out.size = info->size < sizeof out ? info->size : sizeof out;
+			memcpy(info, &out, out.size);
+		}
+		return rc;
+	}
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(call->store, key, hash, &found);

@@ -233,6 +233,8 @@ static int wait_for_turn(struct lzi_store *store)
 	int64_t had = lzi_load_relaxed(&guarded->not_before), now, turn;
 	uint32_t failures;
 
+	if (store->reads_only)
+		return LATZ_OK; /* nothing in the pool tells of it; and it may as well take a copy of the files */
 	do {
 		now = lzi_clock_mono_ms();
 		failures = lzi_load_relaxed(&guarded->failures);
@@ -252,9 +254,13 @@ static int wait_for_turn(struct lzi_store *store)
 static int refused(struct lzi_store *store)
 {
 	struct lzi_guarded *guarded = &store->control.shared->guarded;
-	uint32_t failures = lzi_fetch_add(&guarded->failures, 1u) + 1;
-	int64_t none = lzi_load_relaxed(&guarded->not_before), now = lzi_clock_mono_ms();
+	uint32_t failures;
+	int64_t none, now = lzi_clock_mono_ms();
 
+	if (store->reads_only)
+		return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
+	none = lzi_load_relaxed(&guarded->not_before);
+	failures = lzi_fetch_add(&guarded->failures, 1u) + 1;
 	lzi_fetch_add(&guarded->attempts, 1u);
 	lzi_store_relaxed(&guarded->failed_ms, lzi_clock_wall_ms());
 	if (none < now + delay_after(failures))
@@ -290,7 +296,8 @@ static int ask(struct lzi_call *call, const char *password, struct lzi_secrets *
 		lzi_secrets_give(secrets);
 		return rc;
 	}
-	lzi_store_release(&store->control.shared->guarded.failures, 0u);
+	if (!store->reads_only)
+		lzi_store_release(&store->control.shared->guarded.failures, 0u);
 	*ret_secrets = secrets;
 	return LATZ_OK;
 }

@@ -34,6 +34,7 @@ struct lzi_fill {
 	struct lzi_secrets *secrets;
 };
 
+/* Of a directory whose files have that mode: who may read them may look into it. */
 static inline unsigned lzi_dir_mode(unsigned mode)
 {
 	return mode | (mode & 0444) >> 2 | 0700;
@@ -57,6 +58,14 @@ int lzi_pool_open(int dirfd, const char *name, struct lzi_opened *ret_opened, in
 /* All mutexes of the pool as new; nobody holds one. */
 int lzi_control_init_mutexes(const struct lzi_control *control);
 void lzi_opened_close(struct lzi_opened *opened);
+/* An attachment of nothing; the mechanisms on an opened pool. attach.c */
+struct lzi_store *lzi_store_new(const char *dir, const char *name, const latz_options *options);
+int lzi_store_open_parts(struct lzi_store *store);
+void lzi_store_close_parts(struct lzi_store *store);
+/* The last of closing: no thread is in it, but some may have slots still. */
+void lzi_store_end(struct lzi_store *store);
+/* Of an earlier boot. */
+int lzi_pool_is_old(const struct lzi_control *control);
 /* Reads a pool's header without attaching. */
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
 

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/reader.h"
 #include "store/write_int.h"
 
 #define FEW 32u
@@ -25,6 +26,8 @@ static int is_locked(struct lzi_store *store, uint64_t hash)
 	uint64_t number = lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets));
 	const struct lzi_bucket *bucket = lzi_table_bucket(&store->table, number);
 
+	if (lzi_unlikely(store->reads_only))
+		return lzi_reader_is_locked(store, hash);
 	return bucket == NULL || lzi_load_acquire(&bucket->header) >> LZI_OWNER_SHIFT != 0;
 }
 
@@ -44,11 +47,16 @@ static int is_same(const struct lzi_found *found)
 /* The same of a key that was not found in the usual way, or not at all. */
 static int is_same_again(struct lzi_store *store, latz_slice key, uint64_t hash, int result, uint64_t version)
 {
+	latz_key_info info = { .version = 0 };
 	struct lzi_found found;
 	int64_t now, expiry;
 	uint64_t seq = 0;
 	int rc;
 
+	if (store->reads_only) {
+		rc = lzi_reader_stat(store, key, hash, &info);
+		return rc == result && (rc != LATZ_OK || info.version == version);
+	}
 	do {
 		rc = lzi_read_find(store, key, hash, &found);
 		if (rc == LATZ_OK)
@@ -112,17 +120,30 @@ static int read_pinned(struct lzi_call *call, const latz_slice *keys, size_t n, 
 	return LATZ_OK;
 }
 
+/* Who only reads has no pins: it tries on, for as long as others would wait. */
+static int is_to_go_on(const struct lzi_store *store, uint64_t *begun)
+{
+	uint64_t now;
+
+	if (!store->reads_only)
+		return 0;
+	now = lzi_clock_mono_ns();
+	if (*begun == 0)
+		*begun = now;
+	return now - *begun < (uint64_t)store->control.timeout_ms * 1000000;
+}
+
 static int read_all(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results,
                     struct lzi_seen *seen, uint8_t *skip)
 {
 	const struct lzi_shared *shared = call->store->control.shared;
-	uint64_t clock;
+	uint64_t clock, begun = 0;
 	unsigned pass;
 	size_t i;
 
 	for (i = 0; i < n; i++)
 		skip[i] = results[i] != LATZ_OK;
-	for (pass = 0; pass < PASSES; pass++) {
+	for (pass = 0; pass < PASSES || is_to_go_on(call->store, &begun); pass++) {
 		for (i = 0; i < n && pass > 0; i++)
 			results[i] = skip[i] ? results[i] : LATZ_OK;
 		clock = lzi_load_acquire(&shared->clock);
@@ -130,7 +151,9 @@ static int read_all(struct lzi_call *call, const latz_slice *keys, size_t n, lat
 		if (n < 2 || is_moment(call, keys, n, values, results, seen, skip, clock))
 			return LATZ_OK;
 	}
-	return read_pinned(call, keys, n, values, results, skip);
+	return call->store->reads_only ? lzi_error(LATZ_TIMEOUT, "in %u ms %zu keys did not stay as they were while "
+	                                           "they were read", call->store->control.timeout_ms, n)
+	                               : read_pinned(call, keys, n, values, results, skip);
 }
 
 int lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results)

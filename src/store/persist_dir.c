@@ -172,7 +172,9 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options)
 		lzi_file_close(parent);
 		return lzi_error_prefix(rc, "persist_dir %s", options->persist_dir);
 	}
-	rc = lzi_dir_open(path, 1, 0700, &store->persist.dirfd);
+	rc = lzi_dir_make(parent, store->name, 0700);
+	if (rc == LATZ_OK || rc == LATZ_EXISTS)
+		rc = lzi_dir_open_at(parent, store->name, &store->persist.dirfd);
 	if (rc == LATZ_OK)
 		rc = lzi_disk_sync_dir(parent);
 	lzi_file_close(parent);

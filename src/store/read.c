@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/pack.h"
+#include "store/reader.h"
 #include "store/seal.h"
 #include "store/space.h"
 #include "store/write_int.h"
@@ -27,7 +28,6 @@
 #define OPTIMISTIC
 #endif
 
-/* Slow parts, out of line. */
 static LZI_COLD int view_wider(struct lzi_store *store)
 {
 	int rc = lzi_table_view(&store->table);
@@ -481,7 +481,6 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
 }
 
-/* unless: 0, or the version of which the value is not wanted. */
 LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t unless,
                          latz_value *value, struct lzi_found *ret_found)
 {
@@ -508,6 +507,8 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 {
 	int rc;
 
+	if (lzi_unlikely(store->reads_only))
+		return lzi_reader_get(store, key, hash, unless, value);
 	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY))
 		lzi_pause();
 	return rc;
@@ -644,7 +645,6 @@ static int version_at_racy(struct lzi_store *store, struct lzi_found *found, uin
 		oldest = lzi_record_ext(found->record)->oldest;
 		if (!lzi_found_valid(found))
 			return LATZ_BUSY;
-		/* Versions that only other scans could see, and that may be gone with them. */
 		if (oldest > seq)
 			return LATZ_NOTFOUND;
 		if (lzi_record_at(store, prev) == NULL || hops > 1u << 30)

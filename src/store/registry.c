@@ -41,16 +41,17 @@ static int resolve(const char *dir, char path[PATH_SIZE])
 	return LATZ_OK;
 }
 
-/* The process's live attachment to a pool. Under the registry's lock. */
-static struct lzi_store *find_attached(const char *dir, const char *name)
+/* The process's live attachment to a pool, of those that write or those that only read. Under the registry's lock. */
+static struct lzi_store *find_attached(const char *dir, const char *name, int reads_only)
 {
 	struct lzi_store *store;
 	int dirfd;
 
-	if (lzi_registry_first == NULL || lzi_dir_open(dir, 0, 0, &dirfd) != LATZ_OK)
+	if (lzi_registry_first == NULL ||
+	    (reads_only ? lzi_dir_look(dir, 1, &dirfd) : lzi_dir_open(dir, 0, 0, &dirfd)) != LATZ_OK)
 		return NULL;
 	for (store = lzi_registry_first; store != NULL; store = store->next) {
-		if (strcmp(store->name, name) == 0 && !lzi_store_dead(store) &&
+		if (strcmp(store->name, name) == 0 && store->reads_only == reads_only && !lzi_store_dead(store) &&
 		    lzi_dir_same(dirfd, name, store->poolfd))
 			break;
 	}
@@ -64,16 +65,17 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	struct lzi_fill warm = { .fn = lzi_persist_create };
 	char dir[PATH_SIZE];
 	struct lzi_store *store;
+	int reads_only = (options->flags & (unsigned)LATZ_READONLY) != 0;
 	int joined = 0, was_held = 0, rc = lzi_thread_init();
 
 	if (rc == LATZ_OK)
 		rc = resolve(options->dir, dir);
 	if (rc != LATZ_OK)
 		return rc;
-	if (fill == NULL && options->persist_dir != NULL)
+	if (fill == NULL && options->persist_dir != NULL && !reads_only)
 		fill = &warm;
 	lzi_registry_lock();
-	store = find_attached(dir, name);
+	store = find_attached(dir, name, reads_only);
 	if (store != NULL && fill != NULL && fill->replace)
 		store = NULL;
 	if (store != NULL && options->flags & LATZ_EXCLUSIVE) {
@@ -86,7 +88,8 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 		lzi_fetch_add(&store->refs, 1u);
 	} else {
 		do {
-			rc = lzi_store_attach(dir, name, options, fill, &store);
+			rc = reads_only ? lzi_reader_attach(dir, name, options, fill, &store)
+			                : lzi_store_attach(dir, name, options, fill, &store);
 		} while (rc == LZI_ATTACH_AGAIN);
 		if (rc == LATZ_OK) {
 			store->next = lzi_registry_first;
@@ -137,7 +140,10 @@ void lzi_store_close(struct lzi_store *store)
 		;
 	if (*at != NULL)
 		*at = store->next;
-	lzi_store_detach(store);
+	if (store->reads_only)
+		lzi_reader_detach(store);
+	else
+		lzi_store_detach(store);
 	lzi_registry_unlock();
 }
 

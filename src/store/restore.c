@@ -82,7 +82,9 @@ static int write_snapshot(struct lzi_call *call, const char *path, const latz_sn
 	rc = open_parent(path, &dirfd, &name);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = check_target(dirfd, name);
+	rc = lzi_disk_check_dir(dirfd, path);
+	if (rc == LATZ_OK)
+		rc = check_target(dirfd, name);
 	if (rc == LATZ_OK && options->flags & LATZ_SNAPSHOT_IMAGE)
 		rc = lzi_image_make(call, dirfd, name, &job);
 	else if (rc == LATZ_OK)

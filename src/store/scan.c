@@ -4,6 +4,9 @@
  * steps and the table their versions at the seq; a key the index has in excess has none.
  *
  * If the index has no room to be brought up to date, the keys come from a walk over the heap instead.
+ *
+ * Who only reads has neither pin nor index: its keys come from a walk over the table, and each is looked up as of when
+ * its turn comes (reader_read.c).
  */
 #include "config.h"
 
@@ -13,6 +16,7 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/keylist.h"
+#include "store/reader.h"
 #include "store/store_int.h"
 
 #define STEP 512u /* keys a step takes from the index */
@@ -355,11 +359,23 @@ static int gather_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return lzi_keylist_add(&scan->keys, lzi_record_key(record), record->key_size);
 }
 
+/* All that were gathered, in order. */
+static void arrange(struct lzi_scan *scan)
+{
+	size_t i;
+
+	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);
+	lzi_keylist_unique(&scan->keys);
+	for (i = 0; i < scan->keys.count; i++)
+		scan->keys.item[i].hash =
+			lzi_store_hash(scan->store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
+	scan->more = 0;
+}
+
 static int gather_heap(struct lzi_scan *scan)
 {
 	struct lzi_store *store = scan->store;
 	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
-	size_t i;
 	int rc = lzi_heap_view(&store->heap);
 
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
@@ -367,12 +383,22 @@ static int gather_heap(struct lzi_scan *scan)
 		if (rc == LATZ_OK && lzi_extent_holds(store, e, &tail))
 			rc = lzi_extent_walk(store, e, 0, tail, gather_record, scan);
 	}
-	lzi_keylist_sort(&scan->keys, 0, scan->keys.count, scan->reverse);
-	lzi_keylist_unique(&scan->keys);
-	for (i = 0; i < scan->keys.count; i++)
-		scan->keys.item[i].hash =
-			lzi_store_hash(store, lzi_keylist_bytes(&scan->keys, i), scan->keys.item[i].size);
-	scan->more = 0;
+	arrange(scan);
+	return rc;
+}
+
+static int gather_key(void *arg, const void *key, size_t size)
+{
+	struct lzi_scan *scan = arg;
+
+	return inside(scan, key, size) ? lzi_keylist_add(&scan->keys, key, size) : LATZ_OK;
+}
+
+static int gather_table(struct lzi_scan *scan)
+{
+	int rc = lzi_reader_keys(scan->store, gather_key, scan);
+
+	arrange(scan);
 	return rc;
 }
 
@@ -458,16 +484,13 @@ static int scan_open(struct lzi_call *call, const latz_scan_options *options, in
 	scan->own = own;
 	scan->how = options->keys_only ? LZI_READ_KEY : LZI_READ_VALUE;
 	scan->left = options->limit == 0 ? UINT64_MAX : options->limit;
+	scan->pin = UINT32_MAX;
 	rc = set_bounds(scan, options);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && !call->store->reads_only)
 		rc = lzi_pin_take(&call->store->control, call->store->client, &scan->pin, &scan->seq);
-	if (rc != LATZ_OK) {
-		scan->pin = UINT32_MAX;
-		lzi_scan_close(scan);
-		return rc;
-	}
 	scan->now_ms = lzi_clock_mono_ms();
-	rc = prepare(call, scan);
+	if (rc == LATZ_OK)
+		rc = call->store->reads_only ? gather_table(scan) : prepare(call, scan);
 	if (rc != LATZ_OK) {
 		lzi_scan_close(scan);
 		return rc;
@@ -486,10 +509,37 @@ int lzi_scan_open_own(struct lzi_call *call, const latz_scan_options *options, s
 	return scan_open(call, options, 1, ret_scan);
 }
 
+/* As of now; without the value: what is told of it all the same. */
+static int read_now(struct lzi_call *call, const struct lzi_scan *scan, latz_slice key, enum lzi_read_how how,
+                    latz_value *value)
+{
+	latz_key_info info = { .size = sizeof info };
+	int rc;
+
+	if (how != LZI_READ_KEY) {
+		rc = lzi_store_get(call, key, 0, value);
+	} else {
+		rc = lzi_store_key_stat(call, key, &info);
+		if (rc == LATZ_OK)
+			rc = lzi_value_reserve(value, 0);
+		if (rc != LATZ_OK)
+			return rc;
+		((char *)value->data)[0] = '\0';
+		value->size = 0;
+		value->type = info.type;
+		value->version = info.version;
+		value->ttl_ms = info.ttl_ms;
+	}
+	if (rc == LATZ_OK && value->ttl_ms >= 0)
+		value->ttl_ms += lzi_clock_mono_ms() - scan->now_ms; /* told as of when the scan was opened */
+	return rc;
+}
+
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value)
 {
 	struct lzi_store *store = scan->store;
 	latz_value none = LATZ_VALUE_INIT;
+	enum lzi_read_how how;
 	int rc = LATZ_OK;
 
 	if (scan->left == 0)
@@ -502,11 +552,15 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 				break;
 			continue;
 		}
-		look_ahead(scan);
+		if (!store->reads_only)
+			look_ahead(scan);
 		key->data = lzi_keylist_bytes(&scan->keys, scan->at);
 		key->size = scan->keys.item[scan->at].size;
-		rc = lzi_read_at(store, *key, &scan->ahead[scan->at % AHEAD], scan->seq, scan->now_ms,
-		                 value == NULL ? LZI_READ_KEY : scan->how, value == NULL ? &none : value);
+		how = value == NULL ? LZI_READ_KEY : scan->how;
+		rc = store->reads_only
+		             ? read_now(call, scan, *key, how, value == NULL ? &none : value)
+		             : lzi_read_at(store, *key, &scan->ahead[scan->at % AHEAD], scan->seq, scan->now_ms, how,
+		                           value == NULL ? &none : value);
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			break;
 		scan->at++;
@@ -526,6 +580,12 @@ int lzi_scan_get(struct lzi_call *call, const struct lzi_scan *scan, latz_slice 
 	struct lzi_ahead ahead = { .hash = lzi_store_hash(scan->store, key.data, key.size) };
 	int rc;
 
+	if (scan->store->reads_only) {
+		rc = lzi_reader_get(scan->store, key, ahead.hash, 0, value);
+		if (rc == LATZ_OK && keys_only)
+			value->size = 0;
+		return rc;
+	}
 	lzi_call_begin(call);
 	rc = lzi_read_at(scan->store, key, &ahead, scan->seq, scan->now_ms, keys_only ? LZI_READ_KEY : LZI_READ_VALUE,
 	                 value);

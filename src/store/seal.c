@@ -104,6 +104,8 @@ static LZI_NOINLINE int sealer_make(struct lzi_seal *seal, uint32_t index, struc
 
 static inline int find(struct lzi_store *store, uint32_t index, struct lzi_sealer **ret_sealer)
 {
+	if (lzi_unlikely(index >= store->seal->actors))
+		return lzi_error(LATZ_CLIENTS, "%u threads that only read", index);
 	*ret_sealer = store->seal->sealer[index];
 	return lzi_likely(*ret_sealer != NULL) ? LATZ_OK : sealer_make(store->seal, index, ret_sealer);
 }

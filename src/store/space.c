@@ -59,12 +59,12 @@ static int map_file(struct lzi_store *store)
 {
 	uint64_t size = queues_at(store);
 	void *base;
-	int fd, rc = lzi_file_open(store->poolfd, FILE_NAME, 1, &fd);
+	int fd, rc = lzi_store_file(store, FILE_NAME, &fd);
 
 	if (rc != LATZ_OK)
 		return lzi_error(rc == LATZ_NOTFOUND ? LATZ_CORRUPT : rc, "the pool's file " FILE_NAME ": %s",
 		                 lzi_error_text());
-	base = lzi_os.mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	base = lzi_os.mmap(NULL, size, store->reads_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	lzi_file_close(fd);
 	if (base == MAP_FAILED)
 		return lzi_error(LATZ_NOMEM, "map the file " FILE_NAME);
@@ -80,7 +80,7 @@ int lzi_space_open(struct lzi_store *store)
 	if (lzi_likely(lzi_load_acquire(&store->space.base) != NULL))
 		return LATZ_OK;
 	if (lzi_load_acquire(&store->control.shared->spaces.ready) == 0)
-		rc = make_file(store);
+		rc = store->reads_only ? LATZ_NOTFOUND : make_file(store);
 	pthread_mutex_lock(&store->space.mutex);
 	if (rc == LATZ_OK && store->space.base == NULL)
 		rc = map_file(store);
@@ -243,6 +243,8 @@ LZI_COLD int lzi_space_add_page(struct lzi_call *call, uint32_t slot)
 	uint64_t bit = 1ull << slot / CELLS_A_PAGE;
 	uint64_t at = LZI_SPACE_CELLS_AT + call->index * LZI_SPACE_CELLS_SIZE + slot / CELLS_A_PAGE * LZI_PAGE;
 
+	if (call->store->reads_only) /* it is nowhere counted */
+		return 0;
 	if (allocate(call->store, at, LZI_PAGE) != LATZ_OK) {
 		lzi_store_relaxed(&call->store->control.shared->recount, 1u);
 		return 0;

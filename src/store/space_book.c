@@ -361,7 +361,8 @@ static int settle(struct lzi_call *call)
 
 static void unlock(struct lzi_call *call)
 {
-	lzi_mutex_unlock(&call->store->control.shared->spaces.mutex);
+	if (!call->store->reads_only)
+		lzi_mutex_unlock(&call->store->control.shared->spaces.mutex);
 }
 
 /* Ends with the mutex held, and slots that say what the book says. wait: else LATZ_BUSY at once. */
@@ -369,10 +370,15 @@ static int lock(struct lzi_call *call, int wait)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_spaces *spaces = &store->control.shared->spaces;
-	int died, rc = wait ? lzi_mutex_lock_patient(&spaces->mutex, store->control.timeout_ms, "namespaces",
-	                                             &store->control.shared->heartbeat)
-	                    : lzi_mutex_lock(&spaces->mutex, 0, "namespaces");
+	int died, rc;
 
+	if (store->reads_only) /* who sees a slot LIVE sees its name, and a name's number comes from its record */
+		return lzi_load_acquire(&spaces->settle) == 0
+		               ? lzi_space_open(store)
+		               : lzi_error(LATZ_BUSY, "the pool was restored, and its namespaces are not in place yet");
+	rc = wait ? lzi_mutex_lock_patient(&spaces->mutex, store->control.timeout_ms, "namespaces",
+	                                   &store->control.shared->heartbeat)
+	          : lzi_mutex_lock(&spaces->mutex, 0, "namespaces");
 	if (rc < 0)
 		return rc;
 	died = rc == LZI_OWNER_DIED;

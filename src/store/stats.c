@@ -154,6 +154,12 @@ static void add_compression(const struct lzi_store *store, latz_stats_t *stats)
 	stats->dict_bytes = lzi_dict_extent(store, &stats->dictionaries);
 }
 
+static uint64_t other_blocks(struct lzi_store *store)
+{
+	return lzi_file_blocks(store->control.fd) + lzi_hear_blocks(store) + lzi_counters_blocks(store) +
+	       lzi_feed_blocks(store) + lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_audit_blocks(store);
+}
+
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 {
 	struct lzi_store *store = call->store;
@@ -172,11 +178,11 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	if (rc != LATZ_OK)
 		return rc;
 	out.heap_bytes = lzi_file_blocks(store->heap.fd);
-	out.table_bytes = lzi_file_blocks(store->table.fd) + lzi_file_blocks(store->heap.dir_fd);
+	out.table_bytes = lzi_file_blocks(store->reads_only ? store->looked.fd : store->table.fd) +
+	                  lzi_file_blocks(store->heap.dir_fd);
 	out.index_bytes = lzi_dir_blocks(store->poolfd, "index");
-	out.file_bytes = out.heap_bytes + out.table_bytes + out.index_bytes + lzi_file_blocks(store->control.fd) +
-	                 lzi_hear_blocks(store) + lzi_counters_blocks(store) + lzi_feed_blocks(store) +
-	                 lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_audit_blocks(store);
+	out.file_bytes = store->reads_only ? lzi_dir_blocks(store->dirfd, store->name)
+	                                   : out.heap_bytes + out.table_bytes + out.index_bytes + other_blocks(store);
 	out.extents = lzi_load_relaxed(&shared->extents);
 	out.extents_free = lzi_load_relaxed(&shared->extents_free);
 	out.extents_hole = lzi_load_relaxed(&shared->extents_hole);
@@ -189,12 +195,13 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	add_log(store, &out);
 	out.image_left_bytes = left_in_image(store);
 	add_compression(store, &out);
-	out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
+	if (!store->reads_only)
+		out.file_bytes += (out.dict_bytes + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	lzi_counter_percentiles(call, LZI_COUNTER_GETS, out.latency_get_ns);
 	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
 	lzi_counter_percentiles(call, LZI_COUNTER_LOCK_WAITS, out.lock_wait_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
-	out.idle_ms = lzi_idle_for(&store->control);
+	out.idle_ms = store->reads_only ? lzi_idle_known(&store->control) : lzi_idle_for(&store->control);
 	out.max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;

@@ -33,11 +33,15 @@ struct lzi_policy_block;
 struct lzi_store {
 	uint64_t id;         /* unique in the process: thread-local caches compare it, not the address */
 	unsigned fork_count; /* of the process when it attached: a forked child attaches anew */
-	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD of the first open */
+	unsigned flags;      /* LATZ_NO_THREAD, LATZ_NO_GUARD, LATZ_READONLY of the first open */
 	unsigned refs;       /* handles and views; atomic; to and from 0 under the registry's mutex */
 	unsigned threads;    /* thread slots not yet given back; under `list_mutex` */
 	int held;            /* 1: by latz_restore(), for the next who opens it; under the registry's mutex */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
+	int reads_only;      /* 1: reader.c: all maps and descriptors are for reading; nothing is ever written */
+	int gone;            /* 1: of such: the pool's files were deleted; atomic, as the next */
+	int64_t looked_ms;   /* of such: when it was last looked whether they have been */
+	struct lzi_table looked; /* of such: the table; in `table`, which has no map, nobody finds a slot then */
 	uint32_t client;
 	struct lzi_control control;
 	struct lzi_table table;
@@ -158,6 +162,7 @@ struct lzi_thread {
 	struct lzi_store *store;
 	uint64_t store_id;
 	uint32_t index;
+	struct lzi_actor *own; /* NULL, or of who only reads: its slot, which nobody else sees */
 	struct lzi_thread *next_of_thread;
 	struct lzi_thread *next_of_store;
 };
@@ -190,6 +195,7 @@ static inline void lzi_call_end(const struct lzi_call *call)
 /* ---- attach.c ---- */
 
 struct lzi_fill;
+struct lzi_opened;
 /* The pool was destroyed under our hands: to be tried again. LATZ_BUSY is final: the persist directory is in use. */
 #define LZI_ATTACH_AGAIN 1
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
@@ -198,7 +204,7 @@ void lzi_store_detach(struct lzi_store *store);
 void lzi_store_free(struct lzi_store *store);
 int lzi_store_reattach(struct lzi_store **store);
 /* Maps and checks a control file. */
-int lzi_control_map(struct lzi_control *control, int fd);
+int lzi_control_map(struct lzi_control *control, int fd, int writable);
 void lzi_control_unmap(struct lzi_control *control);
 static inline int lzi_store_dead(const struct lzi_store *store)
 {
@@ -206,6 +212,16 @@ static inline int lzi_store_dead(const struct lzi_store *store)
 }
 /* Marks the pool dead if its files have gone. */
 void lzi_store_check_files(struct lzi_store *store);
+/* A file of the pool, for reading and writing; by who only reads, for that. LATZ_NOTFOUND. */
+int lzi_store_file(const struct lzi_store *store, const char *name, int *ret_fd);
+
+/* ---- reader.c: who only reads (doc/security.md) ---- */
+
+int lzi_reader_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
+                      struct lzi_store **ret_store);
+void lzi_reader_detach(struct lzi_store *store);
+/* LATZ_DEAD: the files were deleted. Looks now and then. */
+int lzi_reader_check(struct lzi_store *store);
 
 /* ---- registry.c ---- */
 

@@ -49,11 +49,22 @@ void lzi_reattach_unlock(void)
 	pthread_mutex_unlock(&reattaching);
 }
 
+static struct lzi_actor *actor_of(const struct lzi_thread *thread)
+{
+	return thread->own != NULL ? thread->own : lzi_control_actor(&thread->store->control, thread->index);
+}
+
+static void free_thread(struct lzi_thread *thread)
+{
+	free(thread->own);
+	free(thread);
+}
+
 /* The store's list has it no more; the slot is given back by the thread that holds it, the one we are. */
 static void give_back(struct lzi_thread *thread)
 {
 	struct lzi_store *store = thread->store;
-	struct lzi_actor *actor = lzi_control_actor(&store->control, thread->index);
+	struct lzi_actor *actor = actor_of(thread);
 	struct lzi_thread **at;
 	int last_one;
 
@@ -73,14 +84,15 @@ static void give_back(struct lzi_thread *thread)
 			lzi_heap_leave(&store->heap, actor->clean_window - 1);
 	}
 	lzi_seal_part(store, thread->index);
-	lzi_actor_release(&store->control, thread->index);
+	if (thread->own == NULL)
+		lzi_actor_release(&store->control, thread->index);
 	pthread_mutex_lock(&store->list_mutex);
 	last_one = --store->threads == 0 && !store->open;
 	pthread_mutex_unlock(&store->list_mutex);
 	pthread_mutex_unlock(&store->mutex);
 	if (last.store_id == thread->store_id)
 		last.store_id = 0;
-	free(thread);
+	free_thread(thread);
 	if (last_one)
 		lzi_store_free(store);
 }
@@ -97,7 +109,7 @@ static void thread_exits(void *arg)
 		if (thread->store->fork_count == lzi_fork_count)
 			give_back(thread);
 		else
-			free(thread);
+			free_thread(thread);
 	}
 }
 
@@ -152,11 +164,42 @@ int lzi_thread_init(void)
 	return init_error == 0 ? LATZ_OK : lzi_error_sys(init_error, "prepare for threads and forks");
 }
 
+/* That no other thread of who only reads has: nothing of the pool's goes by it. */
+static uint32_t lowest_index(struct lzi_store *store)
+{
+	const struct lzi_thread *thread;
+	uint32_t index = 0;
+
+	pthread_mutex_lock(&store->list_mutex);
+	for (thread = store->first_thread; thread != NULL;) {
+		if (thread->index != index) {
+			thread = thread->next_of_store;
+			continue;
+		}
+		index++;
+		thread = store->first_thread;
+	}
+	pthread_mutex_unlock(&store->list_mutex);
+	return index;
+}
+
+/* A slot of the pool's; of who only reads, one that is in nothing but this process's memory. */
+static int claim(struct lzi_store *store, struct lzi_thread *thread)
+{
+	if (!store->reads_only)
+		return lzi_actor_claim(&store->control, store->client, lzi_mend_actor, store, &thread->index);
+	thread->index = lowest_index(store);
+	thread->own = calloc(1, sizeof *thread->own);
+	return thread->own != NULL ? LATZ_OK : lzi_error(LATZ_NOMEM, "thread slot");
+}
+
 static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_call)
 {
 	struct lzi_thread *thread;
-	int rc;
+	int rc = store->reads_only ? lzi_reader_check(store) : LATZ_OK;
 
+	if (rc != LATZ_OK)
+		return rc;
 	for (thread = threads; thread != NULL; thread = thread->next_of_thread) {
 		if (thread->store_id == store->id)
 			break;
@@ -169,7 +212,7 @@ static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_
 		}
 		thread->store = store;
 		thread->store_id = store->id;
-		rc = lzi_actor_claim(&store->control, store->client, lzi_mend_actor, store, &thread->index);
+		rc = claim(store, thread);
 		if (rc != LATZ_OK) {
 			free(thread);
 			pthread_setspecific(key, threads);
@@ -183,12 +226,14 @@ static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_
 		store->threads++;
 		pthread_mutex_unlock(&store->list_mutex);
 	}
-	last.store_id = store->id;
-	last.index = thread->index;
-	last.actor = lzi_control_actor(&store->control, thread->index);
 	ret_call->store = store;
-	ret_call->actor = last.actor;
-	ret_call->index = last.index;
+	ret_call->actor = actor_of(thread);
+	ret_call->index = thread->index;
+	if (store->reads_only)
+		return LATZ_OK; /* each of its calls comes here, to look whether the pool is still there */
+	last.store_id = store->id;
+	last.index = ret_call->index;
+	last.actor = ret_call->actor;
 	return LATZ_OK;
 }
 
@@ -235,7 +280,7 @@ void lzi_thread_leave(struct lzi_store *store)
 	/* Other threads are in no call now. Their slots are theirs to give back; their extents need not wait for it. */
 	pthread_mutex_lock(&store->mutex);
 	for (thread = store->first_thread; thread != NULL; thread = thread->next_of_store) {
-		struct lzi_actor *actor = lzi_control_actor(&store->control, thread->index);
+		struct lzi_actor *actor = actor_of(thread);
 
 		if (actor->extent != 0)
 			lzi_heap_leave(&store->heap, actor->extent - 1);

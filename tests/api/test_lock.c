@@ -692,7 +692,7 @@ static void read_only(void **state)
 	options.flags = (unsigned)LATZ_READONLY;
 	assert_ok(latz_open("t", &options, &reader));
 	assert_rc(LATZ_READONLY, latz_lock(reader, key_of("n"), NULL, &a));
-	assert_ok(latz_locks(reader, stop_there, &n));
+	assert_rc(LATZ_UNSUPPORTED, latz_locks(reader, stop_there, &n));
 	assert_ok(latz_close(reader));
 }
 
