@@ -108,7 +108,7 @@ static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
 {
 	latz_audit_status_t status = { .size = sizeof(status) };
 	latz_pool *pool;
-	int code = cli_open(name, LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
+	int code = cli_open(name, LATZ_NO_THREAD, NULL, &pool);
 
 	if (code != CLI_OK)
 		return code;

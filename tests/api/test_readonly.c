@@ -331,7 +331,11 @@ static void refuse_writes(latz_pool *pool, latz_pool *sub)
 	CHECK_RC(LATZ_READONLY, latz_persist(pool, NULL));
 	CHECK_RC(LATZ_READONLY, latz_namespace_drop(pool, ns_name));
 	CHECK_RC(LATZ_READONLY, latz_namespace_limits(sub, &bounds));
-	CHECK_RC(LATZ_READONLY, latz_counter_open(pool, "count", &counting, &counter));
+	CHECK_OK(latz_counter_open(pool, "count", &counting, &counter)); /* which is there: to be read */
+	CHECK_RC(LATZ_READONLY, latz_counter_add(counter, 1));
+	CHECK_OK(latz_counter_close(counter));
+	CHECK_RC(LATZ_READONLY, latz_counter_open(pool, "another", &counting, &counter));
+	CHECK_RC(LATZ_READONLY, latz_retain(pool, 1000));
 	advising.flags = LATZ_ADVISE_START;
 	CHECK_RC(LATZ_READONLY, latz_advise(pool, &advising, NULL, NULL, NULL));
 }
@@ -339,6 +343,7 @@ static void refuse_writes(latz_pool *pool, latz_pool *sub)
 /* What changes nothing, but needs a place among the clients. */
 static void refuse_others(latz_pool *pool)
 {
+	latz_audit_status_t audit = { .size = sizeof audit };
 	latz_watch *watch;
 	latz_txn *txn;
 	char path[64];
@@ -346,6 +351,7 @@ static void refuse_others(latz_pool *pool)
 	snprintf(path, sizeof path, "/tmp/latz-no-snapshot-%d", (int)getpid());
 	CHECK_RC(LATZ_UNSUPPORTED, latz_txn_begin(pool, (unsigned)LATZ_READONLY, &txn));
 	CHECK_RC(LATZ_UNSUPPORTED, latz_watch_open(pool, NULL, &watch));
+	CHECK_OK(latz_audit_status(pool, &audit)); /* there is none */
 	CHECK_RC(LATZ_UNSUPPORTED, latz_snapshot(pool, path, NULL));
 	CHECK(access(path, F_OK) != 0);
 	CHECK_RC(LATZ_UNSUPPORTED, latz_verify(pool, NULL, NULL));

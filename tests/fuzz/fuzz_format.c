@@ -43,7 +43,7 @@ static void header_one(const uint8_t *data, size_t size, int seal)
 		if (header->clients_offset + (uint64_t)header->clients_max * sizeof(struct lzi_client) >
 		    header->actors_offset)
 			abort();
-		if (memcmp(header->magic, LZI_MAGIC, 8) != 0 || header->incompatible)
+		if (memcmp(header->magic, LZI_MAGIC, 8) != 0 || header->incompatible & ~LZI_FEATURES_KNOWN)
 			abort();
 	}
 	free(header);
