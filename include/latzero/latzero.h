@@ -676,6 +676,7 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #include <latzero/events.h>
 #include <latzero/lock.h>
 #include <latzero/namespace.h>
+#include <latzero/rekey.h>
 #include <latzero/simulate.h>
 #include <latzero/stats.h>
 #include <latzero/txn.h>

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
-#include "store/seal.h"
+#include "store/keys_int.h"
 #include "store/space.h"
 
 #define SCRYPT_MS 50u
@@ -43,8 +43,7 @@ static int keys_valid(const struct lzi_keys *keys)
 	       keys->current < LZI_DATA_KEYS;
 }
 
-/* LATZ_NOTFOUND: there are none. */
-static int keys_read(struct lzi_call *call, struct lzi_keys *ret_keys)
+int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *ret_version)
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[RECORD_KEY_SIZE];
@@ -59,22 +58,11 @@ static int keys_read(struct lzi_call *call, struct lzi_keys *ret_keys)
 		memcpy(ret_keys, value.data, sizeof *ret_keys);
 		if (!keys_valid(ret_keys))
 			rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+		if (ret_version != NULL)
+			*ret_version = value.version;
 	}
 	latz_value_free(&value);
 	return rc;
-}
-
-static int keys_write(struct lzi_call *call, const struct lzi_keys *keys)
-{
-	uint8_t key[RECORD_KEY_SIZE];
-	struct lzi_write write = { .kind = LZI_WRITE_SET,
-		                   .key = record_key(key),
-		                   .value = { keys, sizeof *keys },
-		                   .type = LATZ_BYTES,
-		                   .ttl_ms = -1 };
-
-	lzi_space_mark_high(call->store);
-	return lzi_store_write(call, &write);
 }
 
 /* ---- Sealing keys with keys -------------------------------------------------------------------------------------- */
@@ -91,8 +79,34 @@ static int mac_of(const struct lzi_secrets *secrets, const struct lzi_keys *keys
 	return rc;
 }
 
-/* With the password's key: seals the master, or opens it. LATZ_CORRUPT: another password. */
-static int with_password(struct lzi_keys *keys, const char *password, uint8_t *master, int seal)
+int lzi_keys_write(struct lzi_call *call, const struct lzi_secrets *secrets, struct lzi_keys *keys, uint64_t version)
+{
+	uint8_t key[RECORD_KEY_SIZE];
+	struct lzi_write write = { .kind = LZI_WRITE_SET,
+		                   .key = record_key(key),
+		                   .value = { keys, sizeof *keys },
+		                   .flags = version == 0 ? LATZ_IF_ABSENT : LATZ_IF_VERSION,
+		                   .type = LATZ_BYTES,
+		                   .if_version = version,
+		                   .ttl_ms = -1 };
+	int rc = mac_of(secrets, keys, keys->mac);
+
+	lzi_space_mark_high(call->store);
+	return rc == LATZ_OK ? lzi_store_write(call, &write) : rc;
+}
+
+int lzi_keys_check(const struct lzi_secrets *secrets, const struct lzi_keys *keys)
+{
+	uint8_t mac[32];
+	int rc = mac_of(secrets, keys, mac);
+
+	return rc != LATZ_OK || memcmp(mac, keys->mac, sizeof mac) == 0
+	               ? rc
+	               : lzi_error(LATZ_CORRUPT, "the record of the pool's keys was changed without the password");
+}
+
+/* With the password's key: seals the master, or opens it. LATZ_AUTH: another password. */
+static int with_password(struct lzi_keys *keys, const char *password, const uint8_t *seal, uint8_t *ret_master)
 {
 	struct lzi_scrypt cost = { keys->log2_n, keys->r, keys->p };
 	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
@@ -108,11 +122,12 @@ static int with_password(struct lzi_keys *keys, const char *password, uint8_t *m
 	else if (rc == LATZ_OK && (aead = lzi_aead_new(key)) == NULL)
 		rc = LATZ_NOMEM;
 	if (rc == LATZ_OK)
-		rc = seal ? lzi_aead_seal(aead, keys->nonce, &aad, master, LZI_KEY_BYTES, keys->master, keys->tag)
-		          : lzi_aead_open(aead, keys->nonce, &aad, keys->master, LZI_KEY_BYTES, master, keys->tag) ==
-		                            LATZ_OK
-		                    ? LATZ_OK
-		                    : LATZ_AUTH;
+		rc = seal != NULL
+		             ? lzi_aead_seal(aead, keys->nonce, &aad, seal, LZI_KEY_BYTES, keys->master, keys->tag)
+		             : lzi_aead_open(aead, keys->nonce, &aad, keys->master, LZI_KEY_BYTES, ret_master,
+		                             keys->tag);
+	if (rc == LATZ_CORRUPT && seal == NULL && aead != NULL)
+		rc = LATZ_AUTH;
 	lzi_aead_free(aead);
 	lzi_secret_give(key, LZI_KEY_BYTES);
 	return rc;
@@ -143,12 +158,9 @@ static int with_master(struct lzi_secrets *secrets, struct lzi_keys *keys, unsig
 /* What follows from the master: the rest of the record, and the keys that are not in it. */
 static int unlock(struct lzi_secrets *secrets, struct lzi_keys *keys)
 {
-	uint8_t mac[32];
 	unsigned i;
-	int rc = mac_of(secrets, keys, mac);
+	int rc = lzi_keys_check(secrets, keys);
 
-	if (rc == LATZ_OK && memcmp(mac, keys->mac, sizeof mac) != 0)
-		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys was changed without the password");
 	for (i = 0; i < LZI_DATA_KEYS && rc == LATZ_OK; i++) {
 		if (keys->data[i].used == 0)
 			continue;
@@ -164,23 +176,27 @@ static int unlock(struct lzi_secrets *secrets, struct lzi_keys *keys)
 	return rc;
 }
 
-/* A new data key, number n, in both. */
-static int add_data_key(struct lzi_secrets *secrets, struct lzi_keys *keys, unsigned n)
+int lzi_keys_add(const struct lzi_secrets *secrets, struct lzi_keys *keys, unsigned n)
 {
-	int rc = lzi_draw_secret(secrets->data[n], LZI_KEY_BYTES);
+	/* Not into ours: another process may be the one whose data key n it becomes. */
+	struct lzi_secrets *copy = lzi_secret_take(sizeof *copy);
+	int rc;
 
+	if (copy == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	memcpy(copy->master, secrets->master, sizeof copy->master);
+	rc = lzi_draw_secret(copy->data[n], LZI_KEY_BYTES);
 	if (rc == LATZ_OK)
 		rc = lzi_draw(keys->data[n].nonce, sizeof keys->data[n].nonce);
 	if (rc == LATZ_OK)
-		rc = with_master(secrets, keys, n, 1);
+		rc = with_master(copy, keys, n, 1);
 	keys->data[n].used = 1;
 	keys->current = n;
-	secrets->have |= 1u << n;
+	lzi_secrets_give(copy);
 	return rc;
 }
 
-/* The master, sealed with a password. */
-static int set_password(struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password)
+int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password)
 {
 	struct lzi_scrypt cost;
 	int rc = lzi_scrypt_cost(SCRYPT_MS, &cost);
@@ -194,7 +210,7 @@ static int set_password(struct lzi_secrets *secrets, struct lzi_keys *keys, cons
 	keys->log2_n = cost.log2_n;
 	keys->r = cost.r;
 	keys->p = cost.p;
-	return with_password(keys, password, secrets->master, 1);
+	return with_password(keys, password, secrets->master, NULL);
 }
 
 static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const latz_options *options)
@@ -209,9 +225,9 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 	if (rc == LATZ_OK)
 		rc = lzi_draw_secret(secrets->master, sizeof secrets->master);
 	if (rc == LATZ_OK)
-		rc = add_data_key(secrets, keys, 0);
+		rc = lzi_keys_add(secrets, keys, 0);
 	if (rc == LATZ_OK)
-		rc = set_password(secrets, keys, options->password);
+		rc = lzi_keys_lock(secrets, keys, options->password);
 	if (rc == LATZ_OK)
 		rc = mac_of(secrets, keys, keys->mac);
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
@@ -281,13 +297,13 @@ static int ask(struct lzi_call *call, const char *password, struct lzi_secrets *
 		return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
 	rc = wait_for_turn(store);
 	if (rc == LATZ_OK)
-		rc = keys_read(call, &keys);
+		rc = lzi_keys_read(call, &keys, NULL);
 	if (rc != LATZ_OK)
 		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
-	rc = with_password(&keys, password, secrets->master, 0);
+	rc = with_password(&keys, password, NULL, secrets->master);
 	if (rc == LATZ_OK)
 		rc = unlock(secrets, &keys);
 	if (rc == LATZ_AUTH)
@@ -317,7 +333,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi
 	struct lzi_store *store = call->store;
 	struct lzi_guarded *guarded = &store->control.shared->guarded;
 	struct lzi_keys keys;
-	int rc = keys_read(call, &keys);
+	int rc = lzi_keys_read(call, &keys, NULL);
 
 	*ret_secrets = NULL;
 	if (rc == LATZ_OK) { /* of what it was restored from */
@@ -332,7 +348,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi
 		*ret_secrets = lzi_secret_take(sizeof **ret_secrets);
 		rc = *ret_secrets == NULL ? lzi_error(LATZ_NOMEM, "keys") : keys_make(*ret_secrets, &keys, options);
 		if (rc == LATZ_OK)
-			rc = keys_write(call, &keys);
+			rc = lzi_keys_write(call, *ret_secrets, &keys, 0);
 	}
 	if (rc == LATZ_OK)
 		rc = check_wish(store, options, keys.kind);
@@ -354,7 +370,7 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	int rc;
 
 	if (*secrets != NULL && kind != LZI_LOCKED_NOT) {
-		rc = keys_read(call, &keys);
+		rc = lzi_keys_read(call, &keys, NULL);
 		if (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0)
 			rc = lzi_error(LATZ_DEAD, "the name is another pool's");
 	} else if (trusted) {
@@ -364,11 +380,12 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
 			rc = ask(call, options->password, secrets);
 	}
-	if (rc != LATZ_OK || kind != LZI_LOCKED_ENCRYPTED)
-		return rc;
-	rc = lzi_seal_open(store, *secrets);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && kind == LZI_LOCKED_ENCRYPTED)
+		rc = lzi_seal_open(store, *secrets);
+	if (rc == LATZ_OK) {
+		store->secrets = *secrets;
 		*secrets = NULL;
+	}
 	return rc;
 }
 
@@ -396,7 +413,7 @@ int lzi_seal_refresh(struct lzi_store *store)
 	int rc = lzi_thread_find(store, &call);
 
 	if (rc == LATZ_OK)
-		rc = keys_read(&call, &keys);
+		rc = lzi_keys_read(&call, &keys, NULL);
 	if (rc != LATZ_OK)
 		return rc;
 	pthread_mutex_lock(&store->seal->mutex);

@@ -8,8 +8,9 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "codec/codec.h"
 #include "store/retain.h"
-#include "store/store_int.h"
+#include "store/seal.h"
 
 /* Fills the draft with a copy of what `head` says stands at `from`. */
 static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, const struct lzi_record *from,
@@ -37,7 +38,7 @@ static void copy_record(struct lzi_draft *draft, const struct lzi_record *head, 
 
 /* Copies the record, which may be reused under our eyes, and makes sure that the copy is one. */
 static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, const struct lzi_record *record,
-                      struct lzi_draft *draft, int add_ext, int64_t expiry)
+                      struct lzi_draft *draft, int cleaning, int64_t expiry)
 {
 	uint64_t offset = lzi_unit_offset(unit);
 	uint64_t word = lzi_load_acquire(lzi_heap_word(&call->store->heap, offset >> LZI_EXTENT_SHIFT));
@@ -70,7 +71,7 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 		                 (unsigned long long)draft->offset);
 	}
 	lzi_racy_reads_begin(); /* its checksum tells whether the copy is of one record */
-	copy_record(draft, &head, record, !add_ext, expiry);
+	copy_record(draft, &head, record, cleaning, expiry);
 	lzi_racy_reads_end();
 	copy = draft->record;
 	crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type, head.flags,
@@ -78,9 +79,9 @@ static int draft_copy(struct lzi_call *call, uint32_t *open, uint64_t unit, cons
 	if (crc != head.crc) {
 		lzi_append_abandon(call->store, draft->offset, draft->span);
 		/* Without `maint` it may have been reused while we copied: then the caller finds the key elsewhere. */
-		return add_ext ? LATZ_NOTFOUND
-		               : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
-		                           (unsigned long long)offset);
+		return !cleaning ? LATZ_NOTFOUND
+		                 : lzi_error(LATZ_CORRUPT, "checksum of the record at heap offset %llu does not match",
+		                             (unsigned long long)offset);
 	}
 	if ((copy->flags ^ head.flags) & LZI_RECORD_EXT) /* the EXT flag is in the checksum */
 		copy->crc = lzi_record_crc_seq(head.seq) ^ lzi_record_crc(head.value_size, head.key_size, head.type,
@@ -95,7 +96,35 @@ static void take_deadline(struct lzi_record *copy, const struct lzi_record *reco
 	lzi_record_ext(copy)->expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 }
 
-int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged)
+/* The draft's value with the data key of now. It was sealed with another. */
+static int reseal(struct lzi_call *call, struct lzi_draft *draft, uint64_t unit)
+{
+	struct lzi_record *copy = draft->record;
+	struct lzi_stored stored = { NULL, copy->value_size, copy->type, copy->seq, lzi_unit_offset(unit),
+		                     { lzi_record_key(copy), copy->key_size } };
+	struct lzi_sealed sealed;
+	uint32_t size;
+	uint8_t *at;
+	int rc;
+
+	if ((copy->flags & LZI_RECORD_SEALED) == 0 || copy->value_size < LZI_SEALED_HEAD)
+		return LATZ_OK;
+	stored.bytes = lzi_codec_room(copy->value_size);
+	if (stored.bytes == NULL)
+		return lzi_error(LATZ_NOMEM, "value of %u bytes", copy->value_size);
+	memcpy(stored.bytes, lzi_record_value(copy), copy->value_size);
+	memcpy(&sealed, stored.bytes, sizeof sealed);
+	rc = lzi_open_stored(call->store, &stored, &at, &size);
+	if (rc == LATZ_OK)
+		rc = lzi_seal_body(call, copy, (latz_slice){ at, size }, sealed.size, sealed.packed);
+	if (rc == LATZ_OK)
+		rc = lzi_seal_head(call, copy);
+	copy->crc ^= lzi_record_crc_seq(copy->seq);
+	return rc;
+}
+
+static int move(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged,
+                int reseals)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = lzi_record_at(store, unit), *found;
@@ -107,7 +136,9 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 
 	if (record == NULL)
 		return LATZ_NOTFOUND;
-	rc = draft_copy(call, open, unit, record, &draft, add_ext, expiry);
+	rc = draft_copy(call, open, unit, record, &draft, !add_ext && !reseals, expiry);
+	if (rc == LATZ_OK && reseals && (rc = reseal(call, &draft, unit)) != LATZ_OK)
+		lzi_append_abandon(store, draft.offset, draft.span);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("move.drafted");
@@ -125,7 +156,7 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 		     record->seq != draft.record->seq)) /* by unit: the view may have widened, and addresses with it */
 			rc = LATZ_NOTFOUND;
 		if (rc == LATZ_OK) {
-			if (add_ext && record->flags & LZI_RECORD_INSERT)
+			if ((add_ext || reseals) && record->flags & LZI_RECORD_INSERT)
 				draft.record->flags |= LZI_RECORD_INSERT; /* the index may not have seen the original;
 				                                             cleaning's has */
 			if (record->flags & LZI_RECORD_EXT)               /* a touch since the copy was made */
@@ -144,4 +175,14 @@ int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int ad
 	if (rc != LATZ_OK)
 		lzi_append_abandon(store, draft.offset, draft.span);
 	return rc;
+}
+
+int lzi_move_record(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ext, int64_t expiry, int judged)
+{
+	return move(call, open, unit, add_ext, expiry, judged, 0);
+}
+
+int lzi_move_resealed(struct lzi_call *call, uint64_t unit)
+{
+	return move(call, &call->actor->extent, unit, 0, 0, 0, 1);
 }

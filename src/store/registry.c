@@ -151,12 +151,12 @@ void lzi_store_close(struct lzi_store *store)
 static int inherit(const struct lzi_store *old, struct lzi_fill *with)
 {
 	with->trusted = 1;
-	if (old->seal == NULL)
+	if (old->secrets == NULL)
 		return LATZ_OK;
 	with->secrets = lzi_secret_take(sizeof *with->secrets);
 	if (with->secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
-	memcpy(with->secrets, old->seal->secrets, sizeof *with->secrets);
+	memcpy(with->secrets, old->secrets, sizeof *with->secrets);
 	return LATZ_OK;
 }
 

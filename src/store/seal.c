@@ -75,13 +75,14 @@ void lzi_seal_close(struct lzi_store *store)
 	struct lzi_seal *seal = store->seal;
 	uint32_t i;
 
+	lzi_secrets_give(store->secrets);
+	store->secrets = NULL;
 	if (seal == NULL)
 		return;
 	store->seal = NULL;
 	for (i = 0; i < seal->actors; i++)
 		sealer_free(seal->sealer[i]);
 	free(seal->sealer);
-	lzi_secrets_give(seal->secrets);
 	lzi_secret_give(seal->unforked, sizeof *seal->unforked);
 	pthread_mutex_destroy(&seal->mutex);
 	free(seal);

@@ -49,8 +49,8 @@ int lzi_seal_ask(struct lzi_store *store, const latz_options *options);
 void lzi_secrets_give(struct lzi_secrets *secrets);
 /* Learns of data keys that came after us. */
 int lzi_seal_refresh(struct lzi_store *store);
-/* The password from now on; data: and a new data key, with which everything is sealed anew. */
-int lzi_seal_rekey(struct lzi_call *call, const latz_options *options, int data);
+/* move.c: the record anew, its value sealed with the data key of now. LATZ_NOTFOUND: it is somewhere else by now. */
+int lzi_move_resealed(struct lzi_call *call, uint64_t unit);
 
 /* ---- seal.c ---- */
 

@@ -199,6 +199,8 @@ int lzi_seal_key(struct lzi_call *call, uint32_t number, latz_slice key, uint8_t
 /* What users have for a key of the pool; *ret_number: its namespace. to: room for key->size bytes, used if the pool is
  * encrypted. LATZ_CORRUPT. */
 int lzi_key_seen(struct lzi_store *store, latz_slice *key, uint32_t *ret_number, uint8_t *to);
+/* A new password, unless it is NULL; data: and a new data key, with which everything is sealed anew. */
+int lzi_seal_rekey(struct lzi_call *call, const char *password, int data);
 /* Scans, in the order of the keys as users have them. options are not mapped. */
 struct lzi_sealed_scan;
 int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options, uint32_t number,

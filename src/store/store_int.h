@@ -114,6 +114,7 @@ struct lzi_store {
 	} feed;
 	struct lzi_evictor *evictor;
 	struct lzi_seal *seal; /* NULL: the pool is not encrypted */
+	struct lzi_secrets *secrets; /* of a locked pool; NULL: it is not */
 	/* This process's view of the shared counters. */
 	struct {
 		pthread_mutex_t mutex; /* guards opening and widening */
