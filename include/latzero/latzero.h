@@ -204,8 +204,9 @@ typedef struct latz_options {
 	size_t compress_min; /* C: values of so many bytes and more are stored compressed by zstd, if that makes them
 	                      * smaller by an eighth; 0: none. See latz_compress() */
 	int compress_level;  /* C: of zstd, -100 to 19; 0: 3 */
-	const char *password;    /* U unless NULL */
-	int encrypt;             /* U unless 0 */
+	const char *password; /* that the pool is made with, or has: LATZ_AUTH if it is another, or the pool has none.
+	                       * 1 to 1024 bytes, not kept. NULL: none. See <latzero/password.h> */
+	int encrypt;             /* keys and values are encrypted; needs a password. LATZ_AUTH if the pool is not */
 	const char *persist_dir; /* C: directory on a disk below which the pool's log and snapshots are kept, in a
 	                            directory of the pool's name; made if LATZ_CREATE. NULL: the pool is not durable */
 	latz_sync sync;          /* C: when the log goes to the disk: see latz_sync */
@@ -214,12 +215,13 @@ typedef struct latz_options {
 	int snapshot_on_close;     /* C: the last user to leave writes a snapshot, so that the next start is faster */
 	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
 	latz_dict compress_dict; /* C */
+	const char *password_from; /* instead of password: "file:PATH", "fd:N", "keyring:NAME"; latz_password_read() */
 } latz_options;
 
 /* clang-format off */
 #define LATZ_OPTIONS_INIT                                                                         \
 	{ sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, \
-	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED }
+	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED, NULL }
 /* clang-format on */
 
 /*
@@ -228,7 +230,7 @@ typedef struct latz_options {
  * The cost does not depend on what the pool holds. May block for the file system and for a creation under way.
  * On success *pool is a handle to be ended with latz_close().
  * Errors: LATZ_INVALID (name, options), LATZ_NOTFOUND, LATZ_EXISTS, LATZ_ACCESS (owner, mode, symbolic link),
- * LATZ_CORRUPT, LATZ_VERSION, LATZ_CLIENTS, LATZ_NOSPC, LATZ_NOMEM, LATZ_UNSUPPORTED, LATZ_TIMEOUT, LATZ_IO.
+ * LATZ_AUTH, LATZ_CORRUPT, LATZ_VERSION, LATZ_CLIENTS, LATZ_NOSPC, LATZ_NOMEM, LATZ_UNSUPPORTED, LATZ_TIMEOUT, LATZ_IO.
  */
 LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool **pool) LATZ_MUSTCHECK;
 
@@ -256,6 +258,11 @@ typedef struct latz_pool_info {
 	int durable;      /* 1: it has a log */
 	int log_broken;   /* 0, or why nothing is durable any more */
 	int bounded;      /* 1: it has max_bytes or max_entries */
+	int password;     /* 1: it asks for one */
+	int encrypted;    /* 1: its keys and values are */
+	unsigned wrong_in_row;    /* wrong passwords since the last right one */
+	unsigned wrong_passwords; /* since it was made */
+	int64_t wrong_wall_ms;    /* when the last one was; 0: there was none */
 } latz_pool_info;
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */
@@ -326,6 +333,9 @@ typedef struct latz_stats_t {
 	uint64_t dict_bytes;
 	int64_t idle_ttl_ms;        /* 0: none */
 	int64_t idle_ms;            /* since the pool was last known to be used */
+	int password, encrypted;    /* this and the next as in latz_pool_info */
+	unsigned wrong_in_row, wrong_passwords;
+	int64_t wrong_wall_ms;
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;
@@ -721,52 +731,6 @@ typedef int (*latz_hot_key_fn)(latz_slice key, double share, void *arg);
  * if the pool is not sampled (latz_advise()). Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_IO. */
 LATZ_API int latz_hot_keys(latz_pool *pool, unsigned max, latz_hot_key_fn fn, void *arg) LATZ_MUSTCHECK;
 
-/* ---- Simulation ------------------------------------------------------------------------------------------------- */
-
-/* A cache that holds no values: what a bounded pool with a policy would have made of a sequence of requests. */
-typedef struct latz_simulation latz_simulation;
-
-/* Set size to sizeof(latz_simulate_options). One of max_entries and max_bytes at least must be given. */
-typedef struct latz_simulate_options {
-	size_t size;
-	latz_policy policy;   /* not LATZ_POLICY_NONE */
-	uint64_t max_entries; /* 0: no bound; at most 2^26 */
-	uint64_t max_bytes;   /* of what the requests say; 0: no bound, and their bytes are only counted */
-	unsigned extents;     /* for LATZ_POLICY_ADAPTIVE: how many the log has; 0: 128 */
-} latz_simulate_options;
-
-/* clang-format off */
-#define LATZ_SIMULATE_OPTIONS_INIT { sizeof(latz_simulate_options), LATZ_POLICY_DEFAULT, 0, 0, 0 }
-/* clang-format on */
-
-typedef struct latz_simulate_result_t {
-	size_t size;                        /* bytes of this struct that the library filled in; set it first */
-	uint64_t requests, hits;
-	uint64_t bytes_requested, bytes_hit;
-	uint64_t inserts;                   /* of keys that were not there */
-	uint64_t evictions;
-	uint64_t copies;                    /* of entries kept when their extent was emptied */
-	uint64_t toobig;                    /* requests for more bytes than max_bytes: never put in */
-	uint64_t entries, bytes;            /* there now; without max_bytes every entry counts 1 */
-	uint64_t state_bytes;               /* memory that the policy itself uses */
-} latz_simulate_result_t;
-
-/* Begins a simulation, in memory of the process alone. A simulation belongs to one thread at a time. On success
- * *simulation is to be ended with latz_simulate_close(). Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_UNSUPPORTED (policy).
- */
-LATZ_API int latz_simulate_open(const latz_simulate_options *options, latz_simulation **simulation) LATZ_MUSTCHECK;
-
-/* A lookup of a key whose value, with all that belongs to it, has so many bytes. LATZ_OK: it was there; it keeps the
- * bytes it came with. LATZ_NOTFOUND: it was not, and is now. Errors: LATZ_INVALID, LATZ_TOOBIG (key), LATZ_NOMEM; after
- * LATZ_NOMEM and LATZ_CORRUPT (the policy is at odds with what is there) the simulation can only be closed. */
-LATZ_API int latz_simulate_request(latz_simulation *simulation, latz_slice key, uint64_t bytes) LATZ_MUSTCHECK;
-
-/* The counts so far. Errors: LATZ_INVALID. */
-LATZ_API int latz_simulate_result(latz_simulation *simulation, latz_simulate_result_t *result) LATZ_MUSTCHECK;
-
-/* Ends it. NULL is LATZ_INVALID. */
-LATZ_API int latz_simulate_close(latz_simulation *simulation);
-
 /* ---- The library ------------------------------------------------------------------------------------------------ */
 
 /* "0.1.0" of the library that runs, which may differ from the header's. */
@@ -795,6 +759,8 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #include <latzero/events.h>
 #include <latzero/lock.h>
 #include <latzero/namespace.h>
+#include <latzero/password.h>
+#include <latzero/simulate.h>
 #include <latzero/txn.h>
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "os/os.h"
 
 int latz_sync_now(latz_pool *pool)
 {
@@ -78,6 +79,7 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 {
 	latz_snapshot_options snapshot_taken;
 	latz_options taken;
+	char *secret = NULL;
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK)
@@ -86,7 +88,12 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 		rc = lzi_api_options(options, &taken);
 	if (rc == LATZ_OK)
 		rc = take_options(snapshot_options, &snapshot_taken);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_restore(path, name, &taken, &snapshot_taken) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_password_take(&taken, &secret);
+	if (rc == LATZ_OK)
+		rc = lzi_store_restore(path, name, &taken, &snapshot_taken);
+	lzi_passphrase_give(secret);
+	return lzi_api_result(rc);
 }
 
 static int take_info(const latz_snapshot_info *info)

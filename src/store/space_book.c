@@ -522,6 +522,7 @@ int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats)
 	out.max_entries = info.max_entries;
 	out.policy = info.policy;
 	out.snapshot_age_ms = -1;
+	lzi_stats_guarded(call->store, &out);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "format/sealed.h"
 #include "store/counter.h"
 #include "store/feed.h"
 #include "store/log.h"
@@ -140,6 +141,17 @@ static void add_compression(const struct lzi_store *store, latz_stats_t *stats)
 	stats->dict_bytes = lzi_dict_extent(store, &stats->dictionaries);
 }
 
+void lzi_stats_guarded(struct lzi_store *store, latz_stats_t *out)
+{
+	struct lzi_guarded *guarded = &store->control.shared->guarded;
+
+	out->password = lzi_load_relaxed(&guarded->kind) != LZI_LOCKED_NOT;
+	out->encrypted = lzi_load_relaxed(&guarded->kind) == LZI_LOCKED_ENCRYPTED;
+	out->wrong_in_row = lzi_load_relaxed(&guarded->failures);
+	out->wrong_passwords = lzi_load_relaxed(&guarded->attempts);
+	out->wrong_wall_ms = lzi_load_relaxed(&guarded->failed_ms);
+}
+
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 {
 	struct lzi_store *store = call->store;
@@ -180,6 +192,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	lzi_counter_percentiles(call, LZI_COUNTER_SETS, out.latency_set_ns);
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = lzi_idle_for(&store->control);
+	lzi_stats_guarded(store, &out);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }
