@@ -97,9 +97,9 @@ int cli_exit_code(int rc);
 
 /* ---- Pools: cli.c ----------------------------------------------------------------------------------------------- */
 
-/* What --password-file, --password-fd or else $LATZERO_PASSWORD_FILE gives, so that a password is never an argument or a
- * variable that others can see; NULL without one. It is read once, and the descriptor closed, so that no child gets it;
- * who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next two. */
+/* What --password-file, --password-fd or else $LATZERO_PASSWORD_FILE gives, so that a password is never an argument or
+ * a variable that others can see; NULL without one. It is read once, and the descriptor closed, so that no child gets
+ * it; who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next two. */
 const char *cli_password(void);
 /* What to do about LATZ_AUTH. pool may be NULL. */
 const char *cli_password_hint(const char *pool);
