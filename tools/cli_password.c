@@ -82,8 +82,8 @@ const char *cli_password_hint(const char *pool)
 		return "give it with --password-file F, --password-fd N or $LATZERO_PASSWORD_FILE";
 	if (pool != NULL && latz_list(cli.dir, find, &search) >= 0 && search.found && !search.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
-	return "check what the password file holds; every wrong one makes the next wait longer, latzero inspect without "
-	       "a password shows how many there were";
+	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
+	       "without a password shows how many there were";
 }
 
 const char *cli_locked_name(int password, int encrypted)
