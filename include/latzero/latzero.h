@@ -635,9 +635,11 @@ typedef struct latz_snapshot_info {
 	uint8_t pool_id[16];
 	uint64_t blocks;
 	uint64_t first_segment; /* of the log that continues it; 0 none */
+	int encrypted;          /* 1: values are */
 } latz_snapshot_info;
 
-/* Reads a whole snapshot or image and checks every checksum and the order of keys. password: NULL. info may be NULL. */
+/* Reads a whole snapshot or image and checks every checksum and the order of keys; what is encrypted stays so.
+ * password: NULL, else LATZ_UNSUPPORTED. info may be NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;

@@ -108,7 +108,8 @@ int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_i
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK && password != NULL)
-		rc = lzi_error(LATZ_UNSUPPORTED, "encryption is not in this release");
+		rc = lzi_error(LATZ_UNSUPPORTED, "checksums need no password; what is sealed is checked by "
+		                                 "latz_verify() of the pool that it is restored to");
 	if (rc == LATZ_OK)
 		rc = take_info(info);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 1, info) : rc);

@@ -133,6 +133,11 @@ exits "bench, its password from a descriptor that its processes would share" 0 b
 "$LATZERO-snapshot" e "$scratch/e.lzs" "$right" >"$scratch/out"
 is "latzero-snapshot" 0 $?
 ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
+"$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
+is "--verify needs no password, and bears one" 0 $?
+like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
+"$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
+like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
 "$LATZERO-restore" "$scratch/e.lzs" again --keep 2>"$scratch/err"
 is "latzero-restore without the password" 3 $?
 like "tells what to do" 'give it with --password-file' "$(cat "$scratch/err")"
