@@ -30,7 +30,7 @@ _latzero() {
 	--workload) options='a b c d f get set mget' ;;
 	--distribution) options='zipf uniform' ;;
 	--ttl | --wait | --lease | --idle-ttl | --interval | --sync-interval | --duration) options='250ms 5s 2m 1h 1d' ;;
-	--namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
+	--password-fd | --namespace | --drop | --mode | --max-* | --if-version | --from | --to | --limit | --count | --ring | --keys | --value-size | --processes | --seconds | \
 		--compress-min | --compress-level | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) return ;;
 	--audit-keys) options='writes reads all all,plain' ;;
 	--compress-dict) options='trained auto' ;;
@@ -43,7 +43,7 @@ _latzero() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--dir | --namespace | --drop | --password-file | --persist | --audit | --audit-keys | --max-age | --head | --pool | --key-file | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
+		--dir | --namespace | --drop | --password-file | --password-fd | --persist | --audit | --audit-keys | --max-age | --head | --pool | --key-file | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --wait | --lease | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
@@ -57,10 +57,10 @@ _latzero() {
 			;;
 		esac
 	done
-	options='--dir --namespace --password-file --json --help'
+	options='--dir --namespace --password-file --password-fd --json --help'
 	case $command in
 	'')
-		[[ $current == -* ]] && commands='--dir --namespace --password-file --json --help --version'
+		[[ $current == -* ]] && commands='--dir --namespace --password-file --password-fd --json --help --version'
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
 		return
 		;;
@@ -123,18 +123,18 @@ _latzero_file_and_pool() {
 	--verify | --info | --password-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sync) mapfile -t COMPREPLY < <(compgen -W 'always interval none' -- "$current"); return ;;
 	--ttl | --sync-interval) mapfile -t COMPREPLY < <(compgen -W '250ms 5s 2m 1h 1d' -- "$current"); return ;;
-	--level | --threads | --mode | --max-clients | --checkpoint-bytes) return ;;
+	--password-fd | --level | --threads | --mode | --max-clients | --checkpoint-bytes) return ;;
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--dir | --password-file | --persist | --sync | --ttl | --sync-interval | --level | --threads | --mode | \
+		--dir | --password-file | --password-fd | --persist | --sync | --ttl | --sync-interval | --level | --threads | --mode | \
 			--max-clients | --checkpoint-bytes) ((i++)) ;;
 		-) ((plain++)) ;;
 		-*) ;;
 		*) ((plain++)) ;;
 		esac
 	done
-	options='--dir --password-file --json --help --version --threads'
+	options='--dir --password-file --password-fd --json --help --version --threads'
 	if [[ ${COMP_WORDS[0]} == *snapshot ]]; then
 		options+=' --level --image --verify --info'
 		((plain == 0)) && pool=1

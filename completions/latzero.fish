@@ -14,7 +14,8 @@ set -l pooled inspect stats persist limit lock namespaces train destroy clear ve
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
-complete -c latzero -l password-file -r -F -d 'Its first line is the password'
+complete -c latzero -l password-file -r -F -d 'It holds the password'
+complete -c latzero -l password-fd -x -d 'The password is read from it'
 complete -c latzero -l json -d 'JSON Lines'
 complete -c latzero -l help -d 'Options and an example'
 complete -c latzero -l version -n "not __fish_seen_subcommand_from $commands" -d 'The version'
@@ -133,7 +134,8 @@ complete -c latzero -n '__fish_seen_subcommand_from persist' -l snapshot-on-clos
 
 for program in latzero-snapshot latzero-restore
     complete -c $program -l dir -r -F -d 'The runtime directory'
-    complete -c $program -l password-file -r -F -d 'Its first line is the password'
+    complete -c $program -l password-file -r -F -d 'It holds the password'
+    complete -c $program -l password-fd -x -d 'The password is read from it'
     complete -c $program -l json -d 'JSON Lines'
     complete -c $program -l help -d 'Options and an example'
     complete -c $program -l version -d 'The version'

@@ -29,7 +29,7 @@ void cli_help(const struct cli_command *command)
 {
 	printf("Usage: %s%s%s%s\n%s.\n\n%s", prefix(), command->name, *command->synopsis != '\0' ? " " : "",
 	       command->synopsis, command->summary, command->help);
-	printf("\nGlobal options: --dir D, --namespace NS, --password-file F, --json. More: man %s\n",
+	printf("\nGlobal options: --dir D, --namespace NS, --password-file F, --password-fd N, --json. More: man %s\n",
 	       cli.program != NULL ? cli.program : "latzero");
 }
 
@@ -96,6 +96,7 @@ static int take_option(const struct cli_command *command, const struct cli_optio
 		{ "dir", CLI_TEXT, &cli.dir },
 		{ "namespace", CLI_TEXT, &cli.space },
 		{ "password-file", CLI_TEXT, &cli.password_file },
+		{ "password-fd", CLI_TEXT, &cli.password_fd },
 		{ "json", CLI_FLAG, &cli.json },
 		{ NULL, CLI_FLAG, NULL },
 	};
@@ -154,6 +155,8 @@ int cli_parse(const struct cli_command *command, const struct cli_option *option
 		usage_error(command, "too few arguments", "");
 	if (max >= 0 && plain > max)
 		usage_error(command, "one argument too many: ", argv[max]);
+	if (cli.password_fd != NULL) /* before the command reads what comes behind it */
+		(void)cli_password();
 	return plain;
 }
 
@@ -207,7 +210,7 @@ static const char *usual_hint(int rc)
 	case LATZ_BUSY: return "try again once the other side is done";
 	case LATZ_TIMEOUT: return "that process is stopped: continue it (kill -CONT) or end it";
 	case LATZ_ACCESS: return "check the owner and mode of the pool's directory and files";
-	case LATZ_AUTH: return "give the right --password-file";
+	case LATZ_AUTH: return cli_password_hint(NULL);
 	case LATZ_CORRUPT: return "latzero verify shows what is damaged; latzero destroy removes the pool";
 	case LATZ_VERSION: return "use the release that made it, or latzero destroy it";
 	case LATZ_DEAD:
@@ -228,7 +231,7 @@ static int fail(int rc, const char *what, const char *of, const char *name, cons
 	bool has_detail = detail != NULL && *detail != '\0';
 
 	if (hint == NULL)
-		hint = usual_hint(rc);
+		hint = rc == LATZ_AUTH && strcmp(of, "pool") == 0 ? cli_password_hint(name) : usual_hint(rc);
 	return cli_error(cli_exit_code(rc), "%s: %s %s%s: %s%s%s%s%s%s", what, of, name, key, latz_strerror(rc),
 	                 has_detail ? " (" : "", has_detail ? detail : "", has_detail ? ")" : "",
 	                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
@@ -284,28 +287,6 @@ int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, con
 }
 
 /* ---- Pools ------------------------------------------------------------------------------------------------------ */
-
-const char *cli_password(void)
-{
-	size_t capacity = 0;
-
-	if (cli.password_file == NULL || cli.password != NULL)
-		return cli.password;
-	FILE *file = fopen(cli.password_file, "re");
-	if (file == NULL) {
-		cli_error(CLI_FAIL, "password file %s: %s; check the path and who may read it", cli.password_file,
-		          strerror(errno));
-		exit(CLI_FAIL);
-	}
-	ssize_t size = getline(&cli.password, &capacity, file);
-	fclose(file);
-	if (size < 0) {
-		cli_error(CLI_FAIL, "password file %s: empty; its first line is the password", cli.password_file);
-		exit(CLI_FAIL);
-	}
-	cli.password[strcspn(cli.password, "\r\n")] = '\0';
-	return cli.password;
-}
 
 void cli_pool_options(latz_options *options, unsigned flags)
 {

@@ -39,8 +39,8 @@ struct cli_state {
 	const char *command; /* name, for error lines */
 	const char *dir;     /* --dir, or NULL */
 	const char *space;   /* --namespace, or NULL */
-	const char *password_file;
-	char *password; /* what cli_password() has read */
+	const char *password_file, *password_fd;
+	char *password; /* what cli_password() has read: latz_password_free() */
 	bool json;
 	bool tty;    /* stdout is a terminal */
 	bool colour; /* and may be coloured */
@@ -97,9 +97,14 @@ int cli_exit_code(int rc);
 
 /* ---- Pools: cli.c ----------------------------------------------------------------------------------------------- */
 
-/* The first line of --password-file, so that a password is never an argument others can see; NULL without one. Exits
- * with CLI_FAIL if it can't be read. */
+/* What --password-file, --password-fd or else $LATZERO_PASSWORD_FILE gives, so that a password is never an argument or
+ * a variable that others can see; NULL without one. It is read once, and the descriptor closed, so that no child gets
+ * it; who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next two. */
 const char *cli_password(void);
+/* What to do about LATZ_AUTH. pool may be NULL. */
+const char *cli_password_hint(const char *pool);
+/* "encrypted", "password", or "no". */
+const char *cli_locked_name(int password, int encrypted);
 
 /* Fills in options with --dir and the password. To be called after cli_parse(). */
 void cli_pool_options(latz_options *options, unsigned flags);

@@ -35,11 +35,8 @@ int cli_finish(int code)
 
 	if (failed && errno != EPIPE && errno != 0 && code == CLI_OK)
 		code = cli_error(CLI_FAIL, "writing the output: %s", strerror(errno));
-	if (cli.password != NULL) {
-		explicit_bzero(cli.password, strlen(cli.password));
-		free(cli.password);
-		cli.password = NULL;
-	}
+	latz_password_free(cli.password);
+	cli.password = NULL;
 	return code;
 }
 

@@ -232,6 +232,7 @@ static int run_plan(const struct bench_plan *plan, bool own_pool)
 	memset(pids, 0, plan->processes * sizeof(*pids));
 	atomic_store(&shared->inserted, plan->keys);
 	cli_catch_signals();
+	(void)cli_password(); /* read once, before they go their ways */
 	int code = fork_workers(plan, shared, pids);
 	cli_pool_options(&options, own_pool ? LATZ_CREATE | LATZ_EXCLUSIVE : 0);
 	int rc = code == CLI_OK ? latz_open(plan->pool_name, &options, &pool) : LATZ_OK;

@@ -45,7 +45,7 @@ static int parse_audit_keys(const struct create_arguments *arguments, latz_optio
 	return CLI_OK;
 }
 
-/* The parsed arguments as the library's options; those of features a release lacks come back from latz_open. */
+/* The parsed arguments as the library's options. */
 static int complete_options(struct create_arguments *arguments)
 {
 	latz_options *options = &arguments->options;
@@ -79,6 +79,8 @@ static int complete_options(struct create_arguments *arguments)
 	options->encrypt = arguments->encrypt;
 	options->dir = cli.dir;
 	options->password = cli_password();
+	if (options->encrypt && options->password == NULL)
+		return cli_error(CLI_USAGE, "--encrypt needs a password: --password-file F, with F of mode 0600");
 	options->flags = LATZ_CREATE | LATZ_EXCLUSIVE | (arguments->keep ? LATZ_KEEP : 0) |
 	                 (arguments->no_guard ? LATZ_NO_GUARD : 0) | (arguments->start_empty ? LATZ_START_EMPTY : 0) |
 	                 (arguments->no_thread || arguments->keep ? LATZ_NO_THREAD : 0);
@@ -235,11 +237,14 @@ const struct cli_command cmd_create = {
 	"  --max-entries N     keys it may have\n"
 	"  --policy P          what goes when it is full: " CLI_POLICIES ";\n"
 	"                      with none nothing goes and writes are refused\n"
-	"Options of features a release may not have (exit 3 then):\n"
-	"  --encrypt\n\n"
+	"Pools with a password (--password-file F, --password-fd N, $LATZERO_PASSWORD_FILE):\n"
+	"  --encrypt           keys and values are encrypted, in memory and on disk. Without it the password is asked\n"
+	"                      for at every open, and protects from nobody who may read the files\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --ttl 10m --max-bytes 64M\n"
 	"  latzero create scratch          # until Enter\n"
-	"  latzero create sessions --persist /var/lib/app --sync interval\n",
+	"  latzero create sessions --persist /var/lib/app --sync interval\n"
+	"  (umask 077; head -c 24 /dev/urandom | base64 >~/.cache-password)\n"
+	"  latzero create private --keep --encrypt --password-file ~/.cache-password\n",
 	run_create,
 };

@@ -6,12 +6,14 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct pool_search {
 	const char *name;
 	char path[4096];
 	bool keep, found;
+	latz_pool_info info; /* its texts are gone */
 };
 
 static int find_pool(const latz_pool_info *info, void *arg)
@@ -22,6 +24,7 @@ static int find_pool(const latz_pool_info *info, void *arg)
 		return 0;
 	search->found = true;
 	search->keep = (info->flags & LATZ_KEEP) != 0;
+	search->info = *info;
 	snprintf(search->path, sizeof(search->path), "%s", info->path);
 	return 1;
 }
@@ -232,6 +235,41 @@ static int client_json(const latz_client_info *info, void *arg)
 	return 0;
 }
 
+/* What is known of its password; also to who has not got it. */
+static void locked_json(const latz_pool_info *info)
+{
+	cli_json_bool("password", info->password != 0);
+	cli_json_bool("encrypted", info->encrypted != 0);
+	if (!info->password)
+		return;
+	cli_json_u64("wrong_in_row", info->wrong_in_row);
+	cli_json_u64("wrong_passwords", info->wrong_passwords);
+	if (info->wrong_wall_ms != 0)
+		cli_json_i64("wrong_wall_ms", info->wrong_wall_ms);
+	else
+		cli_json_null("wrong_wall_ms");
+}
+
+static void print_locked(const latz_pool_info *info)
+{
+	struct timespec now;
+	char text[CLI_TEXT_MAX];
+
+	cli_field("locked", "%s", cli_locked_name(info->password, info->encrypted));
+	if (!info->password)
+		return;
+	field_count("wrong_in_row", info->wrong_in_row);
+	field_count("wrong_passwords", info->wrong_passwords);
+	if (info->wrong_wall_ms == 0)
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (cli.tty)
+		cli_field("last_wrong", "%s ago",
+		          cli_show_age((int64_t)now.tv_sec * 1000 - info->wrong_wall_ms, text));
+	else
+		cli_field("wrong_wall_ms", "%" PRId64, info->wrong_wall_ms);
+}
+
 static void pool_json(latz_pool *pool, const struct pool_search *search, const latz_stats_t *stats)
 {
 	cli_json_begin(NULL, '{');
@@ -268,6 +306,7 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	compression_json(stats);
 	cli_json_i64("max_age_ms", stats->max_age_ms);
 	audit_json(pool);
+	locked_json(&search->info);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -350,6 +389,7 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	if (stats->max_age_ms > 0)
 		field_age(cli.tty ? "max_age" : "max_age_ms", stats->max_age_ms);
 	print_audit(pool);
+	print_locked(&search->info);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 	inspect_locks_print(pool);
@@ -369,6 +409,37 @@ static int inspect_pool(const char *name, latz_pool *pool)
 	else
 		print_pool(pool, &search, &stats);
 	return CLI_OK;
+}
+
+/* A pool whose password we have not got: what everybody can see who may read its files. False: it is none. */
+static bool inspect_locked(const char *name)
+{
+	struct pool_search search = { .name = name };
+
+	if (latz_list(cli.dir, find_pool, &search) < 0 || !search.found || !search.info.password)
+		return false;
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("pool", name);
+		cli_json_bytes("path", search.path, strlen(search.path));
+		cli_json_bool("keep", search.keep);
+		cli_json_i64("age_ms", search.info.age_ms);
+		cli_json_u64("keys", search.info.keys);
+		cli_json_u64("file_bytes", search.info.bytes);
+		cli_json_u64("clients", search.info.clients);
+		locked_json(&search.info);
+		cli_json_end('}');
+		return true;
+	}
+	cli_field("pool", "%s", name);
+	cli_field("path", "%s", search.path);
+	cli_field("lifetime", "%s", search.keep ? "kept until destroyed" : "until its last user leaves");
+	field_age(cli.tty ? "age" : "age_ms", search.info.age_ms);
+	field_count("keys", search.info.keys);
+	field_size("file_bytes", search.info.bytes);
+	field_count("clients", search.info.clients);
+	print_locked(&search.info);
+	return true;
 }
 
 static void key_json(latz_slice key, const latz_key_info *info)
@@ -439,6 +510,8 @@ static int run_inspect(const struct cli_command *command, int argc, char **argv)
 	if (count == 1 && cli.space != NULL)
 		return cli_error(CLI_USAGE, "of a namespace it shows a key; latzero namespaces %s shows the rest",
 		                 argv[0]);
+	if (count == 1 && cli_password() == NULL && inspect_locked(argv[0]))
+		return CLI_OK;
 	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
 	if (code != CLI_OK)
 		return code;
@@ -450,7 +523,8 @@ const struct cli_command cmd_inspect = {
 	"inspect",
 	"POOL [KEY]",
 	"Shows a pool's figures, clients and locks, or a key's metadata",
-	"The command attaches to look, so it is one of the clients it lists.\n\n"
+	"The command attaches to look, so it is one of the clients it lists. Of a pool with a password it shows less\n"
+	"if that is not given: that it has one, and how many wrong ones were tried, in a row and since it was made.\n\n"
 	"Options:\n"
 	"  --escaped   KEY is in the escapes that keys are printed with (\\t \\n \\r \\\\ \\xNN)\n\n"
 	"Examples:\n"

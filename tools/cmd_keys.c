@@ -159,7 +159,8 @@ const struct cli_command cmd_dump = {
 	"POOL [--format F]",
 	"Writes keys and values to stdout, for latzero load",
 	"A consistent picture of one moment, in key order: of the keys that are in no namespace, or with --namespace\n"
-	"of those in this one. latzero-snapshot copies a pool with all its namespaces.\n\n"
+	"of those in this one. latzero-snapshot copies a pool with all its namespaces. Of an encrypted pool dump\n"
+	"writes plain text, which latzero-snapshot does not.\n\n"
 	"Options:\n"
 	"  --format jsonl   an object a line: key or key_b64, type, value or value_b64, ttl_ms (-1: never). Exact; the "
 	"default\n"

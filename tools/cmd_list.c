@@ -23,23 +23,27 @@ static void list_json(const latz_pool_info *info)
 	cli_json_bool("durable", info->durable != 0);
 	cli_json_bool("log_broken", info->log_broken != 0);
 	cli_json_bool("bounded", info->bounded != 0);
+	cli_json_bool("password", info->password != 0);
+	cli_json_bool("encrypted", info->encrypted != 0);
+	cli_json_u64("wrong_passwords", info->wrong_passwords);
 	cli_json_text("status", latz_strerror(info->status));
 	cli_json_end('}');
 }
 
-static const char *flags_text(const latz_pool_info *info, char buffer[CLI_TEXT_MAX])
+static const char *flags_text(const latz_pool_info *info, char buffer[2 * CLI_TEXT_MAX])
 {
 	const char *log = !info->durable ? "" : info->log_broken == 0 ? ",durable" : ",broken";
 
-	snprintf(buffer, CLI_TEXT_MAX, "%s%s%s", (info->flags & LATZ_KEEP) != 0 ? ",keep" : "", log,
-	         info->bounded ? ",bounded" : "");
+	snprintf(buffer, 2 * CLI_TEXT_MAX, "%s%s%s%s%s", (info->flags & LATZ_KEEP) != 0 ? ",keep" : "", log,
+	         info->bounded ? ",bounded" : "", info->password ? "," : "",
+	         info->password ? cli_locked_name(info->password, info->encrypted) : "");
 	return *buffer == '\0' ? "-" : buffer + 1;
 }
 
 static int list_pool(const latz_pool_info *info, void *arg)
 {
 	struct list_state *state = arg;
-	char text[CLI_TEXT_MAX];
+	char text[2 * CLI_TEXT_MAX];
 
 	if (info->status != LATZ_OK)
 		state->unreadable = true;
@@ -76,7 +80,8 @@ const struct cli_command cmd_list = {
 	"Piped, the fields have a tab between them, bytes and age are plain numbers (bytes, milliseconds). A pool that "
 	"can't be\n"
 	"read is listed with the reason as its status. Flags: keep, durable, broken (durable, but its log can't be "
-	"written), bounded.\n"
+	"written), bounded,\n"
+	"password (it asks for one), encrypted (the same, and what is in it is encrypted).\n"
 	"Keys are all there are, of namespaces too, with a note of each namespace and one more.\n"
 	"Ephemeral pools without a user are removed on the way.\n\n"
 	"Example:\n"

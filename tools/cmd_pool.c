@@ -31,11 +31,11 @@ const struct cli_command cmd_clear = {
 
 static int run_destroy(const struct cli_command *command, int argc, char **argv)
 {
-	latz_options options;
+	latz_options options = LATZ_OPTIONS_INIT;
 
 	int count = cli_parse(command, NULL, argc, argv, 1, -1);
 	int code = CLI_OK;
-	cli_pool_options(&options, 0);
+	options.dir = cli.dir;
 	for (int i = 0; i < count; i++) {
 		int rc = latz_destroy(argv[i], &options);
 		if (rc != LATZ_OK) {
@@ -50,7 +50,9 @@ const struct cli_command cmd_destroy = {
 	"destroy",
 	"POOL...",
 	"Removes pools, whether or not they are in use",
-	"Whoever is attached gets LATZ_DEAD from then on. What a durable pool has on disk stays there.\n\n"
+	"Whoever is attached gets LATZ_DEAD from then on. What a durable pool has on disk stays there. It needs no "
+	"password:\n"
+	"who may write the directory can remove what is in it.\n\n"
 	"Example:\n"
 	"  latzero destroy cache\n",
 	run_destroy,

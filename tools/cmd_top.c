@@ -72,12 +72,15 @@ static uint64_t probe(latz_pool *pool)
 	return times[PROBES / 2];
 }
 
-static void take_sample(struct sample *sample)
+/* A password is for the pool that is named, and not tried on others. */
+static void take_sample(struct sample *sample, bool named)
 {
 	latz_options options;
 	latz_pool *pool;
 
 	cli_pool_options(&options, LATZ_NO_THREAD | LATZ_NO_GUARD);
+	if (!named)
+		options.password = NULL;
 	sample->rc = latz_open(sample->name, &options, &pool);
 	if (sample->rc != LATZ_OK)
 		return;
@@ -99,7 +102,7 @@ static int take_samples(struct samples *samples)
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
 	for (size_t i = 0; i < samples->count; i++)
-		take_sample(&samples->items[i]);
+		take_sample(&samples->items[i], samples->only != NULL);
 	return CLI_OK;
 }
 
@@ -303,7 +306,8 @@ const struct cli_command cmd_top = {
 	"top",
 	"[POOL]",
 	"Shows operations per second, hits, memory and clients, live",
-	"All pools of the runtime directory, or POOL alone, each second. Piped it prints one sample: pool, clients, "
+	"All pools of the runtime directory that have no password, or POOL alone, each second. Piped it prints one\n"
+	"sample: pool, clients, "
 	"keys, gets/s,\n"
 	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, sync mode, bytes "
 	"not synced\n"

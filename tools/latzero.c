@@ -25,7 +25,9 @@ static void print_overview(FILE *file)
 	              "  --dir D            the runtime directory, instead of $LATZERO_DIR, /dev/shm/latzero-<uid> or "
 	              "$TMPDIR/latzero-<uid>\n"
 	              "  --namespace NS     the keys of this namespace; see latzero namespaces --help\n"
-	              "  --password-file F  the first line of F is the pool's password\n"
+	              "  --password-file F  F, of mode 0600, holds the pool's password; else "
+	              "$LATZERO_PASSWORD_FILE does\n"
+	              "  --password-fd N    the password is read from descriptor N, up to a newline or the end\n"
 	              "  --json             JSON Lines instead of text\n"
 	              "  --help             this text, or with a command its own\n"
 	              "  --version          the library's version\n"
@@ -51,6 +53,7 @@ static int parse_globals(int argc, char **argv)
 	static const struct option options[] = {
 		{ "dir", required_argument, NULL, 'd' }, { "namespace", required_argument, NULL, 'n' },
 		{ "password-file", required_argument, NULL, 'p' },
+		{ "password-fd", required_argument, NULL, 'f' },
 		{ "json", no_argument, NULL, 'j' },      { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },   { NULL, 0, NULL, 0 },
 	};
@@ -62,6 +65,7 @@ static int parse_globals(int argc, char **argv)
 		case 'd': cli.dir = optarg; break;
 		case 'n': cli.space = optarg; break;
 		case 'p': cli.password_file = optarg; break;
+		case 'f': cli.password_fd = optarg; break;
 		case 'j': cli.json = true; break;
 		case 'h': print_overview(stdout); return CLI_OK;
 		case 'V': printf("latzero %s\n", latz_version()); return CLI_OK;

@@ -53,6 +53,7 @@ static void info_json(const latz_snapshot_info *info, const char *file)
 	cli_json_i64("created_wall_ms", info->created_wall_ms);
 	cli_json_text("pool_id", id);
 	cli_json_u64("first_segment", info->first_segment);
+	cli_json_bool("encrypted", info->encrypted != 0);
 }
 
 static void info_print(const latz_snapshot_info *info, const char *file)
@@ -78,6 +79,7 @@ static void info_print(const latz_snapshot_info *info, const char *file)
 		cli_field("created_wall_ms", "%" PRId64, info->created_wall_ms);
 	}
 	cli_field("pool_id", "%s", id);
+	cli_field("encrypted", "%s", info->encrypted ? "yes" : "no");
 	cli_field("log", info->first_segment != 0 ? "goes on in segment %" PRIu64 : "none", info->first_segment);
 }
 
@@ -158,7 +160,7 @@ static int verify(const char *file)
 	char text[CLI_TEXT_MAX];
 
 	ticker_begin(&ticker);
-	int rc = latz_snapshot_verify(file, cli_password(), &info);
+	int rc = latz_snapshot_verify(file, NULL, &info);
 	ticker_end(&ticker);
 	if (rc != LATZ_OK)
 		return cli_fail_file(rc, "verifying", file, NULL);

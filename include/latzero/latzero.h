@@ -204,8 +204,9 @@ typedef struct latz_options {
 	size_t compress_min; /* C: values of so many bytes and more are stored compressed by zstd, if that makes them
 	                      * smaller by an eighth; 0: none. See latz_compress() */
 	int compress_level;  /* C: of zstd, -100 to 19; 0: 3 */
-	const char *password;    /* U unless NULL */
-	int encrypt;             /* U unless 0 */
+	const char *password; /* that the pool is made with, or has: LATZ_AUTH if it is another, or the pool has none.
+	                       * 1 to 1024 bytes, not kept. NULL: none. See <latzero/password.h> */
+	int encrypt;             /* keys and values are encrypted; needs a password. LATZ_AUTH if the pool is not */
 	const char *persist_dir; /* C: directory on a disk below which the pool's log and snapshots are kept, in a
 	                            directory of the pool's name; made if LATZ_CREATE. NULL: the pool is not durable */
 	latz_sync sync;          /* C: when the log goes to the disk: see latz_sync */
@@ -219,12 +220,13 @@ typedef struct latz_options {
 	unsigned audit_keys; /* C: LATZ_AUDIT_WRITES ... */
 	int64_t max_age_ms;  /* C: no key lives longer than that after it was last written; 0: as it is told to, or,
 	                      * of a pool that comes back from a log, as before. latz_retain() changes it */
+	const char *password_from; /* instead of password: "file:PATH", "fd:N", "keyring:NAME"; latz_password_read() */
 } latz_options;
 
 /* clang-format off */
 #define LATZ_OPTIONS_INIT                                                                         \
 	{ sizeof(latz_options), LATZ_CREATE, NULL, 0, 0, 0, 0, LATZ_POLICY_DEFAULT, 0, 0, 0, 0, NULL, 0, NULL, \
-	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED, NULL, 0, 0 }
+	  LATZ_SYNC_NONE, 0, 0, 0, 0, LATZ_DICT_TRAINED, NULL, 0, 0, NULL }
 /* clang-format on */
 
 /*
@@ -233,7 +235,7 @@ typedef struct latz_options {
  * The cost does not depend on what the pool holds. May block for the file system and for a creation under way.
  * On success *pool is a handle to be ended with latz_close().
  * Errors: LATZ_INVALID (name, options), LATZ_NOTFOUND, LATZ_EXISTS, LATZ_ACCESS (owner, mode, symbolic link),
- * LATZ_CORRUPT, LATZ_VERSION, LATZ_CLIENTS, LATZ_NOSPC, LATZ_NOMEM, LATZ_UNSUPPORTED, LATZ_TIMEOUT, LATZ_IO.
+ * LATZ_AUTH, LATZ_CORRUPT, LATZ_VERSION, LATZ_CLIENTS, LATZ_NOSPC, LATZ_NOMEM, LATZ_UNSUPPORTED, LATZ_TIMEOUT, LATZ_IO.
  */
 LATZ_API int latz_open(const char *name, const latz_options *options, latz_pool **pool) LATZ_MUSTCHECK;
 
@@ -261,6 +263,11 @@ typedef struct latz_pool_info {
 	int durable;      /* 1: it has a log */
 	int log_broken;   /* 0, or why nothing is durable any more */
 	int bounded;      /* 1: it has max_bytes or max_entries */
+	int password;     /* 1: it asks for one */
+	int encrypted;    /* 1: its keys and values are */
+	unsigned wrong_in_row;    /* wrong passwords since the last right one */
+	unsigned wrong_passwords; /* since it was made */
+	int64_t wrong_wall_ms;    /* when the last one was; 0: there was none */
 } latz_pool_info;
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */
@@ -551,9 +558,11 @@ typedef struct latz_snapshot_info {
 	uint8_t pool_id[16];
 	uint64_t blocks;
 	uint64_t first_segment; /* of the log that continues it; 0 none */
+	int encrypted;          /* 1: values are */
 } latz_snapshot_info;
 
-/* Reads a whole snapshot or image and checks every checksum and the order of keys. password: NULL. info may be NULL. */
+/* Reads a whole snapshot or image and checks every checksum and the order of keys; what is encrypted stays so.
+ * password: NULL, else LATZ_UNSUPPORTED. info may be NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;
@@ -676,6 +685,7 @@ LATZ_API void latz_set_logger(latz_log_fn fn, void *arg, latz_log_level level);
 #include <latzero/events.h>
 #include <latzero/lock.h>
 #include <latzero/namespace.h>
+#include <latzero/password.h>
 #include <latzero/rekey.h>
 #include <latzero/simulate.h>
 #include <latzero/stats.h>

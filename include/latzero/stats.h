@@ -82,6 +82,9 @@ typedef struct latz_stats_t {
 	int64_t log_sync_lag_ms;    /* at its end since the one before: so long what it brought may have waited */
 	uint64_t log_syncs_ns;      /* that all took together */
 	int64_t max_age_ms;         /* retention of keys, in ms; 0: none */
+	int password, encrypted;    /* this and the next as in latz_pool_info */
+	unsigned wrong_in_row, wrong_passwords;
+	int64_t wrong_wall_ms;
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;

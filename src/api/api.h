@@ -196,6 +196,10 @@ int lzi_api_name(const char *name);
 uint32_t lzi_api_number(void); /* for one handle more */
 int lzi_api_policy(latz_policy policy);
 int lzi_api_options(const latz_options *from, latz_options *to);
+int lzi_api_password(const char *password);
+/* The password that options->password_from names, into options->password. *ret_secret: for lzi_passphrase_give() when
+ * the options are used no more, whatever the result. */
+int lzi_api_password_take(latz_options *options, char **ret_secret);
 /* lock.c: what was taken through the handle. */
 void lzi_api_unlock_all(struct latz_pool *pool);
 /* kv.c: checks of a write's arguments, and what the store is told. The pool's time to live for 0. */

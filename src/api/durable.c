@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "os/os.h"
 
 int latz_sync_now(latz_pool *pool)
 {
@@ -78,6 +79,7 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 {
 	latz_snapshot_options snapshot_taken;
 	latz_options taken;
+	char *secret = NULL;
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK)
@@ -88,7 +90,12 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 		rc = lzi_error(LATZ_INVALID, "LATZ_READONLY makes no pool");
 	if (rc == LATZ_OK)
 		rc = take_options(snapshot_options, &snapshot_taken);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_restore(path, name, &taken, &snapshot_taken) : rc);
+	if (rc == LATZ_OK)
+		rc = lzi_api_password_take(&taken, &secret);
+	if (rc == LATZ_OK)
+		rc = lzi_store_restore(path, name, &taken, &snapshot_taken);
+	lzi_passphrase_give(secret);
+	return lzi_api_result(rc);
 }
 
 static int take_info(const latz_snapshot_info *info)
@@ -103,7 +110,8 @@ int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_i
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK && password != NULL)
-		rc = lzi_error(LATZ_UNSUPPORTED, "encryption is not in this release");
+		rc = lzi_error(LATZ_UNSUPPORTED, "checksums need no password; what is sealed is checked by "
+		                                 "latz_verify() of the pool that it is restored to");
 	if (rc == LATZ_OK)
 		rc = take_info(info);
 	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 1, info) : rc);

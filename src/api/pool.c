@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "os/os.h"
 #include "store/store.h"
 
 latz_slice latz_str(const char *z)
@@ -41,6 +42,11 @@ int lzi_api_policy(latz_policy policy)
 	return LATZ_OK;
 }
 
+int lzi_api_password(const char *password)
+{
+	return lzi_passphrase_valid(password, strnlen(password, LZI_PASSPHRASE_MAX + 1));
+}
+
 /* What this release does not do is refused, never ignored. */
 static int check_supported(const latz_options *options)
 {
@@ -52,10 +58,16 @@ static int check_supported(const latz_options *options)
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	if (options->encrypt != 0 && options->password == NULL)
+	if (options->encrypt != 0 && options->password == NULL && options->password_from == NULL)
 		return lzi_error(LATZ_INVALID, "options.encrypt without a password");
-	if (options->password != NULL && options->password[0] == '\0')
-		return lzi_error(LATZ_INVALID, "options.password is empty");
+	if (options->password != NULL && options->password_from != NULL)
+		return lzi_error(LATZ_INVALID, "options.password and options.password_from");
+	if (options->password != NULL) {
+		int rc = lzi_api_password(options->password);
+
+		if (rc != LATZ_OK)
+			return rc;
+	}
 	if ((unsigned)options->sync > LATZ_SYNC_ALWAYS)
 		return lzi_error(LATZ_INVALID, "options.sync is %d", (int)options->sync);
 	if (options->persist_dir == NULL && (options->sync != LATZ_SYNC_NONE || options->sync_interval_ms != 0 ||
@@ -119,6 +131,41 @@ uint32_t lzi_api_number(void)
 	return lzi_fetch_add(&last, 1u) + 1;
 }
 
+int lzi_api_password_take(latz_options *options, char **ret_secret)
+{
+	int rc;
+
+	*ret_secret = NULL;
+	if (options->password_from == NULL)
+		return LATZ_OK;
+	rc = lzi_passphrase_take(options->password_from, ret_secret);
+	options->password = *ret_secret;
+	return rc;
+}
+
+int latz_password_read(const char *from, char **password)
+{
+	if (from == NULL || password == NULL)
+		return lzi_api_error(LATZ_INVALID, "%s is NULL", from == NULL ? "from" : "password");
+	return lzi_api_result(lzi_passphrase_take(from, password));
+}
+
+void latz_password_free(char *password)
+{
+	lzi_passphrase_give(password);
+}
+
+static int open_pool(const char *name, latz_options *options, struct lzi_store **ret_store)
+{
+	char *secret;
+	int rc = lzi_api_password_take(options, &secret);
+
+	if (rc == LATZ_OK)
+		rc = lzi_store_open(name, options, ret_store);
+	lzi_passphrase_give(secret);
+	return rc;
+}
+
 int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 {
 	latz_options taken;
@@ -137,7 +184,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 		return lzi_api_error(LATZ_NOMEM, "handle");
 	handle->number = lzi_api_number();
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
-	rc = lzi_store_open(name, &taken, &handle->store);
+	rc = open_pool(name, &taken, &handle->store);
 	if (rc != LATZ_OK) {
 		free(handle);
 		return lzi_api_result(rc);

@@ -48,7 +48,6 @@ void lzi_dict_header_seal(struct lzi_dict_header *header)
 	memcpy(header->magic, LZI_DICT_MAGIC, sizeof header->magic);
 	header->major = LZI_DICT_MAJOR;
 	header->minor = LZI_DICT_MINOR;
-	header->reserved = 0;
 	header->checksum = lzi_crc32c(0, header, offsetof(struct lzi_dict_header, checksum));
 }
 
@@ -61,6 +60,9 @@ int lzi_dict_header_validate(const struct lzi_dict_header *header, unsigned numb
 	if (header->major != LZI_DICT_MAJOR)
 		return lzi_error(LATZ_VERSION, "dictionary of format %u, this library reads %d", header->major,
 		                 LZI_DICT_MAJOR);
+	if (header->flags & ~LZI_DICT_SEALED)
+		return lzi_error(LATZ_VERSION, "a dictionary with features 0x%x that this library does not know",
+		                 header->flags);
 	if (header->size == 0 || header->size > LZI_DICT_SIZE_MAX)
 		return lzi_error(LATZ_CORRUPT, "dictionary of %u bytes", header->size);
 	if (header->number < 1 || header->number > LZI_DICTS_MAX || (number != 0 && header->number != number))

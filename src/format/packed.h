@@ -36,9 +36,12 @@ struct lzi_dict_header {
 	int64_t created_wall_ms; /* 40 */
 	uint32_t samples;        /* 48: values it was made of */
 	uint32_t permille;       /* 52: of 1000 bytes of values it was tried on so many stayed */
-	uint32_t reserved;       /* 56 */
+	uint32_t flags;          /* 56: LZI_DICT_SEALED; others are LATZ_VERSION */
 	uint32_t checksum;       /* 60: crc32c of the 60 bytes before it */
 };
+/* Encrypted (doc/format.md): a nonce and a tag, and then the text. */
+#define LZI_DICT_SEALED 1u
+#define LZI_DICT_SEALED_MORE 28u
 _Static_assert(sizeof(struct lzi_dict_header) == 64, "layout");
 _Static_assert(offsetof(struct lzi_dict_header, created_wall_ms) == 40, "layout");
 
@@ -48,7 +51,7 @@ static inline uint64_t lzi_dict_span(uint32_t size)
 	return sizeof(struct lzi_dict_header) + (((uint64_t)size + 63) & ~63ull);
 }
 
-/* Fills in magic, versions, reserved and checksum. */
+/* Fills in magic, versions and checksum. */
 void lzi_dict_header_seal(struct lzi_dict_header *header);
 /* LATZ_OK, LATZ_CORRUPT or LATZ_VERSION, with detail. number 0: any. */
 int lzi_dict_header_validate(const struct lzi_dict_header *header, unsigned number);

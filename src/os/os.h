@@ -202,6 +202,19 @@ void lzi_secret_give(void *secret, size_t size);
 /* A page that a forked child has zeros in, and nothing else: NULL if the kernel can't. Given back as a secret. */
 void *lzi_unforked_take(void);
 
+/* ---- Passwords (passphrase.c) ------------------------------------------------------------------------------------ */
+
+#define LZI_PASSPHRASE_MAX 1024u
+
+/* From "file:PATH" (a regular file, no link, of this user or root, that nobody else may read or write; a newline at its
+ * end is cut off), "fd:N" (up to a newline or the end; it stays open), "keyring:NAME" (a key of type user, of the
+ * session's keyring or the user's). *ret_text: a string in memory for secrets, for lzi_passphrase_give(). LATZ_ACCESS;
+ * LATZ_INVALID: of another kind, or not 1 to LZI_PASSPHRASE_MAX bytes without a NUL; LATZ_UNSUPPORTED: no keyring. */
+int lzi_passphrase_take(const char *from, char **ret_text);
+/* NULL is allowed. */
+void lzi_passphrase_give(char *text);
+int lzi_passphrase_valid(const char *text, size_t size);
+
 /* ---- Locks ------------------------------------------------------------------------------------------------------- */
 
 /* OFD lock on one byte. try: LATZ_OK or LATZ_BUSY (LATZ_IO if locks fail altogether). wait: blocks. */

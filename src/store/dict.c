@@ -14,6 +14,7 @@
 #include "base/point.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/seal.h"
 
 #define FILE_NAME "dict"
 #define DISK_TMP "dict.tmp"
@@ -177,7 +178,10 @@ static LZI_NOINLINE int make_ready(struct lzi_store *store, unsigned number, str
 	if (*ret_dict == NULL) {
 		rc = lzi_dict_read(store, number, &dict);
 		if (rc == LATZ_OK) {
-			rc = lzi_codec_dict_new(number, dict + 1, dict->size, ret_dict);
+			if (lzi_is_sealed(store))
+				rc = lzi_dict_open(store, dict);
+			if (rc == LATZ_OK)
+				rc = lzi_codec_dict_new(number, dict + 1, dict->size, ret_dict);
 			free(dict);
 		}
 		if (rc == LATZ_OK)
@@ -408,6 +412,7 @@ static int add_to_disk(struct lzi_store *store, const struct lzi_dict_header *di
 
 int lzi_dict_add(struct lzi_store *store, struct lzi_dict_header *dict)
 {
+	struct lzi_dict_header *sealed = NULL;
 	unsigned count;
 	uint64_t end;
 	int rc = lock(store);
@@ -419,6 +424,10 @@ int lzi_dict_add(struct lzi_store *store, struct lzi_dict_header *dict)
 	lzi_dict_header_seal(dict);
 	if (count == LZI_DICTS_MAX)
 		rc = lzi_error(LATZ_TOOBIG, "the pool has %u dictionaries; it can't have more", count);
+	else if (lzi_is_sealed(store) && (dict->flags & LZI_DICT_SEALED) == 0)
+		rc = lzi_dict_seal(store, dict, &sealed);
+	if (sealed != NULL)
+		dict = sealed;
 	if (rc == LATZ_OK)
 		rc = append(store, dict, end);
 	LZI_POINT("dict.written");
@@ -429,6 +438,7 @@ int lzi_dict_add(struct lzi_store *store, struct lzi_dict_header *dict)
 		publish(store, end + lzi_dict_span(dict->size), count + 1);
 	LZI_POINT("dict.published");
 	unlock(store);
+	free(sealed);
 	return rc;
 }
 

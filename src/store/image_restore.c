@@ -436,4 +436,5 @@ void lzi_image_info(const struct lzi_image_header *header, latz_snapshot_info *i
 	info->created_wall_ms = header->wall_ms;
 	memcpy(info->pool_id, header->pool_id, sizeof info->pool_id);
 	info->blocks = header->chunks;
+	info->encrypted = (header->incompatible & LZI_IMAGE_SEALED) != 0;
 }

@@ -45,6 +45,10 @@ int lzi_dict_add(struct lzi_store *store, struct lzi_dict_header *dict);
 int lzi_dict_bring(struct lzi_store *store, const struct lzi_dict_header *dict);
 /* All of them into a persist directory whose log begins, and no others stay there. */
 int lzi_dict_save(struct lzi_store *store, int dirfd, const uint8_t log_id[16]);
+/* seal_dict.c: of an encrypted pool. A sealed copy, to be freed; its number counts. In place. LATZ_CORRUPT. */
+int lzi_dict_seal(const struct lzi_store *store, const struct lzi_dict_header *dict,
+                  struct lzi_dict_header **ret_dict);
+int lzi_dict_open(const struct lzi_store *store, struct lzi_dict_header *dict);
 /* From a persist directory, into a pool that is being made. ret_id: of their log, if there are any. */
 int lzi_dict_load(struct lzi_store *store, int dirfd, uint8_t ret_id[16]);
 /* Whether a name in a persist directory is a dictionary's. */

@@ -403,6 +403,11 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.durable = lzi_load_relaxed(&opened.control.shared->durable) != LZI_DURABLE_OFF;
 		info.bounded = lzi_load_relaxed(&opened.control.shared->bound.max_bytes) != 0 ||
 		               lzi_load_relaxed(&opened.control.shared->bound.max_entries) != 0;
+		info.password = lzi_load_relaxed(&opened.control.shared->guarded.kind) != LZI_LOCKED_NOT;
+		info.encrypted = lzi_load_relaxed(&opened.control.shared->guarded.kind) == LZI_LOCKED_ENCRYPTED;
+		info.wrong_in_row = lzi_load_relaxed(&opened.control.shared->guarded.failures);
+		info.wrong_passwords = lzi_load_relaxed(&opened.control.shared->guarded.attempts);
+		info.wrong_wall_ms = lzi_load_relaxed(&opened.control.shared->guarded.failed_ms);
 		if (info.durable)
 			info.log_broken = lzi_load_relaxed(&opened.control.shared->log.broken);
 		lzi_opened_close(&opened);

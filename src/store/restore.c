@@ -258,6 +258,7 @@ static void snap_info(const struct lzi_snap_info *from, latz_snapshot_info *info
 	memcpy(info->pool_id, from->log_id, sizeof info->pool_id);
 	info->blocks = from->blocks;
 	info->first_segment = from->first_segment;
+	info->encrypted = from->has_sealed;
 }
 
 static int look_at_image(int fd, const char *path, int whole, latz_snapshot_info *info)

@@ -628,6 +628,7 @@ int lzi_space_stats(struct lzi_call *call, uint32_t number, latz_stats_t *stats)
 	out.policy = info.policy;
 	out.max_age_ms = info.max_age_ms;
 	out.snapshot_age_ms = -1;
+	lzi_stats_guarded(call->store, &out);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "format/sealed.h"
 #include "store/audit.h"
 #include "store/counter.h"
 #include "store/feed.h"
@@ -160,6 +161,17 @@ static uint64_t other_blocks(struct lzi_store *store)
 	       lzi_feed_blocks(store) + lzi_locks_blocks(store) + lzi_space_blocks(store) + lzi_audit_blocks(store);
 }
 
+void lzi_stats_guarded(struct lzi_store *store, latz_stats_t *out)
+{
+	struct lzi_guarded *guarded = &store->control.shared->guarded;
+
+	out->password = lzi_load_relaxed(&guarded->kind) != LZI_LOCKED_NOT;
+	out->encrypted = lzi_load_relaxed(&guarded->kind) == LZI_LOCKED_ENCRYPTED;
+	out->wrong_in_row = lzi_load_relaxed(&guarded->failures);
+	out->wrong_passwords = lzi_load_relaxed(&guarded->attempts);
+	out->wrong_wall_ms = lzi_load_relaxed(&guarded->failed_ms);
+}
+
 int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 {
 	struct lzi_store *store = call->store;
@@ -203,6 +215,7 @@ int lzi_store_stats(struct lzi_call *call, latz_stats_t *stats)
 	out.idle_ttl_ms = lzi_load_relaxed(&shared->spaces.idle_ttl_ms);
 	out.idle_ms = store->reads_only ? lzi_idle_known(&store->control) : lzi_idle_for(&store->control);
 	out.max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
+	lzi_stats_guarded(store, &out);
 	memcpy(stats, &out, out.size);
 	return LATZ_OK;
 }

@@ -714,4 +714,7 @@ int lzi_janitor_start(struct lzi_store *store);
 int64_t lzi_store_keys(const struct lzi_store *store);
 void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead);
 
+/* stats.c: of the pool's password, and of those that were wrong. */
+void lzi_stats_guarded(struct lzi_store *store, latz_stats_t *out);
+
 #endif

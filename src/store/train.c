@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/pack.h"
+#include "store/seal.h"
 
 #define SAMPLE_BYTES (1u << 20)
 #define SAMPLE_BYTES_MAX (64u << 20)
@@ -205,6 +206,8 @@ static int make(struct lzi_store *store, const struct samples *samples, size_t r
 	/* One as large as its samples would know them by heart. */
 	if (room > offset / 8)
 		room = offset / 8;
+	if (lzi_is_sealed(store) && room > LZI_DICT_SIZE_MAX - LZI_DICT_SEALED_MORE)
+		room = LZI_DICT_SIZE_MAX - LZI_DICT_SEALED_MORE;
 	dict = calloc(1, sizeof *dict + room);
 	if (dict == NULL)
 		return lzi_error(LATZ_NOMEM, "dictionary");

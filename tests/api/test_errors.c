@@ -176,7 +176,7 @@ static void error_detail_texts(void **state)
 	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "policy is 11");
 	f->options.policy = LATZ_POLICY_DEFAULT;
 	f->options.password = "";
-	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "options.password is empty");
+	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "the password is empty");
 	f->options.password = NULL;
 	f->options.flags = LATZ_EXCLUSIVE;
 	TEXT(LATZ_INVALID, latz_open("x", &f->options, &pool), "LATZ_EXCLUSIVE goes with LATZ_CREATE");

@@ -64,17 +64,8 @@ exits "destroy" 0 destroy kept
 exits "destroy of what is not there" 1 destroy kept
 one_line "destroy of what is not there"
 
-exits "an option of a later release" 3 create x --keep --encrypt
-one_line "an option of a later release"
-like "is named as unsupported" LATZ_UNSUPPORTED "$err"
-for option in '--encrypt'; do
-	# shellcheck disable=SC2086 # an option and its value
-	exits "refused: $option" 3 create x --keep $option
-done
 exits "no such level" 2 create x --keep --compress-level 20
 exits "no such maker of dictionaries" 2 create x --keep --compress-dict often
-printf 'secret\n' >"$scratch/password"
-exits "a password too" 3 --password-file "$scratch/password" create x --keep
 is "none of them left a pool" "" "$(l list)"
 exits "a name with a slash" 2 create ../x --keep
 one_line "a name with a slash"

@@ -1,0 +1,205 @@
+#!/bin/sh
+# Passwords: where the tools take them from, and that nobody sees them on the way; encrypted pools under every command.
+. "${top_srcdir:-.}/tests/cli/cli.inc"
+unset LATZERO_PASSWORD_FILE
+
+secret=correct-horse-battery
+printf '%s\n' "$secret" >"$scratch/right"
+printf 'incorrect\n' >"$scratch/wrong"
+chmod 600 "$scratch/right" "$scratch/wrong"
+right=--password-file=$scratch/right
+wrong=--password-file=$scratch/wrong
+
+# ---- Where it comes from ----
+
+exits "--encrypt without a password" 2 create e --keep --encrypt
+one_line "--encrypt without a password"
+for mode in 640 604 620 666; do
+	cp "$scratch/right" "$scratch/mode"
+	chmod $mode "$scratch/mode"
+	exits "a file of mode $mode" 3 --password-file "$scratch/mode" create e --keep --encrypt
+	like "mode $mode is named" "mode 0$mode" "$err"
+done
+one_line "a file that others can read"
+ln -s right "$scratch/link"
+exits "a symbolic link" 3 --password-file "$scratch/link" create e --keep --encrypt
+like "is named" 'symbolic link' "$err"
+exits "a directory" 3 --password-file "$scratch" create e --keep --encrypt
+mkfifo -m 600 "$scratch/pipe"
+exits "a pipe by name" 3 --password-file "$scratch/pipe" create e --keep --encrypt
+like "which fd:N would take" 'fd:N' "$err"
+: >"$scratch/empty"
+chmod 600 "$scratch/empty"
+exits "an empty file" 3 --password-file "$scratch/empty" create e --keep --encrypt
+like "is told" 'the password is empty' "$err"
+printf 'a\0b' >"$scratch/nul"
+head -c 1025 /dev/zero | tr '\0' a >"$scratch/long"
+head -c 1024 "$scratch/long" >"$scratch/longest"
+chmod 600 "$scratch/nul" "$scratch/long" "$scratch/longest"
+exits "a NUL in it" 3 --password-file "$scratch/nul" create e --keep --encrypt
+exits "1025 bytes" 3 --password-file "$scratch/long" create e --keep --encrypt
+exits "a descriptor that is not open" 3 --password-fd 77 create e --keep --encrypt
+one_line "a descriptor that is not open"
+exits "a descriptor that is none" 3 --password-fd "$secret" create e --keep --encrypt
+ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
+exits "both" 2 --password-fd 0 "$right" create e --keep --encrypt
+is "none of them left a pool" "" "$(l list)"
+exits "1024 bytes" 0 --password-file "$scratch/longest" create longest --keep --encrypt
+exits "are all of it" 3 --password-file "$scratch/right" keys longest
+exits "and open it" 0 --password-file "$scratch/longest" keys longest
+l destroy longest
+
+exits "an encrypted pool" 0 create e --keep --encrypt "$right"
+exits "before the command" 0 "$right" set e key value
+is "behind it" value "$(l get e key "$right")"
+is "from the environment, which has but the path" value "$(LATZERO_PASSWORD_FILE=$scratch/right l get e key)"
+is "the option goes before it" value "$(LATZERO_PASSWORD_FILE=$scratch/wrong l get e key "$right")"
+is "from a descriptor" value "$(l get e key --password-fd 3 3<"$scratch/right")"
+is "up to a newline" value "$(printf '%s\nmore\n' "$secret" | l get e key --password-fd 0)"
+is "the line alone: the rest is the value" "more" \
+	"$(printf '%s\nmore' "$secret" | l set e piped - --password-fd 0 && l get e piped "$right")"
+is "a descriptor goes before the environment" value \
+	"$(LATZERO_PASSWORD_FILE=$scratch/wrong l get e key --password-fd 3 3<"$scratch/right")"
+
+# ---- Without it, or with another ----
+
+exits "no password" 3 get e key
+one_line "no password"
+like "is LATZ_AUTH" LATZ_AUTH "$err"
+like "with what to do" 'give it with --password-file' "$err"
+exits "inspect without one" 0 inspect e
+like "tells that it is encrypted" '^locked	encrypted$' "$out"
+like "a missing password is no wrong one" '^wrong_passwords	0$' "$out"
+exits "but not of a key" 3 inspect e key
+export LATZERO_LOG=error
+exits "a wrong password" 3 get e key "$wrong"
+one_line "a wrong password"
+like "is LATZ_AUTH, too" LATZ_AUTH "$err"
+exits "another" 3 get e key "$wrong"
+exits "inspect counts them" 0 inspect e
+like "in a row" '^wrong_in_row	2$' "$out"
+like "in all" '^wrong_passwords	2$' "$out"
+like "and when the last was" '^wrong_wall_ms	[0-9][0-9]*$' "$out"
+exits "inspect --json" 0 inspect e --json
+like "the same" '"password":true,"encrypted":true,"wrong_in_row":2,"wrong_passwords":2,"wrong_wall_ms":[0-9]' "$out"
+exits "inspect with the right one" 0 inspect e "$right"
+like "ends the row" '^wrong_in_row	0$' "$out"
+like "and keeps the sum" '^wrong_passwords	2$' "$out"
+like "list has a flag" '	keep,encrypted	ok$' "$(l list)"
+like "and in JSON" '"password":true,"encrypted":true,"wrong_passwords":2' "$(l list --json)"
+
+exits "a pool with a password alone" 0 create p --keep "$right"
+like "has another flag" '^p	.*	keep,password	ok$' "$(l list)"
+exits "and asks for it" 3 get p key
+exits "it is not encrypted" 3 create p --attach --keep --encrypt "$right"
+like "and says so" 'is not encrypted' "$err"
+l destroy p
+exits "a pool without one" 0 create plain --keep
+exits "is not what a password is for" 3 get plain key "$right"
+like "which the hint tells" 'leave --password-file' "$err"
+l destroy plain
+
+# ---- Every command ----
+
+l dump e "$right" >"$scratch/dump"
+ok "dump writes plain text" grep -q '"key":"key",.*"value":"value"' "$scratch/dump"
+exits "load" 0 load e "$scratch/dump" "$right"
+is "keys, in order" "key piped" "$(echo $(l keys e "$right"))"
+is "keys with a prefix" "piped" "$(l keys e pi "$right")"
+exits "scan" 0 scan e "$right"
+like "gives values" 'value' "$out"
+is "incr" 5 "$(l incr e n 5 "$right")"
+exits "append" 0 append e key s "$right"
+is "appends" values "$(l get e key "$right")"
+exits "ttl" 0 ttl e key "$right"
+exits "exists" 0 exists e key "$right"
+exits "del" 0 del e n "$right"
+exits "verify" 0 verify e "$right"
+exits "stats" 0 stats e "$right"
+exits "namespaces" 0 namespaces e "$right"
+exits "a namespace" 0 set e k v --namespace ns "$right"
+is "has its keys" v "$(l get e k --namespace ns "$right")"
+exits "limit" 0 limit e "$right"
+exits "top" 0 top e --once --interval 10ms "$right"
+like "shows it" '^e	' "$out"
+exits "top without a name" 0 top --once --interval 10ms "$wrong"
+is "tries no password on it" "" "$out"
+exits "bench" 0 bench e --duration 50ms --keys 50 --processes 2 "$right"
+exits "bench, its password from a descriptor that its processes would share" 0 bench e --duration 50ms --keys 50 \
+	--processes 2 --password-fd 3 3<"$scratch/right"
+
+# ---- Snapshots ----
+
+"$LATZERO-snapshot" e "$scratch/e.lzs" "$right" >"$scratch/out"
+is "latzero-snapshot" 0 $?
+ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
+"$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
+is "--verify needs no password, and bears one" 0 $?
+like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
+"$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
+like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
+"$LATZERO-restore" "$scratch/e.lzs" again --keep 2>"$scratch/err"
+is "latzero-restore without the password" 3 $?
+like "tells what to do" 'give it with --password-file' "$(cat "$scratch/err")"
+"$LATZERO-restore" "$scratch/e.lzs" again --keep "$wrong" 2>"$scratch/err"
+is "with another" 3 $?
+is "there is no pool then" "e" "$(l list | cut -f 1)"
+"$LATZERO-restore" "$scratch/e.lzs" again --keep --password-fd 3 3<"$scratch/right" >"$scratch/out"
+is "with the right one, which a descriptor gives once" 0 $?
+is "it has the keys" values "$(l get again key "$right")"
+l destroy again
+
+# ---- Dictionaries are pieces of values ----
+
+# Values that are alike; the dictionary made of them, in a pool that is created with these options.
+awk 'BEGIN { srand(5); for (i = 0; i < 2000; i++)
+	printf "k%d\t{\"MARKER-name\":\"user%d\",\"mail\":\"user%d@MARKER.example\",\"n\":%d}\n", i, i, i, rand() * 1e6 }' >"$scratch/alike"
+# train POOL OPTION...: what of the marker is in the pool's dictionary file and its copy beside the log.
+train() {
+	name=$1
+	shift
+	l create "$name" --keep --compress-min 16 --persist "$scratch/persist" "$@" >/dev/null
+	l load "$name" "$scratch/alike" --format tsv $password >/dev/null
+	l train "$name" $password | cut -d , -f 1
+	l load "$name" "$scratch/alike" --format tsv $password >/dev/null
+	cat "$LATZERO_DIR/$name/dict" "$scratch/persist/$name"/dict-*.lzd | grep -c MARKER
+}
+password=
+is "in a plain pool they are there" "dictionary 1" "$(train plain | head -n 1)"
+ok "to be read" grep -q MARKER "$LATZERO_DIR/plain/dict"
+password=$right
+is "in an encrypted one they are not" "dictionary 1
+0" "$(train locked --encrypt $right)"
+before=$(l get locked k7 $right)
+l destroy plain locked
+l create locked --keep --persist "$scratch/persist" "$right" >/dev/null
+is "with the log they come back" "$before" "$(l get locked k7 "$right")"
+like "whole" MARKER "$before"
+ok "verify" l verify locked "$right"
+l destroy locked
+
+# ---- What others see of it ----
+
+# of_process PID FILE: what /proc has, as lines.
+of_process() {
+	tr '\0' '\n' <"/proc/$1/$2"
+}
+mkfifo "$scratch/in"
+LATZERO_PASSWORD_FILE=$scratch/right "$LATZERO" create held --encrypt <>"$scratch/in" >"$scratch/held" 2>&1 &
+holder=$!
+helpers="$helpers $holder"
+until_true 20 test -s "$scratch/held"
+for file in cmdline environ; do
+	ok "no password in $file" sh -c '! grep -q "$1" "/proc/$2/$3"' sh "$secret" "$holder" $file
+done
+ok "the path is there: what was looked at is what is meant" grep -q "$scratch/right" "/proc/$holder/environ"
+kill "$holder"
+wait "$holder"
+out=$(l lock e job --password-fd 3 -- sh -c 'ls -l /proc/$$/fd; tr "\0" "\n" </proc/$$/environ' 3<"$scratch/right")
+is "lock runs its command" 0 $?
+ok "which has not got the descriptor" test "${out#*scratch/right}" = "$out" -a "${out#*"$scratch"/right}" = "$out"
+ok "nor the password" test "${out#*"$secret"}" = "$out"
+like "but an environment" '^LATZERO_TOKEN=' "$out"
+
+exits "destroy needs no password" 0 destroy e
+done_testing

@@ -1,0 +1,92 @@
+/*
+ * The password of the tools: where it comes from, and what to do when it is another.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --password-file, or $LATZERO_PASSWORD_FILE. */
+static const char *password_file(void)
+{
+	const char *path = getenv("LATZERO_PASSWORD_FILE");
+
+	if (cli.password_file != NULL)
+		return cli.password_file;
+	return path != NULL && *path != '\0' ? path : NULL;
+}
+
+static bool is_given(void)
+{
+	return cli.password_fd != NULL || password_file() != NULL;
+}
+
+/* What was read from stays with nobody: standard descriptors alone are of further use. */
+static void close_fd(void)
+{
+	int fd = atoi(cli.password_fd);
+
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+const char *cli_password(void)
+{
+	const char *file = cli.password_fd == NULL ? password_file() : cli.password_file;
+	char from[4200];
+
+	if (cli.password != NULL || !is_given())
+		return cli.password;
+	if (cli.password_fd != NULL && file != NULL) {
+		cli_error(CLI_USAGE, "--password-file and --password-fd: give one of them");
+		exit(CLI_USAGE);
+	}
+	if (file != NULL && strlen(file) > sizeof(from) - 8) {
+		cli_error(CLI_USAGE, "the password file's path is too long");
+		exit(CLI_USAGE);
+	}
+	snprintf(from, sizeof(from), "%s:%s", file != NULL ? "file" : "fd", file != NULL ? file : cli.password_fd);
+	int rc = latz_password_read(from, &cli.password);
+	if (cli.password_fd != NULL)
+		close_fd();
+	if (rc != LATZ_OK) {
+		cli_error(CLI_FAIL, "reading the password: %s (%s); it has to be in a file of mode 0600, one line",
+		          latz_strerror(rc), latz_error_detail());
+		exit(CLI_FAIL);
+	}
+	return cli.password;
+}
+
+struct search {
+	const char *name;
+	bool found, password;
+};
+
+static int find(const latz_pool_info *info, void *arg)
+{
+	struct search *search = arg;
+
+	if (strcmp(info->name, search->name) != 0)
+		return 0;
+	search->found = info->status == LATZ_OK;
+	search->password = info->password != 0;
+	return 1;
+}
+
+const char *cli_password_hint(const char *pool)
+{
+	struct search search = { .name = pool };
+
+	if (!is_given())
+		return "give it with --password-file F, --password-fd N or $LATZERO_PASSWORD_FILE";
+	if (pool != NULL && latz_list(cli.dir, find, &search) >= 0 && search.found && !search.password)
+		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
+	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
+	       "without a password shows how many there were";
+}
+
+const char *cli_locked_name(int password, int encrypted)
+{
+	return encrypted ? "encrypted" : password ? "password" : "no";
+}
