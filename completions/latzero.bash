@@ -11,7 +11,7 @@ _latzero_pools() {
 
 _latzero() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands='create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor'
+	local commands='create list inspect stats persist rekey limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor'
 	local command='' plain=0 i word options=''
 	COMPREPLY=()
 	case $previous in
@@ -72,6 +72,7 @@ _latzero() {
 	lock) options+=' --lease --wait --shared --' ;;
 	namespaces) options+=' --drop' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;
+	rekey) options+=' --new-password-file --new-password-fd --data' ;;
 	train) options+=' --dict-size --sample' ;;
 	stats) options+=' --prometheus' ;;
 	set) options+=' --type --ttl --keep-ttl --if-absent --if-present --if-version --if-changed --escaped' ;;

@@ -9,8 +9,8 @@ function __latzero_pools
     latzero $dir list 2>/dev/null | string replace -r '\t.*' ''
 end
 
-set -l commands create list inspect stats persist limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor
-set -l pooled inspect stats persist limit lock namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
+set -l commands create list inspect stats persist rekey limit lock namespaces train destroy clear sweep verify get set del exists incr append ttl keys scan load dump watch top advise bench simulate audit doctor
+set -l pooled inspect stats persist rekey limit lock namespaces train destroy clear verify get set del exists incr append ttl keys scan load dump watch top advise bench
 
 complete -c latzero -f
 complete -c latzero -l dir -r -F -d 'The runtime directory'
@@ -125,6 +125,10 @@ complete -c latzero -n '__fish_seen_subcommand_from limit' -l max-entries -x -a 
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l policy -x -a 'adaptive lru fifo clock sieve s3fifo 2q arc wtinylfu none'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-min -x -a none -d 'Values from this size'
 complete -c latzero -n '__fish_seen_subcommand_from limit' -l compress-level -x -d 'Level'
+complete -c latzero -n "not __fish_seen_subcommand_from $commands" -a rekey -d 'Another password or data key'
+complete -c latzero -n '__fish_seen_subcommand_from rekey' -l new-password-file -r -F
+complete -c latzero -n '__fish_seen_subcommand_from rekey' -l new-password-fd -x
+complete -c latzero -n '__fish_seen_subcommand_from rekey' -l data -d 'A new data key'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -F
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l off -d 'Not durable any more'
 complete -c latzero -n '__fish_seen_subcommand_from persist' -l sync -x -a 'always interval none'

@@ -331,7 +331,8 @@ int cli_snapshot_options(int64_t level, uint64_t threads, latz_snapshot_options 
 
 extern const struct cli_command cmd_create, cmd_list, cmd_inspect, cmd_get, cmd_set, cmd_del, cmd_exists, cmd_incr,
 	cmd_append, cmd_ttl, cmd_keys, cmd_scan, cmd_load, cmd_dump, cmd_clear, cmd_destroy, cmd_sweep, cmd_verify,
-	cmd_top, cmd_advise, cmd_bench, cmd_doctor, cmd_persist, cmd_simulate, cmd_train, cmd_limit, cmd_stats,
+	cmd_top, cmd_advise, cmd_bench, cmd_doctor, cmd_persist, cmd_rekey,
+	cmd_simulate, cmd_train, cmd_limit, cmd_stats,
 	cmd_watch, cmd_lock, cmd_namespaces, cmd_audit;
 
 #endif

@@ -9,7 +9,7 @@
 static const struct cli_command *const commands[] = {
 	&cmd_create, &cmd_list, &cmd_inspect, &cmd_destroy, &cmd_clear, &cmd_sweep, &cmd_verify, &cmd_get,
 	&cmd_set, &cmd_del, &cmd_exists, &cmd_incr, &cmd_append, &cmd_ttl, &cmd_keys, &cmd_scan,
-	&cmd_load, &cmd_dump, &cmd_top, &cmd_advise, &cmd_bench, &cmd_doctor, &cmd_persist, &cmd_simulate,
+	&cmd_load, &cmd_dump, &cmd_top, &cmd_advise, &cmd_bench, &cmd_doctor, &cmd_persist, &cmd_rekey, &cmd_simulate,
 	&cmd_audit, &cmd_train, &cmd_limit, &cmd_namespaces, &cmd_stats, &cmd_watch, &cmd_lock,
 };
 

@@ -201,5 +201,20 @@ ok "which has not got the descriptor" test "${out#*scratch/right}" = "$out" -a "
 ok "nor the password" test "${out#*"$secret"}" = "$out"
 like "but an environment" '^LATZERO_TOKEN=' "$out"
 
+# ---- Other keys ----
+
+printf 'another-secret' >"$scratch/new"
+chmod 600 "$scratch/new"
+ok "a pool to change" l create turned --keep --encrypt "$right"
+ok "with a value" l set turned k v "$right"
+exits "rekey without a wish" 2 rekey turned "$right"
+exits "with a wrong password" 3 rekey turned "$wrong" --new-password-file "$scratch/new"
+exits "a new password" 0 rekey turned "$right" --new-password-file "$scratch/new"
+exits "the old one is over" 3 get turned k "$right"
+is "the new one opens it" v "$(l get turned k --password-file "$scratch/new")"
+exits "a new data key" 0 rekey turned --password-file "$scratch/new" --data
+is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
+l destroy turned
+
 exits "destroy needs no password" 0 destroy e
 done_testing

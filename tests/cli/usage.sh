@@ -4,7 +4,7 @@
 
 exits "--help" 0 --help
 commands=$(printf '%s\n' "$out" | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-is "all commands are listed" "advise append audit bench clear create del destroy doctor dump exists get incr inspect keys limit list load lock namespaces persist scan set simulate stats sweep top train ttl verify watch" \
+is "all commands are listed" "advise append audit bench clear create del destroy doctor dump exists get incr inspect keys limit list load lock namespaces persist rekey scan set simulate stats sweep top train ttl verify watch" \
 	"$(printf '%s\n' "$commands" | sort | tr '\n' ' ' | sed 's/ $//')"
 for command in $commands; do
 	exits "$command --help" 0 "$command" --help
