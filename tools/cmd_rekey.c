@@ -88,7 +88,7 @@ const struct cli_command cmd_rekey = {
 	"  --new-password-fd N    or what can be read from descriptor N\n"
 	"  --data                 seal everything anew, with a new data key, while the pool is used\n\n"
 	"Examples:\n"
-	"  latzero --password-file old rekey cache --new-password-file new\n"
-	"  latzero --password-file secret rekey cache --data\n",
+	"  latzero rekey cache --password-file old --new-password-file new\n"
+	"  latzero rekey cache --password-file secret --data\n",
 	run_rekey,
 };
