@@ -515,16 +515,33 @@ static void locks_and_leases(void **state)
 	assert_string_equal(shared->value.data, "filled");
 }
 
-/* latz_locks() tells 28 bytes of a name, of which a sealed one has 16 more. */
+static int see_cut(const latz_lock_info *info, void *arg)
+{
+	(void)arg;
+	return info->cut && info->name.size == 0 && info->token != 0 ? 7 : 0;
+}
+
+/* latz_locks() knows how a name begins, which can't be opened: there is a lock, and who has it. */
 static void long_names(void **state)
 {
 	latz_lock_t lock = LATZ_LOCK_INIT;
-	static const char name[] = "a name of a lock that is longer than what a list of locks tells";
+	latz_pool *sub = namespace_of("other");
 
 	(void)state;
-	assert_ok(latz_lock(shared->pool, key_of(name), NULL, &lock));
+	assert_ok(latz_lock(shared->pool, key_of("eleven byte"), NULL, &lock));
+	assert_rc(7, latz_locks(shared->pool, see_lock, "eleven byte"));
 	assert_ok(latz_unlock(&lock));
-	assert_rc(LATZ_INVALID, latz_unlock(&lock));
+	lock = (latz_lock_t)LATZ_LOCK_INIT;
+	assert_ok(latz_lock(shared->pool, key_of("a longer name"), NULL, &lock));
+	assert_rc(7, latz_locks(shared->pool, see_cut, NULL));
+	assert_rc(LATZ_OK, latz_locks(sub, see_cut, NULL));
+	assert_ok(latz_unlock(&lock));
+	lock = (latz_lock_t)LATZ_LOCK_INIT;
+	assert_ok(latz_lock(sub, key_of("a longer name"), NULL, &lock));
+	assert_rc(7, latz_locks(sub, see_cut, NULL));
+	assert_rc(LATZ_OK, latz_locks(shared->pool, see_cut, NULL));
+	assert_ok(latz_unlock(&lock));
+	assert_ok(latz_close(sub));
 }
 
 static int64_t renew_one(latz_slice key, void *arg)
