@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "store/seal.h"
 #include "store/write_int.h"
 
 int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
@@ -13,7 +14,7 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 	struct lzi_found found;
 	int same;
 
-	if (lzi_read_find(call->store, write->key, hash, &found) != LATZ_OK)
+	if (lzi_is_sealed(call->store) || lzi_read_find(call->store, write->key, hash, &found) != LATZ_OK)
 		return 0;
 	record = found.record;
 	lzi_racy_reads_begin(); /* its generation is looked at below */
