@@ -59,7 +59,7 @@ static void map_heap(struct tampered *t)
 	close(fd);
 }
 
-static struct lzi_record *record_of(struct tampered *t, const char *key)
+static inline struct lzi_record *record_of(struct tampered *t, const char *key)
 {
 	latz_key_info info = { .size = sizeof info };
 
@@ -69,13 +69,13 @@ static struct lzi_record *record_of(struct tampered *t, const char *key)
 	return (struct lzi_record *)(void *)(t->heap + info.address);
 }
 
-static uint8_t *value_of(struct lzi_record *record)
+static inline uint8_t *value_of(struct lzi_record *record)
 {
 	return (uint8_t *)(uintptr_t)lzi_record_value(record);
 }
 
 /* As who has the files but not the keys can. */
-static void fix_crc(struct lzi_record *record)
+static inline void fix_crc(struct lzi_record *record)
 {
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), lzi_record_value(record)) ^
