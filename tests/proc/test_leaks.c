@@ -265,7 +265,8 @@ static void train(latz_pool *pool, bool encrypted)
 	memset(bytes, 'x', sizeof bytes);
 	for (unsigned i = 0; i < 400; i++) {
 		snprintf(key, sizeof key, "trained%u", i);
-		snprintf((char *)bytes, sizeof bytes, "{\"name\": \"somebody %u\", \"address\": \"%u some street\"}", i, i * 7);
+		snprintf((char *)bytes, sizeof bytes, "{\"name\": \"somebody %u\", \"street\": \"%u some street\"}", i,
+		         i * 7);
 		memcpy(bytes + 200, in_value.data, MARK);
 		CHECK_OK(latz_set(pool, latz_str(key), slice(bytes, sizeof bytes), NULL));
 	}

@@ -1,7 +1,7 @@
 /*
- * Who can write the files of an encrypted pool, but has not the password, changes records in the heap: every byte, with
- * the checksum as it was and made right; one in the place of another, parts of one in another, plain ones. What comes of
- * it is an error, never data that was not written as this version of this key.
+ * Who can write the files of an encrypted pool but has not the password changes records in the heap: every byte, with
+ * the checksum as it was and made right; one in the place of another, parts of one in another, plain ones. What comes
+ * of it is an error, never data that was not written as this version of this key.
  */
 #include "config.h"
 
