@@ -368,7 +368,7 @@ LATZ_API int latz_get(latz_pool *pool, latz_slice key, latz_value *value) LATZ_M
 /* Like latz_get(), but LATZ_MISMATCH, without copying, if the key's version is still `version`. */
 LATZ_API int latz_get_if_changed(latz_pool *pool, latz_slice key, uint64_t version, latz_value *value) LATZ_MUSTCHECK;
 
-/* A value read in place (a compressed one: as a copy, like that of latz_get()). Start from zeroes. */
+/* A value read in place (a compressed or encrypted one: as a copy, like that of latz_get()). Start from zeroes. */
 typedef struct latz_view {
 	const void *data; /* size bytes, not NUL-terminated; read-only */
 	size_t size;
@@ -483,7 +483,7 @@ typedef struct latz_train_info {
  * up to 64 KiB are compressed from now on, by everybody: small ones that are alike become much smaller. It stays with
  * the pool, its log, its snapshots and images. A pool can have 255; older ones stay, for the values compressed with
  * them. options and info may be NULL. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_NOSPC, LATZ_TOOBIG (it has 255), LATZ_IO
- * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT. */
+ * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT, LATZ_UNSUPPORTED (an encrypted pool). */
 LATZ_API int latz_train(latz_pool *pool, const latz_train_options *options, latz_train_info *info) LATZ_MUSTCHECK;
 
 /* ---- Durability ------------------------------------------------------------------------------------------------- */

@@ -81,7 +81,8 @@ LATZ_API int latz_unlock(latz_lock_t *lock);
 /* A grant, or a wait for one. */
 typedef struct latz_lock_info {
 	size_t size;     /* bytes of this struct that the library filled in */
-	latz_slice name; /* its first 28 bytes; valid during the callback */
+	latz_slice name; /* its first 28 bytes; valid during the callback. In an encrypted pool none if it has over 11,
+	                  * or in a namespace 6 */
 	int cut;         /* 1: it is longer */
 	int lease;       /* 1: no lock, but a key's lease (latz_get_or_lease()): the name is the key */
 	int shared;

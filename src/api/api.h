@@ -143,6 +143,8 @@ int lzi_api_map_size(const struct latz_pool *pool, latz_slice key);
 int lzi_api_map_at(const struct latz_pool *pool, struct lzi_call *call, latz_slice *key, uint8_t *to);
 /* A bound of a scan, as it is in the pool; may be empty. Not of encrypted pools. */
 int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
+/* Whether a key of the pool, or its beginning, is one of the handle's. */
+int lzi_api_is_of(const struct latz_pool *pool, const latz_slice *key);
 /* A key of the pool as the handle's users know it; 0 if they don't. lzi_api_unmap() after use, whatever the result. */
 int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
 /* The bytes in front of a key of this handle's that it does not have for its users, if the pool is not encrypted. */

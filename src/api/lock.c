@@ -256,8 +256,14 @@ static int see(const latz_lock_info *info, void *arg)
 	const struct seen *seen = arg;
 	latz_lock_info mine = *info;
 	struct lzi_api_room room;
-	int rc = lzi_api_see(seen->pool, &mine.name, &room) ? seen->fn(&mine, seen->arg) : LATZ_OK;
+	int rc = LATZ_OK;
 
+	if (seen->pool->sealed && info->cut) { /* the beginning of a sealed name can't be opened */
+		mine.name = (latz_slice){ "", 0 };
+		return lzi_api_is_of(seen->pool, &info->name) ? seen->fn(&mine, seen->arg) : LATZ_OK;
+	}
+	if (lzi_api_see(seen->pool, &mine.name, &room))
+		rc = seen->fn(&mine, seen->arg);
 	lzi_api_unmap(&room);
 	return rc;
 }

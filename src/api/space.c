@@ -106,14 +106,20 @@ int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_
 	return put_prefix(pool, NULL, key, room);
 }
 
-int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room)
+int lzi_api_is_of(const struct latz_pool *pool, const latz_slice *key)
 {
 	int spaced = lzi_key_is_spaced(key->data, key->size);
+
+	return pool->space == 0 ? !spaced : spaced && lzi_key_space(key->data) == pool->space;
+}
+
+int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room)
+{
 	uint32_t number;
 	uint8_t *to;
 
 	room->big = NULL;
-	if (pool->space == 0 ? spaced : !spaced || lzi_key_space(key->data) != pool->space)
+	if (!lzi_api_is_of(pool, key))
 		return 0;
 	to = reserve(room, key->size);
 	return to != NULL && lzi_key_seen(pool->store, key, &number, to) == LATZ_OK;

@@ -379,6 +379,10 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 		rc = check_wish(store, options, kind);
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
 			rc = ask(call, options->password, secrets);
+		/* What the record says that only who has the password could write: a word that anybody can change must
+		 * not make us store values as they are. */
+		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
+			kind = (*secrets)->kind;
 	}
 	if (rc == LATZ_OK && kind == LZI_LOCKED_ENCRYPTED)
 		rc = lzi_seal_open(store, *secrets);

@@ -284,6 +284,8 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 
 		return take_packed(store, &copy, key.data, key.size, how, value);
 	}
+	if (lzi_unlikely(lzi_seal_lacks(store, flags, key)))
+		return lzi_found_valid(found) ? lzi_not_sealed(lzi_unit_offset(found->unit)) : LATZ_BUSY;
 	rc = value_reserve(value, size);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return lzi_found_valid(found) ? rc : LATZ_BUSY;

@@ -360,6 +360,12 @@ static LZI_COLD int not_ours(const struct lzi_stored *stored, int rc)
 	                 (unsigned long long)stored->offset);
 }
 
+int lzi_not_sealed(uint64_t offset)
+{
+	return lzi_error(LATZ_CORRUPT, "record at heap offset %llu: not sealed, in an encrypted pool",
+	                 (unsigned long long)offset);
+}
+
 int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size)
 {
 	int rc = stored->size < LZI_SEALED_HEAD ? LATZ_CORRUPT

@@ -67,6 +67,13 @@ static inline int lzi_is_sealed(const struct lzi_store *store)
 
 /* Whether the value of a key is to be sealed: all but the book's. */
 int lzi_seal_wanted(const struct lzi_store *store, latz_slice key);
+/* Whether a record is none of ours, although its checksum is right: that takes no keys. Nobody may take its value for
+ * one. */
+static inline int lzi_seal_lacks(const struct lzi_store *store, uint8_t flags, latz_slice key)
+{
+	return lzi_is_sealed(store) && (flags & LZI_RECORD_SEALED) == 0 && lzi_seal_wanted(store, key);
+}
+int lzi_not_sealed(uint64_t offset);
 
 /* The value into the record, which has everything else but seq, crc included when this returns. */
 int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed);

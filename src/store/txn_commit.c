@@ -188,7 +188,7 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 	}
 	item->what = LZI_TXN_SET;
 	item->expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
-	rc = write->flags != 0 ? lzi_write_check(write, item->old, present, &item->compared) : LATZ_OK;
+	rc = write->flags != 0 ? lzi_write_check(c->call->store, write, item->old, present, &item->compared) : LATZ_OK;
 	if (rc == LZI_WRITE_LOOK) {
 		c->look = item;
 		return LZI_TXN_AGAIN_LOOK;

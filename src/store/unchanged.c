@@ -5,7 +5,23 @@
 
 #include <string.h>
 
+#include "store/seal.h"
 #include "store/write_int.h"
+
+/* A sealed one can only be compared when it has been opened. */
+static LZI_NOINLINE int has_same_sealed(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
+{
+	struct lzi_ahead ahead = { .hash = hash };
+	latz_value value = LATZ_VALUE_INIT;
+	int same = lzi_read_at(call->store, write->key, &ahead, UINT64_MAX, lzi_clock_mono_ms(), LZI_READ_VALUE,
+	                       &value) == LATZ_OK &&
+	           value.size == write->value.size && value.type == (latz_type)write->type &&
+	           (value.size == 0 || memcmp(value.data, write->value.data, value.size) == 0);
+
+	write->version = value.version;
+	latz_value_free(&value);
+	return same;
+}
 
 int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t hash)
 {
@@ -13,6 +29,8 @@ int lzi_write_has_same(struct lzi_call *call, struct lzi_write *write, uint64_t 
 	struct lzi_found found;
 	int same;
 
+	if (lzi_is_sealed(call->store))
+		return has_same_sealed(call, write, hash);
 	if (lzi_read_find(call->store, write->key, hash, &found) != LATZ_OK)
 		return 0;
 	record = found.record;

@@ -94,6 +94,8 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	lzi_space_tally_one(verify->call->store, verify->spaces, record);
 	if (record->flags & LZI_RECORD_SEALED)
 		check_sealed(verify, record, offset);
+	else if (lzi_seal_lacks(store, record->flags, key))
+		report(verify, "heap offset %llu: the record is not sealed", (unsigned long long)offset);
 	if (record->flags & LZI_RECORD_PACKED)
 		check_packed(verify, record, offset);
 	for (tries = 0; tries < 3; tries++) {

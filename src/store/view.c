@@ -11,6 +11,7 @@
 #include "base/point.h"
 #include "store/audit.h"
 #include "store/idle.h"
+#include "store/seal.h"
 #include "store/store_int.h"
 
 /* Announces an extent; the index of the hazard, or -1 if all are in use. */
@@ -113,10 +114,12 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 }
 
 /* Compressed, sealed, or of a transaction that is not decided. Who copies it looks again. */
-static int is_to_be_copied(const struct lzi_found *found)
+static int is_to_be_copied(const struct lzi_store *store, const struct lzi_found *found)
 {
 	int copied;
 
+	if (lzi_is_sealed(store))
+		return 1;
 	if (found->room < LZI_RECORD_HEAD)
 		return 0;
 	lzi_racy_reads_begin();
@@ -141,7 +144,7 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 	lzi_call_begin(call);
 	do {
 		rc = lzi_read_find(store, key, hash, &found);
-		if (rc != LATZ_OK || is_to_be_copied(&found))
+		if (rc != LATZ_OK || is_to_be_copied(store, &found))
 			break;
 		at = hazard_take(store, lzi_unit_offset(found.unit) >> LZI_EXTENT_SHIFT);
 		if (at < 0)

@@ -174,7 +174,13 @@ static void unpack_old(struct lzi_watcher *watch, struct held *held)
 	uint8_t *packed;
 	int rc = LATZ_NOMEM;
 
-	if ((event->flags & LZI_FEED_OLD) == 0 || (event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED)) == 0)
+	if ((event->flags & LZI_FEED_OLD) == 0)
+		return;
+	if (lzi_is_sealed(watch->store) && (event->flags & LZI_FEED_OLD_SEALED) == 0) { /* nobody of us wrote that */
+		event->flags = LZI_FEED_OLD_LEFT_OUT;
+		return;
+	}
+	if ((event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED)) == 0)
 		return;
 	stored.seq = event->kind == LATZ_EVENT_SET ? event->old_version : event->version;
 	packed = lzi_codec_room(event->old_size);

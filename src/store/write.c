@@ -373,8 +373,8 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
 
-int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old, int present,
-                    const struct lzi_compared *compared)
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
+                    int present, const struct lzi_compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
 		return LATZ_EXISTS;
@@ -384,6 +384,8 @@ int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old,
 		return LATZ_MISMATCH;
 	if (write->flags & LATZ_IF_CHANGED && present && old->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
 		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
+	if (present && lzi_seal_lacks(store, old->flags, write->key))
+		return LATZ_OK; /* written over: whether it is the same would tell what we write */
 	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
 	    old->value_size == write->value.size &&
 	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
@@ -393,12 +395,13 @@ int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old,
 
 static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, int64_t *ret_value)
 {
-	uint32_t size;
+	uint32_t size = 0;
+	int rc;
 
-	if (old->type != LATZ_INT || lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size) != LATZ_OK ||
-	    size != sizeof *ret_value)
+	if (old->type != LATZ_INT)
 		return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
-	return LATZ_OK;
+	rc = lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size);
+	return rc != LATZ_OK || size == sizeof *ret_value ? rc : lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
 }
 
 /* The value of an increment, into the draft. */
@@ -413,6 +416,8 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 		if (rc != LATZ_OK)
 			return rc;
 	} else if (present) {
+		if (lzi_seal_lacks(call->store, old->flags, write->key))
+			return lzi_error(LATZ_CORRUPT, "the record is not sealed, in an encrypted pool");
 		if (old->type != LATZ_INT || old->value_size != sizeof value)
 			return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
 		memcpy(&value, lzi_record_value(old), sizeof value);
@@ -447,7 +452,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		present = lzi_record_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(write, old, present, compared) : LATZ_OK;
+	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(call->store, write, old, present, compared) : LATZ_OK;
 	if (lzi_unlikely(rc == 1)) {
 		write->version = old->seq;
 		lzi_bound_renew(store);

@@ -70,6 +70,11 @@ void lock_options(latz_options *options)
 	options->encrypt = 1;
 }
 
+size_t sealed_bytes(void)
+{
+	return getenv("LATZ_TEST_ENCRYPT") == NULL ? 0 : 52;
+}
+
 latz_pool *must_open(const char *dir, const char *name, unsigned flags)
 {
 	latz_options options = LATZ_OPTIONS_INIT;

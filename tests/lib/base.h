@@ -73,6 +73,8 @@ latz_slice slice(const void *data, size_t size);
 /* Opens `name` in `dir` with flags; ends the process when it fails. */
 /* With LATZ_TEST_ENCRYPT in the environment: a password, and encryption, so that whole suites run over such pools. */
 void lock_options(latz_options *options);
+/* That such a pool's values take more than others'. */
+size_t sealed_bytes(void);
 latz_pool *must_open(const char *dir, const char *name, unsigned flags);
 
 /* latz_verify that prints what it found; the result of latz_verify. */
