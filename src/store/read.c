@@ -413,10 +413,9 @@ LZI_INLINE void look_at_record(const struct lzi_store *store, struct lzi_ahead *
 
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
 {
-	struct lzi_ahead ahead = { .hash = hash };
+	struct lzi_ahead ahead;
 
-	look_at_bucket(store, &ahead);
-	lzi_prefetch(ahead.bucket); /* NULL does no harm */
+	lzi_ahead_bucket(store, hash, &ahead);
 }
 
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
@@ -431,8 +430,7 @@ void lzi_ahead_bucket(const struct lzi_store *store, uint64_t hash, struct lzi_a
 {
 	ahead->hash = hash;
 	look_at_bucket(store, ahead);
-	if (ahead->bucket != NULL)
-		lzi_prefetch(ahead->bucket);
+	lzi_prefetch(ahead->bucket); /* NULL does no harm */
 }
 
 void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead)

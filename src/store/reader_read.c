@@ -378,6 +378,8 @@ static int take_value(struct lzi_store *store, const struct copied *copied, latz
 
 	if (head_of(copied) + key.size + record->value_size > copied->room)
 		return damaged(copied, "it reaches past its extent");
+	if (lzi_seal_lacks(store, record->flags, key))
+		return lzi_not_sealed(copied->offset);
 	if (record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED)) {
 		packed = lzi_codec_room(record->value_size);
 		rc = packed == NULL ? lzi_error(LATZ_NOMEM, "value of %u bytes", record->value_size)

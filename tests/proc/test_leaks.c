@@ -271,7 +271,7 @@ static void train(latz_pool *pool, bool encrypted)
 		CHECK_OK(latz_set(pool, latz_str(key), slice(bytes, sizeof bytes), NULL));
 	}
 	rc = latz_train(pool, NULL, NULL);
-	CHECK_RC(encrypted ? LATZ_UNSUPPORTED : LATZ_OK, rc);
+	CHECK_OK(rc);
 }
 
 struct life {
