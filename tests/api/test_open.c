@@ -4,27 +4,6 @@
 #include "lib/suite.h"
 
 /* Options of features that are not there are refused, each alone, and nothing is created. */
-static void open_unsupported(void **state)
-{
-	struct fixture *f = *state;
-
-	for (int i = 0; i < 2; i++) {
-		latz_options options = f->options;
-		latz_pool *pool = NULL;
-
-		switch (i) {
-		case 0: options.password = "secret"; break;
-		case 1: options.encrypt = 1; break;
-		}
-		if (latz_open("p", &options, &pool) != LATZ_UNSUPPORTED)
-			fail_msg("option %d was not refused with LATZ_UNSUPPORTED", i);
-		assert_null(pool);
-		options = f->options;
-		options.flags = 0;
-		assert_rc(LATZ_NOTFOUND, latz_open("p", &options, &pool));
-	}
-}
-
 /* Options that mean "off" are accepted. */
 static void open_neutral_options(void **state)
 {
@@ -311,8 +290,7 @@ static void open_max_clients(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DIR_TEST(open_unsupported),    DIR_TEST(open_neutral_options),
-		DIR_TEST(open_bad_arguments),  DIR_TEST(open_good_names),
+		DIR_TEST(open_neutral_options), DIR_TEST(open_bad_arguments), DIR_TEST(open_good_names),
 		DIR_TEST(open_flags),          DIR_TEST(open_keep),
 		DIR_TEST(open_leaves_nothing), DIR_TEST(open_modes),
 		POOL_TEST(destroy_attached),   POOL_TEST(destroy_by_another_process),
