@@ -1,5 +1,5 @@
 /*
- * Dictionaries of encrypted pools: sealed and opened; changed in any byte, moved to another number or pool, or in plain,
+ * Dictionaries of encrypted pools: sealed and opened; changed in any byte, moved to another number or pool, or plain,
  * they are damage.
  */
 #include "config.h"
@@ -20,14 +20,14 @@ struct sealed_fixture {
 
 static int up(void **state)
 {
-	struct sealed_fixture *f = check_alloc(sizeof *f);
+	struct sealed_fixture *f = test_malloc(sizeof *f);
 
 	memset(f, 0, sizeof *f);
 	memset(f->secrets.master, 'm', sizeof f->secrets.master);
 	memset(f->secrets.id, 'i', sizeof f->secrets.id);
 	f->seal.secrets = &f->secrets;
 	f->store.seal = &f->seal;
-	f->plain = check_alloc(sizeof *f->plain + TEXT_SIZE);
+	f->plain = test_malloc(sizeof *f->plain + TEXT_SIZE);
 	memset(f->plain, 0, sizeof *f->plain);
 	memcpy(f->plain + 1, TEXT, TEXT_SIZE);
 	f->plain->number = 3;
@@ -41,15 +41,15 @@ static int down(void **state)
 {
 	struct sealed_fixture *f = *state;
 
-	free(f->plain);
+	test_free(f->plain);
 	free(f->dict);
-	free(f);
+	test_free(f);
 	return 0;
 }
 
 static struct lzi_dict_header *copy_of(const struct lzi_dict_header *dict)
 {
-	struct lzi_dict_header *copy = check_alloc(sizeof *dict + dict->size);
+	struct lzi_dict_header *copy = test_malloc(sizeof *dict + dict->size);
 
 	memcpy(copy, dict, sizeof *dict + dict->size);
 	return copy;
@@ -68,7 +68,7 @@ static void opens(void **state)
 	assert_ok(lzi_dict_open(&f->store, copy));
 	assert_int_equal(copy->size, TEXT_SIZE);
 	assert_memory_equal(copy + 1, TEXT, TEXT_SIZE);
-	free(copy);
+	test_free(copy);
 	/* Never twice the same. */
 	assert_ok(lzi_dict_seal(&f->store, f->plain, &again));
 	assert_memory_not_equal(again + 1, f->dict + 1, again->size);
@@ -78,7 +78,7 @@ static void opens(void **state)
 static void refused(struct sealed_fixture *f, struct lzi_dict_header *copy)
 {
 	assert_rc(LATZ_CORRUPT, lzi_dict_open(&f->store, copy));
-	free(copy);
+	test_free(copy);
 }
 
 static void changed(void **state)
