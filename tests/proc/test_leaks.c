@@ -255,12 +255,11 @@ static void be_watched_and_sampled(latz_pool *pool)
 	latz_value_free(&value);
 }
 
-static void train(latz_pool *pool, bool encrypted)
+static void train(latz_pool *pool)
 {
 	unsigned char bytes[500];
 	latz_slice in_value = mark("trained on");
 	char key[32];
-	int rc;
 
 	memset(bytes, 'x', sizeof bytes);
 	for (unsigned i = 0; i < 400; i++) {
@@ -270,8 +269,7 @@ static void train(latz_pool *pool, bool encrypted)
 		memcpy(bytes + 200, in_value.data, MARK);
 		CHECK_OK(latz_set(pool, latz_str(key), slice(bytes, sizeof bytes), NULL));
 	}
-	rc = latz_train(pool, NULL, NULL);
-	CHECK_OK(rc);
+	CHECK_OK(latz_train(pool, NULL, NULL));
 }
 
 struct life {
@@ -328,7 +326,7 @@ static void live(struct life *life, bool encrypted)
 	be_watched_and_sampled(life->pool);
 	for (int i = 0; i < 100 && latz_watch_next(life->watch, 0, &event) == LATZ_OK; i++)
 		continue;
-	train(life->pool, encrypted);
+	train(life->pool);
 	churn(life->pool);
 	(void)count_keys(life->pool);
 	sleep_ms(5);
