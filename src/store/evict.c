@@ -35,6 +35,7 @@
 #define FRESH_MAX 128u
 /* What judging an extent comes to, beside results: nothing in it that was not judged before may go. */
 #define ONLY_FRESH 1
+#define ONLY_BOOK 2
 
 struct target {
 	uint64_t unit, hash;
@@ -49,7 +50,8 @@ struct batch {
 	struct target target[LZI_POLICY_BATCH];
 	int keep[LZI_POLICY_BATCH]; /* what the policy says */
 	unsigned count, limit;
-	unsigned others; /* that are not fresh */
+	unsigned others; /* that are neither fresh nor the book's */
+	unsigned books;
 	unsigned stay;   /* fresh ones, for which there is no room elsewhere, or which have just become so */
 	int last_resort; /* there are no others: fresh ones go */
 	int by_bytes;
@@ -280,13 +282,14 @@ static void spare_fresh(struct batch *batch)
 	uint64_t fresh[FRESH_MAX];
 	unsigned known = list_fresh(store, fresh), i;
 
-	batch->others = 0;
+	batch->others = batch->books = 0;
 	for (i = 0; i < batch->count; i++) {
 		struct target *target = &batch->target[i];
 
 		target->fresh = !target->expired && (is_listed(fresh, known, target->hash) ||
 		                                     (known == FRESH_MAX && who_wrote(store, target->hash) != NULL));
-		batch->others += !target->fresh;
+		batch->books += target->book != 0;
+		batch->others += !target->fresh && !target->book;
 	}
 }
 
@@ -434,7 +437,8 @@ static int is_worth_sparing(struct lzi_store *store, const struct batch *batch, 
 	return bytes <= LZI_EXTENT / 2;
 }
 
-/* One batch of an extent. LATZ_BUSY: it must stay as it is for now. ONLY_FRESH, unless that goes as a last resort. */
+/* One batch of an extent. LATZ_BUSY: it must stay as it is for now. ONLY_FRESH, unless that goes as a last resort.
+ * ONLY_BOOK: what never goes; to move it again and again would free nothing. */
 static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint64_t extent, enum lzi_policy_list list,
                         unsigned limit, int last_resort, unsigned *ret_done)
 {
@@ -465,7 +469,7 @@ static int judge_extent(struct lzi_call *call, struct lzi_evictor *evictor, uint
 		if (last_resort)
 			forsake(&batch);
 		else if (!is_worth_sparing(store, &batch, extent))
-			return ONLY_FRESH;
+			return batch.books == batch.count ? ONLY_BOOK : ONLY_FRESH;
 	}
 	judge(&batch, list);
 	LZI_POINT("evict.listed");
@@ -553,9 +557,9 @@ static int evict_by_age(struct lzi_call *call, const struct lzi_policy *policy, 
 		if (known == NULL)
 			break;
 		rc = judge_extent(call, evictor, known->extent, list, batch_limit(store, evictor, most), 0, ret_done);
-		if (rc != ONLY_FRESH)
+		if (rc != ONLY_FRESH && rc != ONLY_BOOK)
 			return rc;
-		known->passed = 1;
+		known->passed = rc;
 	}
 	if (lzi_load_relaxed(&store->control.shared->image_left) > 0)
 		return bring_some(store);

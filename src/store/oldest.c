@@ -140,7 +140,7 @@ const struct lzi_oldest *lzi_oldest_passed(struct lzi_store *store, const struct
 		for (i = evictor->at[list]; i < evictor->count[list]; i++) {
 			const struct lzi_oldest *known = &evictor->known[list][i];
 
-			if (known->passed && is_current(store, known, list) &&
+			if (known->passed == 1 && is_current(store, known, list) &&
 			    (any || lzi_heap_state(&store->heap, known->extent) != LZI_EXTENT_OPEN)) {
 				*ret_list = list;
 				return known;

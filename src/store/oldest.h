@@ -15,7 +15,7 @@
 struct lzi_oldest {
 	uint64_t extent;
 	uint32_t born;
-	int passed; /* it had nothing but what is fresh */
+	int passed; /* 1: it had nothing but what is fresh; 2: but what never goes */
 };
 
 struct lzi_evictor {

@@ -404,6 +404,38 @@ static void made_durable(void **state)
 	f->options.persist_dir = NULL;
 }
 
+/* In a pool full of what a scan still needs, nothing can go, and the record of the pool's keys may not. */
+static void full_of_old_versions(void **state)
+{
+	struct fixture *f = *state;
+	static char bytes[1000];
+	latz_scan *scan;
+	char key[32];
+	int rc = LATZ_OK;
+
+	f->options.max_bytes = 5 << 20;
+	f->options.timeout_ms = 100;
+	make(f, RIGHT, 1);
+	assert_ok(put(f->pool, "first", "v"));
+	alarm(120); /* it went on for hours */
+	for (unsigned round = 0; round < 100 && rc == LATZ_OK; round++) {
+		if (round == 1)
+			assert_ok(latz_scan_open(f->pool, NULL, &scan));
+		for (unsigned i = 0; i < 3000 && rc == LATZ_OK; i++) {
+			snprintf(key, sizeof key, "key%u", i);
+			rc = latz_set(f->pool, latz_str(key), slice(bytes, sizeof bytes), NULL);
+		}
+		if (round > 0 && rc == LATZ_OK)
+			rc = latz_clear(f->pool);
+	}
+	alarm(0);
+	assert_rc(LATZ_FULL, rc);
+	assert_ok(latz_scan_close(scan));
+	assert_ok(put(f->pool, "first", "w"));
+	assert_ok(verify_print(f->pool));
+	assert_ok(try_open(&f->options, RIGHT, 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +443,7 @@ int main(void)
 		DIR_TEST(password_alone),      DIR_TEST(guesses_are_slowed), DIR_TEST(guesses_at_once),
 		DIR_TEST(snapshot_restored),   DIR_TEST(image_restored),     DIR_TEST(restored_without_lock),
 		DIR_TEST(durable_by_log),      DIR_TEST(durable_by_snapshot), DIR_TEST(made_durable),
+		DIR_TEST(full_of_old_versions),
 	};
 
 	fork_prepare();
