@@ -4,8 +4,8 @@
  *
  * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^23 records; then
  * 23 bits that count and one that tells a record's body from its head. Nothing about them is shared or stored, so
- * neither forks nor restarts nor a snapshot restored twice can bring one back. With 2^20 draws the chance that any two are the
- * same is 2^-33.
+ * neither forks nor restarts nor a snapshot restored twice can bring one back. With 2^20 draws the chance that any
+ * two are the same is 2^-33.
  */
 #include "config.h"
 
