@@ -312,7 +312,7 @@ static void begin(struct life *life, bool encrypted)
 	CHECK_OK(latz_watch_open(life->pool, &watch, &life->watch));
 }
 
-static void live(struct life *life, bool encrypted)
+static void live(struct life *life)
 {
 	latz_snapshot_options image = LATZ_SNAPSHOT_OPTIONS_INIT;
 	latz_event event = LATZ_EVENT_INIT;
@@ -382,7 +382,7 @@ static void live_and_search(bool encrypted)
 	mark_count = passwords_found = 0;
 	expect((const unsigned char *)PASSWORD);
 	begin(&life, encrypted);
-	live(&life, encrypted);
+	live(&life);
 	end(&life);
 	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u\n",
 	              (unsigned)(bytes_searched[IN_POOL] >> 20), (unsigned)(bytes_searched[IN_LOG] >> 20),
