@@ -303,9 +303,11 @@ static void refuse_writes(latz_pool *pool, latz_pool *sub)
 	latz_lock_t lock = LATZ_LOCK_INIT;
 	latz_counter *counter;
 	latz_lease lease = LATZ_LEASE_INIT;
+	latz_rekey_options new_keys = LATZ_REKEY_OPTIONS_INIT;
 	int64_t result;
 	latz_txn *txn;
 
+	new_keys.data_key = 1;
 	for (int i = 0; i < 2; i++) {
 		latz_pool *at = i == 0 ? pool : sub;
 
@@ -336,6 +338,7 @@ static void refuse_writes(latz_pool *pool, latz_pool *sub)
 	CHECK_OK(latz_counter_close(counter));
 	CHECK_RC(LATZ_READONLY, latz_counter_open(pool, "another", &counting, &counter));
 	CHECK_RC(LATZ_READONLY, latz_retain(pool, 1000));
+	CHECK_RC(LATZ_READONLY, latz_rekey(pool, &new_keys));
 	advising.flags = LATZ_ADVISE_START;
 	CHECK_RC(LATZ_READONLY, latz_advise(pool, &advising, NULL, NULL, NULL));
 }

@@ -7,7 +7,7 @@ scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 
 # What takes no handle of a pool.
-without_pool="latz_audit_rotate latz_audit_verify latz_error_detail latz_list latz_set_logger latz_simulate_close latz_simulate_open
+without_pool="latz_audit_rotate latz_audit_verify latz_error_detail latz_list latz_password_free latz_password_read latz_set_logger latz_simulate_close latz_simulate_open
 	latz_simulate_request latz_simulate_result latz_snapshot_info_read latz_snapshot_verify latz_strerror latz_sweep
 	latz_version"
 # What takes a lock, lease, watch, transaction or counter that can't be had.
