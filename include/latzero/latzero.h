@@ -483,7 +483,7 @@ typedef struct latz_train_info {
  * up to 64 KiB are compressed from now on, by everybody: small ones that are alike become much smaller. It stays with
  * the pool, its log, its snapshots and images. A pool can have 255; older ones stay, for the values compressed with
  * them. options and info may be NULL. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_NOSPC, LATZ_TOOBIG (it has 255), LATZ_IO
- * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT, LATZ_UNSUPPORTED (an encrypted pool). */
+ * (the persist directory), LATZ_READONLY, LATZ_TIMEOUT. */
 LATZ_API int latz_train(latz_pool *pool, const latz_train_options *options, latz_train_info *info) LATZ_MUSTCHECK;
 
 /* ---- Durability ------------------------------------------------------------------------------------------------- */

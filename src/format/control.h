@@ -346,7 +346,7 @@ struct lzi_shared {
 	int64_t base_keys; /* 512 */
 	/* Locked pools. */
 	struct lzi_guarded {
-		uint32_t kind;        /* 520: enum lzi_lock_kind. Creator only */
+		uint32_t kind;        /* 520: enum lzi_locked_kind. Creator only */
 		uint32_t data_key;    /* 524: that records are sealed with; holder of `maint`, after the record of keys
 		                       * says so. Who has not got it looks there */
 		uint32_t failures;    /* 528: attempts with another password since the last right one; anyone, atomic */

@@ -45,7 +45,7 @@ _Static_assert(sizeof(struct lzi_sealed_about) == 48, "no padding");
 
 #define LZI_DATA_KEYS 16u
 
-enum lzi_lock_kind {
+enum lzi_locked_kind {
 	LZI_LOCKED_NOT,
 	LZI_LOCKED_PASSWORD,  /* asked for at open; keys and values are stored as they are */
 	LZI_LOCKED_ENCRYPTED
@@ -55,7 +55,7 @@ enum lzi_lock_kind {
 struct lzi_keys {
 	uint8_t magic[8];
 	uint32_t version;   /* 8: 1 */
-	uint32_t kind;      /* 12: enum lzi_lock_kind */
+	uint32_t kind;      /* 12: enum lzi_locked_kind */
 	uint8_t id[16];     /* 16: random: of these keys */
 	uint32_t log2_n, r, p; /* 32: scrypt's cost */
 	uint32_t current;   /* 44: data key that records are sealed with */

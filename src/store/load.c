@@ -59,7 +59,9 @@ static struct lzi_loaded pack(struct lzi_store *store, const struct lzi_loaded *
 {
 	struct lzi_loaded packed = *loaded;
 
-	if (!packed.packed && !packed.sealed && lzi_pack_wanted(store, packed.value.size))
+	/* The book is read before there are keys, so before a dictionary can be. */
+	if (!packed.packed && !packed.sealed && lzi_pack_wanted(store, packed.value.size) &&
+	    !lzi_key_is_book(packed.key.data, packed.key.size))
 		packed.packed = lzi_pack(store, &packed.value);
 	return packed;
 }
@@ -95,7 +97,7 @@ static int publish(struct lzi_call *call, const struct lzi_loaded *loaded, uint6
 static int put_once(struct lzi_call *call, const struct lzi_loaded *loaded, uint64_t hash)
 {
 	struct lzi_store *store = call->store;
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0, NULL };
 	enum lzi_event_kind kind = LZI_EVENT_WRITTEN;
 	struct lzi_bucket *bucket;
 	int rc;
@@ -202,7 +204,7 @@ static int give_slot(struct lzi_load *load)
 int lzi_load_add(struct lzi_load *load, const struct lzi_loaded *loaded)
 {
 	struct lzi_call *call = load->call;
-	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, loaded->expiry != 0, 0, NULL };
 	struct lzi_loaded stored = pack(call->store, loaded);
 	uint64_t hash = lzi_store_hash(call->store, loaded->key.data, loaded->key.size), unit;
 	unsigned to;

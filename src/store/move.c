@@ -102,7 +102,7 @@ static int reseal(struct lzi_call *call, struct lzi_draft *draft, uint64_t unit)
 	struct lzi_record *copy = draft->record;
 	struct lzi_stored stored = { NULL, copy->value_size, copy->type, copy->seq, lzi_unit_offset(unit),
 		                     { lzi_record_key(copy), copy->key_size } };
-	struct lzi_sealed sealed;
+	struct lzi_sealed sealed, anew;
 	uint32_t size;
 	uint8_t *at;
 	int rc;
@@ -116,9 +116,9 @@ static int reseal(struct lzi_call *call, struct lzi_draft *draft, uint64_t unit)
 	memcpy(&sealed, stored.bytes, sizeof sealed);
 	rc = lzi_open_stored(call->store, &stored, &at, &size);
 	if (rc == LATZ_OK)
-		rc = lzi_seal_body(call, copy, (latz_slice){ at, size }, sealed.size, sealed.packed);
+		rc = lzi_seal_body(call, copy, (latz_slice){ at, size }, sealed.size, sealed.packed, &anew);
 	if (rc == LATZ_OK)
-		rc = lzi_seal_head(call, copy);
+		rc = lzi_seal_head(call, copy, &anew);
 	copy->crc ^= lzi_record_crc_seq(copy->seq);
 	return rc;
 }
@@ -128,7 +128,7 @@ static int move(struct lzi_call *call, uint32_t *open, uint64_t unit, int add_ex
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *record = lzi_record_at(store, unit), *found;
-	struct lzi_draft draft = { NULL, 0, 0, add_ext, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, add_ext, 0, NULL };
 	struct lzi_bucket *bucket;
 	latz_slice key;
 	uint64_t hash, visits, *slot;

@@ -13,7 +13,7 @@
 
 int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct lzi_note *ret_note)
 {
-	struct lzi_draft draft = { NULL, 0, 0, 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, 0, 0, NULL };
 	struct lzi_record *record;
 	uint32_t size = type == LZI_NOTE_TOUCH ? sizeof(struct lzi_note_touch) : 0;
 	int rc;

@@ -273,7 +273,8 @@ static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sea
 	nonce[LZI_NONCE_BYTES - 1] |= 1;
 }
 
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed)
+int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
+                  struct lzi_sealed *ret_sealed)
 {
 	struct lzi_store *store = call->store;
 	uint8_t *to = (uint8_t *)(uintptr_t)lzi_record_value(record);
@@ -299,30 +300,29 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
 	                   sealed.body_tag);
 	memcpy(to, &sealed, sizeof sealed);
+	*ret_sealed = sealed;
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
 	                             lzi_record_key(record), to);
 	return rc;
 }
 
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record)
+int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed)
 {
 	struct lzi_store *store = call->store;
 	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), nonce[LZI_NONCE_BYTES];
 	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
 	struct lzi_sealed_about about;
-	struct lzi_sealed sealed;
 	struct lzi_sealer *sealer;
 	int rc = find(store, call->index, &sealer);
 
-	memcpy(&sealed, at, sizeof sealed);
 	if (rc == LATZ_OK)
-		rc = aead_of(store, sealer, sealed.key);
+		rc = aead_of(store, sealer, sealed->key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->seal->secrets, &sealed, record->type, &about);
-	head_of(&about, &sealed, record->seq, nonce);
+	describe(store->seal->secrets, sealed, record->type, &about);
+	head_of(&about, sealed, record->seq, nonce);
 	aad.head = &about;
-	return lzi_aead_seal(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL,
+	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
 	                     at + offsetof(struct lzi_sealed, head_tag));
 }
 

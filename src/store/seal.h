@@ -19,7 +19,7 @@ struct lzi_secrets {
 	uint8_t names[LZI_SIV_KEY_BYTES]; /* of the master: what keys are sealed with */
 	uint8_t data[LZI_DATA_KEYS][LZI_KEY_BYTES];
 	uint32_t have; /* bit n: data[n] is known */
-	uint32_t kind; /* enum lzi_lock_kind */
+	uint32_t kind; /* enum lzi_locked_kind */
 	uint32_t current; /* data key of new records */
 	uint8_t id[16];
 };
@@ -76,9 +76,10 @@ static inline int lzi_seal_lacks(const struct lzi_store *store, uint8_t flags, l
 int lzi_not_sealed(uint64_t offset);
 
 /* The value into the record, which has everything else but seq, crc included when this returns. */
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed);
+int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
+                  struct lzi_sealed *ret_sealed);
 /* After seq is known, and while nobody else sees the record. */
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record);
+int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed);
 
 /* A sealed value that was copied, whole, to memory of the thread's; its record's crc has been looked at. */
 struct lzi_stored {

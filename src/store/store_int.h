@@ -16,6 +16,7 @@
 #include "format/image.h"
 #include "format/key_hash.h"
 #include "format/packed.h"
+#include "format/sealed.h"
 #include "heap/heap.h"
 #include "index/index.h"
 #include "policy/sample.h"
@@ -598,6 +599,9 @@ struct lzi_draft {
 	uint64_t offset, span;
 	int ext;
 	uint8_t flags; /* LZI_RECORD_PACKED, SEALED, if the value is */
+	/* What lzi_seal_body() has made, for lzi_seal_head(): in memory of ours, where nobody changes a nonce or a tag
+	 * in between. */
+	struct lzi_sealed *sealed;
 };
 
 /* Room for draft->span bytes. */

@@ -237,8 +237,6 @@ int lzi_store_train(struct lzi_call *call, const latz_train_options *options, la
 	size_t room = options->dict_bytes == 0 ? DICT_BYTES : options->dict_bytes;
 	int rc;
 
-	if (lzi_is_sealed(store))
-		return lzi_error(LATZ_UNSUPPORTED, "pool %s is encrypted: it has no dictionaries", store->name);
 	if (samples.most > SAMPLE_BYTES_MAX)
 		samples.most = SAMPLE_BYTES_MAX;
 	samples.least = lzi_load_relaxed(&store->control.shared->compress_min);
@@ -278,7 +276,7 @@ void lzi_train_by_itself(struct lzi_call *call)
 	int64_t now;
 	int rc;
 
-	if (lzi_likely(!lzi_load_relaxed(&state->by_itself)) || lzi_is_sealed(store) ||
+	if (lzi_likely(!lzi_load_relaxed(&state->by_itself)) ||
 	    lzi_load_relaxed(&store->control.shared->compress_min) == 0)
 		return;
 	values = lzi_load_relaxed(&state->values) + lzi_load_relaxed(&state->plain);

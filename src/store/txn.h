@@ -17,6 +17,7 @@ struct lzi_txn_item {
 	/* The commit's. */
 	struct lzi_compared compared;
 	struct lzi_draft draft;
+	struct lzi_sealed sealed; /* the draft's */
 	struct lzi_record *old;
 	uint64_t *slot;
 	uint64_t number; /* of its bucket */

@@ -342,10 +342,10 @@ static int seal_heads(struct lzi_txn_commit *c)
 	for (i = 0; i < c->count && rc == LATZ_OK; i++) {
 		struct lzi_record *record = c->items[i].draft.record;
 
-		if (!c->items[i].is_written || (record->flags & LZI_RECORD_SEALED) == 0)
+		if (!c->items[i].is_written || c->items[i].draft.sealed == NULL)
 			continue;
 		record->seq = c->seq;
-		rc = lzi_seal_head(c->call, record);
+		rc = lzi_seal_head(c->call, record, c->items[i].draft.sealed);
 	}
 	return rc;
 }

@@ -155,6 +155,7 @@ static LZI_NOINLINE int draft_sealed(struct lzi_txn_commit *c, struct lzi_txn_it
 		draft->record = NULL;
 		return rc;
 	}
+	draft->sealed = &item->sealed;
 	return lzi_draft_seal(c->call, draft, write->key, value, write->type, write->value.size);
 }
 
@@ -165,6 +166,7 @@ static int draft_item(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 
 	item->draft.ext = c->ext || (write->kind == LZI_WRITE_SET && write->ttl_ms > 0);
 	item->draft.flags = LZI_RECORD_GROUP;
+	item->draft.sealed = NULL;
 	if (write->kind == LZI_WRITE_DELETE) {
 		value.size = 0;
 		return draft_record(c, &item->draft, write->key, value, LZI_NOTE_DELETE);

@@ -351,7 +351,8 @@ LZI_NOINLINE int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, 
 	draft->flags = (uint8_t)((flags & ~LZI_RECORD_PACKED) | LZI_RECORD_SEALED);
 	(void)fill_head(draft, key, value.size + LZI_SEALED_HEAD, type);
 	draft->flags = flags;
-	return lzi_seal_body(call, draft->record, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0);
+	return lzi_seal_body(call, draft->record, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0,
+	                     draft->sealed);
 }
 
 /* 1: the value is the same already. */
@@ -406,8 +407,9 @@ static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct
 
 /* The value of an increment, into the draft. */
 static int add_up(struct lzi_call *call, struct lzi_write *write, const struct lzi_record *old, int present,
-                  struct lzi_record *record)
+                  struct lzi_draft *draft)
 {
+	struct lzi_record *record = draft->record;
 	int64_t value = 0;
 	int rc;
 
@@ -425,8 +427,9 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 	if (__builtin_add_overflow(value, write->by, &value))
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
 	write->sum = value;
-	if (lzi_unlikely(record->flags & LZI_RECORD_SEALED))
-		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0);
+	if (lzi_unlikely(draft->sealed != NULL))
+		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0,
+		                     draft->sealed);
 	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value,
 	       sizeof value);
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
@@ -471,7 +474,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
-	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(call, write, old, present, record)) != LATZ_OK)
+	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(call, write, old, present, draft)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
@@ -488,7 +491,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
-	if (lzi_unlikely(record->flags & LZI_RECORD_SEALED) && (rc = lzi_seal_head(call, record)) != LATZ_OK)
+	if (lzi_unlikely(draft->sealed != NULL) && (rc = lzi_seal_head(call, record, draft->sealed)) != LATZ_OK)
 		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
@@ -591,14 +594,17 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
 	uint64_t hash = lzi_write_hash(store, write);
-	struct lzi_draft draft = { NULL, 0, 0, 0, 0 };
+	struct lzi_draft draft = { NULL, 0, 0, 0, 0, NULL };
 	struct lzi_compared compared = { 0, 0 };
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key);
+	struct lzi_sealed sealed_as;
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
 
+	if (lzi_unlikely(sealed))
+		draft.sealed = &sealed_as;
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) && write->space == NULL &&

@@ -151,11 +151,31 @@ l destroy again
 
 # ---- Dictionaries are pieces of values ----
 
-# ---- No dictionaries ----
-
-ok "an encrypted pool" l create locked --keep --encrypt --compress-min 100 "$right"
-exits "has no dictionaries" 3 train locked "$right"
-like "and says so" LATZ_UNSUPPORTED "$err"
+# Values that are alike; the dictionary made of them, in a pool that is created with these options.
+awk 'BEGIN { srand(5); for (i = 0; i < 2000; i++)
+	printf "k%d\t{\"MARKER-name\":\"user%d\",\"mail\":\"user%d@MARKER.example\",\"n\":%d}\n", i, i, i, rand() * 1e6 }' >"$scratch/alike"
+# train POOL OPTION...: what of the marker is in the pool's dictionary file and its copy beside the log.
+train() {
+	name=$1
+	shift
+	l create "$name" --keep --compress-min 16 --persist "$scratch/persist" "$@" >/dev/null
+	l load "$name" "$scratch/alike" --format tsv $password >/dev/null
+	l train "$name" $password | cut -d , -f 1
+	l load "$name" "$scratch/alike" --format tsv $password >/dev/null
+	cat "$LATZERO_DIR/$name/dict" "$scratch/persist/$name"/dict-*.lzd | grep -c MARKER
+}
+password=
+is "in a plain pool they are there" "dictionary 1" "$(train plain | head -n 1)"
+ok "to be read" grep -q MARKER "$LATZERO_DIR/plain/dict"
+password=$right
+is "in an encrypted one they are not" "dictionary 1
+0" "$(train locked --encrypt $right)"
+before=$(l get locked k7 $right)
+l destroy plain locked
+l create locked --keep --persist "$scratch/persist" "$right" >/dev/null
+is "with the log they come back" "$before" "$(l get locked k7 "$right")"
+like "whole" MARKER "$before"
+exits "verify opens all of it" 0 verify locked "$right"
 l destroy locked
 
 # ---- What others see of it ----

@@ -255,7 +255,7 @@ static void be_watched_and_sampled(latz_pool *pool)
 	latz_value_free(&value);
 }
 
-static void train(latz_pool *pool, bool encrypted)
+static void train(latz_pool *pool)
 {
 	unsigned char bytes[500];
 	latz_slice in_value = mark("trained on");
@@ -269,7 +269,7 @@ static void train(latz_pool *pool, bool encrypted)
 		memcpy(bytes + 200, in_value.data, MARK);
 		CHECK_OK(latz_set(pool, latz_str(key), slice(bytes, sizeof bytes), NULL));
 	}
-	CHECK_RC(encrypted ? LATZ_UNSUPPORTED : LATZ_OK, latz_train(pool, NULL, NULL));
+	CHECK_OK(latz_train(pool, NULL, NULL));
 }
 
 struct life {
@@ -312,7 +312,7 @@ static void begin(struct life *life, bool encrypted)
 	CHECK_OK(latz_watch_open(life->pool, &watch, &life->watch));
 }
 
-static void live(struct life *life, bool encrypted)
+static void live(struct life *life)
 {
 	latz_snapshot_options image = LATZ_SNAPSHOT_OPTIONS_INIT;
 	latz_event event = LATZ_EVENT_INIT;
@@ -326,7 +326,7 @@ static void live(struct life *life, bool encrypted)
 	be_watched_and_sampled(life->pool);
 	for (int i = 0; i < 100 && latz_watch_next(life->watch, 0, &event) == LATZ_OK; i++)
 		continue;
-	train(life->pool, encrypted);
+	train(life->pool);
 	churn(life->pool);
 	(void)count_keys(life->pool);
 	sleep_ms(5);
@@ -382,7 +382,7 @@ static void live_and_search(bool encrypted)
 	mark_count = passwords_found = 0;
 	expect((const unsigned char *)PASSWORD);
 	begin(&life, encrypted);
-	live(&life, encrypted);
+	live(&life);
 	end(&life);
 	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u\n",
 	              (unsigned)(bytes_searched[IN_POOL] >> 20), (unsigned)(bytes_searched[IN_LOG] >> 20),
