@@ -52,7 +52,7 @@ fuzz_clang() {
 	kept=$top/tests/fuzz/corpus/$part
 	# shellcheck disable=SC2086
 	! stale "$part" || $clang $flags $includes -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-		"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+		"$top/tests/fuzz/fuzz_$part.c" "$@" -o "$work/$part" -llmdb -lzstd -lcrypto -lpthread
 	mkdir -p "$work/corpus-$part"
 	if [ -n "$keep" ]; then
 		mkdir -p "$kept"
@@ -75,7 +75,7 @@ fuzz_gcc() {
 	shift
 	# shellcheck disable=SC2086
 	! stale "$part" || gcc $flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-		"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lpthread
+		"$top/tests/fuzz/fuzz_$part.c" "$top/tests/fuzz/fuzz_main.c" "$@" -o "$work/$part" -llmdb -lzstd -lcrypto -lpthread
 	runs=3000
 	[ "$part" != image ] || runs=100 # a pool is made for each
 	"$work/$part" --runs $((seconds * runs)) || status=1
@@ -98,7 +98,7 @@ for part in $parts; do
 		# shellcheck disable=SC2086
 		! stale flip || ${clang:-gcc} $flags $includes -fsanitize=address "$top/tests/fuzz/flip.c" \
 			"$top/tests/bad/damage.c" "$top/tests/crash/harness.c" "$top/tests/crash/tree.c" "$top/tests/crash/ledger.c" "$@" \
-			-o "$work/flip" -llmdb -lzstd -lpthread
+			-o "$work/flip" -llmdb -lzstd -lcrypto -lpthread
 		# The short form's seed is the commit's, so that it can be repeated.
 		seed=
 		[ -z "$short" ] || seed="--seed $(printf '%d' "0x$(git -C "$top" rev-parse --short=7 HEAD 2>/dev/null || echo 1)")"

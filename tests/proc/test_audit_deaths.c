@@ -70,6 +70,7 @@ static void at_points(void **state)
 			struct scene scene = { f, points[p], nth };
 			int status = proc_run(dies, &scene, 20000);
 
+			assert_true(status != 0 || nth > 1); /* each is reached */
 			if (status == 0)
 				break;
 			assert_int_equal(status, 128 + SIGKILL);
@@ -83,6 +84,29 @@ static void at_points(void **state)
 	}
 	assert_true(killed > 20);
 	/* All who were killed after their opening was written down. */
+	(void)!latz_maintain(f->pool, 0);
+	verified(path);
+}
+
+static int leaves_nothing(void *arg)
+{
+	struct scene *scene = arg;
+
+	(void)fixture_attach(scene->f);
+	return raise(SIGKILL);
+}
+
+/* Who finds that another has gone dies as he has told of it. */
+static void telling_of_the_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct scene scene = { f, "audit.gone", 1 };
+	char path[600];
+
+	audited(f, path);
+	assert_int_equal(proc_run(leaves_nothing, &scene, 20000), 128 + SIGKILL);
+	assert_int_equal(proc_run(dies, &scene, 20000), 128 + SIGKILL);
+	assert_ok(put(f->pool, "k", "v"));
 	(void)!latz_maintain(f->pool, 0);
 	verified(path);
 }
@@ -203,6 +227,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(at_points),
+		DIR_TEST(telling_of_the_gone),
 		DIR_TEST(at_random),
 		DIR_TEST(authenticated),
 	};

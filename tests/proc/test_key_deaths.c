@@ -1,0 +1,114 @@
+/*
+ * Deaths of who gives a locked pool other keys, or keys another age: whatever was done, everything is there, others go
+ * on, and it can be asked for again.
+ */
+#include "lib/suite.h"
+
+#include "../../src/base/point.h"
+
+#define KEYS 200
+
+struct scene {
+	struct fixture *f;
+	const char *point;
+	unsigned nth;
+	int retains;
+};
+
+static latz_slice name(char text[16], int i)
+{
+	snprintf(text, 16, "key %d", i);
+	return latz_str(text);
+}
+
+static int asks(latz_pool *pool, int retains)
+{
+	latz_rekey_options options = LATZ_REKEY_OPTIONS_INIT;
+
+	options.data_key = 1;
+	return retains ? latz_retain(pool, 3600000) : latz_rekey(pool, &options);
+}
+
+static int dies(void *arg)
+{
+	struct scene *scene = arg;
+	latz_pool *pool = fixture_attach(scene->f);
+
+	lzi_point_arm(scene->point, scene->nth, LZI_POINT_KILL);
+	CHECK_OK(asks(pool, scene->retains));
+	return 0;
+}
+
+static void check(struct fixture *f)
+{
+	char text[16];
+
+	for (int i = 0; i < KEYS; i++) {
+		assert_ok(latz_get(f->pool, name(text, i), &f->value));
+		assert_int_equal(f->value.size, 500);
+		assert_true(pattern_is(f->value.data, 500, (uint64_t)i));
+	}
+	assert_int_equal(count_keys(f->pool), KEYS);
+	assert_ok(verify_print(f->pool));
+}
+
+static void walk(struct fixture *f, const char *point, unsigned nth, int retains)
+{
+	struct scene scene = { f, point, nth, retains };
+	unsigned char value[500];
+	char text[16];
+
+	f->options.password = "right";
+	f->options.encrypt = 1;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	for (int i = 0; i < KEYS; i++) {
+		pattern_fill(value, sizeof value, (uint64_t)i);
+		assert_ok(latz_set(f->pool, name(text, i), slice(value, sizeof value), NULL));
+	}
+	assert_int_equal(proc_run(dies, &scene, 60000), 128 + SIGKILL); /* so it was reached */
+	check(f);
+	pattern_fill(value, sizeof value, 7);
+	assert_ok(latz_set(f->pool, name(text, 7), slice(value, sizeof value), NULL));
+	assert_ok(asks(f->pool, retains));
+	check(f);
+}
+
+static void keys_are_written(void **state)
+{
+	walk(*state, "rekey.written", 1, 0);
+}
+
+static void first_is_sealed(void **state)
+{
+	walk(*state, "rekey.one", 1, 0);
+}
+
+static void some_are_sealed(void **state)
+{
+	walk(*state, "rekey.one", KEYS / 2, 0);
+}
+
+static void age_is_noted(void **state)
+{
+	walk(*state, "retain.noted", 1, 1);
+}
+
+static void age_is_set(void **state)
+{
+	walk(*state, "retain.set", 1, 1);
+}
+
+static void some_are_held(void **state)
+{
+	walk(*state, "retain.swept_one", KEYS / 2, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(keys_are_written), DIR_TEST(first_is_sealed), DIR_TEST(some_are_sealed),
+		DIR_TEST(age_is_noted),     DIR_TEST(age_is_set),      DIR_TEST(some_are_held),
+	};
+
+	return suite_run(tests);
+}
