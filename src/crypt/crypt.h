@@ -76,8 +76,6 @@ int lzi_scrypt_cost(unsigned least_ms, struct lzi_scrypt *ret_cost);
 /* HKDF-SHA-256 without salt. `label` says what the key is for. */
 int lzi_hkdf(const void *key, size_t size, const char *label, const void *context, size_t context_size, void *out,
              size_t out_size);
-/* HMAC-SHA-256. */
-int lzi_hmac(const void *key, size_t size, const void *data, size_t data_size, uint8_t out[32]);
 /* From OpenSSL's DRBG; for secrets from the one that gives nothing else. */
 int lzi_draw(void *out, size_t size);
 int lzi_draw_secret(void *out, size_t size);

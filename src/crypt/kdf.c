@@ -12,7 +12,6 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
@@ -88,15 +87,6 @@ int lzi_hkdf(const void *key, size_t size, const char *label, const void *contex
 	EVP_KDF_CTX_free(made);
 	EVP_KDF_free(kdf);
 	return ok ? LATZ_OK : lzi_crypt_failed("HKDF");
-}
-
-int lzi_hmac(const void *key, size_t size, const void *data, size_t data_size, uint8_t out[32])
-{
-	size_t n;
-
-	if (EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key, size, data, data_size, out, 32, &n) != NULL)
-		return LATZ_OK;
-	return lzi_crypt_failed("HMAC");
 }
 
 int lzi_draw(void *out, size_t size)

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/point.h"
+#include "crypt/digest.h"
 #include "store/keys_int.h"
 #include "store/space.h"
 
@@ -74,7 +75,7 @@ static int mac_of(const struct lzi_secrets *secrets, const struct lzi_keys *keys
 	                  sizeof keys->id, key, sizeof key);
 
 	if (rc == LATZ_OK)
-		rc = lzi_hmac(key, sizeof key, keys, offsetof(struct lzi_keys, mac), mac);
+		rc = lzi_digest(key, keys, offsetof(struct lzi_keys, mac), mac);
 	lzi_wipe(key, sizeof key);
 	return rc;
 }
@@ -384,13 +385,11 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
 			kind = (*secrets)->kind;
 	}
-	if (rc == LATZ_OK && kind == LZI_LOCKED_ENCRYPTED)
-		rc = lzi_seal_open(store, *secrets);
-	if (rc == LATZ_OK) {
-		store->secrets = *secrets;
-		*secrets = NULL;
-	}
-	return rc;
+	if (rc != LATZ_OK)
+		return rc;
+	store->secrets = *secrets;
+	*secrets = NULL;
+	return kind == LZI_LOCKED_ENCRYPTED ? lzi_seal_open(store) : LATZ_OK;
 }
 
 int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
@@ -411,7 +410,7 @@ int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
 
 int lzi_seal_refresh(struct lzi_store *store)
 {
-	struct lzi_secrets *secrets = store->seal->secrets;
+	struct lzi_secrets *secrets = store->secrets;
 	struct lzi_keys keys;
 	struct lzi_call call;
 	int rc = lzi_thread_find(store, &call);

@@ -23,15 +23,18 @@ static int change(struct lzi_call *call, const char *password, int data)
 	struct lzi_keys keys;
 	uint64_t version;
 	unsigned tries, n;
+	uint32_t told;
 	int rc;
 
 	for (tries = 0; tries < TRIES; tries++) {
 		rc = lzi_keys_read(call, &keys, &version);
 		if (rc == LATZ_OK)
 			rc = lzi_keys_check(secrets, &keys);
+		if (rc != LATZ_OK)
+			return rc;
 		for (n = 0; n < LZI_DATA_KEYS && keys.data[n].used; n++)
 			;
-		if (rc == LATZ_OK && data && n == LZI_DATA_KEYS)
+		if (data && n == LZI_DATA_KEYS)
 			rc = lzi_error(LATZ_FULL, "the pool has had %u data keys; load its keys into a new one", n);
 		if (rc == LATZ_OK && data)
 			rc = lzi_keys_add(secrets, &keys, n);
@@ -42,46 +45,56 @@ static int change(struct lzi_call *call, const char *password, int data)
 		if (rc != LATZ_MISMATCH)
 			break;
 	}
-	lzi_wipe(&keys, sizeof keys);
 	if (rc != LATZ_OK || !data)
 		return rc == LATZ_MISMATCH ? lzi_error(LATZ_BUSY, "others are changing the pool's keys") : rc;
 	LZI_POINT("rekey.written");
-	lzi_store_release(&store->control.shared->guarded.data_key, keys.current);
+	/* The newest of all: another may have come after us and been faster here. */
+	told = lzi_load_relaxed(&store->control.shared->guarded.data_key);
+	while (told < keys.current && !lzi_cas_acquire(&store->control.shared->guarded.data_key, &told, keys.current))
+		;
 	return lzi_seal_refresh(store);
 }
 
-/* One key's record, if it is of an older data key. */
+/* Whether what was found is sealed with an older data key. LATZ_BUSY: it has moved, look again. */
+static int is_old(const struct lzi_store *store, const struct lzi_found *found, int *ret_old)
+{
+	const struct lzi_record *record = found->record;
+	struct lzi_sealed sealed = { .key = 0 };
+	int known;
+
+	lzi_racy_reads_begin(); /* its generation is looked at below */
+	known = record->flags & LZI_RECORD_SEALED && record->value_size >= sizeof sealed &&
+	        lzi_record_span_of(record) <= found->room;
+	if (known)
+		memcpy(&sealed, lzi_record_value(record), sizeof sealed);
+	lzi_racy_reads_end();
+	*ret_old = known && sealed.key != lzi_load_relaxed(&store->secrets->current);
+	return lzi_found_valid(found) ? LATZ_OK : LATZ_BUSY;
+}
+
+/* One key's record, if it is of an older data key. A key that has gone, or is always somewhere else, needs nothing: who
+ * writes it now has the new one. */
 static int reseal(struct lzi_call *call, latz_slice key)
 {
 	struct lzi_store *store = call->store;
-	struct lzi_sealed sealed;
+	uint64_t hash = lzi_store_hash(store, key.data, key.size);
 	struct lzi_found found;
-	unsigned tries;
-	int rc = LATZ_OK, old;
+	unsigned tries = 0;
+	int rc, old = 0;
 
-	for (tries = 0; tries < TRIES; tries++) {
+	do {
 		lzi_call_begin(call);
-		rc = lzi_read_find(store, key, lzi_store_hash(store, key.data, key.size), &found);
-		old = 0;
-		if (rc == LATZ_OK) {
-			lzi_racy_reads_begin(); /* looked at again when it is moved */
-			old = found.record->flags & LZI_RECORD_SEALED && found.record->value_size >= sizeof sealed &&
-			      lzi_record_span_of(found.record) <= found.room;
-			if (old)
-				memcpy(&sealed, lzi_record_value(found.record), sizeof sealed);
-			lzi_racy_reads_end();
-		}
-		if (old && lzi_found_valid(&found) && sealed.key != lzi_load_relaxed(&store->secrets->current))
+		rc = lzi_read_find(store, key, hash, &found);
+		if (rc == LATZ_OK)
+			rc = is_old(store, &found, &old);
+		if (rc == LATZ_OK && old) {
 			rc = lzi_move_resealed(call, found.unit);
-		else if (old && !lzi_found_valid(&found))
-			rc = LATZ_NOTFOUND;
-		else
-			tries = TRIES;
+			if (rc == LATZ_NOTFOUND)
+				rc = LATZ_BUSY;
+		}
 		lzi_call_end(call);
-		if (rc != LATZ_NOTFOUND)
-			break;
-	}
-	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+	} while (rc == LATZ_BUSY && ++tries < TRIES);
+	return rc == LATZ_NOTFOUND || rc == LATZ_BUSY ? LATZ_OK : rc;
 }
 
 static int reseal_all(struct lzi_call *call)

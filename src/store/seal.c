@@ -29,7 +29,7 @@ struct lzi_sealer {
 
 /* ---- Sealers ----------------------------------------------------------------------------------------------------- */
 
-int lzi_seal_open(struct lzi_store *store, struct lzi_secrets *secrets)
+int lzi_seal_open(struct lzi_store *store)
 {
 	struct lzi_seal *seal = calloc(1, sizeof *seal);
 
@@ -41,7 +41,6 @@ int lzi_seal_open(struct lzi_store *store, struct lzi_secrets *secrets)
 		free(seal);
 		return lzi_error(LATZ_NOMEM, "keys");
 	}
-	seal->secrets = secrets;
 	seal->unforked = lzi_unforked_take();
 	if (seal->unforked != NULL)
 		*seal->unforked = 1;
@@ -88,18 +87,18 @@ void lzi_seal_close(struct lzi_store *store)
 	free(seal);
 }
 
-static LZI_NOINLINE int sealer_make(struct lzi_seal *seal, uint32_t index, struct lzi_sealer **ret_sealer)
+static LZI_NOINLINE int sealer_make(struct lzi_store *store, uint32_t index, struct lzi_sealer **ret_sealer)
 {
 	struct lzi_sealer *sealer = calloc(1, sizeof *sealer);
 
 	if (sealer == NULL)
 		return lzi_error(LATZ_NOMEM, "cipher");
-	sealer->siv = lzi_siv_new(seal->secrets->names);
+	sealer->siv = lzi_siv_new(store->secrets->names);
 	if (sealer->siv == NULL) {
 		free(sealer);
 		return LATZ_NOMEM;
 	}
-	*ret_sealer = seal->sealer[index] = sealer;
+	*ret_sealer = store->seal->sealer[index] = sealer;
 	return LATZ_OK;
 }
 
@@ -108,7 +107,7 @@ static inline int find(struct lzi_store *store, uint32_t index, struct lzi_seale
 	if (lzi_unlikely(index >= store->seal->actors))
 		return lzi_error(LATZ_CLIENTS, "%u threads that only read", index);
 	*ret_sealer = store->seal->sealer[index];
-	return lzi_likely(*ret_sealer != NULL) ? LATZ_OK : sealer_make(store->seal, index, ret_sealer);
+	return lzi_likely(*ret_sealer != NULL) ? LATZ_OK : sealer_make(store, index, ret_sealer);
 }
 
 static int find_own(struct lzi_store *store, struct lzi_sealer **ret_sealer)
@@ -122,7 +121,7 @@ static int find_own(struct lzi_store *store, struct lzi_sealer **ret_sealer)
 /* The cipher of a data key, which a record may name that came after we had last looked. */
 static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
 {
-	struct lzi_secrets *secrets = store->seal->secrets;
+	struct lzi_secrets *secrets = store->secrets;
 	int rc = LATZ_OK;
 
 	if (key >= LZI_DATA_KEYS)
@@ -231,6 +230,15 @@ int lzi_seal_wanted(const struct lzi_store *store, latz_slice key)
 	return store->seal != NULL && !lzi_key_is_book(key.data, key.size);
 }
 
+int lzi_seal_fits(uint64_t value_size)
+{
+	return value_size <= LZI_VALUE_MAX - LZI_SEALED_HEAD
+	               ? LATZ_OK
+	               : lzi_error(LATZ_TOOBIG, "value of %llu bytes; the limit in an encrypted pool is %llu",
+	                           (unsigned long long)value_size,
+	                           (unsigned long long)(LZI_VALUE_MAX - LZI_SEALED_HEAD));
+}
+
 static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t nonce[LZI_NONCE_BYTES])
 {
 	uint32_t count;
@@ -285,17 +293,17 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 	int rc = find(store, call->index, &sealer);
 
 	if (rc == LATZ_OK && lzi_unlikely(lzi_load_relaxed(&store->control.shared->guarded.data_key) !=
-	                                  lzi_load_relaxed(&store->seal->secrets->current)))
+	                                  lzi_load_relaxed(&store->secrets->current)))
 		rc = lzi_seal_refresh(store);
 	if (rc == LATZ_OK) {
-		sealed.key = (uint8_t)lzi_load_relaxed(&store->seal->secrets->current);
+		sealed.key = (uint8_t)lzi_load_relaxed(&store->secrets->current);
 		rc = aead_of(store, sealer, sealed.key);
 	}
 	if (lzi_likely(rc == LATZ_OK))
 		rc = next_nonce(store->seal, sealer, sealed.nonce);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
-	describe(store->seal->secrets, &sealed, record->type, &about);
+	describe(store->secrets, &sealed, record->type, &about);
 	aad.head = &about;
 	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
 	                   sealed.body_tag);
@@ -319,7 +327,7 @@ int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct
 		rc = aead_of(store, sealer, sealed->key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->seal->secrets, sealed, record->type, &about);
+	describe(store->secrets, sealed, record->type, &about);
 	head_of(&about, sealed, record->seq, nonce);
 	aad.head = &about;
 	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
@@ -341,13 +349,13 @@ static int open_to(struct lzi_store *store, const struct lzi_stored *stored, voi
 		rc = aead_of(store, sealer, sealed.key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->seal->secrets, &sealed, stored->type, &about);
+	describe(store->secrets, &sealed, stored->type, &about);
 	aad.head = &about;
 	head_of(&about, &sealed, stored->seq, nonce);
 	rc = lzi_aead_open(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL, sealed.head_tag);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->seal->secrets, &sealed, stored->type, &about);
+	describe(store->secrets, &sealed, stored->type, &about);
 	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
 	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
 }

@@ -28,11 +28,10 @@ struct lzi_sealer;
 
 /* An attachment's part in an encrypted pool. */
 struct lzi_seal {
-	struct lzi_secrets *secrets;
 	uint32_t *unforked; /* 1; 0 in a forked child, whose copies of nonces are not its own. NULL: always 0 */
-	pthread_mutex_t mutex; /* for taking over new data keys, and making sealers */
+	pthread_mutex_t mutex; /* for taking over new data keys */
 	uint32_t actors;
-	struct lzi_sealer **sealer; /* of each thread slot, made when its thread needs it; atomic */
+	struct lzi_sealer **sealer; /* of each thread slot, made and used by its thread alone */
 };
 
 /* ---- keys.c ---- */
@@ -54,8 +53,8 @@ int lzi_move_resealed(struct lzi_call *call, uint64_t unit);
 
 /* ---- seal.c ---- */
 
-/* What the store keeps from now on. */
-int lzi_seal_open(struct lzi_store *store, struct lzi_secrets *secrets);
+/* With store->secrets. */
+int lzi_seal_open(struct lzi_store *store);
 void lzi_seal_close(struct lzi_store *store);
 /* The thread gives its slot back. */
 void lzi_seal_part(struct lzi_store *store, uint32_t index);
@@ -65,6 +64,8 @@ static inline int lzi_is_sealed(const struct lzi_store *store)
 	return lzi_unlikely(store->seal != NULL);
 }
 
+/* A sealed value's size is told in 32 bits, what stands before it included. LATZ_TOOBIG. */
+int lzi_seal_fits(uint64_t value_size);
 /* Whether the value of a key is to be sealed: all but the book's. */
 int lzi_seal_wanted(const struct lzi_store *store, latz_slice key);
 /* Whether a record is none of ours, although its checksum is right: that takes no keys. Nobody may take its value for

@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct about) == 20, "no padding");
 static int begin(const struct lzi_store *store, uint32_t number, struct about *about, struct lzi_aad *aad,
                  struct lzi_aead **ret_aead)
 {
-	const struct lzi_secrets *secrets = store->seal->secrets;
+	const struct lzi_secrets *secrets = store->secrets;
 	uint8_t key[LZI_KEY_BYTES];
 	int rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: dictionaries", secrets->id,
 	                  sizeof secrets->id, key, sizeof key);

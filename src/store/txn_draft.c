@@ -147,10 +147,11 @@ static LZI_NOINLINE int draft_sealed(struct lzi_txn_commit *c, struct lzi_txn_it
 {
 	struct lzi_draft *draft = &item->draft;
 	const struct lzi_write *write = &item->write;
-	int rc;
+	int rc = lzi_seal_fits(value.size);
 
 	draft->span = lzi_record_span(write->key.size, value.size + LZI_SEALED_HEAD, draft->ext);
-	rc = room(c, draft->span, &draft->offset, &draft->record);
+	if (rc == LATZ_OK)
+		rc = room(c, draft->span, &draft->offset, &draft->record);
 	if (rc != LATZ_OK) {
 		draft->record = NULL;
 		return rc;

@@ -603,8 +603,11 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
 
-	if (lzi_unlikely(sealed))
+	if (lzi_unlikely(sealed)) {
 		draft.sealed = &sealed_as;
+		if ((rc = lzi_seal_fits(value.size)) != LATZ_OK)
+			return rc;
+	}
 	write->crowded = 0;
 	lzi_read_prefetch_bucket(store, hash);
 	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) && write->space == NULL &&
@@ -629,16 +632,17 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
-		if (lzi_unlikely(sealed) && (rc = seal(call, write, &draft, value)) != LATZ_OK) {
-			lzi_append_abandon(store, draft.offset, draft.span);
-			return rc;
-		}
-		if (lzi_unlikely(sealed))
-			;
-		else if (lzi_unlikely(is_sum)) /* which is known under the lock */
+		if (lzi_unlikely(sealed)) {
+			rc = seal(call, write, &draft, value);
+			if (rc != LATZ_OK) {
+				lzi_append_abandon(store, draft.offset, draft.span);
+				return rc;
+			}
+		} else if (lzi_unlikely(is_sum)) { /* which is known under the lock */
 			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
-		else
+		} else {
 			fill(&draft, write->key, value, write->type);
+		}
 		LZI_POINT("set.drafted");
 		if (lzi_is_bounded(store)) {
 			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));

@@ -27,6 +27,23 @@ static latz_pool *namespace_of(const char *name)
 	return sub;
 }
 
+/* What is told of a sealed value's size has 32 bits, what stands before it included. Nobody looks at the bytes. */
+static void too_big(void **state)
+{
+	size_t size = 0xffffffffull;
+	void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	latz_item items[2] = { { latz_str("small"), latz_str("v") }, { latz_str("big"), slice(bytes, size) } };
+
+	(void)state;
+	assert_true(bytes != MAP_FAILED);
+	assert_rc(LATZ_TOOBIG, latz_set(shared->pool, latz_str("big"), slice(bytes, size), NULL));
+	assert_rc(LATZ_TOOBIG, latz_set(shared->pool, latz_str("big"), slice(bytes, size - 51), NULL));
+	assert_rc(LATZ_TOOBIG, latz_mset(shared->pool, items, 2, NULL));
+	assert_rc(LATZ_NOTFOUND, latz_exists(shared->pool, latz_str("big")));
+	assert_rc(LATZ_NOTFOUND, latz_exists(shared->pool, latz_str("small")));
+	munmap(bytes, size);
+}
+
 static void check_size(latz_pool *pool, const char *key, size_t size, latz_type type)
 {
 	latz_set_options how = LATZ_SET_OPTIONS_INIT;
@@ -638,6 +655,7 @@ int main(void)
 		cmocka_unit_test(several_keys),    cmocka_unit_test(transactions),      cmocka_unit_test(namespaces),
 		cmocka_unit_test(scans),           cmocka_unit_test(scan_of_one_moment), cmocka_unit_test(watches),
 		cmocka_unit_test(locks_and_leases), cmocka_unit_test(long_names),       cmocka_unit_test(expire_hooks),
+		cmocka_unit_test(too_big),
 		cmocka_unit_test(hot_keys),        cmocka_unit_test(key_info),          cmocka_unit_test(is_whole),
 	};
 

@@ -412,13 +412,61 @@ static void failures_are_counted(void **state)
 	munmap((uint8_t *)shared - LZI_PAGE, LZI_PAGE + sizeof *shared);
 }
 
+/* Attached before the pool gets another data key, it writes afterwards. */
+static int writes_before_and_after(void *arg)
+{
+	struct tampered *t = arg;
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("p", &t->options, &pool));
+	CHECK_OK(set_letter(pool, "before", 'B'));
+	while (latz_exists(pool, latz_str("go")) != LATZ_OK)
+		usleep(1000);
+	CHECK_OK(set_letter(pool, "after", 'C'));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static unsigned data_key_of(struct tampered *t, const char *key)
+{
+	return value_of(record_of(t, key))[offsetof(struct lzi_sealed, key)];
+}
+
+/* What was there is sealed with the new data key, and so is what others write from then on, without having been told
+ * otherwise than by the pool. */
+static void everybody_uses_the_new_key(void **state)
+{
+	struct tampered *t = *state;
+	latz_rekey_options rekey = LATZ_REKEY_OPTIONS_INIT;
+	struct proc proc;
+
+	open_pool(t);
+	assert_ok(set_letter(t->pool, "key", 'A'));
+	proc_start(&proc, writes_before_and_after, t, false);
+	while (latz_exists(t->pool, latz_str("before")) != LATZ_OK)
+		usleep(1000);
+	assert_int_equal(data_key_of(t, "key"), 0);
+	rekey.data_key = 1;
+	for (unsigned round = 1; round < 3; round++) {
+		assert_ok(latz_rekey(t->pool, &rekey));
+		assert_int_equal(data_key_of(t, "key"), round);
+		assert_int_equal(data_key_of(t, "before"), round);
+	}
+	assert_ok(set_letter(t->pool, "go", 'G'));
+	assert_int_equal(proc_wait(&proc, 60000), 0);
+	assert_int_equal(data_key_of(t, "go"), 2);
+	assert_int_equal(data_key_of(t, "after"), 2);
+	assert_ok(try_get(t, "after"));
+	assert_true(is_letter(t->value.data, t->value.size, 'C'));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TAMPER_TEST(every_byte),   TAMPER_TEST(swapped_between_keys), TAMPER_TEST(swapped_between_versions),
 		TAMPER_TEST(another_type_or_version), TAMPER_TEST(keys_exchanged), TAMPER_TEST(plain_record),
 		TAMPER_TEST(plain_sum),    TAMPER_TEST(plain_old_value),      TAMPER_TEST(said_to_be_plain),
-		TAMPER_TEST(failures_are_counted),
+		TAMPER_TEST(failures_are_counted), TAMPER_TEST(everybody_uses_the_new_key),
 	};
 
 	fork_prepare();

@@ -25,7 +25,7 @@ static int up(void **state)
 	memset(f, 0, sizeof *f);
 	memset(f->secrets.master, 'm', sizeof f->secrets.master);
 	memset(f->secrets.id, 'i', sizeof f->secrets.id);
-	f->seal.secrets = &f->secrets;
+	f->store.secrets = &f->secrets;
 	f->store.seal = &f->seal;
 	f->plain = test_malloc(sizeof *f->plain + TEXT_SIZE);
 	memset(f->plain, 0, sizeof *f->plain);
