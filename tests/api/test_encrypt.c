@@ -404,12 +404,17 @@ static void made_durable(void **state)
 	f->options.persist_dir = NULL;
 }
 
-/* In a pool full of what a scan still needs, nothing can go, and the record of the pool's keys may not. */
+/* In a pool full of what a scan still needs, little or nothing can go, and the record of the pool's keys may not.
+ * Whether a set finds room in what was written since depends on who was judged first; it ends, and the scan has its
+ * keys. */
 static void full_of_old_versions(void **state)
 {
 	struct fixture *f = *state;
 	static char bytes[1000];
 	latz_scan *scan;
+	latz_slice found;
+	latz_stats_t stats = {.size = sizeof stats};
+	unsigned keys = 0;
 	char key[32];
 	int rc = LATZ_OK;
 
@@ -419,8 +424,11 @@ static void full_of_old_versions(void **state)
 	assert_ok(put(f->pool, "first", "v"));
 	alarm(120); /* it went on for hours */
 	for (unsigned round = 0; round < 100 && rc == LATZ_OK; round++) {
-		if (round == 1)
+		if (round == 1) {
+			assert_ok(latz_stats(f->pool, &stats));
+			keys = stats.keys;
 			assert_ok(latz_scan_open(f->pool, NULL, &scan));
+		}
 		for (unsigned i = 0; i < 3000 && rc == LATZ_OK; i++) {
 			snprintf(key, sizeof key, "key%u", i);
 			rc = latz_set(f->pool, latz_str(key), slice(bytes, sizeof bytes), NULL);
@@ -429,7 +437,11 @@ static void full_of_old_versions(void **state)
 			rc = latz_clear(f->pool);
 	}
 	alarm(0);
-	assert_rc(LATZ_FULL, rc);
+	if (rc != LATZ_OK)
+		assert_rc(LATZ_FULL, rc);
+	for (unsigned left = keys; left > 0; left--)
+		assert_ok(latz_scan_next(scan, &found, NULL));
+	assert_rc(LATZ_DONE, latz_scan_next(scan, &found, NULL));
 	assert_ok(latz_scan_close(scan));
 	assert_ok(put(f->pool, "first", "w"));
 	assert_ok(verify_print(f->pool));
