@@ -39,7 +39,7 @@ struct flush {
 
 int lzi_log_check(const struct lzi_store *store)
 {
-	int broken = lzi_load_acquire(&store->control.shared->log.broken);
+	int broken = lzi_error_read(lzi_load_acquire(&store->control.shared->log.broken));
 
 	if (lzi_likely(broken == 0))
 		return LATZ_OK;
@@ -197,7 +197,7 @@ static int collect(struct flush *flush)
 	lzi_store_relaxed(&log->left_tail, head);
 	lzi_fence_full();
 	flush->count = 0;
-	extents = lzi_load_acquire(&store->control.shared->extents);
+	extents = lzi_heap_count(&store->heap);
 	for (e = 0; e < extents && rc == LATZ_OK; e++)
 		rc = add_part(flush, e);
 	return rc;

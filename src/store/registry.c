@@ -366,7 +366,7 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.bounded = lzi_load_relaxed(&opened.control.shared->bound.max_bytes) != 0 ||
 		               lzi_load_relaxed(&opened.control.shared->bound.max_entries) != 0;
 		if (info.durable)
-			info.log_broken = lzi_load_relaxed(&opened.control.shared->log.broken);
+			info.log_broken = lzi_error_read(lzi_load_relaxed(&opened.control.shared->log.broken));
 		lzi_opened_close(&opened);
 	}
 	return fn(&info, arg);
