@@ -219,7 +219,8 @@ static void run_round(uint64_t number, struct live_call *worst)
 	while (hn_since_ms(start) < shared->round.ms) {
 		hn_sleep_us(shared->round.ms * 1000 / 7);
 		if (pid[1] != 0 && shared->round.kills) {
-			kill(pid[1], SIGKILL);
+			if (!shared->user[1].dying)
+				kill(pid[1], SIGKILL);
 			while (hn_wait(pid[1], 1000, &status) != 0)
 				;
 			shared->user[1].began_ns = 0;

@@ -31,6 +31,7 @@ struct live_user {
 	char name[16]; /* of the last call */
 	struct live_call call[LIVE_CALLS];
 	int failed; /* it has said why */
+	_Atomic int dying; /* the sanitizer is just telling why */
 };
 
 /* What a round is like; chosen by its seed. */

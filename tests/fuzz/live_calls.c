@@ -216,7 +216,7 @@ static void call_watch(struct live_client *c)
 		return;
 	}
 	if (live_below(c, 40) == 0)
-		(void)(LIVE_CALL(c, "watch_fd", latz_watch_fd(c->watch)) >= 0);
+		(void)LIVE_CALL(c, "watch_fd", latz_watch_fd(c->watch) < 0 ? LATZ_IO : LATZ_OK);
 	for (unsigned i = 0; i < 20 && rc == LATZ_OK; i++) {
 		rc = LIVE_CALL(c, "watch_next", latz_watch_next(c->watch, 0, &event));
 		if (rc == LATZ_OK) {

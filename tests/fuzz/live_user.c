@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "live.h"
+#include "os/os.h"
 
-#define FILE_MAX (768ull << 20)
+#define FILE_MAX (512ll << 20)
 #define DEAD_MAX 40     /* calls in a row that found nothing to work with */
 #define RENEW 4000      /* calls, about, after which a pool is left */
 
@@ -158,6 +160,15 @@ static void use_pool(struct live_client *c)
 		live_some_call(c);
 }
 
+static int allocate_some(int fd, int mode, off_t offset, off_t size)
+{
+	if ((mode & FALLOC_FL_PUNCH_HOLE) == 0 && size > FILE_MAX) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return fallocate(fd, mode, offset, size);
+}
+
 static void no_message(latz_log_level level, const char *message, void *arg)
 {
 	(void)level;
@@ -165,19 +176,27 @@ static void no_message(latz_log_level level, const char *message, void *arg)
 	(void)arg;
 }
 
+static struct live_user *self;
+
+/* The sanitizer calls this when it finds something, before it tells what. */
+void __asan_on_error(void);
+void __asan_on_error(void)
+{
+	if (self != NULL)
+		self->dying = 1;
+}
+
 int live_use(struct live_shared *shared, unsigned who)
 {
 	static struct live_client client;
 	struct live_client *c = &client;
-	struct rlimit limit = { FILE_MAX, FILE_MAX };
 
 	/* What the scribbler makes of counts and sizes must not fill the machine. */
-	setrlimit(RLIMIT_FSIZE, &limit);
-	signal(SIGXFSZ, SIG_IGN);
+	lzi_os.fallocate = allocate_some;
 	if (!hn_verbose)
 		latz_set_logger(no_message, NULL, LATZ_LOG_NONE);
 	c->shared = shared;
-	c->user = &shared->user[who];
+	c->user = self = &shared->user[who];
 	c->random = hn_mix(shared->round.seed + who);
 	c->name = (unsigned)live_below(c, 2);
 	snprintf(c->snapshot, sizeof c->snapshot, "%s/snap-%u", shared->persist, who);
