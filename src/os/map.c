@@ -41,6 +41,9 @@ struct lzi_os lzi_os = {
 	.unlinkat = unlinkat,
 };
 
+/* What a view may come to; more is damage. */
+#define WIDEST (1ull << 46)
+
 /* Address space for a view, aligned so that the kernel can back it with huge pages. Freed by mapping over it. */
 static void *reserve(uint64_t size)
 {
@@ -56,6 +59,25 @@ static void *reserve(uint64_t size)
 	if (at < base + LZI_HUGE)
 		munmap(at + size, (size_t)(base + LZI_HUGE - at));
 	return at;
+}
+
+/* Behind what is mapped there may be no file: touching it is a signal. So a map is only as long as the file was when it
+ * was last looked at. */
+static int learn_size(struct lzi_map *map, uint64_t want)
+{
+	uint64_t size;
+	int rc = lzi_file_size(map->fd, &size);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (size > map->room)
+		size = map->room;
+	if (size > map->size)
+		lzi_store_release(&map->size, size); /* pairs with lzi_map_at() */
+	if (want > size)
+		return lzi_error(LATZ_CORRUPT, "a file of %llu bytes is claimed to have %llu", (unsigned long long)size,
+		                 (unsigned long long)want);
+	return LATZ_OK;
 }
 
 int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
@@ -75,18 +97,19 @@ int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable)
 	map->count = 1;
 	map->view[0].address = address;
 	map->view[0].size = size;
+	map->room = size;
+	map->size = 0;
 	lzi_store_relaxed(&map->base, address);
-	lzi_store_release(&map->size, size); /* pairs with lzi_map_at() */
-	return LATZ_OK;
+	return learn_size(map, 0);
 }
 
-int lzi_map_grow(struct lzi_map *map, uint64_t size)
+static int widen(struct lzi_map *map, uint64_t size)
 {
-	uint64_t wider = map->size;
+	uint64_t wider = map->room;
 	void *address = MAP_FAILED, *target;
 
-	if (size <= map->size)
-		return LATZ_OK;
+	if (size > WIDEST)
+		return lzi_error(LATZ_CORRUPT, "a file is claimed to have %llu bytes", (unsigned long long)size);
 	while (wider < size)
 		wider *= 2;
 	if (map->count == LZI_MAP_VIEWS)
@@ -107,8 +130,19 @@ int lzi_map_grow(struct lzi_map *map, uint64_t size)
 	map->count++;
 	/* Base first: whoever sees the new size sees the new base; the old size goes with either. */
 	lzi_store_release(&map->base, address);
-	lzi_store_release(&map->size, wider); /* pairs with lzi_map_at() */
+	map->room = wider;
 	return LATZ_OK;
+}
+
+int lzi_map_grow(struct lzi_map *map, uint64_t size)
+{
+	int rc = LATZ_OK;
+
+	if (size <= map->size)
+		return LATZ_OK;
+	if (size > map->room)
+		rc = widen(map, size);
+	return rc == LATZ_OK ? learn_size(map, size) : rc;
 }
 
 void lzi_map_close(struct lzi_map *map)
@@ -119,7 +153,7 @@ void lzi_map_close(struct lzi_map *map)
 		munmap(map->view[i].address, map->view[i].size);
 	map->count = 0;
 	map->base = NULL;
-	map->size = 0;
+	map->size = map->room = 0;
 }
 
 #ifndef MADV_COLLAPSE

@@ -49,7 +49,8 @@ extern struct lzi_os lzi_os;
  * valgrind has no such mremap: there the file is mapped again. */
 struct lzi_map {
 	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
-	uint64_t size; /* bytes of address space in it; may reach past the end of the file */
+	uint64_t size; /* bytes of it that the file is known to have: files of a pool only grow */
+	uint64_t room; /* bytes of address space in it */
 	int prot;
 	int fd; /* the file, open as long as the map is */
 	unsigned count;
@@ -61,7 +62,8 @@ struct lzi_map {
 
 /* fd stays the caller's, who closes it after the map. */
 int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable);
-/* Makes the map at least `size` bytes. The caller holds the process's own lock for the map. */
+/* Makes the map at least `size` bytes; LATZ_CORRUPT if the file is shorter. The caller holds the process's own lock for
+ * the map. */
 int lzi_map_grow(struct lzi_map *map, uint64_t size);
 void lzi_map_close(struct lzi_map *map);
 

@@ -280,7 +280,7 @@ static int batch(struct lzi_store *store, uint64_t *extent, struct walk *walk)
 {
 	struct covered *covered = NULL;
 	size_t count = 0, capacity = 0;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), tail;
+	uint64_t n = lzi_heap_count(&store->heap), tail;
 	int rc = LATZ_OK;
 
 	for (; *extent < n && walk->changes.count < BATCH && rc == LATZ_OK; ++*extent) {
@@ -359,7 +359,7 @@ int lzi_catchup(struct lzi_store *store)
 
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	int rc = lzi_heap_view(&store->heap);
 
 	*ret_bytes = 0;
@@ -375,7 +375,7 @@ int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes)
 
 void lzi_skip_index(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 
 	for (e = 0; e < n; e++) {
 		if (lzi_extent_holds(store, e, &tail))

@@ -30,7 +30,7 @@
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
 static void look_for_expired(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 
 	for (e = 0; e < n; e++) {
 		if (lzi_extent_holds(store, e, &tail))
@@ -87,7 +87,7 @@ int64_t lzi_store_keys(const struct lzi_store *store)
 
 void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, dead;
 
 	*ret_used = *ret_dead = 0;
 	if (lzi_heap_view(&store->heap) != LATZ_OK)
@@ -137,7 +137,7 @@ static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
 int lzi_expire(struct lzi_call *call, uint64_t deadline_ns, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	struct expiring expiring = { call, lzi_clock_mono_ms(), 0 };
 	int rc = lzi_heap_view(&store->heap);
 
@@ -268,7 +268,7 @@ static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
-	uint64_t n = lzi_load_acquire(&shared->extents), e, tail, before, first;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, before, first;
 	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
 	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
 	int64_t keys;

@@ -358,7 +358,7 @@ static int gather_record(struct lzi_record *record, uint64_t unit, void *arg)
 static int gather_heap(struct lzi_scan *scan)
 {
 	struct lzi_store *store = scan->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	size_t i;
 	int rc = lzi_heap_view(&store->heap);
 

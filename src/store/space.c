@@ -57,15 +57,20 @@ static int make_file(struct lzi_store *store)
 
 static int map_file(struct lzi_store *store)
 {
-	uint64_t size = queues_at(store);
+	uint64_t size = queues_at(store), have = 0;
 	void *base;
 	int fd, rc = lzi_file_open(store->poolfd, FILE_NAME, 1, &fd);
 
 	if (rc != LATZ_OK)
 		return lzi_error(rc == LATZ_NOTFOUND ? LATZ_CORRUPT : rc, "the pool's file " FILE_NAME ": %s",
 		                 lzi_error_text());
-	base = lzi_os.mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rc = lzi_file_size(fd, &have);
+	if (rc == LATZ_OK && have < file_size(store))
+		rc = lzi_error(LATZ_CORRUPT, "the file " FILE_NAME " has %llu bytes", (unsigned long long)have);
+	base = rc == LATZ_OK ? lzi_os.mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
 	lzi_file_close(fd);
+	if (rc != LATZ_OK)
+		return rc;
 	if (base == MAP_FAILED)
 		return lzi_error(LATZ_NOMEM, "map the file " FILE_NAME);
 	lzi_store_release(&store->space.base, (uint8_t *)base);
@@ -160,6 +165,7 @@ uint64_t *lzi_space_queue(struct lzi_store *store, uint32_t slot)
 	uint64_t size = LZI_SPACE_QUEUE_MAX * sizeof *words;
 	int fd;
 
+	slot %= LZI_SPACES_MAX;
 	pthread_mutex_lock(&store->space.mutex);
 	if (store->space.queue == NULL)
 		lzi_store_release(&store->space.queue, (uint64_t **)calloc(LZI_SPACES_MAX, sizeof *store->space.queue));

@@ -232,7 +232,7 @@ static int find_all(struct lzi_store *store, struct found *found)
 	if (rc < 0)
 		return rc;
 	rc = lzi_heap_view(&store->heap);
-	n = lzi_load_acquire(&store->control.shared->extents);
+	n = lzi_heap_count(&store->heap);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_image_bring(store, e) == LATZ_OK && lzi_extent_holds(store, e, &tail))
 			rc = lzi_extent_walk(store, e, 0, tail, find_one, found);

@@ -95,7 +95,7 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, covered = 0, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, covered = 0, dead;
 	int rc;
 
 	for (e = 0; e < n; e++) {
