@@ -41,6 +41,8 @@ int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uin
 	int rc;
 
 	lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull); /* whoever walks, gets on */
+	if (from % LZI_UNIT != 0)
+		return lzi_error(LATZ_CORRUPT, "the account of extent %llu is damaged", (unsigned long long)extent);
 	for (; from < to; from += span) {
 		uint64_t offset = extent * LZI_EXTENT + from;
 		struct lzi_record *record = lzi_heap_at(&store->heap, offset, to - from);
@@ -67,7 +69,7 @@ static void note_common(struct lzi_changes *changes, const struct lzi_change *ch
 	if (n > change->size)
 		n = change->size;
 	if (changes->count > 0 && memcmp(first, key, n) != 0) {
-		while (first[i] == key[i])
+		while (i < n && first[i] == key[i])
 			i++;
 		n = i;
 	}

@@ -78,11 +78,11 @@ void lzi_maint_unlock(struct lzi_store *store)
 int64_t lzi_store_keys(const struct lzi_store *store)
 {
 	uint32_t i, n = lzi_control_actors(&store->control);
-	int64_t keys = lzi_load_relaxed(&store->control.shared->base_keys);
+	uint64_t keys = (uint64_t)lzi_load_relaxed(&store->control.shared->base_keys);
 
 	for (i = 0; i < n; i++)
-		keys += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
-	return keys;
+		keys += (uint64_t)lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
+	return (int64_t)keys;
 }
 
 void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)

@@ -34,6 +34,11 @@ static LZI_COLD int view_wider(struct lzi_store *store)
 	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
 }
 
+LZI_COLD int lzi_read_restless(void)
+{
+	return lzi_error(LATZ_CORRUPT, "what is read keeps changing");
+}
+
 /* A record whose key is another one: the same tag by chance, or damage? LATZ_BUSY: neither, look again. */
 static LZI_NOINLINE int check_other(struct lzi_store *store, const struct lzi_found *found, const uint64_t *slot,
                                     uint64_t word)
@@ -175,10 +180,14 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 
 int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found)
 {
+	unsigned tries = 0;
 	int rc;
 
-	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY))
+	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY)) {
+		if (tries++ == LZI_TRIES_MAX)
+			return lzi_read_restless();
 		lzi_pause();
+	}
 	return rc;
 }
 
@@ -500,10 +509,14 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
                                      latz_value *value)
 {
+	unsigned tries = 0;
 	int rc;
 
-	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY))
+	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY)) {
+		if (tries++ == LZI_TRIES_MAX)
+			return lzi_read_restless();
 		lzi_pause();
+	}
 	return rc;
 }
 
@@ -639,7 +652,7 @@ static int version_at_racy(struct lzi_store *store, struct lzi_found *found, uin
 		/* Versions that only other scans could see, and that may be gone with them. */
 		if (oldest > seq)
 			return LATZ_NOTFOUND;
-		if (lzi_record_at(store, prev) == NULL || hops > 1u << 30)
+		if (lzi_record_at(store, prev) == NULL || hops > LZI_VERSIONS_MAX)
 			return lzi_error(LATZ_CORRUPT, "version link of the record at heap offset %llu is damaged",
 			                 (unsigned long long)lzi_unit_offset(found->unit));
 		found->unit = prev;
@@ -670,6 +683,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
                 enum lzi_read_how how, latz_value *value)
 {
 	struct lzi_found found;
+	unsigned tries = 0;
 	int64_t expiry;
 	int first = 1, rc;
 
@@ -702,9 +716,9 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 		} else {
 			rc = take(store, &found, key, how, value);
 		}
-		value->ttl_ms = expiry == 0 ? -1 : expiry - now_ms;
-	} while (rc == LATZ_BUSY);
-	return rc;
+		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
+	} while (rc == LATZ_BUSY && tries++ < LZI_TRIES_MAX);
+	return rc == LATZ_BUSY ? lzi_read_restless() : rc;
 }
 
 /* Copies the key of a slot's record if it is the entry's, or with entry NULL that of the hash. LATZ_BUSY: look again;
@@ -773,20 +787,25 @@ static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t h
 	return LATZ_NOTFOUND;
 }
 
-int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+static int entry_key_patiently(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
 {
+	unsigned tries = 0;
 	int rc;
 
-	while ((rc = entry_key_once(store, entry, lzi_entry_hash(entry), key)) == LATZ_BUSY)
+	while ((rc = entry_key_once(store, entry, hash, key)) == LATZ_BUSY) {
+		if (tries++ == LZI_TRIES_MAX)
+			return lzi_read_restless();
 		lzi_pause();
+	}
 	return rc;
+}
+
+int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+{
+	return entry_key_patiently(store, entry, lzi_entry_hash(entry), key);
 }
 
 int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
 {
-	int rc;
-
-	while ((rc = entry_key_once(store, NULL, hash, key)) == LATZ_BUSY)
-		lzi_pause();
-	return rc;
+	return entry_key_patiently(store, NULL, hash, key);
 }

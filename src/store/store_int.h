@@ -293,6 +293,12 @@ struct lzi_found {
 	uint64_t room; /* bytes from the record to its extent's end */
 };
 
+/* Who reads looks again when something moved. Whom it happens to so often is misled by damage. */
+#define LZI_TRIES_MAX 100000u
+int lzi_read_restless(void);
+/* Longest list of a key's versions that anybody follows. */
+#define LZI_VERSIONS_MAX 1000000u
+
 /* Finds the key's current record, whatever its death mark says; hash is the key's. LATZ_NOTFOUND if no slot has it. */
 int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found);
 

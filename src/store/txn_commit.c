@@ -26,6 +26,9 @@
 #include "store/txn_commit.h"
 
 #define TRIES_MAX 1000u
+/* More is damage. */
+#define SPLITS_MAX 1000u
+#define ATTEMPTS_MAX 10000u
 
 /* ---- Locks ---- */
 
@@ -72,7 +75,7 @@ static void choose_buckets(struct lzi_txn_commit *c)
 			c->numbers[c->locks++] = c->numbers[i];
 	}
 	c->list->locks = c->locks;
-	memcpy(lzi_txn_locks(c->list), c->numbers, c->locks * sizeof *c->numbers);
+	memcpy(lzi_txn_locks(c->list, (uint32_t)c->writes), c->numbers, c->locks * sizeof *c->numbers);
 }
 
 static void unlock_all(struct lzi_txn_commit *c)
@@ -168,7 +171,7 @@ static int look_at_write(struct lzi_txn_commit *c, struct lzi_txn_item *item, in
 	}
 	item->what = LZI_TXN_SET;
 	item->expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
-	rc = write->flags != 0 ? lzi_write_check(write, item->old, present, &item->compared) : LATZ_OK;
+	rc = write->flags != 0 ? lzi_write_check(c->call->store, write, item->old, present, &item->compared) : LATZ_OK;
 	if (rc == LZI_WRITE_LOOK) {
 		c->look = item;
 		return LZI_TXN_AGAIN_LOOK;
@@ -322,10 +325,9 @@ static void fill_group(struct lzi_txn_commit *c, uint32_t members)
 
 	if (record == NULL)
 		return;
-	value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+	value = (uint8_t *)record + LZI_RECORD_HEAD + 1; /* as draft_group() made it */
 	memcpy(value, &group, sizeof group);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), value);
+	record->crc = lzi_record_crc(sizeof group, 1, LZI_NOTE_GROUP, 0, "", &group);
 	seal(record, c->seq);
 	record->died = lzi_death_make(c->seq, LZI_DEATH_MOVED);
 }
@@ -439,6 +441,7 @@ static void publish_all(struct lzi_txn_commit *c)
 
 static int attempt(struct lzi_txn_commit *c)
 {
+	unsigned splits = 0;
 	size_t i;
 	int rc;
 
@@ -453,14 +456,16 @@ static int attempt(struct lzi_txn_commit *c)
 			rc = lock_all(c);
 			if (rc == LZI_TXN_AGAIN)
 				unlock_all(c);
-		} while (rc == LZI_TXN_AGAIN);
+		} while (rc == LZI_TXN_AGAIN && splits++ < SPLITS_MAX);
+		if (rc == LZI_TXN_AGAIN)
+			rc = lzi_error(LATZ_CORRUPT, "the number of buckets keeps changing");
 		if (rc == LATZ_OK)
 			rc = validate(c);
 		if (rc == LATZ_OK)
 			rc = take_seq(c);
 		if (rc == LATZ_OK) {
 			publish_all(c);
-			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, 0);
+			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, (uint32_t)c->writes, 0);
 			lzi_txn_extents_tell(c);
 			if (lzi_unlikely(c->call->actor->feed_first != 0))
 				lzi_feed_settle(c->call->store, c->call->actor, c->call->index, 1);
@@ -483,6 +488,8 @@ static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tr
 	struct lzi_need need = { .span = LZI_UNIT };
 	struct lzi_call *call = c->call;
 
+	if (c->attempts++ > ATTEMPTS_MAX)
+		return lzi_error(LATZ_CORRUPT, "what the transaction finds keeps changing");
 	switch (rc) {
 	case LZI_TXN_AGAIN_EXT: c->ext = 1; return LATZ_OK;
 	case LZI_TXN_AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;

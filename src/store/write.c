@@ -30,6 +30,8 @@
 #define KEYS_PER_BUCKET LZI_KEYS_PER_BUCKET
 /* What was evicted for us may be taken by others. */
 #define EVICT_TRIES 1000
+/* Of a value that others keep changing, or a record that is being moved: more is damage. */
+#define LOOKS_MAX 10000u
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -124,8 +126,7 @@ int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, int ke
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset)
 {
 	struct lzi_heap *heap = &call->store->heap;
-	struct lzi_extent *meta;
-	uint64_t extent;
+	uint64_t extent, tail;
 	int rc;
 
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
@@ -135,9 +136,9 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	}
 	if (lzi_likely(*open != 0)) {
 		extent = *open - 1;
-		meta = lzi_heap_meta(heap, extent);
-		if (lzi_likely(meta->tail + span <= LZI_EXTENT)) {
-			*ret_offset = extent * LZI_EXTENT + meta->tail;
+		tail = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->tail);
+		if (lzi_likely(tail <= LZI_EXTENT - span) && lzi_likely(tail % LZI_UNIT == 0)) {
+			*ret_offset = extent * LZI_EXTENT + tail;
 			return LATZ_OK;
 		}
 		lzi_heap_tell(heap, extent);
@@ -151,11 +152,14 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	rc = lzi_append_take(call, open, span, 0, &extent);
 	if (rc != LATZ_OK)
 		return rc;
-	if (lzi_unlikely(open != &call->actor->extent) && lzi_heap_meta(heap, extent)->tail == 0)
+	tail = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->tail);
+	if (lzi_unlikely(open != &call->actor->extent) && tail == 0)
 		lzi_fetch_add_relaxed(&call->store->moved_to, 1u);
 	lzi_store_relaxed(open, (uint32_t)extent + 1);
 	LZI_POINT("extent.taken");
-	*ret_offset = extent * LZI_EXTENT + lzi_heap_meta(heap, extent)->tail;
+	*ret_offset = extent * LZI_EXTENT + tail;
+	if (lzi_unlikely(tail > LZI_EXTENT - span || tail % LZI_UNIT != 0))
+		return lzi_error(LATZ_CORRUPT, "the account of extent %llu is damaged", (unsigned long long)extent);
 	return LATZ_OK;
 }
 
@@ -320,17 +324,17 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
 	struct lzi_record *record = draft->record;
+	uint8_t flags = (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags);
 	uint8_t *to = fill_head(draft, key, value.size, type);
 
+	/* Of what we know, not of what stands there: who scribbles over it must not lead us astray. */
 	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
-		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
-		                                                  record->flags),
+		record->crc = lzi_crc32c_copy(lzi_record_crc_head((uint32_t)value.size, (uint16_t)key.size, type, flags),
 		                              key.data, key.size, to, value.data, value.size);
 		return;
 	}
 	memcpy(to, value.data, value.size);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), to);
+	record->crc = lzi_record_crc((uint32_t)value.size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
 void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
@@ -351,7 +355,7 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
 
-int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old, int present,
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old, int present,
                     const struct lzi_compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
@@ -364,13 +368,14 @@ int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old,
 		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
 	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
 	    old->value_size == write->value.size &&
+	    lzi_map_holds(&store->heap.map, lzi_record_value(old), write->value.size) &&
 	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
 		return 1;
 	return LATZ_OK;
 }
 
 /* The value of an increment, into the draft. */
-static int add_up(struct lzi_write *write, const struct lzi_record *old, int present, struct lzi_record *record)
+static int add_up(struct lzi_write *write, const struct lzi_record *old, int present, const struct lzi_draft *draft)
 {
 	int64_t value = 0;
 
@@ -381,10 +386,10 @@ static int add_up(struct lzi_write *write, const struct lzi_record *old, int pre
 	}
 	if (__builtin_add_overflow(value, write->by, &value))
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
-	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value,
-	       sizeof value);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), lzi_record_value(record));
+	memcpy((uint8_t *)draft->record + lzi_record_head(draft->ext) + write->key.size, &value, sizeof value);
+	draft->record->crc = lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
+	                                    (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags),
+	                                    write->key.data, &value);
 	write->sum = value;
 	return LATZ_OK;
 }
@@ -407,7 +412,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		present = lzi_record_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(write, old, present, compared) : LATZ_OK;
+	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(store, write, old, present, compared) : LATZ_OK;
 	if (lzi_unlikely(rc == 1)) {
 		write->version = old->seq;
 		lzi_bound_renew(store);
@@ -424,7 +429,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
-	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, record)) != LATZ_OK)
+	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(write, old, present, draft)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
@@ -514,6 +519,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	uint64_t hash = lzi_write_hash(store, write);
 	struct lzi_draft draft = { NULL, 0, 0, write->ttl_ms > 0, 0 };
 	struct lzi_compared compared = { 0, 0 };
+	unsigned looks = 0;
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	struct lzi_bucket *bucket;
@@ -567,11 +573,12 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
-		else if (rc == LZI_WRITE_LOOK && (rc = lzi_write_compare(call, write, hash, &compared)) == LATZ_OK)
+		else if (rc == LZI_WRITE_LOOK && looks++ < LOOKS_MAX &&
+		         (rc = lzi_write_compare(call, write, hash, &compared)) == LATZ_OK)
 			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
-			return rc;
+			return rc == LZI_WRITE_LOOK ? lzi_error(LATZ_CORRUPT, "the value keeps changing") : rc;
 	}
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
@@ -592,6 +599,7 @@ void lzi_write_grow_table(struct lzi_call *call)
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
+	unsigned looks = 0;
 	uint64_t unit = 0;
 	int rc;
 
@@ -618,7 +626,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 				/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
 				 * once there is room for the deadline. */
 				if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(store)))
-					rc = LATZ_BUSY;
+					rc = ++looks < LOOKS_MAX ? LATZ_BUSY
+					                         : lzi_error(LATZ_CORRUPT, "the record keeps moving");
 			}
 		} while (rc == LATZ_BUSY);
 	} else {

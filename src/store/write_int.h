@@ -58,7 +58,7 @@ struct lzi_compared {
 #define LZI_WRITE_LOOK 2
 
 /* What the conditions say of the present state. 1: nothing to write, successfully. LZI_WRITE_LOOK. */
-int lzi_write_check(const struct lzi_write *write, const struct lzi_record *old, int present,
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old, int present,
                     const struct lzi_compared *compared);
 /* Compares with the present version, which changes nothing: who has the lock sees whether it still is. */
 int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
