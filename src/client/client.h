@@ -12,7 +12,7 @@
 /* A mapped control file. */
 struct lzi_control {
 	uint8_t *base;
-	const struct lzi_header *header; /* what it was when it was found to be valid, in memory of this process's own */
+	const struct lzi_header *header; /* as it was found valid: this process's own copy */
 	struct lzi_shared *shared;
 	int fd;
 	unsigned timeout_ms;

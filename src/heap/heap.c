@@ -179,9 +179,9 @@ static int round_up(struct lzi_heap *heap, uint64_t bytes)
 	return rc == LATZ_OK && size < bytes ? lzi_file_resize(heap->fd, bytes) : rc;
 }
 
-/* Adds, to the `old` ones there are, `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where
- * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time.
- * bare: without blocks, as HOLE. */
+/* Adds, to the `old` ones there are, `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a
+ * whole one, some more where there is room. Not for runs, which leave whole ones alone if they need less: they would
+ * grow the heap every time. bare: without blocks, as HOLE. */
 static int grow(struct lzi_heap *heap, uint64_t old, uint64_t count, uint64_t bytes, int bare)
 {
 	struct lzi_shared *shared = heap->shared;
@@ -506,8 +506,7 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	else
 		rc = grow(heap, n, count, bytes, 0);
-	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) &&
-	    (e = find_run(heap, n, count, 0)) < n)
+	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, n, count, 0)) < n)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);

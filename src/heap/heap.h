@@ -55,9 +55,9 @@ static inline uint64_t lzi_heap_count(const struct lzi_heap *heap)
 {
 	uint64_t n = lzi_load_acquire(&heap->shared->extents);
 
-	return lzi_likely(n <= lzi_load_acquire(&heap->reach)) ?
-	               n :
-	               lzi_heap_count_view((struct lzi_heap *)(uintptr_t)heap, n);
+	return lzi_likely(n <= lzi_load_acquire(&heap->reach))
+	               ? n
+	               : lzi_heap_count_view((struct lzi_heap *)(uintptr_t)heap, n);
 }
 
 /* Which of two extents was taken first. */
@@ -66,7 +66,7 @@ static inline int lzi_born_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-/* An extent's word or account. Of one that this process's view does not have (then lzi_heap_view()), or that some damaged
+/* An extent's word or account. Of one that this process's view does not have (then lzi_heap_view()), or that a damaged
  * word claims: those of `nowhere`, which is a BODY, so that nobody looks for anything in it. */
 static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t extent)
 {
@@ -77,8 +77,8 @@ static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t exte
 
 static inline struct lzi_extent *lzi_heap_meta(const struct lzi_heap *heap, uint64_t extent)
 {
-	struct lzi_extent *meta = lzi_map_at(
-		&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + 512 + (extent & 63) * 64, 64);
+	struct lzi_extent *meta =
+		lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + 512 + (extent & 63) * 64, 64);
 
 	return lzi_likely(meta != NULL) ? meta : lzi_heap_nowhere(heap)->meta;
 }

@@ -44,8 +44,8 @@ struct lzi_os lzi_os = {
  * further than that. */
 #define GUARD (128ull << 10)
 
-/* Address space for a view, aligned so that the kernel can back it with huge pages; zeros, which may only be read. Freed
- * by mapping over it. */
+/* Address space for a view, aligned so that the kernel can back it with huge pages; zeros, which may only be read.
+ * Freed by mapping over it. */
 static void *reserve(uint64_t size)
 {
 	uint8_t *base = lzi_os.mmap(NULL, size + GUARD + LZI_HUGE, PROT_READ,

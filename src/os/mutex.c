@@ -152,7 +152,8 @@ static LZI_COLD int find_head(void)
 	}
 	offset = -head->futex_offset;
 	if (offset < (long)offsetof(struct lzi_mutex, link) ||
-	    offset + (long)sizeof(void *) > (long)(offsetof(struct lzi_mutex, link) + sizeof((struct lzi_mutex *)0)->link))
+	    offset + (long)sizeof(void *) >
+	            (long)(offsetof(struct lzi_mutex, link) + sizeof((struct lzi_mutex *)0)->link))
 		return lzi_error(LATZ_UNSUPPORTED, "the C library's robust mutexes are of another kind");
 	held.head = head;
 	return LATZ_OK;

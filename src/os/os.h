@@ -43,9 +43,9 @@ extern struct lzi_os lzi_os;
 #define LZI_MAP_VIEWS 40
 #define LZI_HUGE (2ull << 20) /* bytes of a huge page; views are aligned to it */
 
-/* A file's pages in this process, as far as the file is known to reach; behind them there are zeros, so that a length or
- * an offset that somebody has damaged leads to no signal. It widens by mapping the file a second time: the old view stays
- * valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
+/* A file's pages in this process, as far as the file is known to reach; behind them there are zeros, so that a length
+ * or an offset that somebody has damaged leads to no signal. It widens by mapping the file a second time: the old view
+ * stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
 struct lzi_map {
 	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
 	uint64_t size; /* bytes of it that the file is known to have: files of a pool only grow */

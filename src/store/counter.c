@@ -302,8 +302,7 @@ static inline uint64_t *cell_of(struct lzi_store *store, uint32_t actor, uint32_
 	page = lzi_load_acquire(&table[cell / LZI_COUNTER_PAGE_CELLS]);
 	if (lzi_unlikely(page == 0 || page > LZI_COUNTER_FILE_PAGES))
 		return NULL;
-	return at(store, page_offset(store, page) + cell % LZI_COUNTER_PAGE_CELLS * sizeof(uint64_t),
-	          sizeof(uint64_t));
+	return at(store, page_offset(store, page) + cell % LZI_COUNTER_PAGE_CELLS * sizeof(uint64_t), sizeof(uint64_t));
 }
 
 static LZI_COLD int make_cell(struct lzi_call *call, uint32_t cell, uint64_t **ret_cell)

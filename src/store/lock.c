@@ -34,10 +34,10 @@ struct crowd {
 	uint32_t pid;                  /* of a holder */
 	struct lzi_lock_node *upgrade; /* who waited longest for having it alone */
 	uint32_t upgrade_index;
-	struct lzi_lock_node *writer;  /* first of those who want it alone; NULL none */
-	uint64_t reader;               /* ticket of the first who would share it; UINT64_MAX none */
-	uint64_t soonest;              /* end of a holder's lease; UINT64_MAX none */
-	uint64_t now_ns;               /* 0: not asked yet */
+	struct lzi_lock_node *writer; /* first of those who want it alone; NULL none */
+	uint64_t reader;              /* ticket of the first who would share it; UINT64_MAX none */
+	uint64_t soonest;             /* end of a holder's lease; UINT64_MAX none */
+	uint64_t now_ns;              /* 0: not asked yet */
 };
 
 struct wakes {
@@ -214,8 +214,7 @@ static void grant_upgrade(struct lzi_store *store, struct lzi_lock_node *node, s
 
 /* Those who would share it and came before the first that would not. */
 static int grant_readers(struct lzi_store *store, struct lzi_lock_shard *shard, const uint32_t *head,
-                         lzi_hash128_t hash, struct crowd *crowd, const struct lzi_lock_node *self,
-                         struct wakes *wakes)
+                         lzi_hash128_t hash, struct crowd *crowd, const struct lzi_lock_node *self, struct wakes *wakes)
 {
 	uint64_t before = crowd->writer == NULL ? UINT64_MAX : crowd->writer->ticket;
 	uint32_t index = *head, steps = 0;
@@ -665,8 +664,7 @@ int lzi_lock_renew(struct lzi_call *call, const struct lzi_lock_held *held, int6
 	return rc;
 }
 
-int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns,
-                  uint32_t *ret_lease_ms)
+int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns, uint32_t *ret_lease_ms)
 {
 	struct lzi_lock_shard *shard;
 	struct lzi_lock_node *node;

@@ -249,7 +249,7 @@ static int heads_sound(const struct lzi_store *store, uint64_t heads)
 	uint32_t count = (uint32_t)heads;
 
 	return heads == 0 || (count != 0 && (count & (count - 1)) == 0 && block >= LZI_LOCK_FIRST &&
-	                             block + span_of(count) <= blocks_of(store));
+	                      block + span_of(count) <= blocks_of(store));
 }
 
 /* NULL: they can't be had. */
@@ -328,8 +328,7 @@ static LZI_COLD void more_heads(struct lzi_store *store, struct lzi_lock_shard *
 	uint32_t had, *from = heads_of(store, shard, &had), count = had << GROW_SHIFT, *heads;
 	struct lzi_lock_block *run;
 
-	if (from == NULL || count <= had ||
-	    take_blocks(store, number, span_of(count), LZI_LOCK_RUN, &block) != LATZ_OK)
+	if (from == NULL || count <= had || take_blocks(store, number, span_of(count), LZI_LOCK_RUN, &block) != LATZ_OK)
 		return;
 	run = reach(store, block, span_of(count));
 	if (run == NULL)

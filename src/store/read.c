@@ -25,6 +25,9 @@
 #define OPTIMISTIC
 #endif
 
+/* Who reads looks again when something moved. Whom it happens to so often is misled by damage. */
+#define TRIES_MAX 100000u
+
 /* Slow parts, out of line. */
 
 static LZI_COLD int view_wider(struct lzi_store *store)
@@ -34,7 +37,13 @@ static LZI_COLD int view_wider(struct lzi_store *store)
 	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
 }
 
-LZI_COLD int lzi_read_restless(void)
+static int look_again(unsigned *tries)
+{
+	lzi_pause();
+	return (*tries)++ < TRIES_MAX;
+}
+
+static LZI_COLD int restless(void)
 {
 	return lzi_error(LATZ_CORRUPT, "what is read keeps changing");
 }
@@ -123,7 +132,7 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 	size_t size;
 
 	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
-		return 0; /* there may not even be memory */
+		return 0;       /* there may not even be memory */
 	lzi_racy_reads_begin(); /* whatever the answer, the generation is looked at after it */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
 	size = record->key_size;
@@ -183,12 +192,9 @@ int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct
 	unsigned tries = 0;
 	int rc;
 
-	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY)) {
-		if (tries++ == LZI_TRIES_MAX)
-			return lzi_read_restless();
-		lzi_pause();
-	}
-	return rc;
+	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY) && look_again(&tries))
+		;
+	return lzi_likely(rc != LATZ_BUSY) ? rc : restless();
 }
 
 static inline int value_reserve(latz_value *value, size_t size)
@@ -212,7 +218,7 @@ OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
 
 /* Copies a value; the checksum of what the copy and the key make. */
 LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, void *to, uint32_t size, uint8_t type,
-                                   uint8_t flags)
+                                uint8_t flags)
 {
 	const void *from = (const uint8_t *)found->record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
 	uint32_t sum;
@@ -347,9 +353,8 @@ int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *
 {
 	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
 
-	return lzi_likely(rc != LZI_READ_UNDECIDED)
-	               ? rc
-	               : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
+	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc
+	                                            : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
 }
 
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
@@ -512,12 +517,9 @@ static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, ui
 	unsigned tries = 0;
 	int rc;
 
-	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY)) {
-		if (tries++ == LZI_TRIES_MAX)
-			return lzi_read_restless();
-		lzi_pause();
-	}
-	return rc;
+	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY) && look_again(&tries))
+		;
+	return lzi_likely(rc != LATZ_BUSY) ? rc : restless();
 }
 
 static inline int watches_hits(const struct lzi_call *call)
@@ -717,8 +719,8 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			rc = take(store, &found, key, how, value);
 		}
 		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
-	} while (rc == LATZ_BUSY && tries++ < LZI_TRIES_MAX);
-	return rc == LATZ_BUSY ? lzi_read_restless() : rc;
+	} while (rc == LATZ_BUSY && look_again(&tries));
+	return rc != LATZ_BUSY ? rc : restless();
 }
 
 /* Copies the key of a slot's record if it is the entry's, or with entry NULL that of the hash. LATZ_BUSY: look again;
@@ -787,25 +789,12 @@ static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t h
 	return LATZ_NOTFOUND;
 }
 
-static int entry_key_patiently(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
+int lzi_read_key_of(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
 {
 	unsigned tries = 0;
 	int rc;
 
-	while ((rc = entry_key_once(store, entry, hash, key)) == LATZ_BUSY) {
-		if (tries++ == LZI_TRIES_MAX)
-			return lzi_read_restless();
-		lzi_pause();
-	}
-	return rc;
-}
-
-int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
-{
-	return entry_key_patiently(store, entry, lzi_entry_hash(entry), key);
-}
-
-int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
-{
-	return entry_key_patiently(store, NULL, hash, key);
+	while ((rc = entry_key_once(store, entry, hash, key)) == LATZ_BUSY && look_again(&tries))
+		;
+	return rc != LATZ_BUSY ? rc : restless();
 }

@@ -430,11 +430,9 @@ int lzi_space_loading(struct lzi_store *store, latz_slice key)
 
 void lzi_space_loaded(struct lzi_call *call, latz_slice key, uint64_t span)
 {
-	struct lzi_space *space = lzi_key_is_spaced(key.data, key.size)
-	                                  ? lzi_space_find(call->store, lzi_key_space(key.data))
-	                                  : NULL;
-	struct lzi_space_cell *cell =
-		space == NULL ? NULL : lzi_space_cell(call, lzi_space_index(call->store, space));
+	struct lzi_space *space =
+		lzi_key_is_spaced(key.data, key.size) ? lzi_space_find(call->store, lzi_key_space(key.data)) : NULL;
+	struct lzi_space_cell *cell = space == NULL ? NULL : lzi_space_cell(call, lzi_space_index(call->store, space));
 
 	if (cell == NULL)
 		return;

@@ -293,9 +293,6 @@ struct lzi_found {
 	uint64_t room; /* bytes from the record to its extent's end */
 };
 
-/* Who reads looks again when something moved. Whom it happens to so often is misled by damage. */
-#define LZI_TRIES_MAX 100000u
-int lzi_read_restless(void);
 /* Longest list of a key's versions that anybody follows. */
 #define LZI_VERSIONS_MAX 1000000u
 
@@ -363,9 +360,16 @@ int lzi_value_widen(latz_value *value, size_t size);
 /* As that, keeping the first `keep` bytes. */
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);
 /* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
-int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key);
+int lzi_read_key_of(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key);
+static inline int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+{
+	return lzi_read_key_of(store, entry, lzi_entry_hash(entry), key);
+}
 /* A key with this hash. */
-int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key);
+static inline int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
+{
+	return lzi_read_key_of(store, NULL, hash, key);
+}
 
 static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
 {

@@ -347,8 +347,7 @@ static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct 
 	if (item->what == LZI_TXN_SAME)
 		record->flags |= LZI_RECORD_COPY; /* which the log passes over */
 	if (item->what == LZI_TXN_SAME || item->what == LZI_TXN_NOTE) {
-		record->died = lzi_death_make(c->seq, item->what == LZI_TXN_SAME ? LZI_DEATH_MOVED
-		                                                                 : LZI_DEATH_DELETED);
+		record->died = lzi_death_make(c->seq, item->what == LZI_TXN_SAME ? LZI_DEATH_MOVED : LZI_DEATH_DELETED);
 		return;
 	}
 	entry->old = replaces ? word : 0;
@@ -576,9 +575,8 @@ static int check_bounds(struct lzi_txn_commit *c)
 
 		/* A large one has extents of its own. */
 		if (c->items[i].is_written)
-			span += each <= LZI_RECORD_SHARED_MAX
-			                ? each
-			                : (each + LZI_EXTENT - 1) / LZI_EXTENT * LZI_EXTENT;
+			span += each <= LZI_RECORD_SHARED_MAX ? each
+			                                      : (each + LZI_EXTENT - 1) / LZI_EXTENT * LZI_EXTENT;
 	}
 	return lzi_bound_check(c->call, span);
 }

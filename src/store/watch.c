@@ -284,7 +284,7 @@ static void give(struct lzi_watcher *watch, latz_event *out)
 		return;
 	out->has_old = (event->flags & (LZI_FEED_OLD | LZI_FEED_OLD_LEFT_OUT)) != 0;
 	out->old.size = event->old_size;
-	if (event->flags & LZI_FEED_OLD_PACKED)
+	if ((event->flags & (LZI_FEED_OLD | LZI_FEED_OLD_PACKED)) == (LZI_FEED_OLD | LZI_FEED_OLD_PACKED))
 		out->old = (latz_slice){ held->old.data, held->old.size };
 	else if (event->flags & LZI_FEED_OLD)
 		out->old.data = held->bytes + event->key_size;

@@ -228,8 +228,8 @@ int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *re
 	       (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
 }
 
-enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
-                              const struct lzi_record *old, uint64_t old_unit)
+enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
+                              uint64_t old_unit)
 {
 	struct lzi_record_ext *ext = lzi_record_ext(record);
 	int has = old->flags & LZI_RECORD_HAS_PREV;
@@ -329,8 +329,9 @@ LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, 
 
 	/* Of what we know, not of what stands there: who scribbles over it must not lead us astray. */
 	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX)) {
-		record->crc = lzi_crc32c_copy(lzi_record_crc_head((uint32_t)value.size, (uint16_t)key.size, type, flags),
-		                              key.data, key.size, to, value.data, value.size);
+		record->crc =
+			lzi_crc32c_copy(lzi_record_crc_head((uint32_t)value.size, (uint16_t)key.size, type, flags),
+		                        key.data, key.size, to, value.data, value.size);
 		return;
 	}
 	memcpy(to, value.data, value.size);
@@ -355,8 +356,8 @@ static int compare_packed(const struct lzi_write *write, const struct lzi_record
 	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
 }
 
-int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old, int present,
-                    const struct lzi_compared *compared)
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
+                    int present, const struct lzi_compared *compared)
 {
 	if (write->flags & LATZ_IF_ABSENT && present)
 		return LATZ_EXISTS;
@@ -387,9 +388,9 @@ static int add_up(struct lzi_write *write, const struct lzi_record *old, int pre
 	if (__builtin_add_overflow(value, write->by, &value))
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
 	memcpy((uint8_t *)draft->record + lzi_record_head(draft->ext) + write->key.size, &value, sizeof value);
-	draft->record->crc = lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
-	                                    (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags),
-	                                    write->key.data, &value);
+	draft->record->crc =
+		lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
+	                       (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags), write->key.data, &value);
 	write->sum = value;
 	return LATZ_OK;
 }
@@ -530,8 +531,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) && write->space == NULL &&
 	    (rc = lzi_space_resolve(call, write)) != LATZ_OK)
 		return rc;
-	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
-	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
+	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL && !lzi_is_bounded(store) &&
+	    lzi_write_has_same(call, write, hash))
 		return 1;
 	if (lzi_unlikely(write->space != NULL))
 		lzi_store_relaxed(&call->actor->space_at, lzi_space_index(store, write->space) + 1);

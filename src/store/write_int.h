@@ -58,16 +58,16 @@ struct lzi_compared {
 #define LZI_WRITE_LOOK 2
 
 /* What the conditions say of the present state. 1: nothing to write, successfully. LZI_WRITE_LOOK. */
-int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old, int present,
-                    const struct lzi_compared *compared);
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
+                    int present, const struct lzi_compared *compared);
 /* Compares with the present version, which changes nothing: who has the lock sees whether it still is. */
 int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint64_t hash,
                       struct lzi_compared *ret_compared);
 
 /* Links a new record to the versions before it. An old one that no open scan sees is left out of the chain: so a chain
  * is no longer than there are scans, however often the key is written. Returns how the old one dies. */
-enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
-                              const struct lzi_record *old, uint64_t old_unit);
+enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
+                              uint64_t old_unit);
 
 /* unchanged.c. Whether the key has the bytes at this moment, told as a read is: then nothing need be drafted or locked,
  * and write->version is its. 0: it has not, or that has to be found out in another way, as of compressed values. */

@@ -205,10 +205,10 @@ static int split_locked(struct lzi_table *table, struct lzi_actor *actor, uint32
 	if (rc == LATZ_OK)
 		to = lzi_table_bucket(table, number);
 	if (to == NULL)
-		return rc != LATZ_OK && rc != LATZ_CORRUPT ?
-		               rc :
-		               lzi_error(LATZ_CORRUPT, "the table is claimed to have %llu buckets",
-		                         (unsigned long long)number);
+		return rc != LATZ_OK && rc != LATZ_CORRUPT
+		               ? rc
+		               : lzi_error(LATZ_CORRUPT, "the table is claimed to have %llu buckets",
+		                           (unsigned long long)number);
 	parent = number - (1ull << (63 - __builtin_clzll(number)));
 	lzi_store_relaxed(&actor->record_new, number);
 	/* A hash that is `parent` in all low bits selects that bucket for any number of buckets it has had so far. */
