@@ -68,7 +68,8 @@ static void check_mapping(int fd)
 		works = second[0] == 'x';
 	}
 	if (works)
-		doctor_report(DOCTOR_OK, "second mapping", NULL, "a shared mapping can be mapped a second time, larger");
+		doctor_report(DOCTOR_OK, "second mapping", NULL,
+		              "a shared mapping can be mapped a second time, larger");
 	else
 		doctor_report(DOCTOR_FAIL, "second mapping", "see ulimit -v and the cgroup's limits",
 		              "a shared mapping can't be mapped a second time: %s", strerror(errno));

@@ -33,8 +33,8 @@ static const struct hn_option options[] = {
 	{ 0 }
 };
 
-static const char *const names[] = { "pool", "pool", "table", "heap", "extents", "locks", "counters", "spaces", "events",
-	                             "policy", "dict" };
+static const char *const names[] = { "pool",     "pool",   "table",  "heap",   "extents", "locks",
+	                             "counters", "spaces", "events", "policy", "dict" };
 
 static void choose_round(uint64_t number)
 {
@@ -49,7 +49,8 @@ static void choose_round(uint64_t number)
 	round->heal = heals[hn_random(&rnd) % 4];
 	round->words_only = hn_random(&rnd) % 2 == 0;
 	if (hn_random(&rnd) % 2)
-		snprintf(round->file, sizeof round->file, "%s", names[hn_random(&rnd) % (sizeof names / sizeof *names)]);
+		snprintf(round->file, sizeof round->file, "%s",
+		         names[hn_random(&rnd) % (sizeof names / sizeof *names)]);
 	round->users = hn_random(&rnd) % 3 == 0 ? 2 : 1;
 	round->kills = hn_random(&rnd) % 2 != 0;
 	round->janitor = hn_random(&rnd) % 2 == 0;
@@ -82,7 +83,8 @@ static void describe(uint64_t number)
 {
 	const struct live_round *r = &shared->round;
 
-	printf("  round %llu: --seed %llu --round %llu: a write every %u us over %s, %u %% put back; %d users%s%s%s%s%s\n",
+	printf("  round %llu: --seed %llu --round %llu: a write every %u us over %s, %u %% put back; %d "
+	       "users%s%s%s%s%s\n",
 	       (unsigned long long)number, (unsigned long long)hn_seed, (unsigned long long)number, r->pause_us,
 	       r->file[0] ? r->file : "all files", r->heal, r->users, r->kills && r->users > 1 ? ", one killed" : "",
 	       r->janitor ? ", janitor" : "", r->durable ? ", durable" : "", r->bounded ? ", bounded" : "",
@@ -159,8 +161,8 @@ static void check_calls(uint64_t number, struct live_call *worst)
 			if (call->worst_net_ns > ceiling_ms * 1000000) {
 				char what[100];
 
-				snprintf(what, sizeof what, "had a call of %.0f ms: %s", (double)call->worst_net_ns / 1e6,
-				         call->name);
+				snprintf(what, sizeof what, "had a call of %.0f ms: %s",
+				         (double)call->worst_net_ns / 1e6, call->name);
 				fail(number, u, what);
 			}
 		}
@@ -258,7 +260,8 @@ static int body(void)
 		printf("  %-16s %9llu calls, %9llu refused, longest %7.1f ms, of it waiting %7.1f\n", totals[i].name,
 		       (unsigned long long)totals[i].count, (unsigned long long)totals[i].refused,
 		       (double)totals[i].worst_ns / 1e6, (double)totals[i].worst_net_ns / 1e6);
-	printf("live: %llu rounds in %.0f s, %llu calls, %llu refused, %llu places scribbled over; longest call %.1f ms "
+	printf("live: %llu rounds in %.0f s, %llu calls, %llu refused, %llu places scribbled over; longest call %.1f "
+	       "ms "
 	       "(%s); %d failures\n",
 	       (unsigned long long)number - 1, hn_since_ms(start) / 1e3, (unsigned long long)total_calls,
 	       (unsigned long long)total_refused, (unsigned long long)total_writes, (double)worst.worst_net_ns / 1e6,
@@ -273,8 +276,8 @@ static unsigned watchdog(void)
 
 int main(int argc, char **argv)
 {
-	const struct hn_program program = { "live",  "scribbles over a live pool's files while it is used",
-		                            options, 0,
+	const struct hn_program program = { "live",   "scribbles over a live pool's files while it is used",
+		                            options,  0,
 		                            watchdog, body };
 
 	return hn_main(&program, argc, argv);

@@ -30,7 +30,7 @@ struct live_user {
 	_Atomic uint64_t calls;
 	char name[16]; /* of the last call */
 	struct live_call call[LIVE_CALLS];
-	int failed; /* it has said why */
+	int failed;        /* it has said why */
 	_Atomic int dying; /* the sanitizer is just telling why */
 };
 
@@ -38,14 +38,14 @@ struct live_user {
 struct live_round {
 	uint64_t seed;
 	unsigned ms;
-	unsigned pause_us;  /* of the scribbler between two writes; 0: none */
-	unsigned heal;      /* of 100 words scribbled over, so many are put back soon */
-	int words_only;     /* 1: it writes words; 0: bytes and longer pieces too */
-	char file[24];      /* the only one scribbled over; "": all */
-	int users, kills;   /* users; 1: the second is killed now and then */
-	int janitor;        /* 1: the users have maintenance threads */
+	unsigned pause_us; /* of the scribbler between two writes; 0: none */
+	unsigned heal;     /* of 100 words scribbled over, so many are put back soon */
+	int words_only;    /* 1: it writes words; 0: bytes and longer pieces too */
+	char file[24];     /* the only one scribbled over; "": all */
+	int users, kills;  /* users; 1: the second is killed now and then */
+	int janitor;       /* 1: the users have maintenance threads */
 	int durable, bounded, packed;
-	int with_index;     /* 1: the index is scribbled over too */
+	int with_index; /* 1: the index is scribbled over too */
 };
 
 struct live_shared {

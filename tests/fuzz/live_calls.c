@@ -50,7 +50,8 @@ static void call_get(struct live_client *c)
 
 	switch (live_below(c, 8)) {
 	case 0: (void)LIVE_CALL(c, "exists", latz_exists(pool, some_key(c))); break;
-	case 1: look_at_value(c, LIVE_CALL(c, "get_if_changed",
+	case 1:
+		look_at_value(c, LIVE_CALL(c, "get_if_changed",
 		                           latz_get_if_changed(pool, some_key(c), c->value.version, &c->value)));
 		break;
 	case 2: {
@@ -247,8 +248,8 @@ static void call_lock(struct live_client *c)
 		options.shared = (int)live_below(c, 2);
 		options.wait_ms = (int64_t)live_below(c, 3);
 		options.lease_ms = live_below(c, 2) ? (int64_t)live_below(c, 50) : 0;
-		(void)LIVE_CALL(c, "lock", latz_lock(c->pool, latz_str(live_below(c, 4) ? "lock1" : "lock2"), &options,
-		                                     &c->lock));
+		(void)LIVE_CALL(c, "lock",
+		                latz_lock(c->pool, latz_str(live_below(c, 4) ? "lock1" : "lock2"), &options, &c->lock));
 		return;
 	}
 	switch (live_below(c, 8)) {

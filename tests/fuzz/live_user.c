@@ -15,8 +15,8 @@
 #include "os/os.h"
 
 #define FILE_MAX (512ll << 20)
-#define DEAD_MAX 40     /* calls in a row that found nothing to work with */
-#define RENEW 4000      /* calls, about, after which a pool is left */
+#define DEAD_MAX 40 /* calls in a row that found nothing to work with */
+#define RENEW 4000  /* calls, about, after which a pool is left */
 
 uint64_t live_below(struct live_client *c, uint64_t n)
 {
@@ -79,9 +79,9 @@ void live_look(struct live_client *c, const void *bytes, size_t size)
 
 static latz_options options_of(const struct live_client *c)
 {
-	static const latz_policy policies[] = { LATZ_POLICY_NONE,  LATZ_POLICY_LRU, LATZ_POLICY_WTINYLFU,
-		                                LATZ_POLICY_S3FIFO, LATZ_POLICY_SIEVE, LATZ_POLICY_ARC,
-		                                LATZ_POLICY_2Q,    LATZ_POLICY_ADAPTIVE, LATZ_POLICY_FIFO,
+	static const latz_policy policies[] = { LATZ_POLICY_NONE,   LATZ_POLICY_LRU,      LATZ_POLICY_WTINYLFU,
+		                                LATZ_POLICY_S3FIFO, LATZ_POLICY_SIEVE,    LATZ_POLICY_ARC,
+		                                LATZ_POLICY_2Q,     LATZ_POLICY_ADAPTIVE, LATZ_POLICY_FIFO,
 		                                LATZ_POLICY_CLOCK };
 	const struct live_round *round = &c->shared->round;
 	latz_options options = LATZ_OPTIONS_INIT;
@@ -201,7 +201,8 @@ int live_use(struct live_shared *shared, unsigned who)
 	c->name = (unsigned)live_below(c, 2);
 	snprintf(c->snapshot, sizeof c->snapshot, "%s/snap-%u", shared->persist, who);
 	for (size_t i = 0; i < sizeof c->bytes; i++)
-		c->bytes[i] = (uint8_t)(i % 37 < 30 ? "{\"name\": \"value\", \"number\": 1234567890}"[i % 39] : hn_random(&c->random));
+		c->bytes[i] = (uint8_t)(i % 37 < 30 ? "{\"name\": \"value\", \"number\": 1234567890}"[i % 39]
+		                                    : hn_random(&c->random));
 	hn_meter_open(&c->meter);
 	do {
 		open_pool(c);
