@@ -26,6 +26,8 @@
 
 /* Mutexes that a thread usually holds at once, at most. */
 #define FEW 16u
+/* As often somebody who waits believes that the holder gets on. */
+#define RENEWED_MAX 600u
 /* Foreign entries of the list that are looked at: the kernel looks at 2048. */
 #define FOREIGN_MAX 2048u
 
@@ -283,13 +285,14 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat)
 {
+	unsigned renewed = 0;
 	uint64_t before;
 	int rc;
 
 	do {
 		before = lzi_load_relaxed(heartbeat);
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
-	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before);
+	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before && renewed++ < RENEWED_MAX);
 	return rc;
 }
 

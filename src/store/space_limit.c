@@ -126,9 +126,17 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 
 /* ---- The queue ---- */
 
-void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+/* 0: it has none, or what is said of it makes no sense. */
+static uint32_t queue_size(const struct lzi_space *space)
 {
 	uint32_t size = lzi_load_acquire(&space->queue_size);
+
+	return size <= LZI_SPACE_QUEUE_MAX && (size & (size - 1)) == 0 ? size : 0;
+}
+
+void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+{
+	uint32_t size = queue_size(space);
 	uint64_t *queue = size == 0 ? NULL : lzi_space_queue(store, lzi_space_index(store, space));
 
 	if (queue == NULL)
@@ -139,7 +147,7 @@ void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t h
 /* The next hash, 0 if there is none. Under space->mutex. */
 static uint64_t pop(struct lzi_space *space, uint64_t *queue)
 {
-	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	uint32_t size = queue_size(space);
 	uint64_t head = lzi_load_relaxed(&space->head), hash = 0;
 
 	if (size == 0)
@@ -249,7 +257,7 @@ static void requeue(struct lzi_store *store, struct lzi_space *space, const stru
                     uint64_t begun)
 {
 	uint64_t *queue = lzi_space_queue(store, lzi_space_index(store, space)), hash, head, i;
-	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	uint32_t size = queue_size(space);
 	size_t end = found->count - from > size / 2 ? from + size / 2 : found->count;
 	int lacks = found->lacks || end < found->count;
 

@@ -112,9 +112,12 @@ static int is_wanted(const struct lzi_watcher *watch, const struct lzi_feed_even
 {
 	if ((event->kind & watch->kinds) == 0)
 		return 0;
+	/* One kind, and only those two have no key: else it is damaged. */
+	if ((event->kind & (event->kind - 1)) != 0)
+		return 0;
 	if ((event->kind & (LATZ_EVENT_CONNECT | LATZ_EVENT_DISCONNECT)) != 0)
-		return 1;
-	if (event->key_size < watch->prefix_size || memcmp(key, watch->prefix, watch->prefix_size) != 0)
+		return event->key_size == 0;
+	if (event->key_size == 0 || event->key_size < watch->prefix_size || memcmp(key, watch->prefix, watch->prefix_size) != 0)
 		return 0;
 	return watch->number != 0 || event->key_size == 0 || !lzi_key_is_spaced(key, event->key_size);
 }

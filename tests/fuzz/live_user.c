@@ -202,7 +202,7 @@ int live_use(struct live_shared *shared, unsigned who)
 	snprintf(c->snapshot, sizeof c->snapshot, "%s/snap-%u", shared->persist, who);
 	for (size_t i = 0; i < sizeof c->bytes; i++)
 		c->bytes[i] = (uint8_t)(i % 37 < 30 ? "{\"name\": \"value\", \"number\": 1234567890}"[i % 39]
-		                                    : hn_random(&c->random));
+		                                    : (char)hn_random(&c->random));
 	hn_meter_open(&c->meter);
 	do {
 		open_pool(c);
