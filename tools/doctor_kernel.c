@@ -51,7 +51,7 @@ static void check_fallocate(int fd)
 }
 
 /* The same pages a second time, which lets a pool grow without moving anything a reader may look at. */
-static void check_mremap(int fd)
+static void check_mapping(int fd)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	char *first = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -61,16 +61,17 @@ static void check_mremap(int fd)
 		              strerror(errno));
 		return;
 	}
-	char *second = mremap(first, 0, (size_t)page * 2, MREMAP_MAYMOVE);
+	char *second = mmap(NULL, (size_t)page * 2, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	bool works = second != MAP_FAILED && second != first;
 	if (works) {
 		first[0] = 'x';
 		works = second[0] == 'x';
 	}
 	if (works)
-		doctor_report(DOCTOR_OK, "mremap", NULL, "a shared mapping can be mapped a second time, larger");
+		doctor_report(DOCTOR_OK, "second mapping", NULL,
+		              "a shared mapping can be mapped a second time, larger");
 	else
-		doctor_report(DOCTOR_FAIL, "mremap", "allow mremap in the seccomp profile of this container",
+		doctor_report(DOCTOR_FAIL, "second mapping", "see ulimit -v and the cgroup's limits",
 		              "a shared mapping can't be mapped a second time: %s", strerror(errno));
 	if (madvise(first, (size_t)page, MADV_POPULATE_WRITE) == 0)
 		doctor_report(DOCTOR_OK, "MADV_POPULATE_WRITE", NULL, "pages can be brought in ahead of need");
@@ -131,7 +132,7 @@ static void check_robust(int fd)
 	pthread_mutex_t *mutex = mmap(NULL, sizeof(*mutex), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (mutex == MAP_FAILED)
-		return; /* check_mremap has said so */
+		return; /* check_mapping has said so */
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
@@ -165,7 +166,7 @@ void doctor_check_kernel(const char *dir)
 		return;
 	}
 	check_fallocate(fd);
-	check_mremap(fd);
+	check_mapping(fd);
 	check_ofd_locks(fd);
 	check_robust(fd);
 	close(fd);

@@ -31,6 +31,17 @@ const char *latz_strerror(int rc)
 	}
 }
 
+int lzi_error_read(int rc)
+{
+	switch (rc) {
+#define X(name, text) \
+	case LATZ_##name: return LATZ_##name;
+		LZI_ERRORS(X)
+#undef X
+	default: return LATZ_CORRUPT;
+	}
+}
+
 const char *latz_error_detail(void)
 {
 	return lzi_error_plain != NULL ? lzi_error_plain : failed;

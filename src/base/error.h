@@ -53,6 +53,9 @@ const char *lzi_type_name(latz_type type) LZI_COLD;
 /* The LATZ_ code for an errno number. */
 int lzi_error_code(int err) LZI_COLD;
 
+/* A code that stands in memory which others can write: what is none is LATZ_CORRUPT. */
+int lzi_error_read(int rc) LZI_COLD;
+
 /* Sets the thread's text to "<fmt>: <text of err>" and returns the code for err. */
 int lzi_error_sys(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3))) LZI_COLD;
 

@@ -4,15 +4,16 @@
 #ifndef LZI_BASE_MUTEX_H
 #define LZI_BASE_MUTEX_H
 
-#include <pthread.h>
 #include <stdint.h>
 
-/* A robust process-shared mutex and who has it. A dead holder's mutex goes to the next taker with EOWNERDEAD, who
- * repairs what it guards; a living holder is never robbed. holder_pid is for error texts only. */
+/* A robust mutex and who has it. A dead holder's mutex goes to the next taker with LZI_OWNER_DIED, who repairs what it
+ * guards; a living holder is never robbed. holder_pid is for error texts only. */
 struct lzi_mutex {
-	pthread_mutex_t mutex;
-	uint32_t holder_pid;
-	uint8_t pad[64 - sizeof(pthread_mutex_t) - 4];
+	uint32_t word;  /* 0: as the kernel wants it of a robust futex: thread id, FUTEX_WAITERS, FUTEX_OWNER_DIED */
+	uint8_t pad0[12];
+	uint8_t link[24]; /* 16: of what a thread holds; for the kernel. Where in it is the C library's choice */
+	uint32_t holder_pid; /* 40 */
+	uint8_t pad1[20];
 };
 _Static_assert(sizeof(struct lzi_mutex) == 64, "one line");
 

@@ -6,12 +6,13 @@
 #ifndef LZI_CLIENT_CLIENT_H
 #define LZI_CLIENT_CLIENT_H
 
+#include "base/atomic.h"
 #include "format/control.h"
 
 /* A mapped control file. */
 struct lzi_control {
 	uint8_t *base;
-	const struct lzi_header *header;
+	const struct lzi_header *header; /* as it was found valid: this process's own copy */
 	struct lzi_shared *shared;
 	int fd;
 	unsigned timeout_ms;
@@ -19,16 +20,21 @@ struct lzi_control {
 
 static inline struct lzi_pin *lzi_control_pin(const struct lzi_control *control, uint32_t i)
 {
-	return (struct lzi_pin *)(void *)(control->base + control->header->pins_offset) + i;
+	return (struct lzi_pin *)(void *)(control->base + control->header->pins_offset) + i % LZI_PINS_MAX;
 }
 
+/* Slots that somebody's word names: one that there can't be is taken for the first. */
 static inline struct lzi_client *lzi_control_client(const struct lzi_control *control, uint32_t slot)
 {
+	if (lzi_unlikely(slot >= control->header->clients_max))
+		slot = 0;
 	return (struct lzi_client *)(void *)(control->base + control->header->clients_offset) + slot;
 }
 
 static inline struct lzi_actor *lzi_control_actor(const struct lzi_control *control, uint32_t i)
 {
+	if (lzi_unlikely(i >= control->header->actors_max))
+		i = 0;
 	return (struct lzi_actor *)(void *)(control->base + control->header->actors_offset) + i;
 }
 

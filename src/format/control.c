@@ -31,7 +31,7 @@ void lzi_header_init(struct lzi_header *header, uint32_t clients_max)
 	header->actors_offset = (header->actors_offset + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1);
 	header->file_size = header->actors_offset + (uint64_t)header->actors_max * sizeof(struct lzi_actor);
 	header->endian = ENDIAN_MARK;
-	header->mutex_size = sizeof(pthread_mutex_t);
+	header->mutex_size = sizeof(struct lzi_mutex);
 	header->state = LZI_STATE_LIVE;
 }
 
@@ -60,7 +60,7 @@ int lzi_header_validate(const struct lzi_header *header, uint64_t size)
 	if ((header->incompatible & ~LZI_FEATURES_KNOWN) != 0)
 		return lzi_error(LATZ_VERSION, "pool uses features 0x%x this library does not know",
 		                 header->incompatible & ~LZI_FEATURES_KNOWN);
-	if (header->endian != ENDIAN_MARK || header->mutex_size != sizeof(pthread_mutex_t) ||
+	if (header->endian != ENDIAN_MARK || header->mutex_size != sizeof(struct lzi_mutex) ||
 	    header->page_size != LZI_PAGE || header->extent_size != LZI_EXTENT || header->header_size != LZI_PAGE)
 		return lzi_error(LATZ_VERSION, "pool was made on another kind of machine or C library");
 	if (header->clients_max < 1 || header->clients_max > 4096)

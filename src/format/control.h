@@ -71,7 +71,7 @@ struct lzi_header {
 	uint64_t actors_offset;  /* 128 */
 	uint64_t file_size;      /* 136 */
 	uint32_t endian;         /* 144: 0x01020304 as the machine writes it */
-	uint32_t mutex_size;     /* 148: sizeof(pthread_mutex_t): two libcs must agree on it */
+	uint32_t mutex_size;     /* 148: of struct lzi_mutex */
 	uint8_t reserved[1892];  /* 152 */
 	uint32_t checksum;       /* 2044: crc32c of the bytes before it */
 	uint32_t state; /* 2048: LIVE, then DEAD; by whoever destroys or finds the files gone. Checked by every call */

@@ -335,9 +335,10 @@ static inline struct lzi_txn_entry *lzi_txn_entries(struct lzi_txn_list *list)
 	return (struct lzi_txn_entry *)(list + 1);
 }
 
-static inline uint64_t *lzi_txn_locks(struct lzi_txn_list *list)
+/* writes: that the list was made for, or found to have room for. */
+static inline uint64_t *lzi_txn_locks(struct lzi_txn_list *list, uint32_t writes)
 {
-	return (uint64_t *)(void *)(lzi_txn_entries(list) + list->writes);
+	return (uint64_t *)(void *)(lzi_txn_entries(list) + writes);
 }
 
 static inline uint64_t lzi_txn_list_span(uint64_t writes, uint64_t locks)

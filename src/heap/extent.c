@@ -18,7 +18,7 @@
 void lzi_heap_repair(struct lzi_heap *heap)
 {
 	struct lzi_shared *shared = heap->shared;
-	uint64_t n = shared->extents, free = 0, hole = 0, room = 0, image = 0, covered = 0, e, i;
+	uint64_t n = lzi_heap_count(heap), free = 0, hole = 0, room = 0, image = 0, covered = 0, e, i;
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(heap, e);
@@ -80,7 +80,7 @@ void lzi_heap_repair(struct lzi_heap *heap)
 static int overflow_extent(struct lzi_heap *heap, uint64_t *ret_extent)
 {
 	struct lzi_shared *shared = heap->shared;
-	uint64_t e = shared->overflow_hint, n = shared->extents;
+	uint64_t e = shared->overflow_hint, n = lzi_heap_count(heap);
 	int rc;
 
 	if (e > 0 && e <= n && lzi_heap_state(heap, e - 1) == LZI_EXTENT_OVERFLOW &&
@@ -172,7 +172,7 @@ int lzi_heap_park(struct lzi_heap *heap, uint64_t keep, uint64_t *list, size_t m
 	if (rc != LATZ_OK)
 		return rc;
 	/* From the end: what is left is then near the beginning, and runs find room. */
-	for (e = shared->extents; e-- > 0 && count < max;) {
+	for (e = lzi_heap_count(heap); e-- > 0 && count < max;) {
 		enum lzi_extent_state state = lzi_heap_state(heap, e);
 
 		if (state == LZI_EXTENT_FREE && shared->extents_free > keep) {
@@ -249,12 +249,12 @@ void lzi_heap_unpark(struct lzi_heap *heap, const uint64_t *list, size_t count)
 
 int lzi_heap_unpark_all(struct lzi_heap *heap)
 {
-	uint64_t e;
+	uint64_t e, n;
 	int rc = lzi_heap_lock(heap);
 
 	if (rc != LATZ_OK)
 		return rc;
-	for (e = 0; e < heap->shared->extents; e++) {
+	for (e = 0, n = lzi_heap_count(heap); e < n; e++) {
 		if (lzi_heap_state(heap, e) == LZI_EXTENT_PARKED) {
 			lzi_store_relaxed(&lzi_heap_meta(heap, e)->judged, (uint16_t)0);
 			lzi_heap_set_state(heap, e, LZI_EXTENT_PART, 0);

@@ -45,11 +45,19 @@ void lzi_heap_close(struct lzi_heap *heap)
 	heap->fd = heap->dir_fd = -1;
 }
 
+struct lzi_extent_group *lzi_heap_nowhere(const struct lzi_heap *heap)
+{
+	struct lzi_extent_group *nowhere = &((struct lzi_heap *)(uintptr_t)heap)->nowhere;
+
+	lzi_store_relaxed(&nowhere->word[0], lzi_extent_word(0, LZI_EXTENT_BODY));
+	memset(&nowhere->meta[0], 0, sizeof nowhere->meta[0]);
+	return nowhere;
+}
+
 int lzi_heap_view(struct lzi_heap *heap)
 {
 	/* What the files must hold is read before their sizes: they only grow. */
-	uint64_t extents = lzi_load_acquire(&heap->shared->extents),
-		 bytes = lzi_load_acquire(&heap->shared->heap_bytes);
+	uint64_t extents = lzi_load_acquire(&heap->shared->extents);
 	uint64_t size, dir_size;
 	int rc;
 
@@ -60,7 +68,7 @@ int lzi_heap_view(struct lzi_heap *heap)
 		rc = lzi_file_size(heap->fd, &size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (dir_size < lzi_extents_size(extents) || size < bytes || (extents > 0 && size <= (extents - 1) * LZI_EXTENT))
+	if (dir_size < lzi_extents_size(extents) || size < extents * LZI_EXTENT)
 		return lzi_error(LATZ_CORRUPT, "heap or extents file is truncated: %llu bytes of heap for %llu extents",
 		                 (unsigned long long)size, (unsigned long long)extents);
 	pthread_mutex_lock(&heap->widen);
@@ -71,6 +79,15 @@ int lzi_heap_view(struct lzi_heap *heap)
 		lzi_store_release(&heap->reach, extents); /* pairs with who looks before it uses the maps' bases */
 	pthread_mutex_unlock(&heap->widen);
 	return rc;
+}
+
+uint64_t lzi_heap_count_view(struct lzi_heap *heap, uint64_t claimed)
+{
+	uint64_t reach;
+
+	(void)!lzi_heap_view(heap);
+	reach = lzi_load_acquire(&heap->reach);
+	return claimed < reach ? claimed : reach;
 }
 
 /* Ends with the heap mutex held and everything it guards mended. */
@@ -121,7 +138,7 @@ void lzi_heap_set_generation(struct lzi_heap *heap, uint64_t extent)
 
 uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
-	uint64_t extent = offset >> LZI_EXTENT_SHIFT, run, tail;
+	uint64_t extent = offset >> LZI_EXTENT_SHIFT, n = lzi_load_acquire(&heap->reach), run, tail;
 
 	if (lzi_extent_word_state(word) == LZI_EXTENT_IMAGE) {
 		if (lzi_heap_bring((struct lzi_heap *)(uintptr_t)heap, extent) != LATZ_OK)
@@ -133,7 +150,7 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 		return 0;
 	}
 	run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
-	if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || run > lzi_load_relaxed(&heap->shared->extents) - extent)
+	if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || extent >= n || run > n - extent)
 		return 0;
 	/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes. */
 	tail = lzi_load_acquire(&lzi_heap_meta(heap, extent)->tail);
@@ -153,13 +170,23 @@ static LZI_COLD int full(void)
 	return lzi_error(LATZ_FULL, "the pool has reached its max_bytes");
 }
 
-/* Adds `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a whole one, some more where
- * there is room. Not for runs, which leave whole ones alone if they need less: they would grow the heap every time.
- * bare: without blocks, as HOLE. */
-static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes, int bare)
+/* The file ends where an extent does, if need be without blocks: whatever words and accounts claim, an extent is there.
+ */
+static int round_up(struct lzi_heap *heap, uint64_t bytes)
+{
+	uint64_t size;
+	int rc = lzi_file_size(heap->fd, &size);
+
+	return rc == LATZ_OK && size < bytes ? lzi_file_resize(heap->fd, bytes) : rc;
+}
+
+/* Adds, to the `old` ones there are, `count` extents of `bytes` in all, the last perhaps only in part; or, if it is a
+ * whole one, some more where there is room. Not for runs, which leave whole ones alone if they need less: they would
+ * grow the heap every time. bare: without blocks, as HOLE. */
+static int grow(struct lzi_heap *heap, uint64_t old, uint64_t count, uint64_t bytes, int bare)
 {
 	struct lzi_shared *shared = heap->shared;
-	uint64_t old = shared->extents, more = count, i;
+	uint64_t more = count, i;
 	int rc;
 
 	if (bytes == LZI_EXTENT && old >> GROW_SHIFT > 1)
@@ -172,10 +199,10 @@ static int grow(struct lzi_heap *heap, uint64_t count, uint64_t bytes, int bare)
 		rc = within_limit(heap, count == more ? bytes : more * LZI_EXTENT) ? LATZ_OK : full();
 		if (rc == LATZ_OK)
 			rc = lzi_file_allocate(heap->dir_fd, 0, lzi_extents_size(old + more));
-		if (rc == LATZ_OK && bare)
-			rc = lzi_file_resize(heap->fd, (old + more) * LZI_EXTENT);
-		else if (rc == LATZ_OK)
+		if (rc == LATZ_OK && !bare)
 			rc = lzi_file_allocate(heap->fd, old * LZI_EXTENT, count == more ? bytes : more * LZI_EXTENT);
+		if (rc == LATZ_OK)
+			rc = round_up(heap, (old + more) * LZI_EXTENT);
 		if (rc == LATZ_OK || more == count)
 			break;
 		more = count;
@@ -213,7 +240,7 @@ static uint64_t find(struct lzi_heap *heap, enum lzi_extent_state state, uint64_
 {
 	int any = lzi_load_relaxed(&heap->shared->bound.max_bytes) == 0 &&
 	          lzi_load_relaxed(&heap->shared->bound.max_entries) == 0;
-	uint64_t n = heap->shared->extents, hint = heap->shared->extent_hint, i;
+	uint64_t n = lzi_heap_count(heap), hint = heap->shared->extent_hint, i;
 
 	for (i = 0; i < n; i++) {
 		uint64_t e = hint + i < n ? hint + i : hint + i - n;
@@ -274,12 +301,13 @@ static int allocate(struct lzi_heap *heap, uint64_t extent, uint64_t bytes)
 static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 {
 	struct lzi_extent *meta = lzi_heap_meta(heap, extent);
-	uint64_t bytes = meta->run > 0 ? (meta->tail + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1) : LZI_EXTENT;
+	uint64_t n = lzi_heap_count(heap), tail = lzi_load_relaxed(&meta->tail);
+	uint32_t run = lzi_load_relaxed(&meta->run);
+	uint64_t bytes = run > 0 ? (tail + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1) : LZI_EXTENT;
 	uint8_t *to;
 	int rc;
 
-	if (heap->fetch == NULL || meta->tail > bytes || meta->tail == 0 ||
-	    bytes > (heap->shared->extents - extent) * LZI_EXTENT)
+	if (heap->fetch == NULL || tail > bytes || tail == 0 || extent >= n || bytes > (n - extent) * LZI_EXTENT)
 		return lzi_error(LATZ_CORRUPT, "extent %llu is of an image, but not as one is",
 		                 (unsigned long long)extent);
 	rc = allocate(heap, extent, bytes);
@@ -294,13 +322,13 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 	if (rc == LATZ_OK && to == NULL)
 		rc = lzi_error(LATZ_CORRUPT, "extent %llu is past the heap", (unsigned long long)extent);
 	if (rc == LATZ_OK)
-		rc = heap->fetch(heap->fetch_arg, extent, to, meta->tail);
+		rc = heap->fetch(heap->fetch_arg, extent, to, tail);
 	LZI_POINT("image.fetched");
 	if (rc != LATZ_OK) {
 		(void)!lzi_file_punch(heap->fd, extent * LZI_EXTENT, bytes);
 		return rc;
 	}
-	lzi_heap_set_state(heap, extent, meta->run > 0 ? LZI_EXTENT_RUN : LZI_EXTENT_CLOSED, 0);
+	lzi_heap_set_state(heap, extent, run > 0 ? LZI_EXTENT_RUN : LZI_EXTENT_CLOSED, 0);
 	LZI_POINT("image.brought");
 	lzi_bump_relaxed(&heap->shared->image_left, -1ull);
 	return LATZ_OK;
@@ -331,7 +359,7 @@ int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent)
 	rc = lzi_heap_lock(heap);
 	if (rc != LATZ_OK)
 		return rc;
-	if (extent < heap->shared->extents && lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE)
+	if (extent < lzi_heap_count(heap) && lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE)
 		rc = bring_locked(heap, extent);
 	lzi_heap_unlock(heap);
 	return rc;
@@ -340,7 +368,7 @@ int lzi_heap_bring(struct lzi_heap *heap, uint64_t extent)
 int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 {
 	struct lzi_shared *shared = heap->shared;
-	uint64_t e, n = shared->extents;
+	uint64_t e, n = lzi_heap_count(heap);
 	int rc;
 
 	if (shared->extents_free > (spare ? 0u : 1u) && (e = find(heap, LZI_EXTENT_FREE, 0, 0)) < n) {
@@ -355,7 +383,7 @@ int lzi_heap_take_locked(struct lzi_heap *heap, int spare, uint64_t *ret_extent)
 				return rc;
 			lzi_bump_relaxed(&shared->extents_hole, -1ull);
 		} else {
-			rc = grow(heap, 1, LZI_EXTENT, 0);
+			rc = grow(heap, n, 1, LZI_EXTENT, 0);
 			if (rc != LATZ_OK)
 				return rc;
 			e = n;
@@ -371,7 +399,7 @@ static int take_any(struct lzi_heap *heap, uint64_t room, int spare, enum lzi_ex
 	struct lzi_shared *shared = heap->shared;
 	uint64_t e;
 
-	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room, list)) < shared->extents) {
+	if (shared->extents_room > 0 && (e = find(heap, LZI_EXTENT_ROOM, room, list)) < lzi_heap_count(heap)) {
 		lzi_bump_relaxed(&shared->extents_room, -1ull);
 		*ret_extent = e;
 		return LATZ_OK;
@@ -427,11 +455,11 @@ int lzi_heap_take_bare(struct lzi_heap *heap, uint32_t actor, uint64_t *ret_exte
 
 	if (rc != LATZ_OK)
 		return rc;
-	n = shared->extents;
+	n = lzi_heap_count(heap);
 	e = shared->extents_hole > 0 ? find(heap, LZI_EXTENT_HOLE, 0, 0) : n;
 	if (e >= n) {
 		e = n;
-		rc = grow(heap, 1, LZI_EXTENT, 1);
+		rc = grow(heap, n, 1, LZI_EXTENT, 1);
 	}
 	if (rc == LATZ_OK) {
 		lzi_bump_relaxed(&shared->extents_hole, -1ull);
@@ -486,19 +514,19 @@ static void clear_account(struct lzi_extent *meta)
 int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint64_t *ret_extent)
 {
 	uint64_t count = (span + LZI_EXTENT - 1) / LZI_EXTENT,
-		 bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, i;
+		 bytes = (span + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1), e, n, i;
 	struct lzi_extent *meta;
 	int rc = lzi_heap_lock(heap);
 
 	if (rc != LATZ_OK)
 		return rc;
-	e = find_run(heap, heap->shared->extents, count, bytes < count * LZI_EXTENT * 7 / 8);
-	if (e < heap->shared->extents)
+	n = lzi_heap_count(heap);
+	e = find_run(heap, n, count, bytes < count * LZI_EXTENT * 7 / 8);
+	if (e < n)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	else
-		rc = grow(heap, count, bytes, 0);
-	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) &&
-	    (e = find_run(heap, heap->shared->extents, count, 0)) < heap->shared->extents)
+		rc = grow(heap, n, count, bytes, 0);
+	if ((rc == LATZ_NOSPC || rc == LATZ_FULL) && (e = find_run(heap, n, count, 0)) < n)
 		rc = may_allocate(heap, e, bytes) ? allocate(heap, e, bytes) : full();
 	if (rc != LATZ_OK) {
 		lzi_heap_unlock(heap);
@@ -616,14 +644,16 @@ void lzi_heap_leave(struct lzi_heap *heap, uint64_t extent)
 int lzi_heap_free(struct lzi_heap *heap, uint64_t extent)
 {
 	struct lzi_extent *meta;
-	uint64_t i, count, tail;
+	uint64_t i, n, run, count, tail;
 	int rc = lzi_heap_lock(heap);
 
 	if (rc != LATZ_OK)
 		return rc;
 	meta = lzi_heap_meta(heap, extent);
-	count = meta->run > 0 && meta->run <= heap->shared->extents - extent ? meta->run : 1;
-	tail = meta->run > 0 ? meta->tail : LZI_EXTENT;
+	n = lzi_heap_count(heap);
+	run = lzi_load_relaxed(&meta->run);
+	count = run > 0 && extent < n && run <= n - extent ? run : 1;
+	tail = run > 0 ? lzi_load_relaxed(&meta->tail) : LZI_EXTENT;
 	if (lzi_heap_state(heap, extent) == LZI_EXTENT_ROOM)
 		lzi_bump_relaxed(&heap->shared->extents_room, -1ull);
 	/* The head first: a freer that dies in between leaves bodies without a head to lzi_heap_repair(). */

@@ -26,6 +26,7 @@ struct lzi_heap {
 	int fd, dir_fd;
 	uint64_t reach;        /* extents that both maps hold and that had blocks when they were widened; atomic */
 	pthread_mutex_t widen; /* this process's: guards map, dir and reach while they widen */
+	struct lzi_extent_group nowhere;
 	unsigned timeout_ms;
 	int reads_only; /* 1: the directory is mapped for reading, the heap not at all; an IMAGE is waited for */
 	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: none */
@@ -40,10 +41,24 @@ void lzi_heap_close(struct lzi_heap *heap);
 /* Widens this process's maps to cover everything the pool has now. */
 int lzi_heap_view(struct lzi_heap *heap);
 
+/* Cleared anew whenever it is needed: what was written to it counts for nothing. */
+struct lzi_extent_group *lzi_heap_nowhere(const struct lzi_heap *heap) __attribute__((cold));
+
 /* For who has made sure that the view holds it. */
 static inline uint64_t *lzi_heap_word_in(uint8_t *dir, uint64_t extent)
 {
 	return (uint64_t *)(dir + (extent >> 6) * sizeof(struct lzi_extent_group)) + (extent & 63);
+}
+
+/* Extents that there are and that this process's view has: what the pool claims beyond that is damage. */
+uint64_t lzi_heap_count_view(struct lzi_heap *heap, uint64_t claimed);
+static inline uint64_t lzi_heap_count(const struct lzi_heap *heap)
+{
+	uint64_t n = lzi_load_acquire(&heap->shared->extents);
+
+	return lzi_likely(n <= lzi_load_acquire(&heap->reach))
+	               ? n
+	               : lzi_heap_count_view((struct lzi_heap *)(uintptr_t)heap, n);
 }
 
 /* Which of two extents was taken first. */
@@ -52,15 +67,21 @@ static inline int lzi_born_before(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) < 0;
 }
 
-/* An extent's word or account; NULL if this process's view ends before it (then lzi_heap_view()). */
+/* An extent's word or account. Of one that this process's view does not have (then lzi_heap_view()), or that a damaged
+ * word claims: those of `nowhere`, which is a BODY, so that nobody looks for anything in it. */
 static inline uint64_t *lzi_heap_word(const struct lzi_heap *heap, uint64_t extent)
 {
-	return lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + (extent & 63) * 8, 8);
+	uint64_t *word = lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + (extent & 63) * 8, 8);
+
+	return lzi_likely(word != NULL) ? word : lzi_heap_nowhere(heap)->word;
 }
 
 static inline struct lzi_extent *lzi_heap_meta(const struct lzi_heap *heap, uint64_t extent)
 {
-	return lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + 512 + (extent & 63) * 64, 64);
+	struct lzi_extent *meta =
+		lzi_map_at(&heap->dir, (extent >> 6) * sizeof(struct lzi_extent_group) + 512 + (extent & 63) * 64, 64);
+
+	return lzi_likely(meta != NULL) ? meta : lzi_heap_nowhere(heap)->meta;
 }
 
 static inline enum lzi_extent_state lzi_heap_state(const struct lzi_heap *heap, uint64_t extent)

@@ -21,7 +21,6 @@ struct lzi_os {
 	int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t length);
 	void *(*mmap)(void *address, size_t size, int prot, int flags, int fd, off_t offset);
-	void *(*mremap)(void *address, size_t old_size, size_t new_size, int flags, void *target);
 	int (*madvise)(void *address, size_t size, int advice);
 	int (*renameat)(int olddir, const char *old, int newdir, const char *name);
 	int (*mkdirat)(int dirfd, const char *path, mode_t mode);
@@ -44,12 +43,13 @@ extern struct lzi_os lzi_os;
 #define LZI_MAP_VIEWS 40
 #define LZI_HUGE (2ull << 20) /* bytes of a huge page; views are aligned to it */
 
-/* A file's pages in this process. It widens with mremap(old, 0, wider), which maps the same pages a second time: the
- * old view stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits.
- * valgrind has no such mremap: there the file is mapped again. */
+/* A file's pages in this process, as far as the file is known to reach; behind them there are zeros, so that a length
+ * or an offset that somebody has damaged leads to no signal. It widens by mapping the file a second time: the old view
+ * stays valid until lzi_map_close(), so pointers into it never dangle and nobody waits. */
 struct lzi_map {
 	uint8_t *base; /* newest view. Read without a lock: load size (acquire) first, then base */
-	uint64_t size; /* bytes of address space in it; may reach past the end of the file */
+	uint64_t size; /* bytes of it that the file is known to have: files of a pool only grow */
+	uint64_t room; /* bytes of address space in it */
 	int prot;
 	int fd; /* the file, open as long as the map is */
 	unsigned count;
@@ -61,7 +61,8 @@ struct lzi_map {
 
 /* fd stays the caller's, who closes it after the map. */
 int lzi_map_open(struct lzi_map *map, int fd, uint64_t size, int writable);
-/* Makes the map at least `size` bytes. The caller holds the process's own lock for the map. */
+/* Makes the map at least `size` bytes; LATZ_CORRUPT if the file is shorter. The caller holds the process's own lock for
+ * the map. */
 int lzi_map_grow(struct lzi_map *map, uint64_t size);
 void lzi_map_close(struct lzi_map *map);
 
@@ -73,6 +74,20 @@ static inline void *lzi_map_at(const struct lzi_map *map, uint64_t offset, uint6
 	if (lzi_unlikely(offset > have || size > have - offset))
 		return NULL;
 	return lzi_load_relaxed(&map->base) + offset;
+}
+
+/* Whether so many bytes from an address in one of its views on are mapped. */
+static inline int lzi_map_holds(const struct lzi_map *map, const void *at, uint64_t size)
+{
+	uint64_t have = lzi_load_acquire(&map->size), offset;
+	unsigned i, n = lzi_load_relaxed(&map->count);
+
+	for (i = 0; i < n; i++) {
+		offset = (uint64_t)((uintptr_t)at - (uintptr_t)map->view[i].address);
+		if (offset < map->view[i].size)
+			return size <= map->view[i].size - offset && offset <= have && size <= have - offset;
+	}
+	return 0;
 }
 
 /* Asks for huge pages behind a mapped, allocated range of whole huge pages. LATZ_UNSUPPORTED if the kernel never will.

@@ -269,7 +269,9 @@ static uint64_t mix(uint64_t id)
 int lzi_advise_policy(const struct lzi_advise_sample *sample, const struct lzi_policy *policy,
                       const struct lzi_advise_size *size, struct lzi_advise_misses *ret_misses)
 {
-	struct lzi_simulation_options options = { .entries = part(size->entries, sample->threshold),
+	uint64_t entries = part(size->entries, sample->threshold);
+	/* No more can ever be in it than are asked for. */
+	struct lzi_simulation_options options = { .entries = entries < sample->count ? entries : sample->count,
 		                                  .bytes = part(size->weight, sample->threshold),
 		                                  .extents = EXTENTS,
 		                                  .copied_limit = COPIED_LIMIT };

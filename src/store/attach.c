@@ -35,23 +35,28 @@
 
 int lzi_control_map(struct lzi_control *control, int fd, int writable)
 {
-	struct lzi_header header;
-	void *base;
-	int rc = lzi_file_read(fd, &header, sizeof header);
+	struct lzi_header *header = malloc(sizeof *header);
+	void *base = MAP_FAILED;
+	int rc = header != NULL ? lzi_file_read(fd, header, sizeof *header) : lzi_error(LATZ_NOMEM, "a header");
 	uint64_t size;
 
 	if (rc == LATZ_OK)
 		rc = lzi_file_size(fd, &size);
 	if (rc == LATZ_OK)
-		rc = lzi_header_validate(&header, size);
-	if (rc != LATZ_OK)
-		return rc;
+		rc = lzi_header_validate(header, size);
 	/* Up to the thread slots it must have its blocks: a hole on a full disk can't be touched. */
-	base = lzi_os.mmap(NULL, header.file_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
-	if (base == MAP_FAILED)
-		return lzi_error(LATZ_NOMEM, "map the control file");
+	if (rc == LATZ_OK) {
+		base = lzi_os.mmap(NULL, header->file_size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+		                   fd, 0);
+		if (base == MAP_FAILED)
+			rc = lzi_error(LATZ_NOMEM, "map the control file");
+	}
+	if (rc != LATZ_OK) {
+		free(header);
+		return rc;
+	}
 	control->base = base;
-	control->header = base;
+	control->header = header;
 	control->shared = (struct lzi_shared *)(void *)(control->base + LZI_PAGE);
 	control->fd = fd;
 	control->timeout_ms = 1000;
@@ -60,9 +65,12 @@ int lzi_control_map(struct lzi_control *control, int fd, int writable)
 
 void lzi_control_unmap(struct lzi_control *control)
 {
-	if (control->base != NULL)
+	if (control->base != NULL) {
 		munmap(control->base, control->header->file_size);
+		free((void *)(uintptr_t)control->header);
+	}
 	control->base = NULL;
+	control->header = NULL;
 }
 
 void lzi_opened_close(struct lzi_opened *opened)

@@ -81,12 +81,13 @@ static int is_usable(const struct lzi_store *store, const struct lzi_policy_stat
 /* What came first decides. */
 int lzi_carry_seed(struct lzi_store *store, uint64_t seed)
 {
-	struct lzi_header *header = (struct lzi_header *)(void *)store->control.base;
+	struct lzi_header *header = (struct lzi_header *)(uintptr_t)store->control.header;
 
 	if (store->hear.seeded || lzi_store_keys(store) != 0)
 		return header->hash_seed == seed;
 	header->hash_seed = seed;
 	lzi_header_seal(header);
+	memcpy(store->control.base, header, LZI_HEADER_CHECKED + sizeof header->checksum);
 	store->hear.seeded = 1;
 	return 1;
 }

@@ -41,6 +41,8 @@ int lzi_extent_walk(struct lzi_store *store, uint64_t extent, uint64_t from, uin
 	int rc;
 
 	lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull); /* whoever walks, gets on */
+	if (from % LZI_UNIT != 0)
+		return lzi_error(LATZ_CORRUPT, "the account of extent %llu is damaged", (unsigned long long)extent);
 	for (; from < to; from += span) {
 		uint64_t offset = extent * LZI_EXTENT + from;
 		struct lzi_record *record = lzi_heap_at(&store->heap, offset, to - from);
@@ -67,7 +69,7 @@ static void note_common(struct lzi_changes *changes, const struct lzi_change *ch
 	if (n > change->size)
 		n = change->size;
 	if (changes->count > 0 && memcmp(first, key, n) != 0) {
-		while (first[i] == key[i])
+		while (i < n && first[i] == key[i])
 			i++;
 		n = i;
 	}
@@ -280,7 +282,7 @@ static int batch(struct lzi_store *store, uint64_t *extent, struct walk *walk)
 {
 	struct covered *covered = NULL;
 	size_t count = 0, capacity = 0;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), tail;
+	uint64_t n = lzi_heap_count(&store->heap), tail;
 	int rc = LATZ_OK;
 
 	for (; *extent < n && walk->changes.count < BATCH && rc == LATZ_OK; ++*extent) {
@@ -359,7 +361,7 @@ int lzi_catchup(struct lzi_store *store)
 
 int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	int rc = lzi_heap_view(&store->heap);
 
 	*ret_bytes = 0;
@@ -375,7 +377,7 @@ int lzi_catchup_lag(struct lzi_store *store, uint64_t *ret_bytes)
 
 void lzi_skip_index(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 
 	for (e = 0; e < n; e++) {
 		if (lzi_extent_holds(store, e, &tail))

@@ -263,7 +263,7 @@ static size_t choose_least(struct victim *list, size_t count)
 static int choose(struct lzi_store *store, int some, int *ret_more, struct victim **ret_list, size_t *ret_count,
                   uint64_t *ret_used, uint64_t *ret_dead)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	struct victim *list;
 	size_t count = 0;
 	int rc = lzi_heap_view(&store->heap);
@@ -387,7 +387,7 @@ void lzi_clean_inline(struct lzi_call *call)
 static size_t choose_runs(struct lzi_store *store, uint64_t begin, uint64_t *list, size_t max, uint64_t *ret_dead,
                           uint64_t *ret_live)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, i, tail, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, i, tail, dead;
 	size_t count = 0;
 
 	*ret_dead = *ret_live = 0;
@@ -417,7 +417,7 @@ void lzi_clean_runs(struct lzi_call *call, uint64_t span)
 	size_t count, i, n = 0;
 
 	/* Looking costs with the size of the heap, so the more is written between two looks the larger the heap is. */
-	every = 1 + (uint32_t)(lzi_load_relaxed(&store->control.shared->extents) / 64);
+	every = 1 + (uint32_t)(lzi_heap_count(&store->heap) / 64);
 	before = lzi_fetch_add_relaxed(&store->in_runs, taken);
 	if ((before + taken) / every == before / every)
 		return;

@@ -193,18 +193,31 @@ static uint32_t span_of(unsigned kind)
 	return kind == LATZ_HISTOGRAM ? LZI_COUNTER_SPAN : 1;
 }
 
+/* What an entry says is read once. LATZ_CORRUPT: its cells are not within a page. */
+static int read_place(const struct lzi_counter_entry *entry, uint32_t index, uint32_t *ret_kind, uint32_t *ret_cell)
+{
+	uint32_t kind = lzi_load_relaxed(&entry->kind), cell = lzi_load_relaxed(&entry->cell);
+
+	if (kind > LATZ_HISTOGRAM || cell >= LZI_COUNTER_CELLS ||
+	    cell % LZI_COUNTER_PAGE_CELLS + span_of(kind) > LZI_COUNTER_PAGE_CELLS)
+		return lzi_error(LATZ_CORRUPT, "counter %u has cells past the end", index);
+	*ret_kind = kind;
+	*ret_cell = cell;
+	return LATZ_OK;
+}
+
 /* Cells of no entry yet, `span` of them within a page: the first that fit. */
 static int find_cells(struct lzi_store *store, uint32_t span, uint32_t *ret_cell)
 {
-	uint32_t end[LZI_COUNTER_PAGES] = { 0 }, n = count_of(store), i, page;
+	uint32_t end[LZI_COUNTER_PAGES] = { 0 }, n = count_of(store), i, page, kind, cell, last;
 
 	for (i = 0; i < n; i++) {
 		const struct lzi_counter_entry *entry = entry_at(store, i);
-		uint32_t last = entry == NULL ? 0 : entry->cell % LZI_COUNTER_PAGE_CELLS + span_of(entry->kind);
 
-		page = entry == NULL ? 0 : entry->cell / LZI_COUNTER_PAGE_CELLS;
-		if (page >= LZI_COUNTER_PAGES || last > LZI_COUNTER_PAGE_CELLS)
+		if (entry == NULL || read_place(entry, i, &kind, &cell) != LATZ_OK)
 			return lzi_error(LATZ_CORRUPT, "counter %u has cells past the end", i);
+		page = cell / LZI_COUNTER_PAGE_CELLS;
+		last = cell % LZI_COUNTER_PAGE_CELLS + span_of(kind);
 		if (last > end[page])
 			end[page] = last;
 	}
@@ -217,10 +230,19 @@ static int find_cells(struct lzi_store *store, uint32_t span, uint32_t *ret_cell
 	return lzi_error(LATZ_FULL, "the pool has no more cells for counters");
 }
 
+/* Never more than there can be threads. */
+static uint32_t tables_of(const struct lzi_store *store)
+{
+	uint32_t tables = lzi_load_relaxed(&store->control.shared->counters.tables), most;
+
+	most = store->control.header->actors_max + TABLES_PER_PAGE;
+	return tables < most ? tables : most;
+}
+
 /* Page of the file that no table has. */
 static uint32_t free_page(struct lzi_store *store)
 {
-	uint32_t tables = lzi_load_relaxed(&store->control.shared->counters.tables), a, i, last = 0;
+	uint32_t tables = tables_of(store), a, i, last = 0;
 
 	for (a = 0; a < tables; a++) {
 		const uint32_t *table = at(store, LZI_COUNTER_TABLES_AT + a * LZI_COUNTER_TABLE, LZI_COUNTER_TABLE);
@@ -243,7 +265,7 @@ static int take_page(struct lzi_call *call, uint32_t nth)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_counters *counters = &store->control.shared->counters;
-	uint32_t tables = lzi_load_relaxed(&counters->tables), page;
+	uint32_t tables = tables_of(store), page;
 	uint32_t *table;
 	int rc = LATZ_OK;
 
@@ -272,7 +294,8 @@ static int take_page(struct lzi_call *call, uint32_t nth)
 
 /* ---- Cells ---- */
 
-/* A thread's cell; NULL if it has none yet, or this process does not see it. */
+/* A thread's cell; NULL if it has none yet, or this process does not see it. The caller has looked that a counter can
+ * have it. */
 static inline uint64_t *cell_of(struct lzi_store *store, uint32_t actor, uint32_t cell)
 {
 	const uint32_t *table;
@@ -286,8 +309,7 @@ static inline uint64_t *cell_of(struct lzi_store *store, uint32_t actor, uint32_
 	page = lzi_load_acquire(&table[cell / LZI_COUNTER_PAGE_CELLS]);
 	if (lzi_unlikely(page == 0 || page > LZI_COUNTER_FILE_PAGES))
 		return NULL;
-	return at(store, page_offset(store, page) + cell % LZI_COUNTER_PAGE_CELLS * sizeof(uint64_t),
-	          sizeof(uint64_t));
+	return at(store, page_offset(store, page) + cell % LZI_COUNTER_PAGE_CELLS * sizeof(uint64_t), sizeof(uint64_t));
 }
 
 static LZI_COLD int make_cell(struct lzi_call *call, uint32_t cell, unsigned timeout_ms, uint64_t **ret_cell)
@@ -462,18 +484,17 @@ int lzi_counter_open(struct lzi_call *call, const char *name, const latz_counter
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_counter_entry *entry;
+	uint32_t kind;
 	int rc = store->reads_only ? find_only(store, name, ret_index)
 	                           : find_or_add(store, name, options, may, ret_index);
 
 	entry = rc == LATZ_OK ? entry_at(store, *ret_index) : NULL;
 	if (entry == NULL)
 		return rc != LATZ_OK ? rc : lzi_error(LATZ_CORRUPT, "the file counters is too short");
-	if (entry->kind != (uint32_t)options->kind)
-		return lzi_error(LATZ_TYPE, "%s is there already, and of another kind", name);
-	if (entry->cell + span_of(entry->kind) > LZI_COUNTER_CELLS)
-		return lzi_error(LATZ_CORRUPT, "counter %s has cells past the end", name);
-	*ret_cell = entry->cell;
-	return LATZ_OK;
+	rc = read_place(entry, *ret_index, &kind, ret_cell);
+	if (rc == LATZ_OK && kind != (uint32_t)options->kind)
+		rc = lzi_error(LATZ_TYPE, "%s is there already, and of another kind", name);
+	return rc;
 }
 
 static void percentiles(const uint64_t counts[LZI_COUNTER_BUCKETS], latz_counter_info *info)
@@ -535,22 +556,23 @@ int lzi_counter_read(struct lzi_call *call, uint32_t index, latz_counter_info *i
 {
 	struct lzi_store *store = call->store;
 	const struct lzi_counter_entry *entry;
+	uint32_t kind, cell;
 	int rc = lzi_load_acquire(&store->control.shared->counters.tables) == 0 ? LATZ_OK : view(store);
 
 	if (rc != LATZ_OK)
 		return rc;
 	entry = index < count_of(store) ? entry_at(store, index) : NULL;
-	if (entry == NULL || entry->cell + span_of(entry->kind) > LZI_COUNTER_CELLS)
+	if (entry == NULL || read_place(entry, index, &kind, &cell) != LATZ_OK)
 		return lzi_error(LATZ_CORRUPT, "there is no counter %u", index);
 	memset(info, 0, sizeof *info);
 	memcpy(info->name, entry->name, sizeof info->name - 1);
 	memcpy(info->help, entry->help, sizeof info->help - 1);
-	info->kind = (latz_counter_kind)entry->kind;
+	info->kind = (latz_counter_kind)kind;
 	info->scale = entry->scale;
-	if (entry->kind == LATZ_HISTOGRAM)
-		sum_histogram(store, entry->cell, info);
+	if (kind == LATZ_HISTOGRAM)
+		sum_histogram(store, cell, info);
 	else
-		info->value = lzi_load_relaxed(&entry->base) + sum_cells(store, entry->cell);
+		info->value = (int64_t)((uint64_t)lzi_load_relaxed(&entry->base) + (uint64_t)sum_cells(store, cell));
 	return LATZ_OK;
 }
 
@@ -558,14 +580,15 @@ int lzi_counter_set(struct lzi_call *call, uint32_t index, int64_t value)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_counter_entry *entry;
+	uint32_t kind, cell;
 	int rc = lock(store);
 
 	if (rc != LATZ_OK)
 		return rc;
 	rc = view(store);
 	entry = rc == LATZ_OK ? entry_at(store, index) : NULL;
-	if (entry != NULL)
-		lzi_store_relaxed(&entry->base, (int64_t)((uint64_t)value - (uint64_t)sum_cells(store, entry->cell)));
+	if (entry != NULL && read_place(entry, index, &kind, &cell) == LATZ_OK)
+		lzi_store_relaxed(&entry->base, (int64_t)((uint64_t)value - (uint64_t)sum_cells(store, cell)));
 	else if (rc == LATZ_OK)
 		rc = lzi_error(LATZ_CORRUPT, "there is no counter %u", index);
 	unlock(store);

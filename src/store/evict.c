@@ -508,7 +508,7 @@ static unsigned batch_limit(const struct lzi_store *store, const struct lzi_evic
 /* Only what is still in an image is left: the next time some of it can go. */
 static int bring_some(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e;
+	uint64_t n = lzi_heap_count(&store->heap), e;
 
 	for (e = 0; e < n; e++) {
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE)

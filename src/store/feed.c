@@ -165,7 +165,7 @@ static void fill(const struct lzi_ring *ring, uint64_t place, const struct lzi_t
 	event->flags = flags;
 	if (old != NULL) {
 		event->old_type = old->type;
-		event->old_size = flags == 0 ? 0 : flags == LZI_FEED_OLD ? old->value_size : size_of(old);
+		event->old_size = flags == 0 ? 0 : flags == LZI_FEED_OLD ? (uint32_t)old_size : size_of(old);
 		event->flags |= flags == LZI_FEED_OLD && old->flags & LZI_RECORD_PACKED ? LZI_FEED_OLD_PACKED : 0;
 		event->flags |= flags == LZI_FEED_OLD && old->flags & LZI_RECORD_SEALED ? LZI_FEED_OLD_SEALED : 0;
 	}
@@ -179,7 +179,7 @@ void lzi_feed_tell(struct lzi_call *call, const struct lzi_telling *telling)
 {
 	struct lzi_feed *feed = &call->store->control.shared->feed;
 	const struct lzi_record *old = telling->old;
-	uint64_t place = 0, old_size = 0, number;
+	uint64_t place = 0, old_size = 0, cells, number;
 	uint8_t flags = 0;
 	struct lzi_ring ring;
 
@@ -188,10 +188,14 @@ void lzi_feed_tell(struct lzi_call *call, const struct lzi_telling *telling)
 		return;
 	}
 	if (old != NULL && lzi_load_relaxed(&feed->old_values) != 0) {
-		flags = old->value_size > LZI_FEED_OLD_MAX ? LZI_FEED_OLD_LEFT_OUT : LZI_FEED_OLD;
-		old_size = flags == LZI_FEED_OLD ? old->value_size : 0;
+		old_size = lzi_load_relaxed(&old->value_size);
+		flags = old_size > LZI_FEED_OLD_MAX ? LZI_FEED_OLD_LEFT_OUT : LZI_FEED_OLD;
+		old_size = flags == LZI_FEED_OLD ? old_size : 0;
 	}
-	if (lzi_unlikely(take_cells(call, &ring, lzi_feed_cells_of(telling->key.size, old_size), &place) != LATZ_OK)) {
+	cells = lzi_feed_cells_of(telling->key.size, old_size);
+	/* Places are counted in shared memory: one that would lead past the ring is none. */
+	if (lzi_unlikely(take_cells(call, &ring, cells, &place) != LATZ_OK ||
+	                 (place & (ring.count - 1)) + cells > ring.count)) {
 		(void)take_number(call, &ring, 0, LZI_FEED_GONE);
 		return;
 	}

@@ -36,9 +36,10 @@ static LZI_COLD int map_file(struct lzi_store *store, uint64_t bytes)
 		rc = lzi_file_size(store->feed.fd, &size);
 	if (rc == LATZ_OK && size < bytes)
 		rc = lzi_error(LATZ_CORRUPT, "the file events has %llu bytes", (unsigned long long)size);
+	if (rc == LATZ_OK && store->feed.map.base == NULL)
+		rc = lzi_map_open(&store->feed.map, store->feed.fd, bytes, 1);
 	if (rc == LATZ_OK)
-		rc = store->feed.map.size == 0 ? lzi_map_open(&store->feed.map, store->feed.fd, bytes, 1)
-		                               : lzi_map_grow(&store->feed.map, bytes);
+		rc = lzi_map_grow(&store->feed.map, bytes);
 	pthread_mutex_unlock(&store->feed.mutex);
 	return rc;
 }
@@ -72,7 +73,7 @@ int lzi_feed_map(struct lzi_store *store, struct lzi_ring *ret_ring)
 
 void lzi_feed_close(struct lzi_store *store)
 {
-	if (store->feed.map.size != 0)
+	if (store->feed.map.base != NULL)
 		lzi_map_close(&store->feed.map);
 	lzi_file_close(store->feed.fd);
 	store->feed.fd = -1;

@@ -408,7 +408,7 @@ static int tell_of(struct lzi_record *record, uint64_t unit, void *arg)
 static int tell_of_all(struct lzi_store *store)
 {
 	struct telling telling = { .store = store, .by_bytes = store->control.shared->bound.max_bytes != 0 };
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	int rc = lzi_heap_view(&store->heap);
 
 	telling.policy = lzi_policy_begin(store, &telling.state);

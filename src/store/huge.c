@@ -57,7 +57,7 @@ static int table_round(struct lzi_store *store, unsigned *left)
 static int heap_round(struct lzi_store *store, unsigned *left)
 {
 	struct lzi_heap *heap = &store->heap;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e;
+	uint64_t n = lzi_heap_count(&store->heap), e;
 	int rc;
 
 	for (e = 0; e + LZI_EXTENTS_HUGE <= n && *left > 0; e += LZI_EXTENTS_HUGE) {

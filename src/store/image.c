@@ -285,7 +285,7 @@ void lzi_image_part(struct lzi_store *store)
 static int bring_some(struct lzi_store *store, uint64_t until_ns, int *ret_more)
 {
 	struct lzi_shared *shared = store->control.shared;
-	uint64_t n = lzi_load_acquire(&shared->extents), i, e;
+	uint64_t n = lzi_heap_count(&store->heap), i, e;
 	int rc = LATZ_OK;
 
 	if (lzi_load_acquire(&shared->image_index)) {

@@ -288,7 +288,7 @@ static int put_heap(struct making *making, struct lzi_store *store)
 static int lay_out(struct making *making, struct lzi_store *store)
 {
 	struct lzi_image_header *header = &making->header;
-	uint64_t n = store->control.shared->extents, e, run_left = 0, at = LZI_PAGE, index_size = 0;
+	uint64_t n = lzi_heap_count(&store->heap), e, run_left = 0, at = LZI_PAGE, index_size = 0;
 	uint32_t *lengths = calloc(n + 1, sizeof *lengths);
 	unsigned dicts;
 	int fd, i, rc = open_index(store, &fd);

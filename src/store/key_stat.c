@@ -10,6 +10,9 @@
 #include "store/reader.h"
 #include "store/seal.h"
 
+/* Of what moves under our eyes; more is damage. */
+#define TRIES_MAX 100000u
+
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
 {
 	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);
@@ -19,6 +22,7 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 	latz_key_info out;
 	int64_t now = 0, expiry;
 	uint64_t head;
+	unsigned tries = 0;
 	uint8_t flags;
 	int rc;
 
@@ -40,8 +44,8 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 		if (rc != LATZ_OK)
 			continue;
 		lzi_racy_reads_begin(); /* used only if the generation is the same at the end */
-		flags = found.record->flags;
-		out.value_size = out.stored_size = found.record->value_size;
+		flags = lzi_load_relaxed(&found.record->flags);
+		out.value_size = out.stored_size = lzi_load_relaxed(&found.record->value_size);
 		out.record_bytes = lzi_record_span_of(found.record);
 		out.address = lzi_unit_offset(found.unit);
 		out.version = found.record->seq;
@@ -60,7 +64,9 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 			out.value_size = sealed.size;
 		} else if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
 			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
-	} while (rc == LATZ_BUSY);
+	} while (rc == LATZ_BUSY && tries++ < TRIES_MAX);
+	if (rc == LATZ_BUSY)
+		rc = lzi_error(LATZ_CORRUPT, "what is looked at keeps changing");
 	lzi_bump_relaxed(&call->actor->uses, 1u);
 	lzi_call_end(call);
 	if (rc == LATZ_OK) {

@@ -24,6 +24,7 @@
 #define NAP_GHOST_US 100u
 /* Woken without the mutex in hand; further ones with it. */
 #define WAKES 8u
+#define TRIES 1000u /* that were granted and lost at once: more is damage */
 #define NS_PER_MS 1000000ull
 
 /* What a name's nodes say. */
@@ -34,10 +35,10 @@ struct crowd {
 	uint32_t pid;                  /* of a holder */
 	struct lzi_lock_node *upgrade; /* who waited longest for having it alone */
 	uint32_t upgrade_index;
-	struct lzi_lock_node *writer;  /* first of those who want it alone; NULL none */
-	uint64_t reader;               /* ticket of the first who would share it; UINT64_MAX none */
-	uint64_t soonest;              /* end of a holder's lease; UINT64_MAX none */
-	uint64_t now_ns;               /* 0: not asked yet */
+	struct lzi_lock_node *writer; /* first of those who want it alone; NULL none */
+	uint64_t reader;              /* ticket of the first who would share it; UINT64_MAX none */
+	uint64_t soonest;             /* end of a holder's lease; UINT64_MAX none */
+	uint64_t now_ns;              /* 0: not asked yet */
 };
 
 struct wakes {
@@ -143,7 +144,7 @@ static int survey(struct lzi_store *store, struct lzi_lock_shard *shard, uint32_
 	while (*link != 0) {
 		struct lzi_lock_node *node = lzi_lock_node_at(store, *link);
 
-		if (lzi_unlikely(node == NULL || steps++ > shard->nodes))
+		if (lzi_unlikely(node == NULL || steps++ > lzi_shard_nodes(store, shard)))
 			return damaged(shard);
 		if (lzi_lock_node_is(node, hash) && look_at(store, shard, link, node, crowd))
 			continue;
@@ -214,8 +215,7 @@ static void grant_upgrade(struct lzi_store *store, struct lzi_lock_node *node, s
 
 /* Those who would share it and came before the first that would not. */
 static int grant_readers(struct lzi_store *store, struct lzi_lock_shard *shard, const uint32_t *head,
-                         lzi_hash128_t hash, struct crowd *crowd, const struct lzi_lock_node *self,
-                         struct wakes *wakes)
+                         lzi_hash128_t hash, struct crowd *crowd, const struct lzi_lock_node *self, struct wakes *wakes)
 {
 	uint64_t before = crowd->writer == NULL ? UINT64_MAX : crowd->writer->ticket;
 	uint32_t index = *head, steps = 0;
@@ -223,7 +223,7 @@ static int grant_readers(struct lzi_store *store, struct lzi_lock_shard *shard, 
 	for (; index != 0; steps++) {
 		struct lzi_lock_node *node = lzi_lock_node_at(store, index);
 
-		if (lzi_unlikely(node == NULL || steps > shard->nodes))
+		if (lzi_unlikely(node == NULL || steps > lzi_shard_nodes(store, shard)))
 			return damaged(shard);
 		if (lzi_lock_node_is(node, hash) && lzi_load_acquire(&node->state) == LZI_LOCK_WAITING &&
 		    node->shared && node->ticket < before)
@@ -316,7 +316,7 @@ static uint32_t *link_of(struct lzi_store *store, struct lzi_lock_shard *shard, 
 	while (link != NULL && *link != 0 && *link != index) {
 		struct lzi_lock_node *node = lzi_lock_node_at(store, *link);
 
-		if (node == NULL || steps++ > shard->nodes)
+		if (node == NULL || steps++ > lzi_shard_nodes(store, shard))
 			return NULL;
 		link = &node->next;
 	}
@@ -404,6 +404,10 @@ static int see_to(struct wait *wait, uint64_t now_ns)
 		return lzi_error(LATZ_DEAD, "pool %s was destroyed", call->store->name);
 	if (now_ns >= wait->until_ns)
 		return timed_out(wait);
+	/* What waits stays what it is until it is offered something, or lost. */
+	if (lzi_load_acquire(&wait->node->state) != (wait->ask != NULL ? LZI_LOCK_WAITING : LZI_LOCK_GRANTED) &&
+	    !is_over(wait))
+		return lzi_error(LATZ_CORRUPT, "lock node %u is damaged", wait->index);
 	if (wait->crowd.ghost != 0)
 		lzi_fence_reap(call->store, wait->crowd.ghost);
 	if (wait->ask != NULL && wait->ask->look != NULL)
@@ -507,6 +511,8 @@ static int enter(struct wait *wait, struct lzi_lock_shard *shard, struct wakes *
 		return rc;
 	head = lzi_chain_head(store, shard, wait->hash); /* there may be more chains now */
 	node = wait->node = lzi_lock_node_at(store, wait->index);
+	if (lzi_unlikely(head == NULL || node == NULL))
+		return damaged(shard);
 	fill(wait->call, wait->ask, wait->hash, node);
 	LZI_POINT("lock.filled");
 	if (lzi_likely(crowd->granted + crowd->waiting + crowd->ghost == 0)) {
@@ -545,6 +551,7 @@ int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct 
 	struct wait wait = { .call = call, .ask = ask, .wait_ms = ask->wait_ms };
 	struct wakes wakes = { .count = 0 };
 	struct lzi_lock_shard *shard;
+	unsigned tries = 0;
 	int rc = lzi_locks_ready(store);
 
 	if (lzi_likely(rc == LATZ_OK))
@@ -564,9 +571,9 @@ int lzi_lock_take(struct lzi_call *call, const struct lzi_lock_ask *ask, struct 
 		wake_all(&wakes);
 		if (lzi_likely(rc == LATZ_OK) && lzi_unlikely(wait.token == 0))
 			rc = wait_for(&wait);
-	} while (lzi_unlikely(rc == AGAIN));
+	} while (lzi_unlikely(rc == AGAIN) && tries++ < TRIES);
 	if (rc != LATZ_OK)
-		return rc;
+		return rc == AGAIN ? lzi_error(LATZ_CORRUPT, "the lock is lost as soon as it is granted") : rc;
 	if (!ask->lease)
 		lzi_bump_relaxed(&call->actor->lock_takes, 1ull);
 	ret_held->token = wait.token;
@@ -667,8 +674,7 @@ int lzi_lock_renew(struct lzi_call *call, const struct lzi_lock_held *held, int6
 	return rc;
 }
 
-int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns,
-                  uint32_t *ret_lease_ms)
+int lzi_lock_look(struct lzi_call *call, const struct lzi_lock_held *held, uint64_t *ret_end_ns, uint32_t *ret_lease_ms)
 {
 	struct lzi_lock_shard *shard;
 	struct lzi_lock_node *node;

@@ -43,6 +43,15 @@ static inline struct lzi_lock_node *lzi_lock_node_at(struct lzi_store *store, ui
 	return lzi_lock_node_reach(store, index);
 }
 
+/* Nodes that a chain can have: whatever is claimed, no more than the file has room for. */
+static inline uint32_t lzi_shard_nodes(const struct lzi_store *store, const struct lzi_lock_shard *shard)
+{
+	uint64_t room = lzi_load_relaxed(&store->locks.map.size) / sizeof(struct lzi_lock_node);
+	uint32_t nodes = lzi_load_relaxed(&shard->nodes);
+
+	return nodes < room ? nodes : (uint32_t)room;
+}
+
 /* The rest under the shard's mutex. The head of the chain that the hash selects. */
 uint32_t *lzi_chain_head(struct lzi_store *store, struct lzi_lock_shard *shard, lzi_hash128_t hash);
 /* A free node for the caller to fill: its number is in no chain yet. LATZ_NOSPC, LATZ_FULL. */

@@ -86,7 +86,7 @@ static int gather(struct lzi_store *store, uint32_t index, struct step *step)
 		struct edge *edge = &step->edge[step->count];
 
 		other = lzi_lock_node_at(store, at);
-		if (other == NULL || steps++ > shard->nodes)
+		if (other == NULL || steps++ > lzi_shard_nodes(store, shard))
 			break;
 		if (other == node || !lzi_lock_node_is(other, hash) ||
 		    !keeps(node, step->ticket, other, &edge->id))

@@ -192,8 +192,13 @@ static int take_blocks(struct lzi_store *store, unsigned number, uint32_t span, 
 	if (rc < 0)
 		return rc;
 	block = blocks_of(store);
-	rc = (block + span) * LZI_LOCK_PER_BLOCK > UINT32_MAX ? lzi_error(LATZ_FULL, "too many locks")
-	                                                      : within_bounds(store, bytes);
+	if (block < LZI_LOCK_FIRST)
+		rc = lzi_error(LATZ_CORRUPT, "the file " FILE_NAME " is claimed to have %llu blocks",
+		               (unsigned long long)block);
+	else if (block > UINT32_MAX / LZI_LOCK_PER_BLOCK - span)
+		rc = lzi_error(LATZ_FULL, "too many locks");
+	else
+		rc = within_bounds(store, bytes);
 	if (rc == LATZ_OK)
 		rc = lzi_file_allocate(store->locks.fd, block * LZI_LOCK_BLOCK, bytes);
 	if (rc == LATZ_OK) {
@@ -220,6 +225,8 @@ static void free_nodes(struct lzi_lock_shard *shard, uint64_t block, struct lzi_
 {
 	uint32_t slot;
 
+	if (nodes == NULL)
+		return;
 	for (slot = LZI_LOCK_PER_BLOCK - 1; slot > 0; slot--) {
 		nodes[slot].next = shard->free;
 		shard->free = (uint32_t)block * LZI_LOCK_PER_BLOCK + slot;
@@ -236,27 +243,28 @@ static uint32_t span_of(uint32_t count)
 }
 
 /* Whether what the shard says of its heads makes sense. */
-static int heads_sound(const struct lzi_store *store, const struct lzi_lock_shard *shard)
+static int heads_sound(const struct lzi_store *store, uint64_t heads)
 {
-	uint64_t block = shard->heads >> 32;
-	uint32_t count = (uint32_t)shard->heads;
+	uint64_t block = heads >> 32;
+	uint32_t count = (uint32_t)heads;
 
-	return shard->heads == 0 || (count != 0 && (count & (count - 1)) == 0 && block >= LZI_LOCK_FIRST &&
-	                             block + span_of(count) <= blocks_of(store));
+	return heads == 0 || (count != 0 && (count & (count - 1)) == 0 && block >= LZI_LOCK_FIRST &&
+	                      block + span_of(count) <= blocks_of(store));
 }
 
 /* NULL: they can't be had. */
 static uint32_t *heads_of(struct lzi_store *store, struct lzi_lock_shard *shard, uint32_t *ret_count)
 {
+	uint64_t heads = lzi_load_relaxed(&shard->heads);
 	struct lzi_lock_block *header;
 
 	*ret_count = LZI_LOCK_HEADS;
-	if (lzi_likely(shard->heads == 0))
+	if (lzi_likely(heads == 0))
 		return shard->head;
-	*ret_count = (uint32_t)shard->heads;
-	if (lzi_unlikely(!heads_sound(store, shard)))
+	*ret_count = (uint32_t)heads;
+	if (lzi_unlikely(!heads_sound(store, heads)))
 		return NULL;
-	header = reach(store, shard->heads >> 32, span_of(*ret_count));
+	header = reach(store, heads >> 32, span_of(*ret_count));
 	return header == NULL ? NULL : (uint32_t *)(void *)(header + 1);
 }
 
@@ -281,6 +289,8 @@ static void convert_run(struct lzi_store *store, unsigned number, uint64_t block
 	for (i = span; i-- > 0;) {
 		struct lzi_lock_block *header = reach(store, block + i, 1);
 
+		if (header == NULL)
+			return;
 		memset((uint8_t *)header + sizeof *header, 0, LZI_LOCK_BLOCK - sizeof *header);
 		header->shard = number + 1;
 		lzi_store_release(&header->span, 1u);
@@ -294,10 +304,13 @@ static void convert_run(struct lzi_store *store, unsigned number, uint64_t block
 static void move_chains(struct lzi_store *store, uint32_t *from, uint32_t from_count, uint32_t *heads, uint32_t count)
 {
 	struct lzi_lock_node *node;
+	uint64_t left = blocks_of(store) * LZI_LOCK_PER_BLOCK;
 	uint32_t i, index, next;
 
 	for (i = 0; i < from_count; i++) {
-		for (index = from[i]; index != 0 && (node = lzi_lock_node_at(store, index)) != NULL; index = next) {
+		/* No more of them than there can be: a chain may lead to itself. */
+		for (index = from[i]; index != 0 && (node = lzi_lock_node_at(store, index)) != NULL && left-- > 0;
+		     index = next) {
 			uint32_t *head = head_in(heads, count, node->hash[0]);
 
 			next = node->next;
@@ -313,11 +326,14 @@ static LZI_COLD void more_heads(struct lzi_store *store, struct lzi_lock_shard *
 {
 	uint64_t block, old = shard->heads >> 32, i;
 	uint32_t had, *from = heads_of(store, shard, &had), count = had << GROW_SHIFT, *heads;
+	struct lzi_lock_block *run;
 
-	if (from == NULL || count <= had ||
-	    take_blocks(store, number, span_of(count), LZI_LOCK_RUN, &block) != LATZ_OK)
+	if (from == NULL || count <= had || take_blocks(store, number, span_of(count), LZI_LOCK_RUN, &block) != LATZ_OK)
 		return;
-	heads = (uint32_t *)(void *)((struct lzi_lock_block *)reach(store, block, span_of(count)) + 1);
+	run = reach(store, block, span_of(count));
+	if (run == NULL)
+		return;
+	heads = (uint32_t *)(void *)(run + 1);
 	move_chains(store, from, had, heads, count);
 	lzi_store_release(&shard->heads, block << 32 | count);
 	LZI_POINT("lock.heads");
@@ -395,10 +411,10 @@ static void sort_nodes(struct lzi_lock_shard *shard, uint64_t block, struct lzi_
 static int make_anew(struct lzi_store *store, struct lzi_lock_shard *shard, unsigned number)
 {
 	uint64_t block, end = blocks_of(store);
-	uint32_t count, *heads;
+	uint32_t count, span, *heads;
 	struct lzi_lock_block *header;
 
-	if (!heads_sound(store, shard))
+	if (!heads_sound(store, lzi_load_relaxed(&shard->heads)))
 		shard->heads = 0;
 	heads = heads_of(store, shard, &count);
 	if (heads == NULL || reach(store, 0, end) == NULL)
@@ -407,16 +423,17 @@ static int make_anew(struct lzi_store *store, struct lzi_lock_shard *shard, unsi
 	lzi_store_relaxed(&shard->used, 0u);
 	memset(heads, 0, count * sizeof *heads);
 	LZI_POINT("lock.emptied");
-	for (block = LZI_LOCK_FIRST; block < end; block += header->span) {
+	for (block = LZI_LOCK_FIRST; block < end; block += span) {
 		header = reach(store, block, 1);
-		if (header->span == 0 || header->span > end - block)
+		span = header == NULL ? 0 : lzi_load_relaxed(&header->span);
+		if (span == 0 || span > end - block)
 			return lzi_error(LATZ_CORRUPT, "block %llu of the file " FILE_NAME " is damaged",
 			                 (unsigned long long)block);
 		if (header->shard != number + 1)
 			continue;
 		/* Heads not used yet, or used no more. */
-		if (header->kind == LZI_LOCK_RUN && block != shard->heads >> 32)
-			convert_run(store, number, block, header->span);
+		if (header->kind == LZI_LOCK_RUN && block != lzi_load_relaxed(&shard->heads) >> 32)
+			convert_run(store, number, block, span);
 		if (header->kind == LZI_LOCK_NODES)
 			sort_nodes(shard, block, (struct lzi_lock_node *)(void *)header, heads, count);
 	}

@@ -155,7 +155,8 @@ int lzi_fence_check(struct lzi_call *call, const struct lzi_fence *fence)
 	if (rc != LATZ_OK)
 		return rc;
 	head = lzi_chain_head(store, shard, hash);
-	for (index = head == NULL ? 0 : *head; index != 0 && steps++ <= shard->nodes; index = node->next) {
+	for (index = head == NULL ? 0 : *head; index != 0 && steps++ <= lzi_shard_nodes(store, shard);
+	     index = node->next) {
 		node = lzi_lock_node_at(store, index);
 		if (node == NULL)
 			break;

@@ -39,7 +39,7 @@ struct flush {
 
 int lzi_log_check(const struct lzi_store *store)
 {
-	int broken = lzi_load_acquire(&store->control.shared->log.broken);
+	int broken = lzi_error_read(lzi_load_acquire(&store->control.shared->log.broken));
 
 	if (lzi_likely(broken == 0))
 		return LATZ_OK;
@@ -197,7 +197,7 @@ static int collect(struct flush *flush)
 	lzi_store_relaxed(&log->left_tail, head);
 	lzi_fence_full();
 	flush->count = 0;
-	extents = lzi_load_acquire(&store->control.shared->extents);
+	extents = lzi_heap_count(&store->heap);
 	for (e = 0; e < extents && rc == LATZ_OK; e++)
 		rc = add_part(flush, e);
 	return rc;
@@ -289,40 +289,46 @@ static uint8_t op_in_group(uint8_t op)
 static int put_record(struct lzi_record *record, uint64_t unit, void *arg)
 {
 	struct flush *flush = arg;
-	struct lzi_log_entry entry = { record->value_size, record->key_size, LZI_LOG_SET, record->type, record->seq,
-		                       0 };
+	struct lzi_log_entry entry;
 	struct lzi_note_touch touch;
+	struct lzi_record head;
+	const uint8_t *key;
 
-	if (record->flags & LZI_RECORD_COPY)
+	memcpy(&head, record, LZI_RECORD_HEAD);
+	lzi_compiler_barrier(); /* what is looked at is what is used */
+	if (head.flags & LZI_RECORD_COPY)
 		return LATZ_OK;
-	if (lzi_record_validate(record, lzi_record_span_of(record)) != LATZ_OK) {
+	key = (const uint8_t *)record + lzi_record_head(head.flags & LZI_RECORD_EXT);
+	entry = (struct lzi_log_entry){ head.value_size, head.key_size, LZI_LOG_SET, head.type, head.seq, 0 };
+	if (!lzi_map_holds(&flush->store->heap.map, key, (uint64_t)head.key_size + head.value_size) ||
+	    lzi_record_validate(record, lzi_record_span_of(&head)) != LATZ_OK) {
 		lzi_log(LATZ_LOG_WARNING, "%s: not logged: heap offset %llu: %s", flush->store->name,
 		        (unsigned long long)lzi_unit_offset(unit), lzi_error_text());
 		return LATZ_OK;
 	}
-	if (record->flags & LZI_RECORD_EXT)
+	if (head.flags & LZI_RECORD_EXT)
 		entry.deadline_wall_ms = wall_deadline(flush, lzi_load_relaxed(&lzi_record_ext(record)->expiry));
-	if (record->flags & LZI_RECORD_PACKED)
+	if (head.flags & LZI_RECORD_PACKED)
 		entry.op = LZI_LOG_SET_PACKED;
-	if (record->flags & LZI_RECORD_SEALED)
+	if (head.flags & LZI_RECORD_SEALED)
 		entry.op = LZI_LOG_SET_SEALED;
-	if (record->type == LZI_NOTE_DELETE) {
+	if (head.type == LZI_NOTE_DELETE) {
 		entry.op = LZI_LOG_DELETE;
 		entry.type = 0;
-	} else if (record->type == LZI_NOTE_TOUCH) {
-		memcpy(&touch, lzi_record_value(record), sizeof touch);
+	} else if (head.type == LZI_NOTE_TOUCH) {
+		memcpy(&touch, key + head.key_size, sizeof touch);
 		entry.op = LZI_LOG_TOUCH;
 		entry.type = 0;
 		entry.value_size = sizeof touch.when_ns;
 		entry.deadline_wall_ms = wall_deadline(flush, touch.expiry);
-		return put_entry(flush, &entry, lzi_record_key(record), &touch.when_ns);
-	} else if (record->type == LZI_NOTE_GROUP) {
+		return put_entry(flush, &entry, key, &touch.when_ns);
+	} else if (head.type == LZI_NOTE_GROUP) {
 		entry.op = LZI_LOG_GROUP;
 		entry.type = 0;
 	}
-	if (record->flags & LZI_RECORD_GROUP)
+	if (head.flags & LZI_RECORD_GROUP)
 		entry.op = op_in_group(entry.op);
-	return put_entry(flush, &entry, lzi_record_key(record), lzi_record_value(record));
+	return put_entry(flush, &entry, key, key + head.key_size);
 }
 
 static int write_parts(struct flush *flush)

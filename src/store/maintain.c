@@ -32,7 +32,7 @@
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
 static void look_for_expired(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 
 	for (e = 0; e < n; e++) {
 		if (lzi_extent_holds(store, e, &tail))
@@ -80,16 +80,16 @@ void lzi_maint_unlock(struct lzi_store *store)
 int64_t lzi_store_keys(const struct lzi_store *store)
 {
 	uint32_t i, n = lzi_control_actors(&store->control);
-	int64_t keys = lzi_load_relaxed(&store->control.shared->base_keys);
+	uint64_t keys = (uint64_t)lzi_load_relaxed(&store->control.shared->base_keys);
 
 	for (i = 0; i < n; i++)
-		keys += lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
-	return lzi_keys_told(store->control.shared, keys);
+		keys += (uint64_t)lzi_load_relaxed(&lzi_control_actor(&store->control, i)->keys);
+	return lzi_keys_told(store->control.shared, (int64_t)keys);
 }
 
 void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret_dead)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, dead;
 
 	*ret_used = *ret_dead = 0;
 	if (lzi_heap_view(&store->heap) != LATZ_OK)
@@ -140,7 +140,7 @@ static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
 static int expire(struct lzi_call *call, uint64_t deadline_ns, int polite, int *ret_more)
 {
 	struct lzi_store *store = call->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	struct expiring expiring = { call, lzi_clock_mono_ms(), 0 };
 	int rc = lzi_heap_view(&store->heap);
 
@@ -319,7 +319,7 @@ static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
-	uint64_t n = lzi_load_acquire(&shared->extents), e, tail, before, first;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, before, first;
 	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
 	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
 	int64_t keys;

@@ -150,7 +150,7 @@ static int mend_bucket(struct lzi_store *store, struct lzi_actor *actor, uint32_
 /* Extents the dead thread had open, or runs it had taken and not published. */
 static int mend_extents(struct lzi_store *store, uint32_t index)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e;
+	uint64_t n = lzi_heap_count(&store->heap), e;
 	int rc = lzi_heap_view(&store->heap);
 
 	for (e = 0; rc == LATZ_OK && e < n; e++) {
@@ -213,7 +213,7 @@ static struct lzi_bucket *env_overflow(void *arg, uint64_t link)
 	if (lzi_unlikely(bucket == NULL) && lzi_heap_view(&store->heap) == LATZ_OK)
 		bucket = lzi_heap_overflow(&store->heap, link);
 	/* Elsewhere memory may not even be there to be looked at. */
-	if (lzi_unlikely(extent >= lzi_load_acquire(&store->control.shared->extents) ||
+	if (lzi_unlikely(extent >= lzi_heap_count(&store->heap) ||
 	                 lzi_heap_state(&store->heap, extent) != LZI_EXTENT_OVERFLOW))
 		return NULL;
 	return bucket;

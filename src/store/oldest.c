@@ -53,7 +53,7 @@ static void note_known(struct lzi_evictor *evictor, enum lzi_policy_list list, u
 
 int lzi_oldest_survey(struct lzi_store *store, struct lzi_evictor *evictor)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, dead;
 	int rc = lzi_heap_view(&store->heap);
 
 	if (rc != LATZ_OK)

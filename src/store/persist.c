@@ -43,7 +43,7 @@ static void raise_flag(struct lzi_store *store)
 /* What is in the heap now need not be logged: a snapshot has it, or will. */
 static void mark_logged(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 
 	(void)lzi_heap_view(&store->heap);
 	for (e = 0; e < n; e++) {

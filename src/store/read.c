@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/pack.h"
+#include "store/read_int.h"
 #include "store/reader.h"
 #include "store/seal.h"
 #include "store/space.h"
@@ -27,56 +28,6 @@
 #else
 #define OPTIMISTIC
 #endif
-
-static LZI_COLD int view_wider(struct lzi_store *store)
-{
-	int rc = lzi_table_view(&store->table);
-
-	return rc == LATZ_OK ? lzi_heap_view(&store->heap) : rc;
-}
-
-/* A record whose key is another one: the same tag by chance, or damage? LATZ_BUSY: neither, look again. */
-static LZI_NOINLINE int check_other(struct lzi_store *store, const struct lzi_found *found, const uint64_t *slot,
-                                    uint64_t word)
-{
-	const struct lzi_record *record = found->record;
-	int rc;
-
-	if (found->room < LZI_RECORD_HEAD) {
-		/* The room is told by the account, which is cleared before the generation changes; and a state from
-		 * before the extent was taken again has the new generation already. */
-		lzi_fence_acquire();
-		if (lzi_load_acquire(slot) != word || lzi_load_relaxed(found->word_at) != found->word)
-			return LATZ_BUSY;
-		if (lzi_extent_word_state(found->word) == LZI_EXTENT_IMAGE) {
-			rc = lzi_heap_bring(&store->heap, lzi_unit_offset(found->unit) >> LZI_EXTENT_SHIFT);
-			return rc == LATZ_OK ? LATZ_BUSY : rc;
-		}
-		return lzi_error(LATZ_CORRUPT, "slot points outside the heap's records");
-	}
-	lzi_racy_reads_begin(); /* what it finds counts only if the record is still the same */
-	rc = lzi_record_validate(record, found->room);
-	lzi_racy_reads_end();
-	if (rc == LATZ_OK || !lzi_found_valid(found))
-		return LATZ_OK;
-	return lzi_error_prefix(rc, "record at heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
-}
-
-/* A slot that points beyond what this process has mapped. LATZ_OK: it is mapped now, or the slot has changed. */
-static LZI_COLD int locate_far(struct lzi_store *store, const uint64_t *slot, uint64_t word)
-{
-	uint64_t offset = lzi_unit_offset(lzi_slot_unit(word));
-	int rc;
-
-	if (lzi_slot_unit(word) == 0)
-		return LATZ_NOTFOUND; /* an empty slot has the tag of some hashes */
-	rc = view_wider(store);
-	if (rc != LATZ_OK)
-		return rc;
-	if (offset >> LZI_EXTENT_SHIFT < lzi_load_acquire(&store->heap.reach) || lzi_load_acquire(slot) != word)
-		return LATZ_OK;
-	return lzi_error(LATZ_CORRUPT, "slot points past the heap, to offset %llu", (unsigned long long)offset);
-}
 
 /* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
 LZI_INLINE void prefetch_record(const uint8_t *record)
@@ -95,7 +46,7 @@ static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word,
 
 	/* What lies past the last extent is mapped, but there is no file behind it. */
 	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach))) {
-		int rc = locate_far(store, slot, word);
+		int rc = lzi_read_far(store, slot, word);
 
 		return rc == LATZ_OK ? LATZ_BUSY : rc;
 	}
@@ -119,7 +70,7 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 	size_t size;
 
 	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
-		return 0; /* there may not even be memory */
+		return 0;       /* there may not even be memory */
 	lzi_racy_reads_begin(); /* whatever the answer, the generation is looked at after it */
 	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
 	size = record->key_size;
@@ -138,7 +89,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 	int rc;
 
 	if (lzi_unlikely(head == NULL)) {
-		rc = view_wider(store);
+		rc = lzi_read_wider(store);
 		return rc != LATZ_OK ? rc : LATZ_BUSY;
 	}
 	header = lzi_load_acquire(&head->header);
@@ -161,7 +112,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;
-			rc = check_other(store, found, slot, word);
+			rc = lzi_read_other(store, found, slot, word);
 			if (rc != LATZ_OK)
 				return rc;
 		}
@@ -176,11 +127,12 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 
 int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found)
 {
+	unsigned tries = 0;
 	int rc;
 
-	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY))
-		lzi_pause();
-	return rc;
+	while (lzi_unlikely((rc = find_once(store, key, hash, ret_found)) == LATZ_BUSY) && lzi_read_again(&tries))
+		;
+	return lzi_likely(rc != LATZ_BUSY) ? rc : lzi_read_restless();
 }
 
 static inline int value_reserve(latz_value *value, size_t size)
@@ -204,7 +156,7 @@ OPTIMISTIC static void copy_bytes(void *to, const void *from, size_t size)
 
 /* Copies a value; the checksum of what the copy and the key make. */
 LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, void *to, uint32_t size, uint8_t type,
-                                   uint8_t flags)
+                                uint8_t flags)
 {
 	const void *from = (const uint8_t *)found->record + lzi_record_head(flags & LZI_RECORD_EXT) + key.size;
 	uint32_t sum;
@@ -346,9 +298,8 @@ int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *
 {
 	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
 
-	return lzi_likely(rc != LZI_READ_UNDECIDED)
-	               ? rc
-	               : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
+	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc
+	                                            : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
 }
 
 static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless, latz_value *value)
@@ -505,13 +456,14 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 static LZI_NOINLINE int get_properly(struct lzi_store *store, latz_slice key, uint64_t hash, uint64_t unless,
                                      latz_value *value)
 {
+	unsigned tries = 0;
 	int rc;
 
 	if (lzi_unlikely(store->reads_only))
 		return lzi_reader_get(store, key, hash, unless, value);
-	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY))
-		lzi_pause();
-	return rc;
+	while (lzi_unlikely((rc = get_once(store, key, hash, unless, value)) == LATZ_BUSY) && lzi_read_again(&tries))
+		;
+	return lzi_likely(rc != LATZ_BUSY) ? rc : lzi_read_restless();
 }
 
 static inline int watches_hits(const struct lzi_call *call)
@@ -647,7 +599,7 @@ static int version_at_racy(struct lzi_store *store, struct lzi_found *found, uin
 			return LATZ_BUSY;
 		if (oldest > seq)
 			return LATZ_NOTFOUND;
-		if (lzi_record_at(store, prev) == NULL || hops > 1u << 30)
+		if (lzi_record_at(store, prev) == NULL || hops > LZI_VERSIONS_MAX)
 			return lzi_error(LATZ_CORRUPT, "version link of the record at heap offset %llu is damaged",
 			                 (unsigned long long)lzi_unit_offset(found->unit));
 		found->unit = prev;
@@ -678,6 +630,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
                 enum lzi_read_how how, latz_value *value)
 {
 	struct lzi_found found;
+	unsigned tries = 0;
 	int64_t expiry;
 	int first = 1, rc;
 
@@ -710,9 +663,9 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 		} else {
 			rc = take(store, &found, key, how, value);
 		}
-		value->ttl_ms = expiry == 0 ? -1 : expiry - now_ms;
-	} while (rc == LATZ_BUSY);
-	return rc;
+		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
+	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
+	return rc != LATZ_BUSY ? rc : lzi_read_restless();
 }
 
 /* Copies the key of a slot's record if it is the entry's, or with entry NULL that of the hash. LATZ_BUSY: look again;
@@ -756,7 +709,7 @@ static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t h
 	int rc;
 
 	if (head == NULL) {
-		rc = view_wider(store);
+		rc = lzi_read_wider(store);
 		return rc != LATZ_OK ? rc : LATZ_BUSY;
 	}
 	header = lzi_load_acquire(&head->header);
@@ -781,20 +734,12 @@ static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t h
 	return LATZ_NOTFOUND;
 }
 
-int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+int lzi_read_key_of(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
 {
+	unsigned tries = 0;
 	int rc;
 
-	while ((rc = entry_key_once(store, entry, lzi_entry_hash(entry), key)) == LATZ_BUSY)
-		lzi_pause();
-	return rc;
-}
-
-int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
-{
-	int rc;
-
-	while ((rc = entry_key_once(store, NULL, hash, key)) == LATZ_BUSY)
-		lzi_pause();
-	return rc;
+	while ((rc = entry_key_once(store, entry, hash, key)) == LATZ_BUSY && lzi_read_again(&tries))
+		;
+	return rc != LATZ_BUSY ? rc : lzi_read_restless();
 }

@@ -409,7 +409,7 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.wrong_passwords = lzi_load_relaxed(&opened.control.shared->guarded.attempts);
 		info.wrong_wall_ms = lzi_load_relaxed(&opened.control.shared->guarded.failed_ms);
 		if (info.durable)
-			info.log_broken = lzi_load_relaxed(&opened.control.shared->log.broken);
+			info.log_broken = lzi_error_read(lzi_load_relaxed(&opened.control.shared->log.broken));
 		lzi_opened_close(&opened);
 	}
 	return fn(&info, arg);

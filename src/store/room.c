@@ -471,13 +471,17 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 		return rc;
 	/* One at least: who finds that others have no bucket now may meet them again and again when he has his. */
 	while (rc == LATZ_OK && done < want) {
+		unsigned had = done;
+
 		rc = lzi_evict_survey(store, 0, &used, &dead);
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_evict(call, LZI_EVICT_ENTRIES, LZI_POLICY_BATCH, idle >= IDLE_FRESH, &done);
 		if (rc == LATZ_BUSY && ++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
 			return rc;
-		if (rc == LATZ_OK && done == 0 && lzi_room_is_over_time(store, &since_ns))
+		if (done > had)
+			since_ns = 0;
+		else if (rc == LATZ_OK && lzi_room_is_over_time(store, &since_ns))
 			rc = lzi_error(LATZ_TIMEOUT, "in %u ms nothing could be evicted", store->control.timeout_ms);
 		if (rc == LATZ_OK && done < want && (rc = let_others(call)) != LATZ_OK)
 			return rc;

@@ -375,7 +375,7 @@ static void arrange(struct lzi_scan *scan)
 static int gather_heap(struct lzi_scan *scan)
 {
 	struct lzi_store *store = scan->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail;
 	int rc = lzi_heap_view(&store->heap);
 
 	for (e = 0; e < n && rc == LATZ_OK; e++) {

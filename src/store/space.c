@@ -57,15 +57,22 @@ static int make_file(struct lzi_store *store)
 
 static int map_file(struct lzi_store *store)
 {
-	uint64_t size = queues_at(store);
+	uint64_t size = queues_at(store), have = 0;
 	void *base;
 	int fd, rc = lzi_store_file(store, FILE_NAME, &fd);
 
 	if (rc != LATZ_OK)
 		return lzi_error(rc == LATZ_NOTFOUND ? LATZ_CORRUPT : rc, "the pool's file " FILE_NAME ": %s",
 		                 lzi_error_text());
-	base = lzi_os.mmap(NULL, size, store->reads_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	rc = lzi_file_size(fd, &have);
+	if (rc == LATZ_OK && have < file_size(store))
+		rc = lzi_error(LATZ_CORRUPT, "the file " FILE_NAME " has %llu bytes", (unsigned long long)have);
+	base = rc == LATZ_OK ? lzi_os.mmap(NULL, size, store->reads_only ? PROT_READ : PROT_READ | PROT_WRITE,
+	                                   MAP_SHARED, fd, 0)
+	                     : MAP_FAILED;
 	lzi_file_close(fd);
+	if (rc != LATZ_OK)
+		return rc;
 	if (base == MAP_FAILED)
 		return lzi_error(LATZ_NOMEM, "map the file " FILE_NAME);
 	lzi_store_release(&store->space.base, (uint8_t *)base);
@@ -160,6 +167,7 @@ uint64_t *lzi_space_queue(struct lzi_store *store, uint32_t slot)
 	uint64_t size = LZI_SPACE_QUEUE_MAX * sizeof *words;
 	int fd;
 
+	slot %= LZI_SPACES_MAX;
 	pthread_mutex_lock(&store->space.mutex);
 	if (store->space.queue == NULL)
 		lzi_store_release(&store->space.queue, (uint64_t **)calloc(LZI_SPACES_MAX, sizeof *store->space.queue));
@@ -427,11 +435,9 @@ int lzi_space_loading(struct lzi_store *store, latz_slice key)
 
 void lzi_space_loaded(struct lzi_call *call, latz_slice key, uint64_t span)
 {
-	struct lzi_space *space = lzi_key_is_spaced(key.data, key.size)
-	                                  ? lzi_space_find(call->store, lzi_key_space(key.data))
-	                                  : NULL;
-	struct lzi_space_cell *cell =
-		space == NULL ? NULL : lzi_space_cell(call, lzi_space_index(call->store, space));
+	struct lzi_space *space =
+		lzi_key_is_spaced(key.data, key.size) ? lzi_space_find(call->store, lzi_key_space(key.data)) : NULL;
+	struct lzi_space_cell *cell = space == NULL ? NULL : lzi_space_cell(call, lzi_space_index(call->store, space));
 
 	if (cell == NULL)
 		return;

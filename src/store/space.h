@@ -56,7 +56,8 @@ static inline uint32_t lzi_space_index(const struct lzi_store *store, const stru
 /* A thread's part; that of the calling one, NULL: there is no room for it. */
 static inline struct lzi_space_cell *lzi_space_cell_in(uint8_t *base, uint32_t actor, uint32_t slot)
 {
-	return (struct lzi_space_cell *)(void *)(base + LZI_SPACE_CELLS_AT + actor * LZI_SPACE_CELLS_SIZE) + slot;
+	return (struct lzi_space_cell *)(void *)(base + LZI_SPACE_CELLS_AT + actor * LZI_SPACE_CELLS_SIZE) +
+	       (slot & (LZI_SPACES_MAX - 1));
 }
 static inline struct lzi_space_cell *lzi_space_cell_at(const struct lzi_store *store, uint32_t actor, uint32_t slot)
 {
@@ -99,9 +100,11 @@ static inline void lzi_space_happened(struct lzi_store *store, struct lzi_actor 
 {
 	struct lzi_space_cell *cell;
 
-	if (actor->space == 0)
+	uint32_t space = lzi_load_relaxed(&actor->space);
+
+	if (space == 0 || lzi_unlikely(lzi_load_relaxed(&store->space.base) == NULL))
 		return;
-	cell = lzi_space_cell_at(store, index, actor->space - 1);
+	cell = lzi_space_cell_at(store, index, space - 1);
 	lzi_store_relaxed(&cell->keys, actor->space_keys);
 	LZI_POINT("space.counted");
 	lzi_store_relaxed(&cell->bytes, actor->space_bytes);

@@ -110,7 +110,7 @@ void lzi_space_collect(struct lzi_call *call, uint64_t deadline_ns, int *ret_mor
 {
 	struct lzi_store *store = call->store;
 	struct collecting collecting = { call, NULL };
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), tail;
+	uint64_t n = lzi_heap_count(&store->heap), tail;
 
 	if (lzi_likely(lzi_load_acquire(&store->control.shared->spaces.doomed) == 0) ||
 	    lzi_space_slot(store, 0) == NULL || lzi_heap_view(&store->heap) != LATZ_OK)

@@ -142,9 +142,17 @@ int lzi_space_admit_all(struct lzi_call *call, uint32_t number, int64_t keys, in
 
 /* ---- The queue ---- */
 
-void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+/* 0: it has none, or what is said of it makes no sense. */
+static uint32_t queue_size(const struct lzi_space *space)
 {
 	uint32_t size = lzi_load_acquire(&space->queue_size);
+
+	return size <= LZI_SPACE_QUEUE_MAX && (size & (size - 1)) == 0 ? size : 0;
+}
+
+void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t hash)
+{
+	uint32_t size = queue_size(space);
 	uint64_t *queue = size == 0 ? NULL : lzi_space_queue(store, lzi_space_index(store, space));
 
 	if (queue == NULL)
@@ -155,7 +163,7 @@ void lzi_space_push(struct lzi_store *store, struct lzi_space *space, uint64_t h
 /* The next hash, 0 if there is none. Under space->mutex. */
 static uint64_t pop(struct lzi_space *space, uint64_t *queue)
 {
-	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	uint32_t size = queue_size(space);
 	uint64_t head = lzi_load_relaxed(&space->head), hash = 0;
 
 	if (size == 0)
@@ -248,7 +256,7 @@ static int find_all(struct lzi_store *store, struct found *found)
 	if (rc < 0)
 		return rc;
 	rc = lzi_heap_view(&store->heap);
-	n = lzi_load_acquire(&store->control.shared->extents);
+	n = lzi_heap_count(&store->heap);
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_image_bring(store, e) == LATZ_OK && lzi_extent_holds(store, e, &tail))
 			rc = lzi_extent_walk(store, e, 0, tail, find_one, found);
@@ -265,7 +273,7 @@ static void requeue(struct lzi_store *store, struct lzi_space *space, const stru
                     uint64_t begun)
 {
 	uint64_t *queue = lzi_space_queue(store, lzi_space_index(store, space)), hash, head, i;
-	uint32_t size = lzi_load_relaxed(&space->queue_size);
+	uint32_t size = queue_size(space);
 	size_t end = found->count - from > size / 2 ? from + size / 2 : found->count;
 	int lacks = found->lacks || end < found->count;
 

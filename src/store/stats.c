@@ -92,7 +92,7 @@ static void persist_dir(const struct lzi_store *store, char dir[LZI_PERSIST_PATH
 
 static uint64_t left_in_image(struct lzi_store *store)
 {
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, sum = 0;
+	uint64_t n = lzi_heap_count(&store->heap), e, sum = 0;
 
 	if (lzi_likely(lzi_load_relaxed(&store->control.shared->image_left) == 0) ||
 	    lzi_heap_view(&store->heap) != LATZ_OK)
@@ -114,7 +114,7 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 	if (!lzi_is_durable(store))
 		return;
 	stats->durable = 1;
-	stats->log_broken = lzi_load_acquire(&log->broken);
+	stats->log_broken = lzi_error_read(lzi_load_acquire(&log->broken));
 	stats->sync = (latz_sync)lzi_load_relaxed(&log->sync);
 	stats->sync_interval_ms = lzi_load_relaxed(&log->interval_ms);
 	stats->checkpoint_bytes = lzi_load_relaxed(&log->checkpoint_bytes);

@@ -315,6 +315,9 @@ struct lzi_found {
 	uint64_t room; /* bytes from the record to its extent's end */
 };
 
+/* Longest list of a key's versions that anybody follows. */
+#define LZI_VERSIONS_MAX 1000000u
+
 /* Finds the key's current record, whatever its death mark says; hash is the key's. LATZ_NOTFOUND if no slot has it. */
 int lzi_read_find(struct lzi_store *store, latz_slice key, uint64_t hash, struct lzi_found *ret_found);
 
@@ -380,9 +383,16 @@ int lzi_value_widen(latz_value *value, size_t size);
 /* As that, keeping the first `keep` bytes. */
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);
 /* The full key that a long index entry stands for, as a value. LATZ_NOTFOUND if the table has none. */
-int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key);
+int lzi_read_key_of(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key);
+static inline int lzi_read_entry_key(struct lzi_store *store, const void *entry, latz_value *key)
+{
+	return lzi_read_key_of(store, entry, lzi_entry_hash(entry), key);
+}
 /* A key with this hash. */
-int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key);
+static inline int lzi_read_hash_key(struct lzi_store *store, uint64_t hash, latz_value *key)
+{
+	return lzi_read_key_of(store, NULL, hash, key);
+}
 
 static inline uint64_t lzi_store_hash(const struct lzi_store *store, const void *key, size_t size)
 {

@@ -61,7 +61,7 @@ static int take_keys(struct lzi_call *call, uint64_t number, struct samples *sam
 			uint64_t unit = lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i]));
 			const struct lzi_record *record = unit == 0 ? NULL : lzi_record_at(store, unit);
 			latz_value *keys = &samples->keys;
-			uint16_t size = record == NULL ? 0 : record->key_size;
+			uint16_t size = record == NULL ? 0 : lzi_load_relaxed(&record->key_size);
 
 			if (size == 0 || size > LZI_KEY_MAX || lzi_load_relaxed(&record->died) != 0 ||
 			    record->value_size > VALUE_MAX)

@@ -38,7 +38,7 @@ int lzi_txn_commit(struct lzi_call *call, struct lzi_txn_item *items, size_t cou
 /* The transaction is decided: finishes it, under all its locks. Each step can be repeated; mending: some may have been
  * done. */
 void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_txn_list *list,
-                    int mending);
+                    uint32_t writes, int mending);
 /* For a reaper of an actor whose kind is TXN. */
 int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t index);
 /* mend.c: whether `old`, at a unit where the record before `record` stood, is that one, and not what stands there since

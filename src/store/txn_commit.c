@@ -29,6 +29,9 @@
 #include "store/txn_commit.h"
 
 #define TRIES_MAX 1000u
+/* More is damage. */
+#define SPLITS_MAX 1000u
+#define ATTEMPTS_MAX 10000u
 
 /* ---- Locks ---- */
 
@@ -75,7 +78,7 @@ static void choose_buckets(struct lzi_txn_commit *c)
 			c->numbers[c->locks++] = c->numbers[i];
 	}
 	c->list->locks = c->locks;
-	memcpy(lzi_txn_locks(c->list), c->numbers, c->locks * sizeof *c->numbers);
+	memcpy(lzi_txn_locks(c->list, (uint32_t)c->writes), c->numbers, c->locks * sizeof *c->numbers);
 }
 
 static void unlock_all(struct lzi_txn_commit *c)
@@ -364,10 +367,9 @@ static void fill_group(struct lzi_txn_commit *c, uint32_t members)
 
 	if (record == NULL)
 		return;
-	value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+	value = (uint8_t *)record + LZI_RECORD_HEAD + 1; /* as draft_group() made it */
 	memcpy(value, &group, sizeof group);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), value);
+	record->crc = lzi_record_crc(sizeof group, 1, LZI_NOTE_GROUP, 0, "", &group);
 	finish(record, c->seq);
 	record->died = lzi_death_make(c->seq, LZI_DEATH_MOVED);
 }
@@ -387,8 +389,7 @@ static void publish(struct lzi_txn_commit *c, struct lzi_txn_item *item, struct 
 	if (item->what == LZI_TXN_SAME)
 		record->flags |= LZI_RECORD_COPY; /* which the log passes over */
 	if (item->what == LZI_TXN_SAME || item->what == LZI_TXN_NOTE) {
-		record->died = lzi_death_make(c->seq, item->what == LZI_TXN_SAME ? LZI_DEATH_MOVED
-		                                                                 : LZI_DEATH_DELETED);
+		record->died = lzi_death_make(c->seq, item->what == LZI_TXN_SAME ? LZI_DEATH_MOVED : LZI_DEATH_DELETED);
 		return;
 	}
 	entry->old = replaces ? word : 0;
@@ -483,6 +484,7 @@ static void publish_all(struct lzi_txn_commit *c)
 
 static int attempt(struct lzi_txn_commit *c)
 {
+	unsigned splits = 0;
 	size_t i;
 	int rc;
 
@@ -497,7 +499,9 @@ static int attempt(struct lzi_txn_commit *c)
 			rc = lock_all(c);
 			if (rc == LZI_TXN_AGAIN)
 				unlock_all(c);
-		} while (rc == LZI_TXN_AGAIN);
+		} while (rc == LZI_TXN_AGAIN && splits++ < SPLITS_MAX);
+		if (rc == LZI_TXN_AGAIN)
+			rc = lzi_error(LATZ_CORRUPT, "the number of buckets keeps changing");
 		if (rc == LATZ_OK)
 			rc = validate(c);
 		if (rc == LATZ_OK)
@@ -506,7 +510,7 @@ static int attempt(struct lzi_txn_commit *c)
 			rc = seal_heads(c);
 		if (rc == LATZ_OK) {
 			publish_all(c);
-			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, 0);
+			lzi_txn_finish(c->call->store, c->call->actor, c->call->index, c->list, (uint32_t)c->writes, 0);
 			lzi_txn_extents_tell(c);
 			if (lzi_unlikely(c->call->actor->feed_first != 0))
 				lzi_feed_settle(c->call->store, c->call->actor, c->call->index, 1);
@@ -529,6 +533,8 @@ static LZI_COLD int prepare_again(struct lzi_txn_commit *c, int rc, unsigned *tr
 	struct lzi_need need = { .span = LZI_UNIT };
 	struct lzi_call *call = c->call;
 
+	if (c->attempts++ > ATTEMPTS_MAX)
+		return lzi_error(LATZ_CORRUPT, "what the transaction finds keeps changing");
 	switch (rc) {
 	case LZI_TXN_AGAIN_EXT: c->ext = 1; return LATZ_OK;
 	case LZI_TXN_AGAIN_NOTE: c->wants_note = 1; return LATZ_OK;
@@ -626,9 +632,8 @@ static int check_bounds(struct lzi_txn_commit *c)
 
 		/* A large one has extents of its own. */
 		if (c->items[i].is_written)
-			span += each <= LZI_RECORD_SHARED_MAX
-			                ? each
-			                : (each + LZI_EXTENT - 1) / LZI_EXTENT * LZI_EXTENT;
+			span += each <= LZI_RECORD_SHARED_MAX ? each
+			                                      : (each + LZI_EXTENT - 1) / LZI_EXTENT * LZI_EXTENT;
 	}
 	return lzi_bound_check(c->call, span);
 }

@@ -44,6 +44,7 @@ struct lzi_txn_commit {
 	int ext, wants_note;
 	uint32_t inserts; /* keys that it would create */
 	struct lzi_txn_item *look; /* LZI_TXN_AGAIN_LOOK: whose */
+	unsigned attempts;
 	uint64_t seq;
 	int64_t space_keys, space_bytes; /* that the namespace of its keys has more, if they are of one */
 };

@@ -29,7 +29,7 @@ int lzi_txn_commit_begin(struct lzi_txn_commit *c, struct lzi_call *call, struct
 	c->extent_capacity = LZI_TXN_FEW;
 	c->held = c->few_held;
 	c->numbers = c->few_numbers;
-	c->held_count = c->locks = 0;
+	c->held_count = c->locks = c->attempts = 0;
 	c->list = NULL;
 	c->group.record = NULL;
 	c->ext = c->wants_note = 0;
@@ -74,8 +74,10 @@ static int add_extent(struct lzi_txn_commit *c, uint64_t extent)
 		c->extents = more;
 		c->extent_capacity *= 2;
 	}
+	c->at = lzi_load_relaxed(&lzi_heap_meta(&c->call->store->heap, extent)->tail);
+	if (c->at > LZI_EXTENT || c->at % LZI_UNIT != 0)
+		return lzi_error(LATZ_CORRUPT, "the account of extent %llu is damaged", (unsigned long long)extent);
 	c->extents[c->extent_count++] = (uint32_t)extent;
-	c->at = lzi_heap_meta(&c->call->store->heap, extent)->tail;
 	return LATZ_OK;
 }
 
@@ -101,6 +103,8 @@ static int reserve(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset
 			lzi_store_relaxed(&actor->extent, (uint32_t)extent + 1);
 		LZI_POINT("txn.extent");
 	}
+	if (rc == LATZ_OK && c->at + span > LZI_EXTENT)
+		rc = lzi_error(LATZ_CORRUPT, "the account of an extent with room is damaged");
 	if (rc != LATZ_OK)
 		return rc;
 	*ret_offset = c->extents[c->extent_count - 1] * (uint64_t)LZI_EXTENT + c->at;

@@ -85,13 +85,13 @@ static void book(struct lzi_store *store, uint64_t unit, const struct lzi_record
 }
 
 void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t index, struct lzi_txn_list *list,
-                    int mending)
+                    uint32_t writes, int mending)
 {
 	const struct lzi_txn_entry *entry = lzi_txn_entries(list);
 	struct lzi_record *record, *old;
 	uint32_t i;
 
-	for (i = 0; i < list->writes; i++) {
+	for (i = 0; i < writes; i++) {
 		record = lzi_record_at(store, entry[i].record);
 		if (record == NULL || !lzi_undecided(lzi_load_relaxed(&record->died)))
 			continue; /* done, or never in a slot */
@@ -105,7 +105,7 @@ void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t i
 	lzi_store_relaxed(&actor->keys, list->keys_after);
 	lzi_space_mend(store, actor, index);
 	LZI_POINT("txn.finished");
-	for (i = 0; i < list->writes; i++) {
+	for (i = 0; i < writes; i++) {
 		record = lzi_record_at(store, entry[i].record);
 		if (record != NULL)
 			book(store, entry[i].record, record);
@@ -119,20 +119,20 @@ void lzi_txn_finish(struct lzi_store *store, struct lzi_actor *actor, uint32_t i
 
 /* It did not happen: each slot names again what it did before. Who has found one of the records may still be looking at
  * it, and the next draft goes where it stands: so the extents get a new generation. */
-static void undo(struct lzi_store *store, struct lzi_txn_list *list)
+static void undo(struct lzi_store *store, struct lzi_txn_list *list, uint32_t writes)
 {
 	const struct lzi_txn_entry *entry = lzi_txn_entries(list);
 	uint64_t last = UINT64_MAX, extent;
 	uint64_t *slot;
 	uint32_t i;
 
-	for (i = 0; i < list->writes; i++) {
+	for (i = 0; i < writes; i++) {
 		slot = lzi_slot_naming(store, bucket_of(store, entry[i].bucket), entry[i].record);
 		if (slot != NULL)
 			lzi_store_release(slot, entry[i].old);
 		LZI_POINT("txn.undone_one");
 	}
-	for (i = 0; i < list->writes; i++) {
+	for (i = 0; i < writes; i++) {
 		extent = lzi_unit_offset(entry[i].record) >> LZI_EXTENT_SHIFT;
 		if (extent != last && lzi_heap_state(&store->heap, extent) == LZI_EXTENT_OPEN)
 			lzi_heap_set_generation(&store->heap, extent);
@@ -141,8 +141,9 @@ static void undo(struct lzi_store *store, struct lzi_txn_list *list)
 	LZI_POINT("txn.undone");
 }
 
-/* The list of a dead committer, where it says; NULL if there can't be one. */
-static struct lzi_txn_list *list_of(struct lzi_store *store, const struct lzi_actor *actor)
+/* The list of a dead committer, where it says; NULL if there can't be one. What it has room for is read once. */
+static struct lzi_txn_list *list_of(struct lzi_store *store, const struct lzi_actor *actor, uint32_t *ret_writes,
+                                    uint32_t *ret_locks)
 {
 	uint64_t unit = lzi_load_relaxed(&actor->record_new), offset = lzi_unit_offset(unit), extent, room;
 	struct lzi_txn_list *list;
@@ -152,9 +153,13 @@ static struct lzi_txn_list *list_of(struct lzi_store *store, const struct lzi_ac
 		return NULL;
 	room = lzi_heap_room(&store->heap, offset, lzi_load_acquire(lzi_heap_word(&store->heap, extent)));
 	list = lzi_heap_at(&store->heap, offset, sizeof *list);
-	if (list == NULL || room < sizeof *list || lzi_txn_list_span(list->writes, list->locks) > room)
+	if (list == NULL || room < sizeof *list)
 		return NULL;
-	return lzi_heap_at(&store->heap, offset, lzi_txn_list_span(list->writes, list->locks));
+	*ret_writes = lzi_load_relaxed(&list->writes);
+	*ret_locks = lzi_load_relaxed(&list->locks);
+	if (lzi_txn_list_span(*ret_writes, *ret_locks) > room)
+		return NULL;
+	return lzi_heap_at(&store->heap, offset, lzi_txn_list_span(*ret_writes, *ret_locks));
 }
 
 static int is_held(struct lzi_bucket *bucket, uint32_t index)
@@ -164,14 +169,14 @@ static int is_held(struct lzi_bucket *bucket, uint32_t index)
 
 /* As the committer does before it gives its locks back: the log hears of all extents that have something of it. Else
  * what is done to a key after that may be in the log before the transaction is whole there. */
-static void tell_log(struct lzi_store *store, struct lzi_txn_list *list)
+static void tell_log(struct lzi_store *store, struct lzi_txn_list *list, uint32_t writes)
 {
 	const struct lzi_txn_entry *entry = lzi_txn_entries(list);
 	uint64_t last = UINT64_MAX, extent;
 	uint32_t i;
 
-	for (i = 0; i <= list->writes; i++) {
-		uint64_t unit = i < list->writes ? entry[i].record : list->group;
+	for (i = 0; i <= writes; i++) {
+		uint64_t unit = i < writes ? entry[i].record : list->group;
 
 		extent = lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT;
 		if (unit == 0 || extent == last || extent >= lzi_load_acquire(&store->heap.reach))
@@ -186,41 +191,41 @@ int lzi_txn_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t inde
 {
 	struct lzi_txn_list *list;
 	struct lzi_bucket *bucket;
-	uint32_t i, held = 0;
+	uint32_t i, writes, locks, held = 0;
 	int happened = 0;
 	uint64_t at = lzi_load_acquire(&actor->bucket);
 	int rc = lzi_heap_view(&store->heap);
 
 	if (rc != LATZ_OK)
 		return rc;
-	list = list_of(store, actor);
+	list = list_of(store, actor, &writes, &locks);
 	if (list == NULL)
 		return lzi_error(LATZ_CORRUPT, "a dead thread names a list of a transaction that is none");
-	for (i = 0; i < list->locks; i++)
-		held += (uint32_t)is_held(bucket_of(store, lzi_txn_locks(list)[i]), index);
+	for (i = 0; i < locks; i++)
+		held += (uint32_t)is_held(bucket_of(store, lzi_txn_locks(list, writes)[i]), index);
 	/* An overflow bucket for a chain of ours: in the chain, or it goes back. */
 	bucket = at == 0 ? NULL : bucket_of(store, (at - 1) / sizeof *bucket);
-	if (held == list->locks && is_held(bucket, index) && lzi_load_acquire(&actor->overflow) != 0) {
+	if (held == locks && is_held(bucket, index) && lzi_load_acquire(&actor->overflow) != 0) {
 		rc = lzi_table_mend(&store->table, actor, index, bucket);
 		if (rc != LATZ_OK)
 			return rc;
 	}
 	/* Nothing is published before all are held, and all is done before the first is given back. */
-	if (held == list->locks && list->seq != 0) {
+	if (held == locks && list->seq != 0) {
 		happened = lzi_load_acquire(&actor->committed) == list->seq;
 		if (happened)
-			lzi_txn_finish(store, actor, index, list, 1);
+			lzi_txn_finish(store, actor, index, list, writes, 1);
 		else
-			undo(store, list);
+			undo(store, list, writes);
 		if (happened)
-			tell_log(store, list);
+			tell_log(store, list, writes);
 	}
 	rc = lzi_feed_mend(store, actor, index, happened);
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("txn.mended");
-	for (i = 0; i < list->locks; i++) {
-		bucket = bucket_of(store, lzi_txn_locks(list)[i]);
+	for (i = 0; i < locks; i++) {
+		bucket = bucket_of(store, lzi_txn_locks(list, writes)[i]);
 		if (is_held(bucket, index))
 			lzi_table_unlock_one(bucket);
 	}

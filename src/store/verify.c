@@ -41,12 +41,16 @@ __attribute__((format(printf, 2, 3))) static void report(struct verify *verify, 
 /* A compressed value is one, and its dictionary is there. */
 static void check_packed(struct verify *verify, const struct lzi_record *record, uint64_t offset)
 {
-	uint8_t *packed = lzi_codec_room(record->value_size);
+	uint32_t size = lzi_load_relaxed(&record->value_size);
+	const uint8_t *value = lzi_record_value(record);
+	uint8_t *packed = NULL;
 
+	if (lzi_map_holds(&verify->call->store->heap.map, value, size))
+		packed = lzi_codec_room(size);
 	if (packed == NULL)
 		return;
-	memcpy(packed, lzi_record_value(record), record->value_size);
-	if (lzi_unpack(verify->call->store, packed, record->value_size, offset, &verify->value) == LATZ_CORRUPT)
+	memcpy(packed, value, size);
+	if (lzi_unpack(verify->call->store, packed, size, offset, &verify->value) == LATZ_CORRUPT)
 		report(verify, "%s", lzi_error_text());
 }
 
@@ -113,7 +117,7 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
-	uint64_t n = lzi_load_acquire(&store->control.shared->extents), e, tail, covered = 0, dead;
+	uint64_t n = lzi_heap_count(&store->heap), e, tail, covered = 0, dead;
 	int rc;
 
 	for (e = 0; e < n; e++) {

@@ -14,6 +14,9 @@
 #include "store/seal.h"
 #include "store/store_int.h"
 
+/* Of what moves under our eyes; more is damage. */
+#define TRIES_MAX 100000u
+
 /* Announces an extent; the index of the hazard, or -1 if all are in use. */
 static int hazard_take(struct lzi_store *store, uint64_t extent)
 {
@@ -76,6 +79,7 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 {
 	struct lzi_store *store = call->store;
 	struct lzi_found again;
+	struct lzi_record head;
 	const struct lzi_record *record = found->record;
 	uint64_t died = lzi_load_acquire(&record->died);
 	int64_t expiry = 0, now = 0;
@@ -101,12 +105,17 @@ static int hold(struct lzi_call *call, latz_slice key, uint64_t hash, const stru
 	rc = lzi_record_validate(record, found->room);
 	if (rc != LATZ_OK && died == 0)
 		return lzi_error_prefix(rc, "heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
-	if (record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
+	memcpy(&head, record, LZI_RECORD_HEAD);
+	lzi_compiler_barrier(); /* what is looked at is what is used */
+	if (lzi_record_span_of(&head) > found->room)
+		return lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
+		                 (unsigned long long)lzi_unit_offset(found->unit));
+	if (head.flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
 		return LATZ_BUSY; /* written in between: it is not held, but copied */
-	view->data = lzi_record_value(record);
-	view->size = record->value_size;
-	view->type = (latz_type)record->type;
-	view->version = record->seq;
+	view->data = (const uint8_t *)record + lzi_record_head(head.flags & LZI_RECORD_EXT) + head.key_size;
+	view->size = head.value_size;
+	view->type = (latz_type)head.type;
+	view->version = head.seq;
 	view->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	view->owner = store;
 	view->token = (uint64_t)at + 1;
@@ -135,6 +144,7 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 	uint64_t hash = lzi_store_hash(store, key.data, key.size);
 	struct lzi_found found;
 	latz_view out = { NULL, 0, LATZ_BYTES, 0, -1, NULL, 0 };
+	unsigned tries = 0;
 	int at, rc;
 
 	if (store->reads_only) /* there is nothing that it could be held by */
@@ -153,7 +163,9 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		rc = hold(call, key, hash, &found, at, &out);
 		if (rc != LATZ_OK)
 			hazard_drop(store, at);
-	} while (rc == LATZ_BUSY);
+	} while (rc == LATZ_BUSY && tries++ < TRIES_MAX);
+	if (rc == LATZ_BUSY)
+		rc = lzi_error(LATZ_CORRUPT, "what is borrowed keeps changing");
 	if (rc != LATZ_OK || out.owner != NULL) /* else the get of the copy counts */
 		lzi_bump_relaxed(&call->actor->gets, 1ull);
 	if (rc == LATZ_OK && out.owner != NULL) {

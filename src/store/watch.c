@@ -44,9 +44,9 @@ struct lzi_watcher {
 	uint8_t *prefix;
 	size_t prefix_size;
 	uint32_t number, slot; /* the namespace whose keys it is about; 0: keys of none */
-	uint64_t next;    /* number to be looked at */
-	uint64_t unheard; /* of the feed, as far as it was told */
-	uint64_t missed;  /* not told yet */
+	uint64_t next;         /* number to be looked at */
+	uint64_t unheard;      /* of the feed, as far as it was told */
+	uint64_t missed;       /* not told yet */
 	struct held held[2];
 	unsigned given; /* which of them the owner has */
 	int waits;      /* 1: the other one is an event to be given */
@@ -113,9 +113,13 @@ static int is_wanted(const struct lzi_watcher *watch, const struct lzi_feed_even
 {
 	if ((event->kind & watch->kinds) == 0)
 		return 0;
+	/* One kind, and only those two have no key: else it is damaged. */
+	if ((event->kind & (event->kind - 1)) != 0)
+		return 0;
 	if ((event->kind & (LATZ_EVENT_CONNECT | LATZ_EVENT_DISCONNECT)) != 0)
-		return 1;
-	if (event->key_size < watch->prefix_size || memcmp(key, watch->prefix, watch->prefix_size) != 0)
+		return event->key_size == 0;
+	if (event->key_size == 0 || event->key_size < watch->prefix_size ||
+	    memcmp(key, watch->prefix, watch->prefix_size) != 0)
 		return 0;
 	return watch->number != 0 || event->key_size == 0 || !lzi_key_is_spaced(key, event->key_size);
 }
@@ -301,7 +305,7 @@ static void give(struct lzi_watcher *watch, latz_event *out)
 		return;
 	out->has_old = (event->flags & (LZI_FEED_OLD | LZI_FEED_OLD_LEFT_OUT)) != 0;
 	out->old.size = event->old_size;
-	if (event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED))
+	if ((event->flags & LZI_FEED_OLD) && (event->flags & (LZI_FEED_OLD_PACKED | LZI_FEED_OLD_SEALED)))
 		out->old = (latz_slice){ held->old.data, held->old.size };
 	else if (event->flags & LZI_FEED_OLD)
 		out->old.data = held->bytes + event->key_size;

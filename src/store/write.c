@@ -33,6 +33,8 @@
 #define KEYS_PER_BUCKET LZI_KEYS_PER_BUCKET
 /* What was evicted for us may be taken by others. */
 #define EVICT_TRIES 1000
+/* Of a value that others keep changing, or a record that is being moved: more is damage. */
+#define LOOKS_MAX 10000u
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -127,8 +129,7 @@ int lzi_append_take(struct lzi_call *call, uint32_t *open, uint64_t span, int ke
 int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uint64_t *ret_offset)
 {
 	struct lzi_heap *heap = &call->store->heap;
-	struct lzi_extent *meta;
-	uint64_t extent;
+	uint64_t extent, tail;
 	int rc;
 
 	if (lzi_unlikely(span > LZI_RECORD_SHARED_MAX)) {
@@ -138,9 +139,9 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	}
 	if (lzi_likely(*open != 0)) {
 		extent = *open - 1;
-		meta = lzi_heap_meta(heap, extent);
-		if (lzi_likely(meta->tail + span <= LZI_EXTENT)) {
-			*ret_offset = extent * LZI_EXTENT + meta->tail;
+		tail = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->tail);
+		if (lzi_likely(tail <= LZI_EXTENT - span) && lzi_likely(tail % LZI_UNIT == 0)) {
+			*ret_offset = extent * LZI_EXTENT + tail;
 			return LATZ_OK;
 		}
 		lzi_heap_tell(heap, extent);
@@ -154,11 +155,14 @@ int lzi_append_reserve(struct lzi_call *call, uint32_t *open, uint64_t span, uin
 	rc = lzi_append_take(call, open, span, 0, &extent);
 	if (rc != LATZ_OK)
 		return rc;
-	if (lzi_unlikely(open != &call->actor->extent) && lzi_heap_meta(heap, extent)->tail == 0)
+	tail = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->tail);
+	if (lzi_unlikely(open != &call->actor->extent) && tail == 0)
 		lzi_fetch_add_relaxed(&call->store->moved_to, 1u);
 	lzi_store_relaxed(open, (uint32_t)extent + 1);
 	LZI_POINT("extent.taken");
-	*ret_offset = extent * LZI_EXTENT + lzi_heap_meta(heap, extent)->tail;
+	*ret_offset = extent * LZI_EXTENT + tail;
+	if (lzi_unlikely(tail > LZI_EXTENT - span || tail % LZI_UNIT != 0))
+		return lzi_error(LATZ_CORRUPT, "the account of extent %llu is damaged", (unsigned long long)extent);
 	return LATZ_OK;
 }
 
@@ -227,8 +231,8 @@ int lzi_record_needed(const struct lzi_store *store, const struct lzi_record *re
 	       (record->flags & LZI_RECORD_HAS_PREV && lzi_record_ext(record)->oldest <= pin_max);
 }
 
-enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
-                              const struct lzi_record *old, uint64_t old_unit)
+enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
+                              uint64_t old_unit)
 {
 	struct lzi_record_ext *ext = lzi_record_ext(record);
 	int has = old->flags & LZI_RECORD_HAS_PREV;
@@ -325,17 +329,18 @@ LZI_INLINE uint8_t *fill_head(struct lzi_draft *draft, latz_slice key, uint64_t 
 LZI_INLINE void fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
 {
 	struct lzi_record *record = draft->record;
+	uint8_t flags = (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags);
 	uint8_t *to = fill_head(draft, key, value.size, type);
 
-	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX && (draft->flags & LZI_RECORD_SEALED) == 0)) {
-		record->crc = lzi_crc32c_copy(lzi_record_crc_head(record->value_size, record->key_size, record->type,
-		                                                  record->flags),
-		                              key.data, key.size, to, value.data, value.size);
+	/* Of what we know, not of what stands there: who scribbles over it must not lead us astray. */
+	if (lzi_likely(value.size <= LZI_CRC32C_COPY_MAX && (flags & LZI_RECORD_SEALED) == 0)) {
+		record->crc =
+			lzi_crc32c_copy(lzi_record_crc_head((uint32_t)value.size, (uint16_t)key.size, type, flags),
+		                        key.data, key.size, to, value.data, value.size);
 		return;
 	}
 	memcpy(to, value.data, value.size);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), to);
+	record->crc = lzi_record_crc((uint32_t)value.size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
 void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, uint8_t type)
@@ -389,6 +394,7 @@ int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write
 		return LATZ_OK; /* written over: whether it is the same would tell what we write */
 	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
 	    old->value_size == write->value.size &&
+	    lzi_map_holds(&store->heap.map, lzi_record_value(old), write->value.size) &&
 	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
 		return 1;
 	return LATZ_OK;
@@ -430,10 +436,10 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 	if (lzi_unlikely(draft->sealed != NULL))
 		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0,
 		                     draft->sealed);
-	memcpy((uint8_t *)record + lzi_record_head(record->flags & LZI_RECORD_EXT) + record->key_size, &value,
-	       sizeof value);
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), lzi_record_value(record));
+	memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, &value, sizeof value);
+	record->crc = lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
+	                             (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags), write->key.data,
+	                             &value);
 	return LATZ_OK;
 }
 
@@ -455,7 +461,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 		present = lzi_record_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(call->store, write, old, present, compared) : LATZ_OK;
+	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(store, write, old, present, compared) : LATZ_OK;
 	if (lzi_unlikely(rc == 1)) {
 		write->version = old->seq;
 		lzi_bound_renew(store);
@@ -596,6 +602,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	uint64_t hash = lzi_write_hash(store, write);
 	struct lzi_draft draft = { NULL, 0, 0, 0, 0, NULL };
 	struct lzi_compared compared = { 0, 0 };
+	unsigned looks = 0;
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
 	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key);
@@ -613,8 +620,8 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	if (lzi_unlikely(lzi_key_is_spaced(write->key.data, write->key.size)) && write->space == NULL &&
 	    (rc = lzi_space_resolve(call, write)) != LATZ_OK)
 		return rc;
-	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL &&
-	    !lzi_is_bounded(store) && lzi_write_has_same(call, write, hash))
+	if (lzi_unlikely(write->flags == LATZ_IF_CHANGED) && write->fence == NULL && !lzi_is_bounded(store) &&
+	    lzi_write_has_same(call, write, hash))
 		return 1;
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_say(call, write);
@@ -666,11 +673,12 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 			continue;
 		if (rc == LATZ_BUSY)
 			draft.ext = 1;
-		else if (rc == LZI_WRITE_LOOK && (rc = lzi_write_compare(call, write, hash, &compared)) == LATZ_OK)
+		else if (rc == LZI_WRITE_LOOK && looks++ < LOOKS_MAX &&
+		         (rc = lzi_write_compare(call, write, hash, &compared)) == LATZ_OK)
 			continue;
 		else if (rc != LATZ_NOSPC || cleaned++ || /* the bucket's chain could not be lengthened */
 		         lzi_clean_for_room(call, &call->actor->extent) != LATZ_OK)
-			return rc;
+			return rc == LZI_WRITE_LOOK ? lzi_error(LATZ_CORRUPT, "the value keeps changing") : rc;
 	}
 	lzi_bump_relaxed(&call->actor->sets, 1ull);
 	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
@@ -691,6 +699,7 @@ void lzi_write_grow_table(struct lzi_call *call)
 /* A new deadline. */
 static int touch(struct lzi_call *call, struct lzi_write *write)
 {
+	unsigned looks = 0;
 	uint64_t unit = 0;
 	int rc;
 
@@ -703,7 +712,8 @@ static int touch(struct lzi_call *call, struct lzi_write *write)
 			/* Overwritten or moved meanwhile: look again. In a durable pool the log hears of it
 			 * once there is room for the deadline. */
 			if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && lzi_is_durable(call->store)))
-				rc = LATZ_BUSY;
+				rc = ++looks < LOOKS_MAX ? LATZ_BUSY
+				                         : lzi_error(LATZ_CORRUPT, "the record keeps moving");
 		}
 	} while (rc == LATZ_BUSY);
 	return rc;

@@ -66,8 +66,8 @@ int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint
 
 /* Links a new record to the versions before it. An old one that no open scan sees is left out of the chain: so a chain
  * is no longer than there are scans, however often the key is written. Returns how the old one dies. */
-enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record,
-                              const struct lzi_record *old, uint64_t old_unit);
+enum lzi_death lzi_write_link(const struct lzi_shared *shared, struct lzi_record *record, const struct lzi_record *old,
+                              uint64_t old_unit);
 
 /* unchanged.c. Whether the key has the bytes at this moment, told as a read is: then nothing need be drafted or locked,
  * and write->version is its. 0: it has not, or that has to be found out in another way, as of compressed values. */

@@ -158,6 +158,8 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 	return LATZ_OK;
 }
 
+/* More there can't be: a link to an overflow bucket has 32 bits. */
+#define BUCKETS_MAX (1ull << 40)
 /* What a bounded pool's table grows by. */
 #define GROW_BOUNDED (64u << 10)
 
@@ -165,25 +167,25 @@ static int copy(struct lzi_table *table, struct lzi_actor *actor, uint32_t index
 static int extend(struct lzi_table *table, uint64_t number)
 {
 	struct lzi_shared *shared = table->shared;
-	uint64_t need = (number + 1) * sizeof(struct lzi_bucket), more;
+	uint64_t need = (number + 1) * sizeof(struct lzi_bucket), have = lzi_load_relaxed(&shared->table_bytes), more;
 	int rc;
 
-	if (need > shared->table_bytes) {
-		more = shared->table_bytes / 8;
+	if (need > have) {
+		more = have / 8;
 		more = (more < LZI_PAGE ? LZI_PAGE : more > (4u << 20) ? 4u << 20 : more) & ~(uint64_t)(LZI_PAGE - 1);
 		if (lzi_load_relaxed(&shared->bound.heap_limit) != 0) { /* what is taken here the heap has to give */
 			more = more > GROW_BOUNDED ? GROW_BOUNDED : more;
 			if (lzi_load_relaxed(&shared->bound.heap_limit) > more + LZI_EXTENT)
 				lzi_fetch_sub_relaxed(&shared->bound.heap_limit, more);
 		}
-		rc = lzi_file_allocate(table->fd, shared->table_bytes, more);
+		rc = lzi_file_allocate(table->fd, have, more);
 		if (rc != LATZ_OK && more > LZI_PAGE)
-			rc = lzi_file_allocate(table->fd, shared->table_bytes, more = LZI_PAGE);
+			rc = lzi_file_allocate(table->fd, have, more = LZI_PAGE);
 		if (rc != LATZ_OK)
 			return rc;
 		LZI_POINT("split.allocated");
 		/* Pairs with lzi_table_view(), which looks at the file's size after it. */
-		lzi_store_release(&shared->table_bytes, shared->table_bytes + more);
+		lzi_store_release(&shared->table_bytes, have + more);
 	}
 	if (lzi_table_bucket(table, number) != NULL)
 		return LATZ_OK;
@@ -196,14 +198,18 @@ static int extend(struct lzi_table *table, uint64_t number)
 static int split_locked(struct lzi_table *table, struct lzi_actor *actor, uint32_t index)
 {
 	struct lzi_shared *shared = table->shared;
-	uint64_t number = lzi_load_relaxed(&shared->buckets);
-	uint64_t parent = number - (1ull << (63 - __builtin_clzll(number)));
-	struct lzi_bucket *from, *to;
-	int rc = extend(table, number);
+	uint64_t number = lzi_load_relaxed(&shared->buckets), parent;
+	struct lzi_bucket *from, *to = NULL;
+	int rc = number == 0 || number > BUCKETS_MAX ? LATZ_CORRUPT : extend(table, number);
 
-	if (rc != LATZ_OK)
-		return rc;
-	to = lzi_table_bucket(table, number);
+	if (rc == LATZ_OK)
+		to = lzi_table_bucket(table, number);
+	if (to == NULL)
+		return rc != LATZ_OK && rc != LATZ_CORRUPT
+		               ? rc
+		               : lzi_error(LATZ_CORRUPT, "the table is claimed to have %llu buckets",
+		                           (unsigned long long)number);
+	parent = number - (1ull << (63 - __builtin_clzll(number)));
 	lzi_store_relaxed(&actor->record_new, number);
 	/* A hash that is `parent` in all low bits selects that bucket for any number of buckets it has had so far. */
 	rc = lzi_table_lock(table, actor, index, parent, &from);

@@ -37,7 +37,7 @@ code=$?
 ok "doctor ends with 0, or 3 if it found a failure" test $code -eq "$(printf '%s\n' "$out" | awk -F '\t' '$1 == "fail" { f = 3 } END { print f + 0 }')"
 is "each line is ok, warn or fail" 0 "$(printf '%s\n' "$out" | grep -cv '^\(ok\|warn\|fail\)	')"
 is "what is not ok has a remedy" 0 "$(printf '%s\n' "$out" | awk -F '\t' '$1 != "ok" && $4 == "" { n++ } END { print n + 0 }')"
-for check in space 'cgroup memory' RemoveIPC 'huge pages' 'open files' 'OFD locks' membarrier mremap 'robust futexes' fallocate; do
+for check in space 'cgroup memory' RemoveIPC 'huge pages' 'open files' 'OFD locks' membarrier 'second mapping' 'robust futexes' fallocate; do
 	like "doctor looks at $check" "^[a-z]*	$check	" "$out"
 done
 like "doctor --json" '^{"level":"[a-z]*","check":"space",' "$(l doctor --json)"

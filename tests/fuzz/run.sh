@@ -1,6 +1,7 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
 #   run.sh [--short | --keep] [format|image|log|snap|packed|flip]...
+#   run.sh live [--minutes M] [--seed S] [--round R] [--index] ...    scribbles over a live pool's files
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 #   LATZERO_SECONDS=615 ./dev fuzz format image log snap     the long run: over ten minutes for each parser
@@ -15,16 +16,21 @@ short=
 keep=
 parts=
 
+live_options=
 for arg; do
+	if [ "$parts" = " live" ]; then
+		live_options="$live_options $arg"
+		continue
+	fi
 	case $arg in
 	--short) short=--short seconds=20 ;;
 	--keep) keep=1 ;;
-	--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-	format | image | log | snap | packed | flip) parts="$parts $arg" ;;
+	--help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+	format | image | log | snap | packed | flip | live) parts="$parts $arg" ;;
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts="format image log snap packed flip"
+[ -n "$parts" ] || parts="format image log snap packed flip live"
 mkdir -p "$work"
 
 clang=
@@ -36,7 +42,7 @@ for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do
 done
 
 includes="-I$build -I$top/src -I$top/include -I$top/tests"
-flags="-std=gnu11 -g -O1 -fno-omit-frame-pointer -DHAVE_CONFIG_H -DLATZ_GUARD_PATH=\"/nonexistent\""
+flags="-std=gnu11 -g -O1 -fwrapv -fno-omit-frame-pointer -DHAVE_CONFIG_H -DLATZ_GUARD_PATH=\"/nonexistent\""
 # shellcheck disable=SC2046 # a list of files without blanks
 set -- $(find "$top/src" -name '*.c' ! -name guard_main.c)
 
@@ -81,6 +87,29 @@ fuzz_gcc() {
 	"$work/$part" --runs $((seconds * runs)) || status=1
 }
 
+# build_live: what has changed since the last time, two files at a time.
+build_live() {
+	live_flags="$flags $includes -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+	objects=$work/live-objects
+	mkdir -p "$objects"
+	[ -z "$(find "$top/src" "$top/tests" "$top/include" -name '*.h' -newer "$objects/stamp" 2>&1 | head -n 1)" ] ||
+		rm -f "$objects"/*.o
+	: >"$objects/stamp.new"
+	for source in "$@" "$top"/tests/fuzz/live*.c "$top/tests/crash/harness.c" "$top/tests/crash/tree.c"; do
+		object=$objects/$(printf '%s' "${source#"$top/"}" | tr / _).o
+		[ -n "$(find "$object" -newer "$source" 2>/dev/null)" ] || printf '%s\n%s\n' "$source" "$object"
+	done >"$objects/todo"
+	# shellcheck disable=SC2016 # for the shell that it is given to
+	LIVE_FLAGS=$live_flags xargs -r -n 2 -P "$(nproc)" sh -c 'gcc $LIVE_FLAGS -c "$1" -o "$2"' sh <"$objects/todo" || return 1
+	mv "$objects/stamp.new" "$objects/stamp"
+	gcc -fsanitize=address,undefined "$objects"/*.o -o "$work/live" -llmdb -lzstd -lpthread
+}
+
+# commit_seed: the short form's, so that it can be repeated.
+commit_seed() {
+	printf '%d' "0x$(git -C "$top" rev-parse --short=7 HEAD 2>/dev/null || echo 1)"
+}
+
 how="$seconds s"
 [ -z "$keep" ] || how=keeping
 status=0
@@ -101,9 +130,18 @@ for part in $parts; do
 			-o "$work/flip" -llmdb -lzstd -lcrypto -lpthread
 		# The short form's seed is the commit's, so that it can be repeated.
 		seed=
-		[ -z "$short" ] || seed="--seed $(printf '%d' "0x$(git -C "$top" rev-parse --short=7 HEAD 2>/dev/null || echo 1)")"
+		[ -z "$short" ] || seed="--seed $(commit_seed)"
 		# shellcheck disable=SC2086
 		ASAN_OPTIONS=exitcode=86:detect_leaks=0 "$work/flip" $short $seed --seconds "$seconds" || status=1
+		;;
+	live)
+		build_live "$@" || exit 1
+		[ -n "$live_options" ] || live_options="--seconds $seconds"
+		[ -z "$short" ] || live_options="--short --seed $(commit_seed)"
+		# More than two gigabytes at once is damage that was believed.
+		# shellcheck disable=SC2086
+		ASAN_OPTIONS=exitcode=86:detect_leaks=0:handle_abort=1:max_allocation_size_mb=2048 \
+			UBSAN_OPTIONS=print_stacktrace=1 "$work/live" $live_options || status=1
 		;;
 	esac
 done

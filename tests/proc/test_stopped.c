@@ -150,9 +150,9 @@ static void nothing_is_punched_under_a_reaper(void **state)
 
 /* ---- The first who finds the heap's holder dead has no address space to look ---- */
 
-static void *no_mremap(void *address, size_t old_size, size_t new_size, int flags, void *target)
+static void *no_mmap(void *address, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	(void)address, (void)old_size, (void)new_size, (void)flags, (void)target;
+	(void)address, (void)size, (void)prot, (void)flags, (void)fd, (void)offset;
 	errno = ENOMEM;
 	return MAP_FAILED;
 }
@@ -177,13 +177,13 @@ static int grows_and_dies(void *arg)
 static void the_heap_is_mended_by_a_later_holder_if_the_first_could_not(void **state)
 {
 	struct fixture *f = *state;
-	void *(*real)(void *, size_t, size_t, int, void *) = lzi_os.mremap;
+	void *(*real)(void *, size_t, int, int, int, off_t) = lzi_os.mmap;
 	latz_pool *pool = fixture_attach(f);
 
 	assert_int_equal(proc_run(grows_and_dies, f, 60000), 128 + SIGKILL);
-	lzi_os.mremap = no_mremap;
+	lzi_os.mmap = no_mmap;
 	assert_int_not_equal(put_large(pool, "mine"), LATZ_OK);
-	lzi_os.mremap = real;
+	lzi_os.mmap = real;
 	assert_ok(put_large(pool, "mine"));
 	assert_ok(latz_clear(pool));
 	assert_true(maintain_all(pool));

@@ -215,8 +215,8 @@ static void every_call_fails(void **state)
 				start_over(operations[op].prepared);
 				before = position;
 				fds = descriptors();
-				lzi_os = (struct lzi_os){ bad_openat, bad_fallocate, real_os.mmap, real_os.mremap,
-					                  real_os.madvise, bad_renameat, real_os.mkdirat, bad_pread,
+				lzi_os = (struct lzi_os){ bad_openat, bad_fallocate, real_os.mmap, real_os.madvise,
+					                  bad_renameat, real_os.mkdirat, bad_pread,
 					                  bad_pwrite, bad_pwritev, real_os.read, real_os.write,
 					                  bad_fdatasync, bad_fsync, bad_ftruncate, bad_unlinkat };
 				fault.countdown = nth;
