@@ -161,7 +161,7 @@ static int sweep(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_retain *retain = &store->control.shared->retain;
-	uint64_t number, e, n = lzi_load_acquire(&store->control.shared->extents);
+	uint64_t number, e, n = lzi_heap_count(&store->heap);
 	int rc = lzi_heap_view(&store->heap);
 
 	lzi_fetch_and(&retain->due, ~LZI_RETAIN_SWEEP);

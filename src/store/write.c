@@ -595,6 +595,22 @@ static LZI_NOINLINE int seal(struct lzi_call *call, const struct lzi_write *writ
 	return LATZ_OK;
 }
 
+/* Key and value into the draft, which is given up if that fails. A sum is known under the lock only. */
+LZI_INLINE int fill_draft(struct lzi_call *call, struct lzi_write *write, struct lzi_draft *draft, latz_slice value)
+{
+	int rc = LATZ_OK;
+
+	if (lzi_unlikely(draft->sealed != NULL))
+		rc = seal(call, write, draft, value);
+	else if (lzi_unlikely(write->kind == LZI_WRITE_INCREMENT))
+		(void)fill_head(draft, write->key, sizeof(int64_t), write->type);
+	else
+		fill(draft, write->key, value, write->type);
+	if (lzi_unlikely(rc != LATZ_OK))
+		lzi_append_abandon(call->store, draft->offset, draft->span);
+	return rc;
+}
+
 /* 1: it is the same already. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
@@ -639,17 +655,9 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
-		if (lzi_unlikely(sealed)) {
-			rc = seal(call, write, &draft, value);
-			if (rc != LATZ_OK) {
-				lzi_append_abandon(store, draft.offset, draft.span);
-				return rc;
-			}
-		} else if (lzi_unlikely(is_sum)) { /* which is known under the lock */
-			(void)fill_head(&draft, write->key, sizeof(int64_t), write->type);
-		} else {
-			fill(&draft, write->key, value, write->type);
-		}
+		rc = fill_draft(call, write, &draft, value);
+		if (lzi_unlikely(rc != LATZ_OK))
+			return rc;
 		LZI_POINT("set.drafted");
 		if (lzi_is_bounded(store)) {
 			lzi_store_relaxed(&call->actor->fresh_units, (uint32_t)(draft.span / LZI_UNIT));

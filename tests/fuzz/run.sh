@@ -102,7 +102,7 @@ build_live() {
 	# shellcheck disable=SC2016 # for the shell that it is given to
 	LIVE_FLAGS=$live_flags xargs -r -n 2 -P "$(nproc)" sh -c 'gcc $LIVE_FLAGS -c "$1" -o "$2"' sh <"$objects/todo" || return 1
 	mv "$objects/stamp.new" "$objects/stamp"
-	gcc -fsanitize=address,undefined "$objects"/*.o -o "$work/live" -llmdb -lzstd -lpthread
+	gcc -fsanitize=address,undefined "$objects"/*.o -o "$work/live" -llmdb -lzstd -lcrypto -lpthread
 }
 
 # commit_seed: the short form's, so that it can be repeated.
