@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #include <latzero/latzero.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "base/error.h"
 
@@ -81,15 +83,22 @@ LZI_INLINE int text(EVP_CIPHER_CTX *context, const uint8_t *in, size_t size, uin
 	return size == 0 || EVP_CipherUpdate(context, out, &n, in, (int)size) == 1;
 }
 
+/* The control call for tags makes the same of what it is given, and takes longer. */
+LZI_INLINE OSSL_PARAM tag_of(const uint8_t *tag)
+{
+	return OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, (void *)(uintptr_t)tag, LZI_TAG_BYTES);
+}
+
 int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
                   const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES])
 {
+	OSSL_PARAM params[2] = { tag_of(tag), OSSL_PARAM_construct_end() };
 	uint8_t none[LZI_TAG_BYTES];
 	int n;
 
 	if (lzi_likely(begin(aead->in, nonce, aad) && text(aead->in, in, size, out) &&
 	               EVP_CipherFinal_ex(aead->in, none, &n) == 1 &&
-	               EVP_CIPHER_CTX_ctrl(aead->in, EVP_CTRL_AEAD_GET_TAG, LZI_TAG_BYTES, tag) == 1))
+	               EVP_CIPHER_CTX_get_params(aead->in, params) == 1))
 		return LATZ_OK;
 	return lzi_crypt_failed("sealing");
 }
@@ -97,12 +106,12 @@ int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], c
 int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
                   const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES])
 {
+	OSSL_PARAM params[2] = { tag_of(tag), OSSL_PARAM_construct_end() };
 	uint8_t none[LZI_TAG_BYTES];
 	int n;
 
 	if (lzi_unlikely(!begin(aead->out, nonce, aad) || !text(aead->out, in, size, out) ||
-	                 EVP_CIPHER_CTX_ctrl(aead->out, EVP_CTRL_AEAD_SET_TAG, LZI_TAG_BYTES,
-	                                     (void *)(uintptr_t)tag) != 1)) {
+	                 EVP_CIPHER_CTX_set_params(aead->out, params) != 1)) {
 		lzi_wipe(out, size);
 		return lzi_crypt_failed("opening");
 	}

@@ -51,8 +51,8 @@ int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *re
 	int rc = lzi_store_get(call, record_key(key), 0, &value);
 
 	if (rc == LATZ_OK && value.size >= 12 && memcmp(value.data, LZI_KEYS_MAGIC, 8) == 0 &&
-	    ((const uint8_t *)value.data)[8] != 1)
-		rc = lzi_error(LATZ_VERSION, "the pool's keys are of a newer version of latzero");
+	    ((const uint8_t *)value.data)[8] != LZI_KEYS_VERSION)
+		rc = lzi_error(LATZ_VERSION, "the pool's keys are of another version of latzero");
 	else if (rc == LATZ_OK && value.size != sizeof *ret_keys)
 		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", value.size);
 	if (rc == LATZ_OK) {
@@ -220,7 +220,7 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 
 	memset(keys, 0, sizeof *keys);
 	memcpy(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic);
-	keys->version = 1;
+	keys->version = LZI_KEYS_VERSION;
 	keys->kind = options->encrypt ? LZI_LOCKED_ENCRYPTED : LZI_LOCKED_PASSWORD;
 	rc = lzi_draw(keys->id, sizeof keys->id);
 	if (rc == LATZ_OK)

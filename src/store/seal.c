@@ -2,10 +2,9 @@
  * Keys and values of encrypted pools on their way in and out (seal.h). Each thread has ciphers of its own, set up when
  * it first needs them.
  *
- * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^23 records; then
- * 23 bits that count and one that tells a record's body from its head. Nothing about them is shared or stored, so
- * neither forks nor restarts nor a snapshot restored twice can bring one back. With 2^20 draws the chance that any two
- * are the same is 2^-33.
+ * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^24 records; then
+ * 24 bits that count. Nothing about them is shared or stored, so neither forks nor restarts nor a snapshot restored
+ * twice can bring one back. With 2^20 draws the chance that any two are the same is 2^-33.
  */
 #include "config.h"
 
@@ -17,11 +16,12 @@
 #include "store/seal.h"
 
 #define PREFIX 9u
-#define RECORDS_A_DRAW (1u << 23)
+#define RECORDS_A_DRAW (1u << 24)
 
 struct lzi_sealer {
 	struct lzi_siv *siv;
 	struct lzi_aead *aead[LZI_DATA_KEYS];
+	struct lzi_tie *tie[LZI_DATA_KEYS]; /* there is one where there is an aead */
 	uint64_t domain; /* of siv; + 1 */
 	uint32_t left;   /* of records for which the prefix may be used */
 	uint8_t prefix[PREFIX];
@@ -56,8 +56,10 @@ static void sealer_free(struct lzi_sealer *sealer)
 	if (sealer == NULL)
 		return;
 	lzi_siv_free(sealer->siv);
-	for (i = 0; i < LZI_DATA_KEYS; i++)
+	for (i = 0; i < LZI_DATA_KEYS; i++) {
 		lzi_aead_free(sealer->aead[i]);
+		lzi_tie_free(sealer->tie[i]);
+	}
 	free(sealer);
 }
 
@@ -118,7 +120,21 @@ static int find_own(struct lzi_store *store, struct lzi_sealer **ret_sealer)
 	return rc == LATZ_OK ? find(store, call.index, ret_sealer) : rc;
 }
 
-/* The cipher of a data key, which a record may name that came after we had last looked. */
+/* What ties bodies that are sealed with a data key to their versions, with a key of that one's. */
+static int tie_make(struct lzi_sealer *sealer, unsigned key, const uint8_t data[LZI_KEY_BYTES])
+{
+	uint8_t derived[LZI_KEY_BYTES];
+	int rc = sealer->tie[key] != NULL ? LATZ_OK
+	                                  : lzi_hkdf(data, LZI_KEY_BYTES, "latzero: versions", "", 0, derived,
+	                                             sizeof derived);
+
+	if (rc == LATZ_OK && sealer->tie[key] == NULL && (sealer->tie[key] = lzi_tie_new(derived)) == NULL)
+		rc = LATZ_NOMEM;
+	lzi_wipe(derived, sizeof derived);
+	return rc;
+}
+
+/* The ciphers of a data key, which a record may name that came after we had last looked. */
 static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
 {
 	struct lzi_secrets *secrets = store->secrets;
@@ -132,8 +148,10 @@ static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *se
 		return rc;
 	if ((lzi_load_acquire(&secrets->have) >> key & 1) == 0)
 		return LATZ_CORRUPT;
-	sealer->aead[key] = lzi_aead_new(secrets->data[key]);
-	return sealer->aead[key] == NULL ? LATZ_NOMEM : LATZ_OK;
+	rc = tie_make(sealer, key, secrets->data[key]);
+	if (rc == LATZ_OK && (sealer->aead[key] = lzi_aead_new(secrets->data[key])) == NULL)
+		rc = LATZ_NOMEM;
+	return rc;
 }
 
 static inline int aead_of(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
@@ -250,7 +268,7 @@ static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t 
 			return rc;
 		sealer->left = RECORDS_A_DRAW;
 	}
-	count = --sealer->left << 1;
+	count = --sealer->left;
 	memcpy(nonce, sealer->prefix, PREFIX);
 	nonce[9] = (uint8_t)(count >> 16);
 	nonce[10] = (uint8_t)(count >> 8);
@@ -258,7 +276,6 @@ static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t 
 	return LATZ_OK;
 }
 
-/* What both texts of a record have in common. */
 static void describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed, uint8_t type,
                      struct lzi_sealed_about *about)
 {
@@ -271,14 +288,14 @@ static void describe(const struct lzi_secrets *secrets, const struct lzi_sealed 
 	about->packed = sealed->packed;
 }
 
-static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sealed, uint64_t seq,
-                    uint8_t nonce[LZI_NONCE_BYTES])
+/* The head's tag. */
+static int tie(struct lzi_sealer *sealer, const struct lzi_sealed *sealed, uint64_t seq, uint8_t tag[LZI_TAG_BYTES])
 {
-	about->seq = seq;
-	about->what = 'h';
-	memcpy(about->body_tag, sealed->body_tag, sizeof about->body_tag);
-	memcpy(nonce, sealed->nonce, LZI_NONCE_BYTES);
-	nonce[LZI_NONCE_BYTES - 1] |= 1;
+	struct lzi_sealed_version version = { seq, { 'h' } };
+	uint8_t first[LZI_TAG_BYTES];
+
+	memcpy(first, &version, sizeof first);
+	return lzi_tie(sealer->tie[sealed->key], first, sealed->body_tag, tag);
 }
 
 int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
@@ -317,28 +334,24 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed)
 {
 	struct lzi_store *store = call->store;
-	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), nonce[LZI_NONCE_BYTES];
-	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
-	struct lzi_sealed_about about;
+	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), tag[LZI_TAG_BYTES];
 	struct lzi_sealer *sealer;
 	int rc = find(store, call->index, &sealer);
 
 	if (rc == LATZ_OK)
 		rc = aead_of(store, sealer, sealed->key);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	describe(store->secrets, sealed, record->type, &about);
-	head_of(&about, sealed, record->seq, nonce);
-	aad.head = &about;
-	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
-	                     at + offsetof(struct lzi_sealed, head_tag));
+	if (lzi_likely(rc == LATZ_OK))
+		rc = tie(sealer, sealed, record->seq, tag);
+	if (lzi_likely(rc == LATZ_OK))
+		memcpy(at + offsetof(struct lzi_sealed, head_tag), tag, sizeof tag);
+	return rc;
 }
 
 /* The head first: it says that the body is this version's. */
 static int open_to(struct lzi_store *store, const struct lzi_stored *stored, void *to)
 {
 	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), stored->key.data, stored->key.size };
-	uint8_t nonce[LZI_NONCE_BYTES];
+	uint8_t tag[LZI_TAG_BYTES];
 	struct lzi_sealed_about about;
 	struct lzi_sealed sealed;
 	struct lzi_sealer *sealer;
@@ -347,15 +360,14 @@ static int open_to(struct lzi_store *store, const struct lzi_stored *stored, voi
 	memcpy(&sealed, stored->bytes, sizeof sealed);
 	if (rc == LATZ_OK)
 		rc = aead_of(store, sealer, sealed.key);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = tie(sealer, &sealed, stored->seq, tag);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
+	if (lzi_unlikely(!lzi_same_tag(tag, sealed.head_tag)))
+		return LATZ_CORRUPT;
 	describe(store->secrets, &sealed, stored->type, &about);
 	aad.head = &about;
-	head_of(&about, &sealed, stored->seq, nonce);
-	rc = lzi_aead_open(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL, sealed.head_tag);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	describe(store->secrets, &sealed, stored->type, &about);
 	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
 	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
 }
