@@ -42,6 +42,13 @@ int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], c
  * wiped. */
 int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
                   const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES]);
+/* The same to, and from, memory that others may write meanwhile, which OpenSSL would look at twice: what it has
+ * encrypted is copied there, never read again; what it decrypts was copied to `out` before. Only the tag says whether
+ * anything of it was what it should be. */
+int lzi_aead_seal_to(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                     const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES]);
+int lzi_aead_open_from(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                       const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES]);
 
 /* ---- AES-256-SIV (siv.c) ----------------------------------------------------------------------------------------- */
 

@@ -172,6 +172,34 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
+/* Of a sealed value that is not compressed: straight to where it is to go. LATZ_MISMATCH: it is none. */
+static int take_sealed(struct lzi_store *store, const struct lzi_found *found, const struct lzi_record *head,
+                       latz_slice key, latz_value *value)
+{
+	const uint8_t *at = (const uint8_t *)found->record + lzi_record_head(head->flags & LZI_RECORD_EXT) + key.size;
+	struct lzi_stored stored = { NULL, head->value_size, head->type, head->seq, lzi_unit_offset(found->unit), key };
+	struct lzi_sealed sealed;
+	uint32_t sum;
+	int rc;
+
+	if (head->value_size < LZI_SEALED_HEAD)
+		return LATZ_MISMATCH;
+	copy_bytes(&sealed, at, sizeof sealed);
+	if (sealed.packed)
+		return LATZ_MISMATCH;
+	sum = lzi_record_crc(head->value_size, (uint16_t)key.size, head->type, head->flags, key.data, &sealed);
+	if (!lzi_found_valid(found))
+		return LATZ_BUSY;
+	if ((sum ^ lzi_record_crc_seq(head->seq)) != head->crc)
+		return LATZ_MISMATCH; /* which is then seen again, and told */
+	rc = lzi_open_in_place(store, &stored, &sealed, at + sizeof sealed, value);
+	if (lzi_unlikely(!lzi_found_valid(found)))
+		return LATZ_BUSY;
+	value->type = (latz_type)head->type;
+	value->version = head->seq;
+	return rc;
+}
+
 /* The same of a compressed or sealed value, which is copied to the thread's room for such first. */
 static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
                                     size_t key_size, enum lzi_read_how how, latz_value *value)
@@ -187,6 +215,11 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
+	if (head.flags & LZI_RECORD_SEALED && how == LZI_READ_VALUE) {
+		rc = take_sealed(store, found, &head, (latz_slice){ key, key_size }, value);
+		if (lzi_likely(rc != LATZ_MISMATCH))
+			return rc;
+	}
 	packed = lzi_codec_room(head.value_size);
 	if (packed != NULL) {
 		copy_bytes(packed,

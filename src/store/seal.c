@@ -322,8 +322,8 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
 	describe(store->secrets, &sealed, record->type, &about);
 	aad.head = &about;
-	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
-	                   sealed.body_tag);
+	rc = lzi_aead_seal_to(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size,
+	                      to + LZI_SEALED_HEAD, sealed.body_tag);
 	memcpy(to, &sealed, sizeof sealed);
 	*ret_sealed = sealed;
 	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
@@ -347,29 +347,37 @@ int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct
 	return rc;
 }
 
-/* The head first: it says that the body is this version's. */
-static int open_to(struct lzi_store *store, const struct lzi_stored *stored, void *to)
+/* The head first: it says that the body is this version's. `body` is the thread's own, or, if it is racy, anybody's. */
+LZI_INLINE int open_to(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                       const uint8_t *body, int racy, void *to)
 {
 	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), stored->key.data, stored->key.size };
+	uint32_t size = stored->size - LZI_SEALED_HEAD;
 	uint8_t tag[LZI_TAG_BYTES];
 	struct lzi_sealed_about about;
-	struct lzi_sealed sealed;
 	struct lzi_sealer *sealer;
 	int rc = store->seal == NULL ? LATZ_CORRUPT : find_own(store, &sealer);
 
-	memcpy(&sealed, stored->bytes, sizeof sealed);
 	if (rc == LATZ_OK)
-		rc = aead_of(store, sealer, sealed.key);
+		rc = aead_of(store, sealer, sealed->key);
 	if (lzi_likely(rc == LATZ_OK))
-		rc = tie(sealer, &sealed, stored->seq, tag);
+		rc = tie(sealer, sealed, stored->seq, tag);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	if (lzi_unlikely(!lzi_same_tag(tag, sealed.head_tag)))
+	if (lzi_unlikely(!lzi_same_tag(tag, sealed->head_tag)))
 		return LATZ_CORRUPT;
-	describe(store->secrets, &sealed, stored->type, &about);
+	describe(store->secrets, sealed, stored->type, &about);
 	aad.head = &about;
-	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
-	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
+	return (racy ? lzi_aead_open_from : lzi_aead_open)(sealer->aead[sealed->key], sealed->nonce, &aad, body, size,
+	                                                   to, sealed->body_tag);
+}
+
+static int open_copy(struct lzi_store *store, const struct lzi_stored *stored, void *to)
+{
+	struct lzi_sealed sealed;
+
+	memcpy(&sealed, stored->bytes, sizeof sealed);
+	return open_to(store, stored, &sealed, stored->bytes + LZI_SEALED_HEAD, 0, to);
 }
 
 static LZI_COLD int not_ours(const struct lzi_stored *stored, int rc)
@@ -389,7 +397,7 @@ int lzi_not_sealed(uint64_t offset)
 int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size)
 {
 	int rc = stored->size < LZI_SEALED_HEAD ? LATZ_CORRUPT
-	                                        : open_to(store, stored, stored->bytes + LZI_SEALED_HEAD);
+	                                        : open_copy(store, stored, stored->bytes + LZI_SEALED_HEAD);
 
 	*ret_at = stored->bytes + LZI_SEALED_HEAD;
 	*ret_size = stored->size - LZI_SEALED_HEAD;
@@ -414,7 +422,23 @@ int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, lat
 	rc = lzi_value_reserve(value, size);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = open_to(store, stored, value->data);
+	rc = open_copy(store, stored, value->data);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return not_ours(stored, rc);
+	((char *)value->data)[size] = '\0';
+	value->size = size;
+	return LATZ_OK;
+}
+
+int lzi_open_in_place(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                      const uint8_t *body, latz_value *value)
+{
+	uint32_t size = stored->size - LZI_SEALED_HEAD;
+	int rc = lzi_value_reserve(value, size);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = open_to(store, stored, sealed, body, 1, value->data);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return not_ours(stored, rc);
 	((char *)value->data)[size] = '\0';

@@ -95,6 +95,10 @@ struct lzi_stored {
 int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size);
 /* Into *value: bytes, size; decompressed. */
 int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, latz_value *value);
+/* The same without a copy but the caller's: bytes is not looked at, its head is in *sealed, not packed; the rest, in
+ * memory that others write, at `body`. */
+int lzi_open_in_place(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                      const uint8_t *body, latz_value *value);
 /* A compressed or sealed value that was copied with its record's head, and found whole, into *value: as it was before,
  * or as_is, which is for sealed ones only. */
 int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_record *head, uint64_t offset,
