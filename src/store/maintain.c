@@ -22,8 +22,10 @@
 #define DEAD_PERCENT_BUSY 40u
 #define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), a 256th when all is quiet. */
+ * for again at once), or as many as were taken lately if that is more, up to a limit: new blocks take longer than what is
+ * written to them. When all is quiet, a 256th. */
 #define KEEP_FREE 4u
+#define KEEP_WANTED_MAX 64u
 #define KEEP_SHIFT_BUSY 2
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
@@ -446,12 +448,18 @@ int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_mo
 
 /* Free extents that should keep their blocks. When all is quiet, those that have blocks only in part are given back
  * too. */
-static uint64_t keep_free(const struct lzi_shared *shared, int idle)
+static uint64_t keep_free(const struct lzi_store *store, int idle)
 {
+	const struct lzi_shared *shared = store->control.shared;
 	uint64_t in_use = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) -
 	                  lzi_load_relaxed(&shared->extents_hole);
+	uint64_t wanted = lzi_load_relaxed(&store->wanted);
 
-	return KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
+	if (idle)
+		return KEEP_FREE + (in_use >> KEEP_SHIFT_IDLE);
+	in_use >>= KEEP_SHIFT_BUSY;
+	wanted = wanted < KEEP_WANTED_MAX ? wanted : KEEP_WANTED_MAX;
+	return KEEP_FREE + (in_use > wanted ? in_use : wanted);
 }
 
 /* ---- All of it ---- */
@@ -493,7 +501,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_OK)
 		lzi_space_collect(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
-		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
+		rc = lzi_give_back(call, keep_free(store, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
 	if (rc == LATZ_OK && idle)

@@ -63,6 +63,7 @@ struct lzi_store {
 	unsigned refills; /* extents taken by this process to append to; atomic */
 	uint32_t in_runs; /* and in runs; atomic */
 	uint32_t moved_to; /* empty extents taken by this process for what cleaning and eviction move; atomic */
+	uint32_t wanted;   /* extents that writers took between the janitor's last two rounds; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
 	struct lzi_worker janitor;
 	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
