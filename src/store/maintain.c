@@ -22,8 +22,8 @@
 #define DEAD_PERCENT_BUSY 40u
 #define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), or as many as were taken lately if that is more, up to a limit: new blocks take longer than what is
- * written to them. When all is quiet, a 256th. */
+ * for again at once), or as many as were taken lately if that is more, up to a limit: new blocks take longer than
+ * what is written to them. When all is quiet, a 256th. */
 #define KEEP_FREE 4u
 #define KEEP_WANTED_MAX 64u
 #define KEEP_SHIFT_BUSY 2
