@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/read_int.h"
 #include "store/reader.h"
@@ -172,9 +173,10 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
-/* The same of a compressed or sealed value, which is copied to the thread's room for such first. */
+/* The same of a compressed or sealed value, which is copied to the thread's room for such first. moment: as of which it
+ * is read. */
 static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
-                                    size_t key_size, enum lzi_read_how how, latz_value *value)
+                                    size_t key_size, enum lzi_read_how how, uint64_t moment, latz_value *value)
 {
 	struct lzi_record head;
 	uint32_t sum = 0;
@@ -205,12 +207,15 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 	                     (latz_slice){ key, key_size }, how == LZI_READ_PACKED, value);
 	value->type = (latz_type)(how == LZI_READ_PACKED ? head.type | LZI_TYPE_SEALED : head.type);
 	value->version = head.seq;
-	return rc;
+	if (rc != LATZ_OK || (head.flags & LZI_RECORD_SEALED) == 0 || how == LZI_READ_PACKED)
+		return rc;
+	return lzi_newest_check(store, (latz_slice){ key, key_size }, head.seq, moment, lzi_unit_offset(found->unit),
+	                        value);
 }
 
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
 LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz_slice key, enum lzi_read_how how,
-                    latz_value *value)
+                    uint64_t moment, latz_value *value)
 {
 	const struct lzi_record *record = found->record;
 	uint32_t size, crc, sum;
@@ -234,7 +239,7 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	    (how == LZI_READ_VALUE || flags & LZI_RECORD_SEALED)) {
 		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
 
-		return take_packed(store, &copy, key.data, key.size, how, value);
+		return take_packed(store, &copy, key.data, key.size, how, moment, value);
 	}
 	if (lzi_unlikely(lzi_seal_lacks(store, flags, key)))
 		return lzi_found_valid(found) ? lzi_not_sealed(lzi_unit_offset(found->unit)) : LATZ_BUSY;
@@ -331,7 +336,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 		if (seq == unless)
 			return LATZ_MISMATCH;
 	}
-	rc = take(store, &found, key, LZI_READ_VALUE, value);
+	rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
@@ -445,7 +450,7 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found.record->seq) == unless)
 		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
 	if (lzi_likely(rc == LATZ_OK))
-		rc = take(store, &found, key, LZI_READ_VALUE, value);
+		rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	if (ret_found != NULL)
@@ -661,7 +666,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			if (!lzi_found_valid(&found))
 				rc = LATZ_BUSY;
 		} else {
-			rc = take(store, &found, key, how, value);
+			rc = take(store, &found, key, how, seq, value);
 		}
 		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
 	} while (rc == LATZ_BUSY && lzi_read_again(&tries));

@@ -12,6 +12,7 @@
 #include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/seal.h"
 
 #define PATH_SIZE 4096
@@ -185,8 +186,10 @@ int lzi_store_reattach(struct lzi_store **store)
 			lzi_store_close(fresh);
 			rc = LATZ_NOTFOUND;
 		}
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
+			lzi_newest_inherit(fresh, old);
 			*store = fresh;
+		}
 	}
 	lzi_reattach_unlock();
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/seal.h"
 
@@ -37,7 +38,10 @@ int lzi_seal_open(struct lzi_store *store)
 		return lzi_error(LATZ_NOMEM, "keys");
 	seal->sealer = calloc(store->control.header->actors_max, sizeof *seal->sealer);
 	seal->actors = store->control.header->actors_max;
-	if (seal->sealer == NULL) {
+	seal->newest = lzi_newest_make();
+	if (seal->sealer == NULL || seal->newest == NULL) {
+		lzi_newest_free(seal->newest);
+		free(seal->sealer);
 		free(seal);
 		return lzi_error(LATZ_NOMEM, "keys");
 	}
@@ -82,6 +86,7 @@ void lzi_seal_close(struct lzi_store *store)
 	for (i = 0; i < seal->actors; i++)
 		sealer_free(seal->sealer[i]);
 	free(seal->sealer);
+	lzi_newest_free(seal->newest);
 	lzi_secret_give(seal->unforked, sizeof *seal->unforked);
 	pthread_mutex_destroy(&seal->mutex);
 	free(seal);

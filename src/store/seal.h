@@ -32,6 +32,7 @@ struct lzi_seal {
 	pthread_mutex_t mutex; /* for taking over new data keys */
 	uint32_t actors;
 	struct lzi_sealer **sealer; /* of each thread slot, made and used by its thread alone */
+	struct lzi_newest *newest;  /* what the process has seen of its keys (newest.c) */
 };
 
 /* ---- keys.c ---- */

@@ -24,6 +24,7 @@
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/seal.h"
 #include "store/space.h"
 #include "store/txn_commit.h"
@@ -348,9 +349,22 @@ static int seal_heads(struct lzi_txn_commit *c)
 		if (!c->items[i].is_written || c->items[i].draft.sealed == NULL)
 			continue;
 		record->seq = c->seq;
-		rc = lzi_seal_head(c->call, record, c->items[i].draft.sealed);
+		rc = lzi_newest_check_write(c->call->store, &c->items[i].write, c->items[i].old, c->seq);
+		if (rc == LATZ_OK)
+			rc = lzi_seal_head(c->call, record, c->items[i].draft.sealed);
 	}
 	return rc;
+}
+
+/* What nobody can undo any more. */
+static void note_newest(struct lzi_txn_commit *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].is_written && (c->items[i].what == LZI_TXN_SET || c->items[i].kills))
+			lzi_newest_note(c->call->store, c->items[i].write.key, c->seq);
+	}
 }
 
 static void finish(struct lzi_record *record, uint64_t seq)
@@ -598,6 +612,8 @@ static void after(struct lzi_txn_commit *c)
 	lzi_write_grow_table(call);
 	if (lzi_is_bounded(call->store))
 		lzi_bound_pace(call);
+	if (lzi_is_sealed(call->store))
+		note_newest(c);
 }
 
 /* In which namespace it may be creating keys, for others to reckon with. */

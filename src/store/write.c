@@ -22,6 +22,7 @@
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/seal.h"
 #include "store/space.h"
@@ -35,6 +36,8 @@
 #define EVICT_TRIES 1000
 /* Of a value that others keep changing, or a record that is being moved: more is damage. */
 #define LOOKS_MAX 10000u
+/* What put() returns beside results. */
+#define SEALED 4
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -400,7 +403,8 @@ int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write
 	return LATZ_OK;
 }
 
-static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, int64_t *ret_value)
+static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, latz_slice key, const struct lzi_record *old,
+                                             int64_t *ret_value)
 {
 	uint32_t size = 0;
 	int rc;
@@ -408,6 +412,8 @@ static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct
 	if (old->type != LATZ_INT)
 		return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
 	rc = lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size);
+	if (rc == LATZ_OK)
+		rc = lzi_newest_check_locked(call->store, key, old);
 	return rc != LATZ_OK || size == sizeof *ret_value ? rc : lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
 }
 
@@ -420,7 +426,7 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 	int rc;
 
 	if (present && lzi_unlikely(old->flags & LZI_RECORD_SEALED)) {
-		rc = read_sealed(call, old, &value);
+		rc = read_sealed(call, write->key, old, &value);
 		if (rc != LATZ_OK)
 			return rc;
 	} else if (present) {
@@ -441,6 +447,15 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 	                             (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | draft->flags), write->key.data,
 	                             &value);
 	return LATZ_OK;
+}
+
+/* What ties the draft to its seq. */
+static LZI_NOINLINE int seal_head(struct lzi_call *call, const struct lzi_write *write, const struct lzi_record *old,
+                                  struct lzi_draft *draft)
+{
+	int rc = lzi_newest_check_write(call->store, write, old, draft->record->seq);
+
+	return rc == LATZ_OK ? lzi_seal_head(call, draft->record, draft->sealed) : rc;
 }
 
 /* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do.
@@ -497,7 +512,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
-	if (lzi_unlikely(draft->sealed != NULL) && (rc = lzi_seal_head(call, record, draft->sealed)) != LATZ_OK)
+	if (lzi_unlikely(draft->sealed != NULL) && (rc = seal_head(call, write, old, draft)) != LATZ_OK)
 		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
@@ -611,7 +626,7 @@ LZI_INLINE int fill_draft(struct lzi_call *call, struct lzi_write *write, struct
 	return rc;
 }
 
-/* 1: it is the same already. */
+/* 1: it is the same already. SEALED: it is written, sealed. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -621,7 +636,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	unsigned looks = 0;
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
-	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key);
+	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key) ? SEALED : 0;
 	struct lzi_sealed sealed_as;
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
@@ -695,7 +710,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
-	return LATZ_OK;
+	return sealed; /* so that who writes plain values does not ask once more */
 }
 
 void lzi_write_grow_table(struct lzi_call *call)
@@ -727,6 +742,16 @@ static int touch(struct lzi_call *call, struct lzi_write *write)
 	return rc;
 }
 
+static LZI_NOINLINE int end_put(struct lzi_call *call, const struct lzi_write *write, int rc)
+{
+	if (rc == SEALED) {
+		lzi_newest_note(call->store, write->key, write->version);
+		return LATZ_OK;
+	}
+	lzi_bump_relaxed(&call->actor->uses, 1u); /* which is no set */
+	return rc == 1 ? LATZ_OK : rc;
+}
+
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -740,10 +765,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		rc = put(call, write);
 		if (lzi_unlikely(write->space != NULL))
 			lzi_store_release(&call->actor->space_at, 0u);
-		if (lzi_unlikely(rc != LATZ_OK)) { /* which is no set */
-			lzi_bump_relaxed(&call->actor->uses, 1u);
-			rc = rc == 1 ? LATZ_OK : rc;
-		}
+		if (lzi_unlikely(rc != LATZ_OK))
+			rc = end_put(call, write, rc);
 	} else if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES) && (rc = lzi_audit_write(call, write)) != LATZ_OK) {
 		; /* it is not to be */
 	} else if (write->kind == LZI_WRITE_TOUCH) {
