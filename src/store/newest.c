@@ -176,9 +176,9 @@ uint64_t lzi_newest_seen(struct lzi_store *store, latz_slice key)
 
 static LZI_COLD int put_back(uint64_t seq, uint64_t known, uint64_t offset)
 {
-	return lzi_error(LATZ_CORRUPT,
-	                 "record at heap offset %llu: an older version was put back: it is %llu, and its key has had %llu",
-	                 (unsigned long long)offset, (unsigned long long)seq, (unsigned long long)known);
+	return lzi_error(LATZ_CORRUPT, "record at heap offset %llu: an older version was put back: it is %llu, and its "
+	                 "key has had %llu", (unsigned long long)offset, (unsigned long long)seq,
+	                 (unsigned long long)known);
 }
 
 /* Older than what the process knows of. */

@@ -1,6 +1,6 @@
 /*
- * Private to store/: what a process remembers of an encrypted pool's keys, so that an old record that somebody puts back
- * is not taken for the key's (newest.c).
+ * Private to store/ and the api: what a process remembers of an encrypted pool's keys, so that an old record that
+ * somebody puts back is not taken for the key's (newest.c).
  */
 #ifndef LZI_STORE_NEWEST_H
 #define LZI_STORE_NEWEST_H
@@ -32,9 +32,9 @@ int lzi_newest_check(struct lzi_store *store, latz_slice key, uint64_t seq, uint
                      latz_value *value);
 /* Under the bucket's lock, where nothing need be looked up again: the record is to be gone on from. */
 int lzi_newest_check_locked(struct lzi_store *store, latz_slice key, const struct lzi_record *record);
-/* Under the bucket's lock: the write, over `old` or NULL, is about to have that seq. LATZ_CORRUPT: it would not be above
- * all that the key has had, for somebody put the pool's clock back; or it is to be over a certain version only, and that
- * is not the newest. */
+/* Under the bucket's lock: the write, over `old` or NULL, is about to have that seq. LATZ_CORRUPT: it would not be
+ * above all that the key has had, for somebody put the pool's clock back; or it is to be over a certain version only,
+ * and that is not the newest. */
 int lzi_newest_check_write(struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
                            uint64_t seq);
 

@@ -1,6 +1,6 @@
 /*
- * Old records of an encrypted pool put back, whole, as they were: their bytes over the new ones, the table's slot made to
- * point at one that still lies in the heap, a deleted key's record and slot. Who has seen something newer of the key
+ * Old records of an encrypted pool put back, whole, as they were: their bytes over the new ones, the table's slot made
+ * to point at one that still lies in the heap, a deleted key's record and slot. Who has seen something newer of the key
  * gets LATZ_CORRUPT, by whatever call; who has not, and comes afterwards, takes them for the key's (doc/security.md).
  */
 #include "config.h"
