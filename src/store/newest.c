@@ -1,22 +1,22 @@
 /*
  * Old records put back (newest.h). Tags tell that a record was written as this version of this key, not that it is the
  * newest: who can write the files may copy an old record's bytes over the new one's, point the table's slot at an old
- * one that still lies in the heap, or make a deleted key's record alive again. The seqs of a key only grow, over deletes
- * too (doc/concurrency.md, W.3). So a process that has seen a version of a key knows that what it is given must not be
- * older; and nothing in the pool's files can tell it so better than what they can't reach, its own memory.
+ * one that still lies in the heap, or make a deleted key's record alive again. The seqs of a key only grow, over
+ * deletes too (doc/concurrency.md, W.3). So a process that has seen a version of a key knows that what it is given
+ * must not be older; and nothing in the pool's files can tell it so better than what they can't reach, its own memory.
  *
  * Each attachment has a table in private memory: key -> the newest seq that it has written, deleted or read. A read of
  * what a key is now that comes with less is suspect. It may only have been slow: it found version 1, then another
  * thread wrote version 2 and noted it. So the first time it is told to look again, with what the table said in mind;
  * the second look-up began after that version was noted, hence after it was published, and must find it, a newer one,
  * or none. If not, it is LATZ_CORRUPT. A read as of an earlier moment is held against what was noted only if that is
- * not later than the moment. (Which rests on two things: that reads are linearizable, and that nothing is noted before
- * everybody can see it, nor what may be undone.)
+ * not later than the moment. All this rests on two things: reads are linearizable; and nothing is noted before
+ * everybody can see it, nor what may be undone.
  *
- * The table forgets and is never wrong. It has SETS sets of WAYS entries; one more key in a set takes another's place. A
- * key is known by the tag that its sealed name begins with, 128 bits that nobody without the pool's keys can choose: 64
- * are compared, others choose the set. Threads read and write entries without locks: an entry is two words, the seq, and
- * the tag with the seq mixed in, so one that is half of each of two is nobody's.
+ * The table forgets, and is never wrong. It has SETS sets of WAYS entries; one more key in a set takes another's
+ * place. A key is known by the tag that its sealed name begins with, 128 bits that nobody without the pool's keys can
+ * choose: 64 are compared, others choose the set. Threads read and write entries without locks: an entry is two words,
+ * the seq, and the tag with the seq mixed in, so one that is half of each of two is nobody's.
  */
 #include "config.h"
 

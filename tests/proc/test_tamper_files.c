@@ -281,7 +281,8 @@ static void copy_log(const char *from, const char *to)
 	CHECK(system(command) == 0);
 }
 
-static void try_log(struct tampered *t, const char *disk, struct outcome *outcome)
+/* old_too: as check_keys(). */
+static void try_log(struct tampered *t, const char *disk, bool old_too, struct outcome *outcome)
 {
 	latz_options options = t->options;
 	latz_pool *pool;
@@ -292,7 +293,7 @@ static void try_log(struct tampered *t, const char *disk, struct outcome *outcom
 	outcome->refused += rc != LATZ_OK;
 	if (rc != LATZ_OK)
 		return;
-	check_keys(t, pool, true, outcome);
+	check_keys(t, pool, old_too, outcome);
 	assert_ok(latz_close(pool));
 }
 
@@ -336,7 +337,7 @@ static void flip_log(struct tampered *t, const char *whole, bool fixed)
 		copy_log(whole, copy);
 		find_segment(inside, path, sizeof path);
 		damage(path, &rng, fixed, i);
-		try_log(t, copy, &outcome);
+		try_log(t, copy, true, &outcome);
 	}
 	print_outcome(fixed ? "log, checksums made right" : "log", &outcome);
 	assert_true(fixed ? outcome.corrupt > 0 : outcome.corrupt == 0);
@@ -375,9 +376,39 @@ static void plain_entries(void **state)
 	(void)go_over(bytes, size, true);
 	write_file(path, bytes, size);
 	free(bytes);
-	try_log(t, whole, &outcome);
+	try_log(t, whole, true, &outcome);
 	assert_int_equal(outcome.corrupt, 1);
 	assert_int_equal(outcome.whole + outcome.missing + outcome.refused, 0);
+}
+
+/* Each key's older entry behind its newer one: what counts is the version, not the place. */
+static void entries_reordered(void **state)
+{
+	struct tampered *t = *state;
+	struct outcome outcome = { 0, 0, 0, 0 };
+	char whole[512], inside[600], path[1024];
+	size_t size, entries[2 * KEYS];
+	uint8_t *bytes, kept[512];
+
+	make_log(t, whole);
+	snprintf(inside, sizeof inside, "%s/p", whole);
+	find_segment(inside, path, sizeof path);
+	bytes = read_file(path, &size);
+	assert_int_equal(list_entries(bytes, size, entries, 2 * KEYS), 2 * KEYS);
+	for (unsigned i = 0; i < KEYS; i++) {
+		const struct lzi_log_entry *entry = (struct lzi_log_entry *)(void *)(bytes + entries[i]);
+		size_t span = lzi_log_entry_span(entry->key_size, entry->value_size);
+
+		CHECK(span <= sizeof kept);
+		memcpy(kept, bytes + entries[i], span);
+		memcpy(bytes + entries[i], bytes + entries[KEYS + i], span);
+		memcpy(bytes + entries[KEYS + i], kept, span);
+	}
+	(void)go_over(bytes, size, true);
+	write_file(path, bytes, size);
+	free(bytes);
+	try_log(t, whole, false, &outcome);
+	assert_int_equal(outcome.whole, 1);
 }
 
 int main(void)
@@ -386,6 +417,7 @@ int main(void)
 		TAMPER_TEST(snapshots),
 		TAMPER_TEST(logs),
 		TAMPER_TEST(plain_entries),
+		TAMPER_TEST(entries_reordered),
 	};
 
 	latz_set_logger(NULL, NULL, LATZ_LOG_NONE);
