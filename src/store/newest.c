@@ -108,17 +108,17 @@ static inline void entry_put(struct entry *entry, uint64_t tag, uint64_t seq)
 	lzi_store_release(&entry->mark, tag ^ seq);
 }
 
-/* A key may be there twice, where threads met. */
+/* Where threads met, a key may be there twice: the first counts, here and below. */
 static inline uint64_t look(const struct entry *set, uint64_t tag)
 {
-	uint64_t newest = 0, seq;
+	uint64_t seq;
 	unsigned i;
 
 	for (i = 0; i < WAYS; i++) {
-		if (entry_is(&set[i], tag, &seq) && seq > newest)
-			newest = seq;
+		if (entry_is(&set[i], tag, &seq))
+			return seq;
 	}
-	return newest;
+	return 0;
 }
 
 static void note(struct entry *set, uint64_t tag, uint64_t seq)
@@ -132,7 +132,7 @@ static void note(struct entry *set, uint64_t tag, uint64_t seq)
 				entry_put(&set[i], tag, seq);
 			return;
 		}
-		if (had == 0)
+		if (had == 0 && at == WAYS)
 			at = i;
 	}
 	entry_put(&set[at < WAYS ? at : seq / LZI_SEQ_STRIDE % WAYS], tag, seq);

@@ -36,8 +36,9 @@
 #define EVICT_TRIES 1000
 /* Of a value that others keep changing, or a record that is being moved: more is damage. */
 #define LOOKS_MAX 10000u
-/* What put() returns beside results. */
-#define SEALED 4
+/* What put() returns beside results. One variable for this and for the bytes that a sealed value takes more, so that
+ * plain writes have none to look after. */
+#define SEALED ((int)LZI_SEALED_HEAD)
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -636,7 +637,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	unsigned looks = 0;
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
-	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key) ? SEALED : 0;
+	uint64_t sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key) ? SEALED : 0;
 	struct lzi_sealed sealed_as;
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
@@ -665,7 +666,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	draft.ext = write->ttl_ms > 0;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size,
-		                             (is_sum ? sizeof(int64_t) : value.size) + (sealed ? LZI_SEALED_HEAD : 0),
+		                             (is_sum ? sizeof(int64_t) : value.size) + sealed,
 		                             draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
@@ -710,7 +711,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
-	return sealed; /* so that who writes plain values does not ask once more */
+	return (int)sealed;
 }
 
 void lzi_write_grow_table(struct lzi_call *call)
