@@ -1,12 +1,13 @@
 /*
  * What a process remembers of an encrypted pool's versions never makes it call a right one old: threads of several
  * processes write, delete, clear, expire, evict and read the same few keys by all calls there are, while records are
- * moved, sealed anew, and namespaces dropped and made again. Nobody ever gets LATZ_CORRUPT. LATZ_TEST_SECONDS: how long
- * each of the three kinds of pools (default 1).
+ * moved, sealed anew, namespaces dropped and made again, and others killed. Nobody ever gets LATZ_CORRUPT.
+ * LATZ_TEST_SECONDS: how long each of the three kinds of pools (default 1).
  */
 #include "lib/suite.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #define THREADS 4
 #define PROCS 3
@@ -249,23 +250,42 @@ static int plays_in_process(void *arg)
 	return 0;
 }
 
+/* Has others play, and kills them. */
+static int kills(void *arg)
+{
+	struct game *game = arg;
+	uint64_t until = clock_ns() + game->seconds * 1000000000;
+	struct proc victim;
+	struct rng rng;
+
+	rng_init(&rng, game->seed);
+	while (clock_ns() < until) {
+		proc_start(&victim, plays_in_process, game, false);
+		usleep((useconds_t)rng_between(&rng, 200000, 500000));
+		proc_kill(&victim, SIGKILL);
+		CHECK(proc_wait(&victim, 60000) != 1); /* its checks */
+		game->seed++;
+	}
+	return 0;
+}
+
 static void play(struct game *game, const char *what)
 {
-	struct proc procs[PROCS];
-	struct game games[PROCS];
+	struct proc procs[PROCS + 1];
+	struct game games[PROCS + 1];
 	latz_pool *pool;
 	uint64_t done;
 
 	game->seed = rng_test_seed("newest");
 	game->seconds = env_number("LATZ_TEST_SECONDS", 1);
 	assert_ok(latz_open("p", &game->options, &pool));
-	for (unsigned i = 0; i < PROCS; i++) {
+	for (unsigned i = 0; i <= PROCS; i++) {
 		games[i] = *game;
 		games[i].number = i + 1;
-		proc_start(&procs[i], plays_in_process, &games[i], false);
+		proc_start(&procs[i], i < PROCS ? plays_in_process : kills, &games[i], false);
 	}
 	done = play_all(game, pool);
-	for (unsigned i = 0; i < PROCS; i++)
+	for (unsigned i = 0; i <= PROCS; i++)
 		assert_int_equal(proc_wait(&procs[i], 60000 + (unsigned)game->seconds * 4000), 0);
 	assert_ok(latz_verify(pool, NULL, NULL));
 	assert_ok(latz_close(pool));
