@@ -780,7 +780,13 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	lzi_call_end(call);
 	if (lzi_unlikely(write->flags & LATZ_DURABLE ||
 	                 lzi_load_relaxed(&store->control.shared->durable) == LZI_DURABLE_ALWAYS) &&
-	    rc == LATZ_OK && !write->later && write->kind != LZI_WRITE_EXPIRE)
-		rc = lzi_log_wait(store);
+	    (rc == LATZ_OK || (rc == LATZ_NOTFOUND && write->kind == LZI_WRITE_DELETE)) && !write->later &&
+	    write->kind != LZI_WRITE_EXPIRE) {
+		/* A key that was evicted, or that another is deleting, may be in the log yet: that it is gone is no
+		 * less a promise. */
+		int waited = lzi_log_wait(store);
+
+		rc = waited != LATZ_OK ? waited : rc;
+	}
 	return rc;
 }

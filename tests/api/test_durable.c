@@ -189,6 +189,41 @@ static void killed(void **state)
 	}
 }
 
+/* Deletes what was evicted, as long as the log still has it. */
+static int deletes_what_is_not_there(void *arg)
+{
+	struct durable *d = arg;
+	char key[16];
+	int i;
+
+	CHECK_OK(latz_open("p", &d->options, &d->pool));
+	CHECK_OK(put(d->pool, "k", "old"));
+	for (i = 0; i < 1000 && latz_exists(d->pool, key_of("k")) == LATZ_OK; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		CHECK_OK(put(d->pool, key, key));
+	}
+	if (i == 1000 || del(d->pool, "k") != LATZ_NOTFOUND)
+		return 1;
+	raise(SIGKILL);
+	return 1;
+}
+
+/* That an evicted key is not there is on disk by the time a delete says so: it does not come back. */
+static void deleted_after_eviction(void **state)
+{
+	struct durable *d = *state;
+
+	d->options.max_entries = 10;
+	d->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_int_equal(proc_run(deletes_what_is_not_there, d, 20000), 128 + SIGKILL);
+	tempdir_remove(d->dir); /* as after a restart of the machine */
+	d->options.dir = d->dir = tempdir_make();
+	d->options.max_entries = 0; /* or it might be evicted again */
+	open_it(d);
+	assert_rc(LATZ_NOTFOUND, latz_exists(d->pool, key_of("k")));
+	close_it(d);
+}
+
 /* A single durable write in a pool that does not sync by itself, and none in one without a log. */
 static void durable_flag(void **state)
 {
@@ -512,6 +547,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DURABLE_TEST(comes_back),           DURABLE_TEST(killed),
+		DURABLE_TEST(deleted_after_eviction),
 		DURABLE_TEST(touched_outlives_its_first_deadline),
 		DURABLE_TEST(durable_flag),         DURABLE_TEST(options_that_need_a_directory),
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
