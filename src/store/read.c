@@ -173,10 +173,9 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
-/* The same of a compressed or sealed value, which is copied to the thread's room for such first. moment: as of which it
- * is read. */
+/* The same of a compressed or sealed value, which is copied to the thread's room for such first. */
 static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
-                                    size_t key_size, enum lzi_read_how how, uint64_t moment, latz_value *value)
+                                    size_t key_size, enum lzi_read_how how, latz_value *value)
 {
 	struct lzi_record head;
 	uint32_t sum = 0;
@@ -207,10 +206,19 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 	                     (latz_slice){ key, key_size }, how == LZI_READ_PACKED, value);
 	value->type = (latz_type)(how == LZI_READ_PACKED ? head.type | LZI_TYPE_SEALED : head.type);
 	value->version = head.seq;
-	if (rc != LATZ_OK || (head.flags & LZI_RECORD_SEALED) == 0 || how == LZI_READ_PACKED)
-		return rc;
-	return lzi_newest_check(store, (latz_slice){ key, key_size }, head.seq, moment, lzi_unit_offset(found->unit),
-	                        value);
+	return rc;
+}
+
+/* And held against what the process has seen of the key. moment: as of which it is read. */
+static LZI_NOINLINE int take_checked(struct lzi_store *store, const struct lzi_found *found, const void *key,
+                                     size_t key_size, enum lzi_read_how how, uint64_t moment, latz_value *value)
+{
+	int rc = take_packed(store, found, key, key_size, how, value);
+
+	return rc != LATZ_OK || how == LZI_READ_PACKED
+	               ? rc
+	               : lzi_newest_check(store, (latz_slice){ key, key_size }, value->version, moment,
+	                                  lzi_unit_offset(found->unit), value);
 }
 
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
@@ -239,7 +247,7 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	    (how == LZI_READ_VALUE || flags & LZI_RECORD_SEALED)) {
 		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
 
-		return take_packed(store, &copy, key.data, key.size, how, moment, value);
+		return take_checked(store, &copy, key.data, key.size, how, moment, value);
 	}
 	if (lzi_unlikely(lzi_seal_lacks(store, flags, key)))
 		return lzi_found_valid(found) ? lzi_not_sealed(lzi_unit_offset(found->unit)) : LATZ_BUSY;

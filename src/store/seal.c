@@ -421,6 +421,8 @@ int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_r
 	struct lzi_stored stored = { packed, head->value_size, head->type, head->seq, offset, key };
 	int rc;
 
+	if (lzi_seal_lacks(store, head->flags, key)) /* to compress takes no keys either */
+		return lzi_not_sealed(offset);
 	if ((head->flags & LZI_RECORD_SEALED) == 0)
 		return lzi_unpack(store, packed, head->value_size, offset, value);
 	if (!as_is)
