@@ -389,6 +389,7 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
 	lzi_secrets_give(opened->secrets);
 	opened->secrets = NULL;
+	lzi_audit_unlocked(store);
 	lzi_idle_use(&store->control);
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);

@@ -15,6 +15,7 @@
 #include "base/point.h"
 #include "store/audit.h"
 #include "store/audit_chain.h"
+#include "store/seal.h"
 #include "store/space.h"
 
 #define FILE_NAME "audit"
@@ -300,13 +301,27 @@ void lzi_audit_forget(struct lzi_store *store)
 		return;
 	lzi_file_close(store->audit->chain.fd);
 	lzi_file_close(store->audit->chain.dirfd);
-	explicit_bzero(store->audit->chain.key, sizeof store->audit->chain.key);
+	store->audit->chain.key = NULL;
 }
 
-void lzi_audit_key(struct lzi_store *store, const uint8_t *key)
+void lzi_audit_key(struct lzi_store *store, const uint8_t *key, const struct lzi_audit_seal *seal)
 {
 	if (lzi_is_audited(store))
-		lzi_chain_key(&store->audit->chain, key);
+		lzi_chain_key(&store->audit->chain, key, seal);
+}
+
+void lzi_audit_unlocked(struct lzi_store *store)
+{
+	if (lzi_is_audited(store) && store->secrets != NULL)
+		lzi_audit_key(store, store->secrets->audit, &store->secrets->audit_seal);
+}
+
+void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal)
+{
+	if (!lzi_is_audited(store))
+		return;
+	lzi_audit_key(store, store->secrets->audit, seal);
+	(void)tell(store->audit, "key", "", 1, 0);
 }
 
 static void tell_gone(struct lzi_audit *audit, struct lzi_client *client)
@@ -410,7 +425,7 @@ static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_sl
 		return LATZ_OK;
 	}
 	/* Half of it: enough to tell keys apart. */
-	rc = lzi_digest(store->audit->chain.keyed ? store->audit->chain.key : store->audit->page->secret, key.data,
+	rc = lzi_digest(store->secrets != NULL ? store->secrets->audit_names : store->audit->page->secret, key.data,
 	                key.size, digest);
 	lzi_audit_hex(text, "key_hash", digest, sizeof digest / 2);
 	return rc;

@@ -80,19 +80,19 @@ void lzi_chain_close(struct lzi_chain *chain)
 	lzi_file_close(chain->dirfd);
 	pthread_mutex_destroy(&chain->mutex);
 	free(chain->path);
-	explicit_bzero(chain->key, sizeof chain->key);
+	chain->key = NULL;
 	chain->fd = chain->dirfd = -1;
 	chain->path = NULL;
 }
 
-void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key)
+void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal)
 {
 	pthread_mutex_lock(&chain->mutex);
-	chain->keyed = key != NULL;
-	if (key != NULL)
-		memcpy(chain->key, key, sizeof chain->key);
-	else
-		explicit_bzero(chain->key, sizeof chain->key);
+	chain->key = key;
+	chain->is_sealed = seal != NULL;
+	if (seal != NULL)
+		chain->seal = *seal;
+	chain->told = 0;
 	pthread_mutex_unlock(&chain->mutex);
 }
 
@@ -103,6 +103,7 @@ static void let_go(struct lzi_chain *chain)
 	lzi_file_close(chain->fd);
 	chain->fd = -1;
 	chain->size = 0;
+	chain->told = 0;
 }
 
 static int lock_file(struct lzi_chain *chain)
@@ -256,8 +257,14 @@ static int compose(struct lzi_chain *chain, struct lzi_audit_text *text, const s
 
 	lzi_audit_begin(text, chain->seq + 1, lzi_clock_wall_ms(), entry->event);
 	lzi_audit_raw(text, "%s%s", entry->who, entry->fields);
+	if (chain->key != NULL && chain->is_sealed && !chain->told) {
+		lzi_audit_put_seal(text, &chain->seal);
+		chain->told = 1;
+	}
+	if (chain->key != NULL && chain->is_sealed)
+		lzi_audit_hex(text, "key_id", chain->seal.id, sizeof chain->seal.id);
 	lzi_audit_hex(text, "prev", chain->hash, sizeof chain->hash);
-	if (chain->keyed) {
+	if (chain->key != NULL) {
 		rc = lzi_digest(chain->key, text->data + begin, text->size - begin, digest);
 		lzi_audit_hex(text, "mac", digest, sizeof digest);
 	}
@@ -348,6 +355,8 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 	int rc = text.data == NULL ? lzi_error(LATZ_NOMEM, "an entry") : lzi_file_size(chain->fd, &size);
 
 	end = size;
+	if (size == 0) /* new, or emptied under our hands */
+		chain->told = 0;
 	if (rc == LATZ_OK && (size != chain->size || size == 0))
 		rc = find_end(chain, size, &end);
 	chain->size = 0; /* until all has gone well */
@@ -363,6 +372,8 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 		}
 	}
 	LZI_POINT("audit.written");
+	if (rc != LATZ_OK)
+		chain->told = 0;
 	if (rc == LATZ_OK) {
 		chain->size = size + text.size;
 		if (chain->page != NULL) {

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "crypt/digest.h"
+#include "store/audit_key.h"
 #include "store/keys_int.h"
 #include "store/space.h"
 
@@ -106,8 +107,10 @@ int lzi_keys_check(const struct lzi_secrets *secrets, const struct lzi_keys *key
 	               : lzi_error(LATZ_CORRUPT, "the record of the pool's keys was changed without the password");
 }
 
-/* With the password's key: seals the master, or opens it. LATZ_AUTH: another password. */
-static int with_password(struct lzi_keys *keys, const char *password, const uint8_t *seal, uint8_t *ret_master)
+/* With the password's key: seals the master, or opens it; and seals what who has the password verifies the audit log
+ * with. LATZ_AUTH: another password. */
+static int with_password(struct lzi_keys *keys, const char *password, const uint8_t *seal, uint8_t *ret_master,
+                         struct lzi_audit_seal *ret_audit)
 {
 	struct lzi_scrypt cost = { keys->log2_n, keys->r, keys->p };
 	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
@@ -129,6 +132,13 @@ static int with_password(struct lzi_keys *keys, const char *password, const uint
 		                             keys->tag);
 	if (rc == LATZ_CORRUPT && seal == NULL && aead != NULL)
 		rc = LATZ_AUTH;
+	memcpy(ret_audit->id, keys->id, sizeof ret_audit->id);
+	memcpy(ret_audit->salt, keys->salt, sizeof ret_audit->salt);
+	ret_audit->log2_n = keys->log2_n;
+	ret_audit->r = keys->r;
+	ret_audit->p = keys->p;
+	if (rc == LATZ_OK)
+		rc = lzi_audit_key_seal(seal != NULL ? seal : ret_master, key, ret_audit);
 	lzi_aead_free(aead);
 	lzi_secret_give(key, LZI_KEY_BYTES);
 	return rc;
@@ -171,6 +181,8 @@ static int unlock(struct lzi_secrets *secrets, struct lzi_keys *keys)
 	if (rc == LATZ_OK)
 		rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: names of keys", keys->id,
 		              sizeof keys->id, secrets->names, sizeof secrets->names);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_key_make(secrets->master, keys->id, secrets->audit, secrets->audit_names);
 	secrets->kind = keys->kind;
 	secrets->current = keys->current;
 	memcpy(secrets->id, keys->id, sizeof secrets->id);
@@ -197,7 +209,8 @@ int lzi_keys_add(const struct lzi_secrets *secrets, struct lzi_keys *keys, unsig
 	return rc;
 }
 
-int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password)
+int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password,
+                  struct lzi_audit_seal *ret_audit)
 {
 	struct lzi_scrypt cost;
 	int rc = lzi_scrypt_cost(SCRYPT_MS, &cost);
@@ -211,7 +224,7 @@ int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, cons
 	keys->log2_n = cost.log2_n;
 	keys->r = cost.r;
 	keys->p = cost.p;
-	return with_password(keys, password, secrets->master, NULL);
+	return with_password(keys, password, secrets->master, NULL, ret_audit);
 }
 
 static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const latz_options *options)
@@ -228,7 +241,7 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 	if (rc == LATZ_OK)
 		rc = lzi_keys_add(secrets, keys, 0);
 	if (rc == LATZ_OK)
-		rc = lzi_keys_lock(secrets, keys, options->password);
+		rc = lzi_keys_lock(secrets, keys, options->password, &secrets->audit_seal);
 	if (rc == LATZ_OK)
 		rc = mac_of(secrets, keys, keys->mac);
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
@@ -304,7 +317,7 @@ static int ask(struct lzi_call *call, const char *password, struct lzi_secrets *
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
-	rc = with_password(&keys, password, NULL, secrets->master);
+	rc = with_password(&keys, password, NULL, secrets->master, &secrets->audit_seal);
 	if (rc == LATZ_OK)
 		rc = unlock(secrets, &keys);
 	if (rc == LATZ_AUTH)

@@ -13,8 +13,9 @@ int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *re
 int lzi_keys_check(const struct lzi_secrets *secrets, const struct lzi_keys *keys);
 /* A new data key, number n, into the record; who opens it learns of it there. */
 int lzi_keys_add(const struct lzi_secrets *secrets, struct lzi_keys *keys, unsigned n);
-/* The master, sealed with a password. */
-int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password);
+/* The master, sealed with a password; ret_audit: what goes with it in the audit log. */
+int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password,
+                  struct lzi_audit_seal *ret_audit);
 /* version: that it must still have, or 0: there is none. LATZ_MISMATCH. */
 int lzi_keys_write(struct lzi_call *call, const struct lzi_secrets *secrets, struct lzi_keys *keys, uint64_t version);
 

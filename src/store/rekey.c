@@ -20,6 +20,7 @@ static int change(struct lzi_call *call, const char *password, int data)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_secrets *secrets = store->secrets;
+	struct lzi_audit_seal seal;
 	struct lzi_keys keys;
 	uint64_t version;
 	unsigned tries, n;
@@ -39,11 +40,17 @@ static int change(struct lzi_call *call, const char *password, int data)
 		if (rc == LATZ_OK && data)
 			rc = lzi_keys_add(secrets, &keys, n);
 		if (rc == LATZ_OK && password != NULL)
-			rc = lzi_keys_lock(secrets, &keys, password);
+			rc = lzi_keys_lock(secrets, &keys, password, &seal);
 		if (rc == LATZ_OK)
 			rc = lzi_keys_write(call, secrets, &keys, version);
 		if (rc != LATZ_MISMATCH)
 			break;
+	}
+	if (rc == LATZ_OK && password != NULL) {
+		pthread_mutex_lock(&store->mutex);
+		secrets->audit_seal = seal; /* for children; of two threads that do this at once either is right */
+		pthread_mutex_unlock(&store->mutex);
+		lzi_audit_rekeyed(store, &seal);
 	}
 	if (rc != LATZ_OK || !data)
 		return rc == LATZ_MISMATCH ? lzi_error(LATZ_BUSY, "others are changing the pool's keys") : rc;

@@ -10,6 +10,7 @@
 #define LZI_STORE_SEAL_H
 
 #include "crypt/crypt.h"
+#include "format/audit.h"
 #include "format/sealed.h"
 #include "store/store_int.h"
 
@@ -22,6 +23,9 @@ struct lzi_secrets {
 	uint32_t kind; /* enum lzi_locked_kind */
 	uint32_t current; /* data key of new records */
 	uint8_t id[16];
+	uint8_t audit[LZI_KEY_BYTES]; /* of the master: what the audit log is authenticated with, */
+	uint8_t audit_names[LZI_KEY_BYTES]; /* and what keys are hashed with there */
+	struct lzi_audit_seal audit_seal; /* the first of them, sealed with the password. No secret */
 };
 
 struct lzi_sealer;
