@@ -81,9 +81,9 @@ typedef struct latz_audit_info {
 
 /* Reads a whole log. LATZ_CORRUPT: an entry was changed, is missing, stands twice or elsewhere; `wrong` is told which
  * line. Without a key, a file that was written anew as a whole can't be told from the true one, but by a `head` noted
- * elsewhere, which also tells whether entries are missing at the end. With the password of a locked pool whose log it is
- * all up to info.last_keyed is what was written by who had the pool open; LATZ_AUTH: the password opens no key of the
- * log, or nothing was authenticated with it. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
+ * elsewhere, which also tells whether entries are missing at the end. With the password of a locked pool whose log it
+ * is, all up to info.last_keyed is what was written by who had the pool open; LATZ_AUTH: the password opens no key of
+ * the log, or nothing was authenticated with it. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
  * LATZ_NOMEM, LATZ_IO; LATZ_TOOBIG. */
 LATZ_API int latz_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
 	LATZ_MUSTCHECK;

@@ -99,15 +99,25 @@ int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
 	return LATZ_OK;
 }
 
+int lzi_file_is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid();
+}
+
 int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made)
 {
 	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	struct stat st;
 	int fd;
 
-	*ret_made = 0;
+	if (ret_made != NULL)
+		*ret_made = 0;
 	do {
 		fd = lzi_os.openat(dirfd, name, flags, 0);
+		if (fd < 0 && errno == ENOENT && ret_made == NULL)
+			return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 		if (fd < 0 && errno == ENOENT) {
 			fd = lzi_os.openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
 			*ret_made = fd >= 0;

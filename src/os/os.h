@@ -93,8 +93,10 @@ int lzi_file_open_any(int dirfd, const char *name, int writable, int *ret_fd);
 int lzi_file_look(int dirfd, const char *name, int *ret_fd);
 int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd);
 /* Opens for reading, and for writing at the end alone, under the same conditions; makes it, mode 0600, if it is not
- * there. LATZ_ACCESS too if others may write it. */
+ * there, or with ret_made NULL fails with LATZ_NOTFOUND. LATZ_ACCESS too if others may write it. */
 int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made);
+/* Whether it is of this very user. */
+int lzi_file_is_ours(int fd);
 void lzi_file_close(int fd);
 /* Allocates blocks; LATZ_NOSPC if there are none. Extends the file. */
 int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);

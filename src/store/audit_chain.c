@@ -223,12 +223,12 @@ static int take_along(struct lzi_chain *chain)
 /* Ends with the file that has the name open and locked. */
 static int lock(struct lzi_chain *chain)
 {
-	int i, made, rc = LATZ_OK;
+	int i, made = 0, rc = LATZ_OK;
 
 	for (i = 0; i < REOPENS && rc == LATZ_OK; i++) {
 		if (chain->fd < 0) {
 			chain->size = 0;
-			rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd, &made);
+			rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd, chain->makes_none ? NULL : &made);
 			if (rc == LATZ_OK && made)
 				rc = lzi_disk_sync_dir(chain->dirfd);
 		}
@@ -399,6 +399,8 @@ int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entr
 	}
 	if (rc == LATZ_OK && sync)
 		rc = lzi_disk_sync(chain->fd, chain->name);
+	if (chain->is_guest)
+		let_go(chain);
 	pthread_mutex_unlock(&chain->mutex);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "audit log %s", chain->path);
 }

@@ -23,6 +23,8 @@ struct lzi_chain {
 	struct lzi_audit_seal seal; /* of the key, if is_sealed */
 	int is_sealed;
 	int told; /* 1: an entry of ours in this file has it */
+	int is_guest;   /* has the file open only while it appends */
+	int makes_none; /* fails if it is not there */
 	unsigned timeout_ms;
 	/* The file's end as we left it: still so if its size is. */
 	uint64_t size, seq;
