@@ -1,27 +1,20 @@
 /*
  * Locked pools: the record that holds a pool's keys, sealed with what scrypt makes of the password; asking for it.
- *
- * Who tries passwords pays scrypt for each, and after a wrong one waits: an attempt first takes a place in time, which
- * every failure in a row puts further from the last one (100 ms, doubled up to 3 s). It is taken before the attempt is
- * made, by one compare-and-swap, so neither trying from many processes nor dying at a failure saves anything, and
- * nobody can hold others up by being stopped.
+ * Who tries passwords pays scrypt for each, and after a wrong one waits (guess.c).
  */
 #include "config.h"
 
 #include <string.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/point.h"
 #include "crypt/digest.h"
 #include "store/audit_key.h"
+#include "store/guess.h"
 #include "store/keys_int.h"
 #include "store/space.h"
 
 #define SCRYPT_MS 50u
-#define DELAY_MS 100
-#define DELAY_MAX_MS 3000
-#define PATIENCE_MS 15000
 #define RECORD_KEY_SIZE (LZI_SPACE_PREFIX + 1)
 
 void lzi_secrets_give(struct lzi_secrets *secrets)
@@ -249,85 +242,35 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
-static int64_t delay_after(uint32_t failures)
-{
-	int64_t delay = failures > 5 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
-
-	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
-}
-
-/* Takes the attempt's place in time, and waits for it. */
-static int wait_for_turn(struct lzi_store *store)
-{
-	struct lzi_guarded *guarded = &store->control.shared->guarded;
-	int64_t had = lzi_load_relaxed(&guarded->not_before), now, turn;
-	uint32_t failures;
-
-	if (store->reads_only)
-		return LATZ_OK; /* nothing in the pool tells of it; and it may as well take a copy of the files */
-	do {
-		now = lzi_clock_mono_ms();
-		failures = lzi_load_relaxed(&guarded->failures);
-		if (failures == 0)
-			return LATZ_OK;
-		/* A word that nobody of us wrote must not lock everybody out. */
-		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
-		if (turn - now > PATIENCE_MS)
-			return lzi_error(LATZ_TIMEOUT, "pool %s: passwords are being tried, %u wrong ones in a row",
-			                 store->name, failures);
-	} while (!lzi_cas_acquire(&guarded->not_before, &had, turn + delay_after(failures)));
-	if (turn > now)
-		lzi_sleep_us((unsigned)(turn - now) * 1000);
-	return LATZ_OK;
-}
-
-static int refused(struct lzi_store *store)
-{
-	struct lzi_guarded *guarded = &store->control.shared->guarded;
-	uint32_t failures;
-	int64_t none, now = lzi_clock_mono_ms();
-
-	if (store->reads_only)
-		return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
-	none = lzi_load_relaxed(&guarded->not_before);
-	failures = lzi_fetch_add(&guarded->failures, 1u) + 1;
-	lzi_fetch_add(&guarded->attempts, 1u);
-	lzi_store_relaxed(&guarded->failed_ms, lzi_clock_wall_ms());
-	if (none < now + delay_after(failures))
-		(void)lzi_cas_acquire(&guarded->not_before, &none, now + delay_after(failures));
-	lzi_log(LATZ_LOG_WARNING, "pool %s: opened with a wrong password, %u in a row", store->name, failures);
-	return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
-}
-
-/* LATZ_AUTH. */
-static int ask(struct lzi_call *call, const char *password, struct lzi_secrets **ret_secrets)
+/* LATZ_AUTH. making: the pool is not there yet, but for us. */
+static int ask(struct lzi_call *call, const char *password, int making, struct lzi_secrets **ret_secrets)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_secrets *secrets;
+	struct lzi_guess guess;
 	struct lzi_keys keys;
 	int rc;
 
 	if (password == NULL)
 		return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
-	rc = wait_for_turn(store);
-	if (rc == LATZ_OK)
-		rc = lzi_keys_read(call, &keys, NULL);
-	if (rc != LATZ_OK)
-		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
-	rc = with_password(&keys, password, NULL, secrets->master, &secrets->audit_seal);
+	rc = lzi_keys_read(call, &keys, NULL);
 	if (rc == LATZ_OK)
-		rc = unlock(secrets, &keys);
-	if (rc == LATZ_AUTH)
-		rc = refused(store);
+		rc = lzi_guess_begin(&guess, store, keys.id, making);
+	if (rc == LATZ_OK) {
+		rc = lzi_keys_read(call, &keys, NULL); /* another password may have come while we waited */
+		if (rc == LATZ_OK)
+			rc = with_password(&keys, password, NULL, secrets->master, &secrets->audit_seal);
+		if (rc == LATZ_OK)
+			rc = unlock(secrets, &keys);
+		rc = lzi_guess_end(&guess, rc);
+	}
 	if (rc != LATZ_OK) {
 		lzi_secrets_give(secrets);
-		return rc;
+		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
 	}
-	if (!store->reads_only)
-		lzi_store_release(&store->control.shared->guarded.failures, 0u);
 	*ret_secrets = secrets;
 	return LATZ_OK;
 }
@@ -351,7 +294,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi
 
 	*ret_secrets = NULL;
 	if (rc == LATZ_OK) { /* of what it was restored from */
-		rc = ask(call, options->password, ret_secrets);
+		rc = ask(call, options->password, 1, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
 		return LATZ_OK;
 	} else if (rc == LATZ_NOTFOUND) {
@@ -392,7 +335,7 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	} else {
 		rc = check_wish(store, options, kind);
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
-			rc = ask(call, options->password, secrets);
+			rc = ask(call, options->password, 0, secrets);
 		/* What the record says that only who has the password could write: a word that anybody can change must
 		 * not make us store values as they are. */
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
@@ -416,7 +359,7 @@ int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
 		return rc;
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
-		rc = ask(&call, options->password, &secrets);
+		rc = ask(&call, options->password, 0, &secrets);
 	lzi_secrets_give(secrets);
 	return rc;
 }
