@@ -63,8 +63,8 @@ static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 		/* A word that nobody of us wrote must not lock everybody out. */
 		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
 		if (turn - now > PATIENCE_MS)
-			return lzi_error(LATZ_TIMEOUT, "pool %s: passwords are being tried, %u wrong ones in a row",
-			                 guess->store->name, failures);
+			return lzi_error(LATZ_TIMEOUT, "%s: passwords are being tried, %u wrong ones in a row",
+			                 guess->name, failures);
 	} while (!lzi_cas_acquire(guess->not_before, &had, turn + delay_after(nth == 0 ? failures : nth)));
 	guess->has_place = 1;
 	if (turn > now)
@@ -81,7 +81,7 @@ static void write_file(struct lzi_guess *guess)
 	memcpy(record.magic, MAGIC, sizeof record.magic);
 	lzi_boot_id(record.boot_id);
 	if (guess->fd >= 0 && lzi_disk_write_at(guess->fd, FILE_NAME, &record, sizeof record, 0) != LATZ_OK)
-		lzi_log(LATZ_LOG_WARNING, "pool %s: wrong passwords are not counted: %s", guess->store->name,
+		lzi_log(LATZ_LOG_WARNING, "%s: wrong passwords are not counted: %s", guess->name,
 		        lzi_error_text());
 }
 
@@ -127,11 +127,12 @@ static void expect_failure(struct lzi_guess *guess)
 /* The pool goes on counting. */
 static void close_file(struct lzi_guess *guess, int rc)
 {
-	struct lzi_guarded *guarded = &guess->store->control.shared->guarded;
+	struct lzi_guarded *guarded;
 
 	if (guess->fd < 0)
 		return;
 	if (rc == LATZ_OK) {
+		guarded = &guess->store->control.shared->guarded;
 		lzi_store_relaxed(&guarded->attempts, guess->file.attempts);
 		lzi_store_relaxed(&guarded->failed_ms, guess->file.failed_ms);
 		(void)!lzi_disk_remove(guess->store->persist.dirfd, FILE_NAME);
@@ -144,19 +145,19 @@ static void close_file(struct lzi_guess *guess, int rc)
 
 /* ---- An attempt -------------------------------------------------------------------------------------------------- */
 
-int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const uint8_t id[16], int making)
+int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char *name, const uint8_t id[16],
+                    int making)
 {
-	struct lzi_guarded *guarded = &store->control.shared->guarded;
 	struct lzi_guesses *row = &rows[id[0] % ROWS];
 	int rc;
 
-	*guess = (struct lzi_guess){ .store = store, .fd = -1 };
-	if (store->reads_only || making) {
-		guess->failures = &row->failures;
-		guess->not_before = &row->not_before;
-	} else {
-		guess->failures = &guarded->failures;
-		guess->not_before = &guarded->not_before;
+	*guess = (struct lzi_guess){ .store = store, .name = name, .fd = -1 };
+	guess->failures = &row->failures;
+	guess->not_before = &row->not_before;
+	if (store != NULL && !store->reads_only && !making) {
+		guess->guarded = &store->control.shared->guarded;
+		guess->failures = &guess->guarded->failures;
+		guess->not_before = &guess->guarded->not_before;
 	}
 	if (making)
 		open_file(guess);
@@ -171,7 +172,6 @@ int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const uint
 
 static int failed(struct lzi_guess *guess)
 {
-	struct lzi_guarded *guarded = &guess->store->control.shared->guarded;
 	uint32_t failures = lzi_fetch_add(guess->failures, 1u) + 1;
 	int64_t was, now;
 	int rc;
@@ -179,9 +179,9 @@ static int failed(struct lzi_guess *guess)
 	if (guess->fd >= 0) {
 		guess->file.attempts++;
 		guess->file.failed_ms = lzi_clock_wall_ms();
-	} else if (guess->failures == &guarded->failures) {
-		lzi_fetch_add(&guarded->attempts, 1u);
-		lzi_store_relaxed(&guarded->failed_ms, lzi_clock_wall_ms());
+	} else if (guess->guarded != NULL) {
+		lzi_fetch_add(&guess->guarded->attempts, 1u);
+		lzi_store_relaxed(&guess->guarded->failed_ms, lzi_clock_wall_ms());
 	}
 	/* Others failed while this one was looked at. */
 	rc = failures > 1 && !guess->has_place ? wait_for_turn(guess, failures) : LATZ_OK;
@@ -191,8 +191,8 @@ static int failed(struct lzi_guess *guess)
 	was = lzi_load_relaxed(guess->not_before);
 	if (was < now + delay_after(failures))
 		(void)lzi_cas_acquire(guess->not_before, &was, now + delay_after(failures));
-	lzi_log(LATZ_LOG_WARNING, "pool %s: opened with a wrong password, %u in a row", guess->store->name, failures);
-	return lzi_error(LATZ_AUTH, "pool %s: wrong password", guess->store->name);
+	lzi_log(LATZ_LOG_WARNING, "%s: opened with a wrong password, %u in a row", guess->name, failures);
+	return lzi_error(LATZ_AUTH, "%s: wrong password", guess->name);
 }
 
 int lzi_guess_end(struct lzi_guess *guess, int rc)

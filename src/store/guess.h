@@ -18,6 +18,8 @@ struct lzi_guesses {
 
 struct lzi_guess {
 	struct lzi_store *store;
+	const char *name;
+	struct lzi_guarded *guarded; /* what the next two are of; NULL: they are ours */
 	uint32_t *failures;
 	int64_t *not_before;
 	int has_place; /* 1: it has waited for its turn */
@@ -25,9 +27,10 @@ struct lzi_guess {
 	struct lzi_guesses file;
 };
 
-/* Before scrypt: waits, if there were wrong ones. id: of the pool's keys. making: the pool is not there yet.
- * LATZ_TIMEOUT: too many wait. */
-int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const uint8_t id[16], int making);
+/* Before scrypt: waits, if there were wrong ones. store: NULL for a file. id: of the pool's keys. making: the pool is
+ * not there yet. LATZ_TIMEOUT: too many wait. */
+int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char *name, const uint8_t id[16],
+                    int making);
 /* Once, if that was LATZ_OK. rc: LATZ_OK, LATZ_AUTH, or what kept us from finding out. That, when it may be told;
  * LATZ_TIMEOUT: it may not. */
 int lzi_guess_end(struct lzi_guess *guess, int rc);

@@ -55,6 +55,8 @@ static int load_one(struct making *making, struct lzi_load *load, latz_slice key
 	}
 	loaded.expiry = value->ttl_ms < 0 ? 0 : making->header.wall_ms + value->ttl_ms;
 	making->header.keys++;
+	making->header.book += lzi_load_acquire(&making->source->store->control.shared->spaces.high) != 0 &&
+	                       lzi_key_is_book(key.data, key.size);
 	making->header.bytes += key.size + raw;
 	if (value->version > making->header.seq_max)
 		making->header.seq_max = value->version;

@@ -429,7 +429,7 @@ void lzi_image_info(const struct lzi_image_header *header, latz_snapshot_info *i
 	info->image = 1;
 	info->major = header->major;
 	info->minor = header->minor;
-	info->keys = header->keys;
+	info->keys = header->keys - (header->book < header->keys ? header->book : 0);
 	info->bytes = header->bytes;
 	info->file_bytes = header->file_bytes;
 	info->seq = header->seq;

@@ -38,21 +38,31 @@ static int keys_valid(const struct lzi_keys *keys)
 	       keys->current < LZI_DATA_KEYS;
 }
 
+int lzi_keys_parse(const void *data, size_t size, struct lzi_keys *ret_keys)
+{
+	if (size >= 12 && memcmp(data, LZI_KEYS_MAGIC, 8) == 0 && ((const uint8_t *)data)[8] != 1)
+		return lzi_error(LATZ_VERSION, "the pool's keys are of a newer version of latzero");
+	if (size != sizeof *ret_keys)
+		return lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", size);
+	memcpy(ret_keys, data, sizeof *ret_keys);
+	return keys_valid(ret_keys) ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+}
+
+int lzi_keys_is_record(latz_slice key)
+{
+	uint8_t wanted[RECORD_KEY_SIZE];
+
+	return key.size == RECORD_KEY_SIZE && memcmp(key.data, record_key(wanted).data, RECORD_KEY_SIZE) == 0;
+}
+
 int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *ret_version)
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[RECORD_KEY_SIZE];
 	int rc = lzi_store_get(call, record_key(key), 0, &value);
 
-	if (rc == LATZ_OK && value.size >= 12 && memcmp(value.data, LZI_KEYS_MAGIC, 8) == 0 &&
-	    ((const uint8_t *)value.data)[8] != 1)
-		rc = lzi_error(LATZ_VERSION, "the pool's keys are of a newer version of latzero");
-	else if (rc == LATZ_OK && value.size != sizeof *ret_keys)
-		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", value.size);
 	if (rc == LATZ_OK) {
-		memcpy(ret_keys, value.data, sizeof *ret_keys);
-		if (!keys_valid(ret_keys))
-			rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+		rc = lzi_keys_parse(value.data, value.size, ret_keys);
 		if (ret_version != NULL)
 			*ret_version = value.version;
 	}
@@ -242,6 +252,13 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
+int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets *secrets)
+{
+	int rc = with_password(keys, password, NULL, secrets->master, &secrets->audit_seal);
+
+	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
+}
+
 /* LATZ_AUTH. making: the pool is not there yet, but for us. */
 static int ask(struct lzi_call *call, const char *password, int making, struct lzi_secrets **ret_secrets)
 {
@@ -258,13 +275,11 @@ static int ask(struct lzi_call *call, const char *password, int making, struct l
 		return lzi_error(LATZ_NOMEM, "keys");
 	rc = lzi_keys_read(call, &keys, NULL);
 	if (rc == LATZ_OK)
-		rc = lzi_guess_begin(&guess, store, keys.id, making);
+		rc = lzi_guess_begin(&guess, store, store->name, keys.id, making);
 	if (rc == LATZ_OK) {
 		rc = lzi_keys_read(call, &keys, NULL); /* another password may have come while we waited */
 		if (rc == LATZ_OK)
-			rc = with_password(&keys, password, NULL, secrets->master, &secrets->audit_seal);
-		if (rc == LATZ_OK)
-			rc = unlock(secrets, &keys);
+			rc = lzi_keys_try(&keys, password, secrets);
 		rc = lzi_guess_end(&guess, rc);
 	}
 	if (rc != LATZ_OK) {

@@ -143,16 +143,22 @@ static inline int aead_of(struct lzi_store *store, struct lzi_sealer *sealer, un
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
+int lzi_seal_domain(struct lzi_siv *siv, uint32_t number)
+{
+	uint8_t bytes[5] = { 'n', (uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+		             (uint8_t)number };
+
+	return lzi_siv_domain(siv, bytes, sizeof bytes);
+}
+
 static int set_domain(struct lzi_sealer *sealer, uint32_t domain)
 {
-	uint8_t bytes[5] = { 'n', (uint8_t)(domain >> 24), (uint8_t)(domain >> 16), (uint8_t)(domain >> 8),
-		             (uint8_t)domain };
 	int rc;
 
 	if (lzi_likely(sealer->domain == (uint64_t)domain + 1))
 		return LATZ_OK;
 	sealer->domain = 0;
-	rc = lzi_siv_domain(sealer->siv, bytes, sizeof bytes);
+	rc = lzi_seal_domain(sealer->siv, domain);
 	if (rc == LATZ_OK)
 		sealer->domain = (uint64_t)domain + 1;
 	return rc;
@@ -258,29 +264,6 @@ static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t 
 	return LATZ_OK;
 }
 
-/* What both texts of a record have in common. */
-static void describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed, uint8_t type,
-                     struct lzi_sealed_about *about)
-{
-	memset(about, 0, sizeof *about);
-	memcpy(about->id, secrets->id, sizeof about->id);
-	about->size = sealed->size;
-	about->what = 'b';
-	about->type = type;
-	about->key = sealed->key;
-	about->packed = sealed->packed;
-}
-
-static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sealed, uint64_t seq,
-                    uint8_t nonce[LZI_NONCE_BYTES])
-{
-	about->seq = seq;
-	about->what = 'h';
-	memcpy(about->body_tag, sealed->body_tag, sizeof about->body_tag);
-	memcpy(nonce, sealed->nonce, LZI_NONCE_BYTES);
-	nonce[LZI_NONCE_BYTES - 1] |= 1;
-}
-
 int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
                   struct lzi_sealed *ret_sealed)
 {
@@ -303,7 +286,7 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 		rc = next_nonce(store->seal, sealer, sealed.nonce);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
-	describe(store->secrets, &sealed, record->type, &about);
+	lzi_sealed_describe(store->secrets, &sealed, record->type, &about);
 	aad.head = &about;
 	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
 	                   sealed.body_tag);
@@ -327,8 +310,8 @@ int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct
 		rc = aead_of(store, sealer, sealed->key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->secrets, sealed, record->type, &about);
-	head_of(&about, sealed, record->seq, nonce);
+	lzi_sealed_describe(store->secrets, sealed, record->type, &about);
+	lzi_sealed_head_of(&about, sealed, record->seq, nonce);
 	aad.head = &about;
 	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
 	                     at + offsetof(struct lzi_sealed, head_tag));
@@ -349,13 +332,13 @@ static int open_to(struct lzi_store *store, const struct lzi_stored *stored, voi
 		rc = aead_of(store, sealer, sealed.key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->secrets, &sealed, stored->type, &about);
+	lzi_sealed_describe(store->secrets, &sealed, stored->type, &about);
 	aad.head = &about;
-	head_of(&about, &sealed, stored->seq, nonce);
+	lzi_sealed_head_of(&about, &sealed, stored->seq, nonce);
 	rc = lzi_aead_open(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL, sealed.head_tag);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->secrets, &sealed, stored->type, &about);
+	lzi_sealed_describe(store->secrets, &sealed, stored->type, &about);
 	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
 	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
 }

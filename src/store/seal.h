@@ -68,6 +68,32 @@ static inline int lzi_is_sealed(const struct lzi_store *store)
 	return lzi_unlikely(store->seal != NULL);
 }
 
+/* The domain of a namespace's keys, 0: of those in none. */
+int lzi_seal_domain(struct lzi_siv *siv, uint32_t number);
+
+/* What both texts of a record have in common. */
+static inline void lzi_sealed_describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed,
+                                       uint8_t type, struct lzi_sealed_about *about)
+{
+	memset(about, 0, sizeof *about);
+	memcpy(about->id, secrets->id, sizeof about->id);
+	about->size = sealed->size;
+	about->what = 'b';
+	about->type = type;
+	about->key = sealed->key;
+	about->packed = sealed->packed;
+}
+
+static inline void lzi_sealed_head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sealed, uint64_t seq,
+                                      uint8_t nonce[LZI_NONCE_BYTES])
+{
+	about->seq = seq;
+	about->what = 'h';
+	memcpy(about->body_tag, sealed->body_tag, sizeof about->body_tag);
+	memcpy(nonce, sealed->nonce, LZI_NONCE_BYTES);
+	nonce[LZI_NONCE_BYTES - 1] |= 1;
+}
+
 /* A sealed value's size is told in 32 bits, what stands before it included. LATZ_TOOBIG. */
 int lzi_seal_fits(uint64_t value_size);
 /* Whether the value of a key is to be sealed: all but the book's. */

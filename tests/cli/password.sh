@@ -134,7 +134,11 @@ exits "bench, its password from a descriptor that its processes would share" 0 b
 is "latzero-snapshot" 0 $?
 ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
 "$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
-is "--verify needs no password, and bears one" 0 $?
+is "--verify with the password" 0 $?
+like "opens everything" '^ok: snapshot with [0-9]* keys\{0,1\}, everything checked and opened$' "$(cat "$scratch/out")"
+is "--verify without" 0 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" >"$scratch/out"; echo $?)"
+like "says what it did not" 'checked but what is encrypted' "$(cat "$scratch/out")"
+is "--verify with a wrong one" 3 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" "$wrong" >/dev/null 2>&1; echo $?)"
 like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
 "$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
