@@ -221,4 +221,16 @@ is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
 l destroy turned
 
 exits "destroy needs no password" 0 destroy e
+# ---- One that looks again and again opens once ----
+
+l "$right" create seen --keep --encrypt --audit "$scratch/seen.audit" >/dev/null
+l "$right" set seen k v
+opens() { grep -c '"event":"open"' "$scratch/seen.audit"; }
+before=$(opens)
+exits "top of a locked pool" 0 top seen --count 5 --interval 10ms "$right"
+is "five samples" 5 "$(printf '%s\n' "$out" | wc -l)"
+is "cost one opening" $((before + 1)) "$(opens)"
+like "with figures" '^seen	[0-9]*	1	' "$out"
+l destroy seen
+
 done_testing
