@@ -49,6 +49,11 @@ static int64_t delay_after(uint32_t failures)
 	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
 }
 
+static const char *kind(const struct lzi_guess *guess)
+{
+	return guess->store != NULL ? "pool " : "";
+}
+
 /* Takes the attempt's place in time, and waits for it. nth: the failure that it is, or may become; 0: of all. */
 static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 {
@@ -63,8 +68,8 @@ static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 		/* A word that nobody of us wrote must not lock everybody out. */
 		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
 		if (turn - now > PATIENCE_MS)
-			return lzi_error(LATZ_TIMEOUT, "%s: passwords are being tried, %u wrong ones in a row",
-			                 guess->name, failures);
+			return lzi_error(LATZ_TIMEOUT, "%s%s: passwords are being tried, %u wrong ones in a row",
+			                 kind(guess), guess->name, failures);
 	} while (!lzi_cas_acquire(guess->not_before, &had, turn + delay_after(nth == 0 ? failures : nth)));
 	guess->has_place = 1;
 	if (turn > now)
@@ -81,7 +86,7 @@ static void write_file(struct lzi_guess *guess)
 	memcpy(record.magic, MAGIC, sizeof record.magic);
 	lzi_boot_id(record.boot_id);
 	if (guess->fd >= 0 && lzi_disk_write_at(guess->fd, FILE_NAME, &record, sizeof record, 0) != LATZ_OK)
-		lzi_log(LATZ_LOG_WARNING, "%s: wrong passwords are not counted: %s", guess->name,
+		lzi_log(LATZ_LOG_WARNING, "%s%s: wrong passwords are not counted: %s", kind(guess), guess->name,
 		        lzi_error_text());
 }
 
@@ -191,8 +196,8 @@ static int failed(struct lzi_guess *guess)
 	was = lzi_load_relaxed(guess->not_before);
 	if (was < now + delay_after(failures))
 		(void)lzi_cas_acquire(guess->not_before, &was, now + delay_after(failures));
-	lzi_log(LATZ_LOG_WARNING, "%s: opened with a wrong password, %u in a row", guess->name, failures);
-	return lzi_error(LATZ_AUTH, "%s: wrong password", guess->name);
+	lzi_log(LATZ_LOG_WARNING, "%s%s: opened with a wrong password, %u in a row", kind(guess), guess->name, failures);
+	return lzi_error(LATZ_AUTH, "%s%s: wrong password", kind(guess), guess->name);
 }
 
 int lzi_guess_end(struct lzi_guess *guess, int rc)

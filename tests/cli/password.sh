@@ -221,6 +221,25 @@ is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
 l destroy turned
 
 exits "destroy needs no password" 0 destroy e
+# ---- A pool has 16 data keys ----
+
+l "$right" create used --keep --encrypt >/dev/null
+l "$right" set used k v
+for n in 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	l "$right" rekey used --data >/dev/null 2>&1
+done
+exits "the last data key" 0 rekey used --data "$right"
+exits "one more" 3 rekey used --data "$right"
+like "says what to do" 'load its keys into a new pool' "$err"
+one_line "one more"
+l "$right" create fresh --keep --encrypt >/dev/null
+l "$right" dump used >"$scratch/dumped"
+exits "which goes so" 0 load fresh "$scratch/dumped" "$right"
+is "all is there" v "$(l get fresh k "$right")"
+exits "and it has keys again" 0 rekey fresh --data "$right"
+l destroy used
+l destroy fresh
+
 # ---- One that looks again and again opens once ----
 
 l "$right" create seen --keep --encrypt --audit "$scratch/seen.audit" >/dev/null
