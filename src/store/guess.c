@@ -196,7 +196,8 @@ static int failed(struct lzi_guess *guess)
 	was = lzi_load_relaxed(guess->not_before);
 	if (was < now + delay_after(failures))
 		(void)lzi_cas_acquire(guess->not_before, &was, now + delay_after(failures));
-	lzi_log(LATZ_LOG_WARNING, "%s%s: opened with a wrong password, %u in a row", kind(guess), guess->name, failures);
+	lzi_log(LATZ_LOG_WARNING, "%s%s: opened with a wrong password, %u in a row", kind(guess), guess->name,
+	        failures);
 	return lzi_error(LATZ_AUTH, "%s%s: wrong password", kind(guess), guess->name);
 }
 
