@@ -123,8 +123,9 @@ static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
 }
 
 /* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
-static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head)
+static int verify_files(int count, char **files, const latz_audit_options *wanted, const uint8_t *head)
 {
+	latz_audit_options options = *wanted;
 	latz_audit_info before = { .size = sizeof(before) };
 	int code = CLI_OK;
 
@@ -132,9 +133,9 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 		latz_audit_info info = { .size = sizeof(info) };
 		struct verifying verifying = { .file = files[i] };
 
-		options->arg = &verifying;
-		options->head = i == count - 1 ? head : NULL;
-		int rc = latz_audit_verify(files[i], options, &info);
+		options.arg = &verifying;
+		options.head = i == count - 1 ? head : NULL;
+		int rc = latz_audit_verify(files[i], &options, &info);
 		if (rc != LATZ_OK && !verifying.told)
 			return cli_fail_file(rc, "verifying", files[i], NULL);
 		if (i > 0 && (info.first_seq != before.last_seq + 1 ||

@@ -139,6 +139,7 @@ static LZI_NOINLINE int set_fenced(latz_pool *pool, struct lzi_call *call, struc
 
 	if (rc == LATZ_OK)
 		rc = write_key(pool, call, write);
+	write->fence = NULL;
 	lzi_api_unmap(&fence.room);
 	return rc;
 }

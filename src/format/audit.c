@@ -14,7 +14,7 @@
 #define HASH_NAME ",\"hash\":\""
 #define MAC_NAME ",\"mac\":\""
 #define PREV_NAME ",\"prev\":\""
-#define DIGITS (2 * LZI_AUDIT_HASH)
+#define DIGITS ((size_t)2 * LZI_AUDIT_HASH)
 
 void lzi_audit_raw(struct lzi_audit_text *text, const char *format, ...)
 {

@@ -304,9 +304,9 @@ static int read_block(struct reader *reader)
 	reader->header.tag = job->block.tag;
 	reader->have_tag = 1;
 	lzi_snap_input_skip(input, LZI_SNAP_BLOCK_SIZE, 1);
-	if (job->stored.room > 2 * LZI_SNAP_RAW_MAX)
+	if (job->stored.room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(&job->stored);
-	if (job->raw.room > 2 * LZI_SNAP_RAW_MAX)
+	if (job->raw.room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(&job->raw);
 	rc = lzi_snap_input_take(input, &job->stored, job->block.stored_size);
 	if (rc != LATZ_OK)

@@ -151,7 +151,7 @@ static void put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_blo
 /* Buffers of a block that was larger than most are not kept. */
 static void shrink(struct lzi_buffer *buffer)
 {
-	if (buffer->room > 2 * LZI_SNAP_RAW_MAX)
+	if (buffer->room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(buffer);
 }
 

@@ -182,9 +182,12 @@ struct kept_text {
 	char text[LZI_ERROR_DETAIL_SIZE];
 };
 
-static void keep_text(struct kept_text *kept)
+static struct kept_text keep_text(void)
 {
-	snprintf(kept->text, sizeof kept->text, "%s", lzi_error_text());
+	struct kept_text kept;
+
+	snprintf(kept.text, sizeof kept.text, "%s", lzi_error_text());
+	return kept;
 }
 
 int lzi_audit_say(struct lzi_store *store, const char *event, const struct lzi_audit_note *note)
@@ -220,7 +223,7 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
 
 	if (!lzi_is_audited(store) || rc == LATZ_OK)
 		return rc;
-	keep_text(&kept);
+	kept = keep_text();
 	lzi_audit_note(&note);
 	lzi_audit_member(&note.text, "of", event, strlen(event));
 	put_result(&note.text, rc);
@@ -270,7 +273,7 @@ int lzi_audit_refused(struct lzi_store *store, int rc)
 	if (store->control.base == NULL || (store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0 ||
 	    (store->audit != NULL && store->audit->opened))
 		return rc;
-	keep_text(&kept);
+	kept = keep_text();
 	put_result(lzi_audit_note(&note), rc);
 	if (store->audit != NULL || lzi_audit_attach(store) == LATZ_OK)
 		(void)tell(store->audit, "refused", note.data, 1, 0);

@@ -342,7 +342,7 @@ static int compose_all(struct lzi_chain *chain, struct lzi_audit_text *text, con
 /* Under the lock. */
 static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 {
-	struct lzi_audit_text text = { malloc(4 * LZI_AUDIT_LINE_MAX), 0, 4 * LZI_AUDIT_LINE_MAX, 0 };
+	struct lzi_audit_text text = { malloc(4ul * LZI_AUDIT_LINE_MAX), 0, 4ul * LZI_AUDIT_LINE_MAX, 0 };
 	uint64_t size = 0, end;
 	ssize_t n;
 	int rc = text.data == NULL ? lzi_error(LATZ_NOMEM, "an entry") : lzi_file_size(chain->fd, &size);
