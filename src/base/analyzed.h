@@ -18,9 +18,12 @@
 		lzi_analyzed_assume(lzi_analyzed_pointer != 0); \
 		lzi_analyzed_pointer; \
 	})
+/* It has been written to, though by way of an index that they could not follow. */
+#define lzi_analyzed_written(object) __asm__("" : "=m"(object))
 #else
 #define lzi_analyzed_assume(condition) (void)0
 #define lzi_analyzed_sure(pointer) (pointer)
+#define lzi_analyzed_written(object) (void)0
 #endif
 
 #endif

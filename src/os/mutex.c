@@ -212,7 +212,7 @@ static int is_over(const struct timespec *until)
 /* LATZ_TIMEOUT: somebody had it all the time, or so the word says. It ends, whatever becomes of the word meanwhile. */
 static int wait_and_take(struct lzi_mutex *mutex, const struct timespec *until)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	int rc;
 
 	while ((rc = try_take(mutex, FUTEX_WAITERS, &word)) == LATZ_BUSY && !is_over(until)) {

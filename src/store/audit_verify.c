@@ -46,11 +46,11 @@ static void complain(struct verifying *v, const char *format, ...)
 
 static int add_junk(struct verifying *v, const char *line, size_t size)
 {
-	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size);
+	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size + 1);
 
 	if (v->junk_line == 0)
 		v->junk_line = v->line;
-	if (grown == NULL && size > 0)
+	if (grown == NULL)
 		return lzi_error(LATZ_CORRUPT, "line %llu on: more than an audit log can have that is no entry",
 		                 (unsigned long long)v->junk_line);
 	v->junk = grown;

@@ -264,8 +264,8 @@ static int put_entry(struct flush *flush, const struct lzi_log_entry *entry, con
 	to = flush->store->persist.buffer + flush->used;
 	memcpy(to, entry, sizeof *entry);
 	memcpy(to + sizeof *entry, key, entry->key_size);
-	if (entry->value_size > 0)
-		memcpy(to + sizeof *entry + entry->key_size, value, entry->value_size);
+	if (entry->value_size > 0) /* so there is one */
+		memcpy(to + sizeof *entry + entry->key_size, lzi_analyzed_sure(value), entry->value_size);
 	memset(to + size, 0, span - size);
 	flush->used += span;
 	flush->entries++;
