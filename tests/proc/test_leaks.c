@@ -154,7 +154,7 @@ static void search_all(const struct life *life)
 	look_at_files(life->dir, IN_POOL);
 	look_at_files(life->disk, IN_LOG);
 	look_at_files(life->out, IN_SNAPSHOT);
-	look_at_process(getpid(), false, IN_MAPPING);
+	look_at_process(getpid(), IN_MAPPING, WHERES);
 }
 
 /* ---- New keys ---------------------------------------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ static void search_all(const struct life *life)
 struct busy {
 	latz_pool *pool;
 	latz_slice key[BUSY_KEYS], value[BUSY_KEYS];
-	int stop; /* read end */
+	int ends[2]; /* of a pipe */
 };
 
 /* Until the parent closes its end. */
@@ -174,7 +174,8 @@ static int be_busy(void *arg)
 	unsigned i = 0;
 	char byte;
 
-	while (i < 2 * BUSY_KEYS || read(busy->stop, &byte, 1) < 0) {
+	close(busy->ends[1]);
+	while (i < 2 * BUSY_KEYS || read(busy->ends[0], &byte, 1) < 0) {
 		unsigned other = i / BUSY_KEYS * 7 + i;
 
 		CHECK_OK(latz_set(busy->pool, busy->key[i % BUSY_KEYS], busy->value[other % BUSY_KEYS], NULL));
@@ -189,25 +190,22 @@ static void change_keys(struct life *life)
 	latz_rekey_options options = LATZ_REKEY_OPTIONS_INIT;
 	struct busy busy = { .pool = life->pool };
 	struct proc writer;
-	int ends[2];
 
-	CHECK(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-	busy.stop = ends[0];
+	CHECK(pipe2(busy.ends, O_CLOEXEC | O_NONBLOCK) == 0);
 	for (unsigned i = 0; i < BUSY_KEYS; i++) {
 		busy.key[i] = mark("key of the busy");
 		busy.value[i] = mark("busy");
 	}
-	proc_start(&writer, be_busy, &busy, true);
-	proc_go(&writer);
+	proc_start(&writer, be_busy, &busy, false);
 	if (life->options.encrypt) {
 		options.password = NEW_PASSWORD;
 		options.data_key = 1;
 		CHECK_OK(latz_rekey(life->pool, &options));
 		life->options.password = NEW_PASSWORD;
 	}
-	close(ends[1]);
+	close(busy.ends[1]);
 	CHECK(proc_wait(&writer, 60000) == 0);
-	close(ends[0]);
+	close(busy.ends[0]);
 }
 
 /* ---- A core dump ------------------------------------------------------------------------------------------------- */
@@ -266,7 +264,7 @@ static void dump_core(struct life *life)
 		CHECK_OK(latz_set(life->pool, latz_str("harmless"), latz_str("harmless"), NULL));
 		sleep_ms(10);
 	}
-	look_at_core(pid, where);
+	look_at_core(pid, where, life->dir);
 	close(ends[0]);
 	tempdir_remove(where);
 }
@@ -377,13 +375,13 @@ static void live_and_search(bool encrypted)
 	begin(&life, encrypted);
 	live(&life);
 	end(&life);
-	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u, core dump %u\n",
+	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u, core dump %u and %u\n",
 	              (unsigned)(bytes_searched[IN_POOL] >> 20), (unsigned)(bytes_searched[IN_LOG] >> 20),
 	              (unsigned)(bytes_searched[IN_SNAPSHOT] >> 20), (unsigned)(bytes_searched[IN_MAPPING] >> 20),
-	              (unsigned)(bytes_searched[IN_CORE] >> 20));
+	              (unsigned)(bytes_searched[IN_CORE] >> 20), (unsigned)(bytes_searched[IN_PRIVATE] >> 20));
 }
 
-static const char *const where_name[WHERES] = { "pool", "log", "snapshot", "mapping", "core dump" };
+static const char *const where_name[WHERES] = { "pool", "log", "snapshot", "mapping", "core dump", "private memory" };
 
 static void encrypted_pool(void **state)
 {
@@ -392,7 +390,7 @@ static void encrypted_pool(void **state)
 	(void)state;
 	live_and_search(true);
 	for (unsigned m = 0; m < mark_count; m++) {
-		for (unsigned w = 0; w < WHERES; w++) {
+		for (unsigned w = 0; w < IN_PRIVATE; w++) {
 			if (marks[m].found[w] > 0 && leaks++ < 40)
 				print_message("# %s found in %s, %u times\n", marks[m].what, where_name[w],
 				              marks[m].found[w]);
