@@ -213,8 +213,8 @@ static void print_samples(const struct samples *before, const struct samples *no
 	if (clear) {
 		time_t seconds = time(NULL);
 		struct tm local;
-		if (localtime_r(&seconds, &local) != NULL)
-			strftime(text, sizeof(text), "%H:%M:%S", &local);
+		if (localtime_r(&seconds, &local) == NULL || strftime(text, sizeof(text), "%H:%M:%S", &local) == 0)
+			text[0] = '\0';
 		printf("\033[H\033[2J%slatzero top%s  %s  %zu pool%s; Ctrl-C ends\n\n", cli_bold(), cli_plain(), text,
 		       now->count, now->count == 1 ? "" : "s");
 	}

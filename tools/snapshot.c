@@ -71,8 +71,8 @@ static void info_print(const latz_snapshot_info *info, const char *file)
 	cli_field("file_bytes", "%s", cli_show_size(info->file_bytes, text));
 	cli_field("blocks", "%s", cli_show_count(info->blocks, text));
 	cli_field("seq", "%" PRIu64, info->seq);
-	if (cli.tty && localtime_r(&seconds, &local) != NULL) {
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local);
+	if (cli.tty && localtime_r(&seconds, &local) != NULL &&
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0) {
 		cli_field("created", "%s", text);
 		cli_field("age", "%s", cli_show_age(wall_ms() - info->created_wall_ms, text));
 	} else {

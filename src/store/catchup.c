@@ -98,7 +98,7 @@ int lzi_changes_add(struct lzi_changes *changes, uint64_t seed, const void *key,
 		lzi_entry_make(entry, seed, key, size);
 		/* Chained through what follows it. */
 		memcpy((uint8_t *)(entry + 1), &changes->entries, sizeof(void *));
-		changes->entries = entry;
+		changes->entries = entry; /* NOLINT(clang-analyzer-unix.Malloc): freed through the chain */
 		key = entry->bytes;
 		size = entry->size;
 	}

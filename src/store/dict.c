@@ -235,11 +235,11 @@ static void disk_name(unsigned number, char name[DISK_NAME])
 static int number_of(const char *name)
 {
 	char same[DISK_NAME];
-	unsigned number;
+	unsigned long number = strncmp(name, "dict-", 5) == 0 ? strtoul(name + 5, NULL, 10) : 0;
 
-	if (sscanf(name, "dict-%3u.lzd", &number) != 1 || number < 1 || number > LZI_DICTS_MAX)
+	if (number < 1 || number > LZI_DICTS_MAX)
 		return 0;
-	disk_name(number, same);
+	disk_name((unsigned)number, same);
 	return strcmp(name, same) == 0 ? (int)number : 0;
 }
 

@@ -258,7 +258,7 @@ static int wait_for_turn(struct lzi_store *store)
 		if (failures == 0)
 			return LATZ_OK;
 		/* A word that nobody of us wrote must not lock everybody out. */
-		turn = had < now ? now : had > now + 2l * PATIENCE_MS ? now + DELAY_MAX_MS : had;
+		turn = had < now ? now : had > now + 2L * PATIENCE_MS ? now + DELAY_MAX_MS : had;
 		if (turn - now > PATIENCE_MS)
 			return lzi_error(LATZ_TIMEOUT, "pool %s: passwords are being tried, %u wrong ones in a row",
 			                 store->name, failures);

@@ -47,6 +47,7 @@ static int read_owner(int dirfd, struct owner *owner)
 		return rc;
 	text[got] = '\0';
 	memset(owner, 0, sizeof *owner);
+	/* NOLINTNEXTLINE(cert-err34-c): numbers out of range are those of no file */
 	if (sscanf(text, "pool %32[0-9a-f]\nboot %32[0-9a-f]\nat %" SCNu64 " %" SCNu64 "\nname %64s\ndir %n",
 	           owner->pool, owner->boot, &owner->device, &owner->inode, owner->name, &n) != 5 ||
 	    n == 0 || !lzi_name_valid(owner->name))

@@ -37,7 +37,7 @@ static int resolve(const char *dir, char path[PATH_SIZE])
 		return lzi_dir_default(path, PATH_SIZE);
 	if (strlen(dir) >= PATH_SIZE || dir[0] == '\0')
 		return lzi_error(LATZ_INVALID, "runtime directory's path is empty or too long");
-	strcpy(path, dir);
+	snprintf(path, PATH_SIZE, "%s", dir);
 	return LATZ_OK;
 }
 

@@ -159,7 +159,7 @@ static LZI_COLD int conflict(struct lzi_store *store, const struct lzi_txn_item 
 	for (i = 0; i < n; i++) {
 		uint8_t byte = ((const uint8_t *)key.data)[i];
 
-		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
+		text[i] = (char)(byte >= 0x20 && byte < 0x7f ? byte : '?');
 	}
 	text[n] = '\0';
 	free(room);
