@@ -154,6 +154,7 @@ static void radix_sort(struct lzi_changes *changes, struct lzi_change *spare)
 		if (histogram[b][(from[0].prefix >> (8 * b)) & 0xff] == changes->count)
 			continue;
 		radix_pass(from, to, changes->count, (unsigned)(8 * b), histogram[b]);
+		lzi_analyzed_written(*to); /* all of them */
 		swap = from;
 		from = to;
 		to = swap;
