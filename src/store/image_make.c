@@ -242,7 +242,7 @@ static uint32_t describe(struct lzi_store *store, uint64_t e, struct lzi_image_e
 		extent->kind = LZI_IMAGE_OVERFLOW;
 		extent->tail = meta->tail;
 		bucket = lzi_heap_at(&store->heap, e * LZI_EXTENT, LZI_EXTENT);
-		for (i = 0; i < LZI_EXTENT / sizeof *bucket; i++) {
+		for (i = 0; bucket != NULL && i < LZI_EXTENT / sizeof *bucket; i++) {
 			if (bucket[i].header != 0)
 				length = (i + 1) * (uint32_t)sizeof *bucket;
 		}

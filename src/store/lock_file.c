@@ -209,6 +209,7 @@ static int take_blocks(struct lzi_store *store, unsigned number, uint32_t span, 
 	LZI_POINT("lock.allocated");
 	if (rc == LATZ_OK) {
 		header = lzi_map_at(&store->locks.map, block * LZI_LOCK_BLOCK, bytes);
+		lzi_analyzed_assume(header != NULL); /* it has just grown so far */
 		memset(header, 0, bytes);
 		header->shard = number + 1;
 		header->kind = kind;
