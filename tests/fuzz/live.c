@@ -4,17 +4,19 @@
  * crash or a report of a sanitizer, with documented results only, and without a call that takes longer than it may.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "live.h"
 
 static uint64_t minutes, seconds = 60, round_only, round_ms = 1500, ceiling_ms = 2000, stuck_s = 20, users;
-static int is_short, with_index;
+static int is_short, with_index, with_reader;
 static const char *only_file, *log_path;
 static struct live_shared *shared;
 
@@ -29,12 +31,15 @@ static const struct hn_option options[] = {
 	{ "users", "1: one honest user in every round, 2: two", &users, NULL, NULL },
 	{ "file", "scribble over this file only", NULL, &only_file, NULL },
 	{ "index", "over the ordered index too, which LMDB reads without checking it", NULL, NULL, &with_index },
+	{ "reader", "in every round the second user only reads, as another user if this one is root", NULL, NULL,
+	  &with_reader },
 	{ "log", "the scribbler's last writes before a failure go into this file", NULL, &log_path, NULL },
 	{ 0 }
 };
 
 static const char *const names[] = { "pool",     "pool",   "table",  "heap",   "extents", "locks",
-	                             "counters", "spaces", "events", "policy", "dict" };
+	                             "counters", "spaces", "events", "policy", "dict",
+	                             "audit" };
 
 static void choose_round(uint64_t number)
 {
@@ -57,6 +62,12 @@ static void choose_round(uint64_t number)
 	round->durable = hn_random(&rnd) % 4 == 0;
 	round->bounded = hn_random(&rnd) % 3 == 0;
 	round->packed = hn_random(&rnd) % 3 == 0;
+	round->locked = hn_random(&rnd) % 3 == 0 ? 1 + (hn_random(&rnd) % 4 != 0) : 0;
+	round->audited = hn_random(&rnd) % 4 == 0 ? 1 + (hn_random(&rnd) % 2 != 0) : 0;
+	round->aged = hn_random(&rnd) % 4 == 0;
+	round->reader = with_reader || (users == 0 && hn_random(&rnd) % 4 == 0);
+	if (round->reader)
+		round->users = 2;
 	round->with_index = with_index;
 	if (users != 0)
 		round->users = users > 1 ? 2 : 1;
@@ -84,11 +95,13 @@ static void describe(uint64_t number)
 	const struct live_round *r = &shared->round;
 
 	printf("  round %llu: --seed %llu --round %llu: a write every %u us over %s, %u %% put back; %d "
-	       "users%s%s%s%s%s\n",
+	       "users%s%s%s%s%s%s%s%s%s\n",
 	       (unsigned long long)number, (unsigned long long)hn_seed, (unsigned long long)number, r->pause_us,
 	       r->file[0] ? r->file : "all files", r->heal, r->users, r->kills && r->users > 1 ? ", one killed" : "",
 	       r->janitor ? ", janitor" : "", r->durable ? ", durable" : "", r->bounded ? ", bounded" : "",
-	       r->packed ? ", compressed" : "");
+	       r->packed ? ", compressed" : "", r->locked > 1 ? ", encrypted" : r->locked ? ", password" : "",
+	       r->audited > 1 ? ", keys audited" : r->audited ? ", audited" : "", r->aged ? ", aged" : "",
+	       r->reader ? ", one reads" : "");
 }
 
 static void print_writes(FILE *to, uint64_t most)
@@ -190,6 +203,8 @@ static void add_totals(void)
 				totals[t].worst_net_ns = call->worst_net_ns;
 			if (call->worst_ns > totals[t].worst_ns)
 				totals[t].worst_ns = call->worst_ns;
+			if (call->worst_slept_ns > totals[t].worst_slept_ns)
+				totals[t].worst_slept_ns = call->worst_slept_ns;
 			total_calls += call->count;
 			total_refused += call->refused;
 		}
@@ -209,6 +224,8 @@ static void run_round(uint64_t number, struct live_call *worst)
 	choose_round(number);
 	hn_subdir(shared->dir, sizeof shared->dir, "pools");
 	hn_subdir(shared->persist, sizeof shared->persist, "disk");
+	if (shared->round.reader && (chmod(hn_root, 0755) != 0 || chmod(shared->dir, 0755) != 0))
+		hn_die("chmod: %s", strerror(errno));
 	if (hn_verbose)
 		describe(number);
 	fflush(stdout);
@@ -257,9 +274,11 @@ static int body(void)
 	for (number = 1; hn_since_ms(start) < (double)seconds * 1e3 && hn_failures() < 10; number++)
 		run_round(round_only ? round_only : number, &worst);
 	for (unsigned i = 0; i < LIVE_CALLS && totals[i].count > 0; i++)
-		printf("  %-16s %9llu calls, %9llu refused, longest %7.1f ms, of it waiting %7.1f\n", totals[i].name,
-		       (unsigned long long)totals[i].count, (unsigned long long)totals[i].refused,
-		       (double)totals[i].worst_ns / 1e6, (double)totals[i].worst_net_ns / 1e6);
+		printf("  %-16s %9llu calls, %9llu refused, longest %7.1f ms, with a processor of its own %7.1f, asleep "
+		       "%7.1f\n",
+		       totals[i].name, (unsigned long long)totals[i].count, (unsigned long long)totals[i].refused,
+		       (double)totals[i].worst_ns / 1e6, (double)totals[i].worst_net_ns / 1e6,
+		       (double)totals[i].worst_slept_ns / 1e6);
 	printf("live: %llu rounds in %.0f s, %llu calls, %llu refused, %llu places scribbled over; longest call %.1f "
 	       "ms "
 	       "(%s); %d failures\n",
