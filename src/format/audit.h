@@ -31,7 +31,7 @@
 struct lzi_audit_page {
 	uint8_t magic[8];   /* 0 */
 	uint32_t what;      /* 8: LATZ_AUDIT_* */
-	uint32_t pad;
+	uint32_t crc;       /* 12: CRC-32C of what, secret, path */
 	uint8_t secret[32]; /* 16: random: keys are hashed with it */
 	uint64_t seq;       /* 48: of the log's last entry, as far as the pool knows; 0: none. Stored last */
 	uint64_t lost;      /* 56: entries that could not be written; anyone, atomic add */

@@ -487,6 +487,30 @@ int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode)
 	return LATZ_OK;
 }
 
+int lzi_fd_follow(int poolfd, int fd, int reads, const char *path)
+{
+	struct stat pool, st;
+
+	if (fstat(poolfd, &pool) != 0 || fstat(fd, &st) != 0)
+		return lzi_error_sys(errno, "stat %s", path);
+	if (pool.st_uid == geteuid() || st.st_uid == pool.st_uid || (reads && (st.st_mode & S_IROTH) != 0))
+		return LATZ_OK;
+	return lzi_error(LATZ_ACCESS, "%s belongs to user %u, the pool that names it to user %u: it is not used", path,
+	                 (unsigned)st.st_uid, (unsigned)pool.st_uid);
+}
+
+int lzi_fd_follow_to(int poolfd, int dirfd, const char *name)
+{
+	int fd, rc;
+
+	fd = lzi_os.openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return errno == ENOENT ? lzi_fd_follow(poolfd, dirfd, 0, name) : lzi_error_sys(errno, "open %s", name);
+	rc = lzi_fd_follow(poolfd, fd, 0, name);
+	close(fd);
+	return rc;
+}
+
 int lzi_fd_parent(int fd, char *buf, size_t size)
 {
 	char name[40], *slash;

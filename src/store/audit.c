@@ -26,10 +26,22 @@ struct lzi_audit {
 	struct lzi_audit_page *page;
 	int opened; /* 1: the log knows that this process has the pool open */
 	int warned; /* atomic */
+	/* Of the page, as it was when it was mapped, and its checksum right. */
+	uint32_t what;
+	uint8_t secret[sizeof ((struct lzi_audit_page *)0)->secret];
 	char who[1024];
 };
 
 /* ---- The page ---- */
+
+/* Of what the maker wrote: who scribbles over the page must not have the log go on elsewhere. */
+static uint32_t sum_of(const struct lzi_audit_page *page)
+{
+	uint32_t crc = lzi_crc32c(0, &page->what, sizeof page->what);
+
+	crc = lzi_crc32c(crc, page->secret, sizeof page->secret);
+	return lzi_crc32c(crc, page->path, sizeof page->path);
+}
 
 int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 {
@@ -44,6 +56,7 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	rc = lzi_chain_path(options->audit, name, page.path);
 	if (rc == LATZ_OK)
 		rc = lzi_random(page.secret, sizeof page.secret);
+	page.crc = sum_of(&page);
 	if (rc == LATZ_OK)
 		rc = lzi_file_create(poolfd, FILE_NAME, options->mode == 0 ? 0600 : options->mode, &fd);
 	if (rc != LATZ_OK)
@@ -56,7 +69,7 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	return rc;
 }
 
-static int map_page(int poolfd, struct lzi_audit_page **ret_page)
+static int map_page(int poolfd, struct lzi_audit_page **ret_page, struct lzi_audit_page *ret_made)
 {
 	struct lzi_audit_page *page;
 	uint64_t size;
@@ -73,8 +86,9 @@ static int map_page(int poolfd, struct lzi_audit_page **ret_page)
 		rc = lzi_error(LATZ_NOMEM, "map file " FILE_NAME);
 	if (rc != LATZ_OK)
 		return rc;
-	if (memcmp(page->magic, LZI_AUDIT_MAGIC, sizeof page->magic) != 0 || page->path[0] != '/' ||
-	    memchr(page->path, '\0', sizeof page->path) == NULL) {
+	memcpy(ret_made, page, sizeof *ret_made);
+	if (memcmp(ret_made->magic, LZI_AUDIT_MAGIC, sizeof page->magic) != 0 || ret_made->path[0] != '/' ||
+	    memchr(ret_made->path, '\0', sizeof page->path) == NULL || ret_made->crc != sum_of(ret_made)) {
 		munmap(page, sizeof *page);
 		return lzi_error(LATZ_CORRUPT, "file " FILE_NAME " is damaged");
 	}
@@ -112,14 +126,19 @@ static int take(const char *name, int poolfd, const struct lzi_control *control,
                 struct lzi_audit **ret_audit)
 {
 	struct lzi_audit *audit = calloc(1, sizeof *audit);
+	struct lzi_audit_page made;
 	struct lzi_audit_text text;
-	int rc = audit == NULL ? lzi_error(LATZ_NOMEM, "audit log") : map_page(poolfd, &audit->page);
+	int rc = audit == NULL ? lzi_error(LATZ_NOMEM, "audit log") : map_page(poolfd, &audit->page, &made);
 
 	if (rc != LATZ_OK) {
 		free(audit);
 		return rc;
 	}
-	rc = lzi_chain_open(&audit->chain, audit->page->path, audit->page, timeout_ms);
+	rc = lzi_chain_open(&audit->chain, made.path, audit->page, timeout_ms);
+	audit->chain.poolfd = poolfd;
+	audit->what = made.what;
+	memcpy(audit->secret, made.secret, sizeof audit->secret);
+	explicit_bzero(&made, sizeof made);
 	if (rc != LATZ_OK) {
 		munmap(audit->page, sizeof *audit->page);
 		free(audit);
@@ -171,7 +190,7 @@ static int tell(struct lzi_audit *audit, const char *event, const char *fields, 
 		lzi_store_relaxed(&audit->warned, 0);
 		return rc;
 	}
-	if (must && (audit->page->what & LATZ_AUDIT_LAX) == 0)
+	if (must && (audit->what & LATZ_AUDIT_LAX) == 0)
 		return rc;
 	(void)missed(audit, event, rc);
 	return LATZ_OK;
@@ -403,14 +422,14 @@ static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_sl
 	key.data = (const uint8_t *)key.data + strip;
 	key.size -= strip;
 	/* Not even on request is a key of an encrypted pool told; what it is sealed as has a digest, too. */
-	if (store->audit->page->what & LATZ_AUDIT_PLAIN && store->seal == NULL) {
+	if (store->audit->what & LATZ_AUDIT_PLAIN && store->seal == NULL) {
 		lzi_audit_member(text, "key", key.data, key.size);
 		if (key.size > LZI_AUDIT_TEXT_MAX)
 			lzi_audit_number(text, "key_size", key.size);
 		return LATZ_OK;
 	}
 	/* Half of it: enough to tell keys apart. */
-	rc = lzi_digest(store->audit->chain.keyed ? store->audit->chain.key : store->audit->page->secret, key.data,
+	rc = lzi_digest(store->audit->chain.keyed ? store->audit->chain.key : store->audit->secret, key.data,
 	                key.size, digest);
 	lzi_audit_hex(text, "key_hash", digest, sizeof digest / 2);
 	return rc;
@@ -481,11 +500,11 @@ int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status)
 
 	memset(&out, 0, sizeof out);
 	if (audit != NULL) {
-		out.keys = audit->page->what;
+		out.keys = audit->what;
 		out.seq = lzi_load_acquire(&audit->page->seq);
 		memcpy(out.head, audit->page->head[out.seq & 1], sizeof out.head);
 		out.lost = lzi_load_relaxed(&audit->page->lost);
-		memcpy(out.path, audit->page->path, sizeof out.path - 1);
+		snprintf(out.path, sizeof out.path, "%s", audit->chain.path);
 	}
 	out.size = status->size < sizeof out ? status->size : sizeof out;
 	memcpy(status, &out, out.size);

@@ -53,7 +53,7 @@ int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_p
 	int rc;
 
 	memset(chain, 0, sizeof *chain);
-	chain->fd = chain->dirfd = -1;
+	chain->fd = chain->dirfd = chain->poolfd = -1;
 	chain->page = page;
 	chain->timeout_ms = timeout_ms;
 	chain->path = lzi_path_absolute(path);
@@ -227,7 +227,12 @@ static int lock(struct lzi_chain *chain)
 	for (i = 0; i < REOPENS && rc == LATZ_OK; i++) {
 		if (chain->fd < 0) {
 			chain->size = 0;
-			rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd, &made);
+			if (chain->poolfd >= 0)
+				rc = lzi_fd_follow_to(chain->poolfd, chain->dirfd, chain->name);
+			if (rc == LATZ_OK)
+				rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd, &made);
+			if (rc == LATZ_OK && !made && chain->poolfd >= 0) /* what it is by now */
+				rc = lzi_fd_follow(chain->poolfd, chain->fd, 0, chain->name);
 			if (rc == LATZ_OK && made)
 				rc = lzi_disk_sync_dir(chain->dirfd);
 		}

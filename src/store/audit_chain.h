@@ -16,6 +16,7 @@
 struct lzi_chain {
 	pthread_mutex_t mutex; /* of the process; the file's lock is its description's, which threads share */
 	int dirfd, fd;         /* fd -1: not open */
+	int poolfd;            /* directory of the pool that led us here, not ours; -1: none did */
 	char *path;
 	const char *name;            /* in path */
 	struct lzi_audit_page *page; /* NULL: nobody remembers */

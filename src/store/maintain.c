@@ -47,6 +47,7 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	                                       &shared->heartbeat)
 	              : lzi_mutex_lock(&shared->maint, 0, "maintenance");
 
+	rc = lzi_mutex_own(&shared->maint, &store->own.maint, wait ? store->control.timeout_ms : 0, rc);
 	if (rc == LZI_OWNER_DIED) {
 		lzi_store_release(&shared->recount, 1u);
 		rc = lzi_heap_view(&store->heap);
@@ -74,7 +75,7 @@ int lzi_maint_lock_outside(struct lzi_call *call)
 
 void lzi_maint_unlock(struct lzi_store *store)
 {
-	lzi_mutex_unlock(&store->control.shared->maint);
+	lzi_mutex_disown(&store->control.shared->maint, &store->own.maint);
 }
 
 int64_t lzi_store_keys(const struct lzi_store *store)

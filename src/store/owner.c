@@ -81,6 +81,17 @@ static int is_there(const struct owner *owner)
 	return found;
 }
 
+int lzi_owner_is(struct lzi_store *store, int dirfd, const char *path)
+{
+	struct owner owner;
+	char pool[33];
+
+	hex(store->control.header->pool_id, pool);
+	return read_owner(dirfd, &owner) == LATZ_OK && strcmp(owner.pool, pool) != 0
+	               ? lzi_error(LATZ_ACCESS, "%s says that it is pool %s's", path, owner.name)
+	               : LATZ_OK;
+}
+
 /* Whatever it says. */
 static int is_file(int dirfd)
 {

@@ -281,12 +281,17 @@ static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sea
 	nonce[LZI_NONCE_BYTES - 1] |= 1;
 }
 
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
-                  struct lzi_sealed *ret_sealed)
+static uint8_t *value_of(const struct lzi_sealing *sealing)
+{
+	return (uint8_t *)sealing->record + lzi_record_head(sealing->flags & LZI_RECORD_EXT) + sealing->key.size;
+}
+
+int lzi_seal_body(struct lzi_call *call, const struct lzi_sealing *sealing, latz_slice value, uint32_t raw_size,
+                  int packed, struct lzi_sealed *ret_sealed)
 {
 	struct lzi_store *store = call->store;
-	uint8_t *to = (uint8_t *)(uintptr_t)lzi_record_value(record);
-	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
+	uint8_t *to = value_of(sealing);
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), sealing->key.data, sealing->key.size };
 	struct lzi_sealed sealed = { .size = raw_size, .packed = (uint8_t)packed };
 	struct lzi_sealed_about about;
 	struct lzi_sealer *sealer;
@@ -303,22 +308,23 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 		rc = next_nonce(store->seal, sealer, sealed.nonce);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
-	describe(store->secrets, &sealed, record->type, &about);
+	describe(store->secrets, &sealed, sealing->type, &about);
 	aad.head = &about;
 	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
 	                   sealed.body_tag);
 	memcpy(to, &sealed, sizeof sealed);
 	*ret_sealed = sealed;
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), to);
+	sealing->record->crc = lzi_record_crc((uint32_t)value.size + LZI_SEALED_HEAD, (uint16_t)sealing->key.size,
+	                                      sealing->type, sealing->flags, sealing->key.data, to);
 	return rc;
 }
 
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed)
+int lzi_seal_head(struct lzi_call *call, const struct lzi_sealing *sealing, uint64_t seq,
+                  const struct lzi_sealed *sealed)
 {
 	struct lzi_store *store = call->store;
-	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), nonce[LZI_NONCE_BYTES];
-	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
+	uint8_t nonce[LZI_NONCE_BYTES];
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), sealing->key.data, sealing->key.size };
 	struct lzi_sealed_about about;
 	struct lzi_sealer *sealer;
 	int rc = find(store, call->index, &sealer);
@@ -327,11 +333,11 @@ int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct
 		rc = aead_of(store, sealer, sealed->key);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->secrets, sealed, record->type, &about);
-	head_of(&about, sealed, record->seq, nonce);
+	describe(store->secrets, sealed, sealing->type, &about);
+	head_of(&about, sealed, seq, nonce);
 	aad.head = &about;
 	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
-	                     at + offsetof(struct lzi_sealed, head_tag));
+	                     value_of(sealing) + offsetof(struct lzi_sealed, head_tag));
 }
 
 /* The head first: it says that the body is this version's. */
@@ -428,18 +434,16 @@ int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_r
 	return LATZ_OK;
 }
 
-int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, latz_slice key, void *to, uint32_t room,
                    uint32_t *ret_size)
 {
 	uint8_t bytes[LZI_SEALED_HEAD + 64], *at;
-	struct lzi_stored stored = { bytes, record->value_size, record->type, record->seq, 0,
-		                     { lzi_record_key(record), record->key_size } };
+	struct lzi_stored stored = { bytes, lzi_load_relaxed(&record->value_size), record->type, record->seq, 0, key };
 	int rc;
 
-	if (record->value_size > sizeof bytes || record->value_size < LZI_SEALED_HEAD ||
-	    record->value_size - LZI_SEALED_HEAD > room)
+	if (stored.size > sizeof bytes || stored.size < LZI_SEALED_HEAD || stored.size - LZI_SEALED_HEAD > room)
 		return lzi_error(LATZ_TYPE, "the value is another");
-	memcpy(bytes, lzi_record_value(record), record->value_size);
+	memcpy(bytes, lzi_record_value(record), stored.size);
 	rc = lzi_open_stored(store, &stored, &at, ret_size);
 	if (rc == LATZ_OK)
 		memcpy(to, at, *ret_size);

@@ -76,11 +76,25 @@ static inline int lzi_seal_lacks(const struct lzi_store *store, uint8_t flags, l
 }
 int lzi_not_sealed(uint64_t offset);
 
+/* A record that is being made, and what is known of it: not what stands in it, which others can write. */
+struct lzi_sealing {
+	struct lzi_record *record;
+	latz_slice key; /* in memory of ours */
+	uint8_t type, flags;
+};
 /* The value into the record, which has everything else but seq, crc included when this returns. */
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
-                  struct lzi_sealed *ret_sealed);
+int lzi_seal_body(struct lzi_call *call, const struct lzi_sealing *sealing, latz_slice value, uint32_t raw_size,
+                  int packed, struct lzi_sealed *ret_sealed);
 /* After seq is known, and while nobody else sees the record. */
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed);
+int lzi_seal_head(struct lzi_call *call, const struct lzi_sealing *sealing, uint64_t seq,
+                  const struct lzi_sealed *sealed);
+/* Of a draft with a sealed value. */
+static inline struct lzi_sealing lzi_draft_sealing(const struct lzi_draft *draft, latz_slice key, uint8_t type)
+{
+	return (struct lzi_sealing){ draft->record, key, type,
+		                     (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | LZI_RECORD_SEALED |
+		                               (draft->flags & ~LZI_RECORD_PACKED)) };
+}
 
 /* A sealed value that was copied, whole, to memory of the thread's; its record's crc has been looked at. */
 struct lzi_stored {
@@ -100,7 +114,7 @@ int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, lat
 int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_record *head, uint64_t offset,
                     latz_slice key, int as_is, latz_value *value);
 /* A record that nobody changes meanwhile: a value of at most `room` bytes. */
-int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, latz_slice key, void *to, uint32_t room,
                    uint32_t *ret_size);
 
 #endif

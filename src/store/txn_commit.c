@@ -339,6 +339,7 @@ static int take_seq(struct lzi_txn_commit *c)
 /* Values were sealed when they were drafted; what ties them to the seq comes once it is known, once for each draft. */
 static int seal_heads(struct lzi_txn_commit *c)
 {
+	struct lzi_sealing sealing;
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -348,7 +349,9 @@ static int seal_heads(struct lzi_txn_commit *c)
 		if (!c->items[i].is_written || c->items[i].draft.sealed == NULL)
 			continue;
 		record->seq = c->seq;
-		rc = lzi_seal_head(c->call, record, c->items[i].draft.sealed);
+		sealing = lzi_draft_sealing(&c->items[i].draft, c->items[i].write.key,
+		                            c->items[i].write.type);
+		rc = lzi_seal_head(c->call, &sealing, c->seq, c->items[i].draft.sealed);
 	}
 	return rc;
 }

@@ -351,12 +351,13 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 LZI_NOINLINE int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
                                 uint8_t type, uint64_t raw_size)
 {
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, key, type);
 	uint8_t flags = draft->flags; /* which a draft made again needs */
 
 	draft->flags = (uint8_t)((flags & ~LZI_RECORD_PACKED) | LZI_RECORD_SEALED);
 	(void)fill_head(draft, key, value.size + LZI_SEALED_HEAD, type);
 	draft->flags = flags;
-	return lzi_seal_body(call, draft->record, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0,
+	return lzi_seal_body(call, &sealing, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0,
 	                     draft->sealed);
 }
 
@@ -400,15 +401,24 @@ int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write
 	return LATZ_OK;
 }
 
-static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, int64_t *ret_value)
+static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, latz_slice key,
+                                             int64_t *ret_value)
 {
 	uint32_t size = 0;
 	int rc;
 
 	if (old->type != LATZ_INT)
 		return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
-	rc = lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size);
+	rc = lzi_open_small(call->store, old, key, ret_value, sizeof *ret_value, &size);
 	return rc != LATZ_OK || size == sizeof *ret_value ? rc : lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
+}
+
+static LZI_COLD LZI_NOINLINE int seal_head(struct lzi_call *call, const struct lzi_write *write,
+                                           const struct lzi_draft *draft, uint64_t seq)
+{
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, write->key, write->type);
+
+	return lzi_seal_head(call, &sealing, seq, draft->sealed);
 }
 
 /* The value of an increment, into the draft. */
@@ -416,11 +426,12 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
                   struct lzi_draft *draft)
 {
 	struct lzi_record *record = draft->record;
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, write->key, write->type);
 	int64_t value = 0;
 	int rc;
 
 	if (present && lzi_unlikely(old->flags & LZI_RECORD_SEALED)) {
-		rc = read_sealed(call, old, &value);
+		rc = read_sealed(call, old, write->key, &value);
 		if (rc != LATZ_OK)
 			return rc;
 	} else if (present) {
@@ -434,7 +445,7 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
 	write->sum = value;
 	if (lzi_unlikely(draft->sealed != NULL))
-		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0,
+		return lzi_seal_body(call, &sealing, (latz_slice){ &value, sizeof value }, sizeof value, 0,
 		                     draft->sealed);
 	memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, &value, sizeof value);
 	record->crc = lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
@@ -497,7 +508,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
-	if (lzi_unlikely(draft->sealed != NULL) && (rc = lzi_seal_head(call, record, draft->sealed)) != LATZ_OK)
+	if (lzi_unlikely(draft->sealed != NULL) && (rc = seal_head(call, write, draft, seq)) != LATZ_OK)
 		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
