@@ -233,11 +233,25 @@ static uint32_t holder(const struct lzi_mutex *mutex)
 	return pid != 0 ? pid : lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK;
 }
 
+static uint32_t check_of(uint32_t pid, uint32_t tid)
+{
+	return pid * 0x9e3779b1u ^ tid * 0x85ebca77u ^ 0x6c7a6d78u;
+}
+
 /* Who has a mutex says so. A word that nobody stands by is somebody's scribbling, or of a holder that was stopped in
- * between: neither is worth more patience than the caller's own. */
+ * between: neither is worth more patience than the caller's own. By ids alone: those of another PID namespace can't be
+ * asked about. */
 static int has_holder(const struct lzi_mutex *mutex)
 {
-	return lzi_load_relaxed(&mutex->holder_pid) != 0;
+	uint32_t pid = lzi_load_relaxed(&mutex->holder_pid);
+
+	return pid != 0 && lzi_load_relaxed(&mutex->check) ==
+	                           check_of(pid, lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK);
+}
+
+int lzi_mutex_has_holder(const struct lzi_mutex *mutex)
+{
+	return has_holder(mutex);
 }
 
 /* ---- What is not worth a wait ---- */
@@ -332,8 +346,10 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 	if (rc == LATZ_TIMEOUT)
 		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", timeout_ms, what,
 		                 holder(mutex));
-	if (rc >= 0)
+	if (rc >= 0) {
+		lzi_store_relaxed(&mutex->check, check_of(lzi_process_id(), held.tid));
 		lzi_store_relaxed(&mutex->holder_pid, lzi_process_id());
+	}
 	return rc;
 }
 

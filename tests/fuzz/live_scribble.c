@@ -164,7 +164,7 @@ static void put(int fd, uint64_t offset, const void *bytes, size_t size)
 static int is_spared(const struct file *file, uint64_t at)
 {
 	return strcmp(file->name, "pool") == 0 &&
-	       ((at == 2048 && below(50) != 0) ||
+	       ((at == SHARED && below(50) != 0) ||
 	        (at >= GUARDED && at < GUARDED + sizeof(struct lzi_guarded) && below(300) != 0));
 }
 
@@ -192,7 +192,9 @@ static void write_piece(const struct file *file)
 	size_t size = 1 + below(below(4) == 0 ? sizeof bytes : 64);
 	uint64_t at = some_place(file) + below(8), from = some_place(file);
 
-	if (strcmp(file->name, "pool") == 0 && at < 2056 && at + size > 2048)
+	if (strcmp(file->name, "pool") == 0 &&
+	    ((at < SHARED + 8 && at + size > SHARED) ||
+	     (at < GUARDED + sizeof(struct lzi_guarded) && at + size > GUARDED)))
 		return;
 	if (below(2) != 0 || pread(file->fd, bytes, size, (off_t)from) != (ssize_t)size)
 		memset(bytes, (int)below(256), size);
@@ -205,7 +207,7 @@ static void swap_words(const struct file *file)
 	uint64_t a = some_place(file), b = below(2) ? a ^ 8 : some_place(file);
 	uint64_t x = read_word(file->fd, a), y = read_word(file->fd, b);
 
-	if (strcmp(file->name, "pool") == 0 && (a == 2048 || b == 2048))
+	if (is_spared(file, a) || is_spared(file, b))
 		return;
 	note(file, a, x, y);
 	put(file->fd, a, &y, sizeof y);
