@@ -17,8 +17,8 @@
 #include "format/control.h"
 #include "live.h"
 
-#define SHARED 2048u /* in the file `pool` */
-#define GUARDED (SHARED + offsetof(struct lzi_shared, guarded))
+#define STATE offsetof(struct lzi_header, state) /* in the file `pool` */
+#define GUARDED (4096u + offsetof(struct lzi_shared, guarded))
 #define FILES 24
 #define RANGES 24
 #define HELD 64
@@ -164,7 +164,7 @@ static void put(int fd, uint64_t offset, const void *bytes, size_t size)
 static int is_spared(const struct file *file, uint64_t at)
 {
 	return strcmp(file->name, "pool") == 0 &&
-	       ((at == SHARED && below(50) != 0) ||
+	       ((at == STATE && below(50) != 0) ||
 	        (at >= GUARDED && at < GUARDED + sizeof(struct lzi_guarded) && below(300) != 0));
 }
 
@@ -193,7 +193,7 @@ static void write_piece(const struct file *file)
 	uint64_t at = some_place(file) + below(8), from = some_place(file);
 
 	if (strcmp(file->name, "pool") == 0 &&
-	    ((at < SHARED + 8 && at + size > SHARED) ||
+	    ((at < STATE + 8 && at + size > STATE) ||
 	     (at < GUARDED + sizeof(struct lzi_guarded) && at + size > GUARDED)))
 		return;
 	if (below(2) != 0 || pread(file->fd, bytes, size, (off_t)from) != (ssize_t)size)

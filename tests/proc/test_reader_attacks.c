@@ -166,11 +166,11 @@ static int dies_with_a_list(void *arg)
 {
 	struct robust_list_head own = { { NULL }, 0, NULL };
 	int fd = *(int *)arg;
-	uint8_t *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	uint8_t *map = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
 
 	CHECK(map != MAP_FAILED);
 	own.list.next = &own.list;
-	own.list_op_pending = (struct robust_list *)(map + 2048 + 640);
+	own.list_op_pending = (struct robust_list *)(map + 4096 + 640);
 	CHECK(syscall(SYS_set_robust_list, &own, sizeof own) == 0);
 	syscall(SYS_exit, 0);
 	return 1;
