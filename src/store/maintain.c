@@ -27,7 +27,7 @@
 #define KEEP_SHIFT_BUSY 2
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
-#define READER_WAIT_US 5000u
+#define READER_WAIT_NS 5000000ull
 
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
 static void look_for_expired(struct lzi_store *store)
@@ -402,7 +402,7 @@ int lzi_readers_gone(const struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint32_t i, n = lzi_control_actors(&store->control);
-	unsigned waited = 0;
+	uint64_t until = 0; /* by the clock: where many want the processor a nap is far longer than it is asked to be */
 
 	lzi_store_relaxed(&store->in_way, 0u);
 	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
@@ -412,12 +412,13 @@ int lzi_readers_gone(const struct lzi_call *call)
 		uint64_t op = lzi_load_acquire(&actor->op);
 
 		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
-			if (waited >= READER_WAIT_US) { /* stopped, perhaps: another time */
+			if (until == 0)
+				until = lzi_clock_mono_ns() + READER_WAIT_NS;
+			if (lzi_clock_mono_ns() >= until) { /* stopped, perhaps: another time */
 				lzi_store_relaxed(&store->in_way, i + 1);
 				return 0;
 			}
 			lzi_sleep_us(50);
-			waited += 50;
 		}
 	}
 	return 1;
