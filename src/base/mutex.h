@@ -13,7 +13,7 @@ struct lzi_mutex {
 	uint8_t pad0[12];
 	uint8_t link[24]; /* 16: of what a thread holds; for the kernel. Where in it is the C library's choice */
 	uint32_t holder_pid; /* 40 */
-	uint32_t check;      /* 44: of holder_pid and thread id: tells a holder from what somebody has scribbled there */
+	uint32_t check;      /* 44: of holder_pid and thread id: tells a holder from what somebody has scribbled */
 	uint8_t pad1[16];
 };
 _Static_assert(sizeof(struct lzi_mutex) == 64, "one line");

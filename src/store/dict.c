@@ -32,7 +32,8 @@ uint64_t lzi_dict_extent(const struct lzi_store *store, unsigned *ret_count)
 
 static int lock(struct lzi_store *store)
 {
-	int rc = lzi_mutex_lock_long(&store->control.shared->compress.mutex, store->control.timeout_ms, 30, "dictionaries");
+	int rc = lzi_mutex_lock_long(&store->control.shared->compress.mutex, store->control.timeout_ms, 30,
+	                             "dictionaries");
 
 	return rc < 0 ? rc : LATZ_OK; /* its last holder's death left nothing that counts */
 }

@@ -468,7 +468,8 @@ int lzi_log_wait(struct lzi_store *store)
 		/* Long, if somebody says that it is him. */
 		holder = lzi_load_relaxed(&log->mutex.holder_pid);
 		waited = (lzi_clock_mono_ns() - begun) / 1000000;
-		if (waited > (uint64_t)store->control.timeout_ms * (lzi_mutex_has_holder(&log->mutex) ? WAIT_FACTOR : 1u))
+		if (waited >
+		    (uint64_t)store->control.timeout_ms * (lzi_mutex_has_holder(&log->mutex) ? WAIT_FACTOR : 1u))
 			return lzi_error(LATZ_TIMEOUT, "waited %llu ms for the log, held by process %u",
 			                 (unsigned long long)waited, holder);
 		lzi_futex_wait(&log->bell, bell, NAP_US);

@@ -36,8 +36,9 @@ int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PA
 	return n < (int)LZI_PERSIST_PATH_MAX ? LATZ_OK : lzi_error(LATZ_INVALID, "persist_dir's path is too long");
 }
 
-/* Where the pool says that its log is: another process may be changing it. Not taken at its word: it must be a directory
- * of the pool's owner, with a lock as every one has that a log was begun in, and not say that it is another pool's. */
+/* Where the pool says that its log is: another process may be changing it. Not taken at its word: it must be a
+ * directory of the pool's owner, with a lock as every one has that a log was begun in, and not say that it is another
+ * pool's. */
 int lzi_persist_follow(struct lzi_store *store, char path[LZI_PERSIST_PATH_MAX], int *ret_dirfd, int *ret_lockfd)
 {
 	int dirfd = -1, lockfd = -1, rc;
@@ -102,8 +103,8 @@ int lzi_persist_join(struct lzi_store *store)
 
 	if (store->persist.generation == log->generation)
 		return LATZ_OK;
-	/* A thread of ours that has the scribe's office may be using the directory: then nobody begins a log or ends it,
-	 * whatever is written there. Its descriptor must not become another file's meanwhile. */
+	/* A thread of ours that has the scribe's office may be using the directory: then nobody begins a log or ends
+	 * it, whatever is written there. Its descriptor must not become another file's meanwhile. */
 	old = lzi_load_acquire(&store->own.scribe) != 0 ? store->persist.dirfd : -1;
 	if (old >= 0 && store->persist.old_dirfd >= 0)
 		return lzi_error(LATZ_BUSY, "the log is being moved");

@@ -27,7 +27,7 @@
  * a large record; but when that comes to a multiple of it, nothing more goes, and it waits as long as for a lock. */
 #define HELD_MAX 12u
 #define HELD_SHARE 3u
-/* How long, looking so often, others who wait for `maint` are given to take it. By the clock: see lzi_readers_gone(). */
+/* How long, looking so often, others who wait for `maint` are given to take it. By the clock, as lzi_readers_gone(). */
 #define HANDOVER_US 25u
 #define HANDOVER_NS 1000000ull
 /* How long it is taken for known what extents have blocks in part. */

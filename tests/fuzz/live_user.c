@@ -245,7 +245,8 @@ int live_use(struct live_shared *shared, unsigned who)
 	hn_meter_open(&c->meter);
 	c->reads = shared->round.reader && who == 1;
 	if (c->reads && geteuid() == 0 &&
-	    (setresgid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0 || setresuid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0))
+	    (setresgid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0 ||
+	     setresuid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0))
 		hn_die("become user %u: %s", LIVE_NOBODY, strerror(errno));
 	do {
 		open_pool(c);

@@ -1,6 +1,6 @@
 /*
- * A pool leads whoever opens it to files elsewhere: its log, its audit log. Another user's pool, which root opens, leads
- * root only to where that user could have gone himself, whatever he has written into it.
+ * A pool leads whoever opens it to files elsewhere: its log, its audit log. Another user's pool, which root opens,
+ * leads root only to where that user could have gone himself, whatever he has written into it.
  */
 #include "lib/suite.h"
 

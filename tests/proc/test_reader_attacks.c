@@ -1,7 +1,7 @@
 /*
- * What another user can do to a pool that he may read: by the system's own calls, not the library's. He tries to change
- * its files by name, by descriptor, by what he has mapped, by the writer's process; he takes every lock that he can get.
- * Nothing changes, and who has the pool open goes on.
+ * What another user can do to a pool that he may read: by the system's own calls, not the library's. He tries to
+ * change its files by name, by descriptor, by what he has mapped, by the writer's process; he takes every lock that he
+ * can get. Nothing changes, and who has the pool open goes on.
  */
 #include "lib/suite.h"
 
