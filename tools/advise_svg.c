@@ -69,7 +69,9 @@ static void draw_axes(const struct plot *plot)
 {
 	char label[CLI_TEXT_MAX];
 
-	for (double percent = 0; percent <= plot->top + plot->step / 2; percent += plot->step) {
+	for (unsigned i = 0; i * plot->step <= plot->top + plot->step / 2; i++) {
+		double percent = i * plot->step;
+
 		line(plot, "grid", LEFT, y_of(plot, percent), WIDTH - RIGHT, y_of(plot, percent));
 		snprintf(label, sizeof(label), plot->step < 1 ? "%.1f%%" : "%.0f%%", percent);
 		text(plot, LEFT - 8, y_of(plot, percent) + 4, "end", label);

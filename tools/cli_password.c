@@ -25,10 +25,10 @@ static bool is_given(void)
 /* What was read from stays with nobody: standard descriptors alone are of further use. */
 static void close_fd(void)
 {
-	int fd = atoi(cli.password_fd);
+	long fd = strtol(cli.password_fd, NULL, 10); /* it was read from, so it is one */
 
 	if (fd > STDERR_FILENO)
-		close(fd);
+		close((int)fd);
 }
 
 const char *cli_password(void)

@@ -22,7 +22,7 @@ void cli_begin(void)
 	const char *no_colour = getenv("NO_COLOR");
 	const char *term = getenv("TERM");
 
-	signal(SIGPIPE, SIG_IGN); /* so that `| head` ends a command in order, detached from its pool */
+	(void)signal(SIGPIPE, SIG_IGN); /* so that `| head` ends a command in order, detached from its pool */
 	cli.tty = isatty(STDOUT_FILENO) == 1;
 	cli.colour = cli.tty && (no_colour == NULL || *no_colour == '\0') && term != NULL && strcmp(term, "dumb") != 0;
 }

@@ -26,7 +26,7 @@ static int is_it(const latz_namespace_info *info, void *arg)
 
 int cli_enter_namespace(const char *name, bool make, latz_pool **pool)
 {
-	latz_pool *sub;
+	latz_pool *sub = NULL;
 	int found = make ? 1 : latz_namespaces(*pool, is_it, NULL), code;
 
 	if (found == 0)
@@ -41,6 +41,6 @@ int cli_enter_namespace(const char *name, bool make, latz_pool **pool)
 		                                rc == LATZ_INVALID ? "its name: 1 to 64 of A-Z a-z 0-9 . _ -" : NULL);
 	}
 	(void)!latz_close(*pool);
-	*pool = code == CLI_OK ? sub : NULL;
+	*pool = sub;
 	return code;
 }

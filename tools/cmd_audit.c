@@ -69,7 +69,23 @@ static void print_wrong(const char *what, void *arg)
 	cli_json_end('}');
 }
 
-static void print_verified(const char *file, const latz_audit_info *info, bool whole)
+/* What the codes vouch for, and what they don't. */
+static void print_authenticated(const char *file, const latz_audit_info *info)
+{
+	if (info->keyed == 0) {
+		printf("%s: no entry of it is authenticated by itself\n", file);
+		return;
+	}
+	printf("%s: authenticated up to entry %" PRIu64, file, info->last_keyed);
+	if (info->last_keyed < info->last_seq)
+		printf("; the %" PRIu64 " behind it may be anybody's who can write the file",
+		       info->last_seq - info->last_keyed);
+	if (info->other_keys > 0)
+		printf("; %" PRIu64 " are of pools with other keys", info->other_keys);
+	printf("\n");
+}
+
+static void print_verified(const char *file, const latz_audit_info *info, bool whole, bool checked)
 {
 	char head[HASH_DIGITS + 1], previous[HASH_DIGITS + 1];
 
@@ -88,12 +104,15 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		cli_json_u64("gone", info->gone);
 		cli_json_u64("keyed", info->keyed);
 		cli_json_u64("last_keyed", info->last_keyed);
+		cli_json_u64("other_keys", info->other_keys);
 		cli_json_end('}');
 		return;
 	}
 	if (info->tail_bytes > 0)
 		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
 		       info->tail_bytes);
+	if (whole && checked)
+		print_authenticated(file, info);
 	if (whole)
 		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq,
 		       info->last_seq, info->first_seq > 1 ? ", going on from a file before" : "", head);
@@ -123,10 +142,11 @@ static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
 }
 
 /* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
-static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head)
+static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head, bool *wrong)
 {
+	static const char about_password[] = "check what the password file or descriptor holds";
 	latz_audit_info before = { .size = sizeof(before) };
-	int code = CLI_OK;
+	bool any = false;
 
 	for (int i = 0; i < count; i++) {
 		latz_audit_info info = { .size = sizeof(info) };
@@ -135,23 +155,27 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 		options->arg = &verifying;
 		options->head = i == count - 1 ? head : NULL;
 		int rc = latz_audit_verify(files[i], options, &info);
+		any |= rc == LATZ_OK;
+		/* A part that nobody who has the key wrote to: the others vouch for it, or do not. */
+		if (rc == LATZ_AUTH && info.other_keys == 0 && (any || i < count - 1))
+			rc = LATZ_OK;
 		if (rc != LATZ_OK && !verifying.told)
-			return cli_fail_file(rc, "verifying", files[i], NULL);
+			return cli_fail_file(rc, "verifying", files[i], rc == LATZ_AUTH ? about_password : NULL);
 		if (i > 0 && (info.first_seq != before.last_seq + 1 ||
 		              memcmp(info.previous, before.head, sizeof(before.head)) != 0))
 			print_wrong("does not go on where the file before it ends", &verifying);
-		print_verified(files[i], &info, !verifying.told);
-		code = verifying.told ? CLI_FAIL : code;
+		print_verified(files[i], &info, !verifying.told, options->key != NULL || options->password != NULL);
+		*wrong |= verifying.told;
 		before = info;
 	}
-	return code;
+	return CLI_OK;
 }
 
 static int verify(int count, char **files, const struct verify_arguments *arguments)
 {
 	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
 	uint8_t head[HASH_BYTES], key[HASH_BYTES];
-	bool has_head = arguments->head != NULL;
+	bool has_head = arguments->head != NULL, wrong = false;
 	int code = CLI_OK;
 
 	if (arguments->head != NULL && arguments->pool != NULL)
@@ -163,10 +187,11 @@ static int verify(int count, char **files, const struct verify_arguments *argume
 	if (arguments->pool != NULL && (code = head_of_pool(arguments->pool, head, &has_head)) != CLI_OK)
 		return code;
 	options.key = arguments->key_file != NULL ? key : NULL;
+	options.password = options.key == NULL ? cli_password() : NULL;
 	options.wrong = print_wrong;
-	code = verify_files(count, files, &options, has_head ? head : NULL);
+	code = verify_files(count, files, &options, has_head ? head : NULL, &wrong);
 	explicit_bzero(key, sizeof(key));
-	if (code == CLI_FAIL)
+	if (code == CLI_OK && wrong)
 		return cli_error(CLI_FAIL, "%s is not as it was written; doc/audit.md says what that may mean",
 		                 count == 1 ? files[0] : "the log");
 	return code;
@@ -303,7 +328,9 @@ const struct cli_command cmd_audit = {
 	"Options of verify:\n"
 	"  --head HASH      an entry with this hash must be there: else the end was cut off, or all written anew\n"
 	"  --pool POOL      the same with what the pool remembers\n"
-	"  --key-file F     the key of authenticated entries, 64 hexadecimal digits, is the first line of F\n\n"
+	"  --key-file F     the key of authenticated entries, 64 hexadecimal digits, is the first line of F\n"
+	"With a password, --password-file F and the like, entries that a locked pool's users wrote are authenticated.\n"
+	"It is the pool's, of now or of then, and the pool need not be there. Without one nothing is authenticated.\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --audit /var/log/cache.audit\n"
 	"  latzero audit verify /var/log/cache.audit --pool cache\n"

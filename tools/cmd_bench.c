@@ -37,7 +37,8 @@ static int fork_workers(const struct bench_plan *plan, struct bench_shared *shar
 		if (pids[i] < 0)
 			return cli_error(CLI_FAIL, "fork: %s; see latzero doctor for the limits", strerror(errno));
 		if (pids[i] == 0) {
-			signal(SIGINT, SIG_IGN); /* the parent stops everybody, so that what was measured is reported */
+			/* The parent stops everybody, so that what was measured is reported. */
+			(void)signal(SIGINT, SIG_IGN);
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			_exit(getppid() == parent ? bench_work(plan, shared, i) : CLI_FAIL);
 		}

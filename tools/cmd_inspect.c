@@ -328,7 +328,7 @@ static int client_row(const latz_client_info *info, void *arg)
 	size_t size = 0;
 	for (const char *c = info->command; *c != '\0' && size + 1 < sizeof(command);
 	     c++) /* any process names itself */
-		command[size++] = (unsigned char)*c >= 0x20 && *c != 0x7f ? *c : '?';
+		command[size++] = (char)((unsigned char)*c >= 0x20 && *c != 0x7f ? *c : '?');
 	command[size] = '\0';
 	cli_table_cell(table, "%s%s", command, cli.tty && info->pid == getpid() ? " (this one)" : "");
 	cli_table_cell(table, "%s", cli_show_age(info->since_ms, text));

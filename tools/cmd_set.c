@@ -173,7 +173,7 @@ static int run_append(const struct cli_command *command, int argc, char **argv)
 		{ "escaped", CLI_FLAG, &escaped },
 		{ NULL, CLI_FLAG, NULL },
 	};
-	latz_slice tail;
+	latz_slice tail = { NULL, 0 };
 	latz_pool *pool;
 	char *input;
 	size_t size;

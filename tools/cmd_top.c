@@ -1,7 +1,9 @@
 /*
  * latzero top: what goes on in the pools, from the differences of their counters.
  *
- * It attaches for a moment at each sample and lets go again, so that it keeps no pool alive that others have left.
+ * It attaches for a moment at each sample and lets go again, so that it keeps no pool alive that others have left. A
+ * pool that is named is opened once, to read only, which keeps none alive either: opening one with a password takes a
+ * processor's time, and one with an audit log a line of it.
  */
 #include "top.h"
 
@@ -22,6 +24,7 @@ struct sample {
 	char name[NAME_MAX_BYTES + 1];
 	uint64_t at_ns, probe_ns;
 	latz_stats_t stats;
+	uint64_t probes; /* of ours, that the next sample's figures have */
 	int rc;
 };
 
@@ -29,6 +32,7 @@ struct samples {
 	struct sample *items;
 	size_t count, capacity;
 	const char *only; /* this pool alone, or NULL */
+	latz_pool **kept; /* its handle, between samples */
 };
 
 static int collect_name(const latz_pool_info *info, void *arg)
@@ -72,15 +76,14 @@ static uint64_t probe(latz_pool *pool)
 	return times[PROBES / 2];
 }
 
-/* A password is for the pool that is named, and not tried on others. */
-static void take_sample(struct sample *sample, bool named)
+/* Anybody's, attached to for a moment. A password is for the pool that is named, and not tried on others. */
+static void take_sample(struct sample *sample)
 {
 	latz_options options;
 	latz_pool *pool;
 
 	cli_pool_options(&options, LATZ_NO_THREAD | LATZ_NO_GUARD);
-	if (!named)
-		options.password = NULL;
+	options.password = NULL;
 	sample->rc = latz_open(sample->name, &options, &pool);
 	if (sample->rc != LATZ_OK)
 		return;
@@ -89,10 +92,33 @@ static void take_sample(struct sample *sample, bool named)
 	sample->rc = latz_stats(pool, &sample->stats);
 	if (sample->rc == LATZ_OK) {
 		sample->probe_ns = probe(pool);
+		sample->probes = PROBES;
 		if (sample->stats.clients > 0)
 			sample->stats.clients--; /* this one */
 	}
 	(void)latz_close(pool);
+}
+
+/* Of the one that is named; of one made anew under its name, too. Nothing is counted of who reads only. */
+static void follow_sample(struct sample *sample, latz_pool **kept)
+{
+	latz_options options;
+
+	for (int i = 0; i < 2; i++) {
+		cli_pool_options(&options, (unsigned)LATZ_READONLY);
+		sample->rc = *kept != NULL ? LATZ_OK : latz_open(sample->name, &options, kept);
+		if (sample->rc != LATZ_OK)
+			return;
+		sample->stats.size = sizeof(sample->stats);
+		sample->at_ns = cli_now_ns();
+		sample->rc = latz_stats(*kept, &sample->stats);
+		if (sample->rc != LATZ_DEAD)
+			break;
+		(void)latz_close(*kept);
+		*kept = NULL;
+	}
+	if (sample->rc == LATZ_OK)
+		sample->probe_ns = probe(*kept);
 }
 
 static int take_samples(struct samples *samples)
@@ -102,7 +128,8 @@ static int take_samples(struct samples *samples)
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
 	for (size_t i = 0; i < samples->count; i++)
-		take_sample(&samples->items[i], samples->only != NULL);
+		samples->only != NULL ? follow_sample(&samples->items[i], samples->kept)
+		                      : take_sample(&samples->items[i]);
 	return CLI_OK;
 }
 
@@ -136,7 +163,7 @@ static struct figures compute(const struct sample *before, const struct sample *
 	double seconds =
 		old != &none ? (double)(now->at_ns - before->at_ns) / 1e9 : (double)now->stats.age_ms / 1e3 + 1e-3;
 	struct figures figures = {
-		.gets = rate(old->gets, now->stats.gets, old != &none ? PROBES : 0, seconds),
+		.gets = rate(old->gets, now->stats.gets, old != &none ? before->probes : 0, seconds),
 		.hits = rate(old->hits, now->stats.hits, 0, seconds),
 		.sets = rate(old->sets, now->stats.sets, 0, seconds),
 		.deletes = rate(old->deletes, now->stats.deletes, 0, seconds),
@@ -213,8 +240,8 @@ static void print_samples(const struct samples *before, const struct samples *no
 	if (clear) {
 		time_t seconds = time(NULL);
 		struct tm local;
-		if (localtime_r(&seconds, &local) != NULL)
-			strftime(text, sizeof(text), "%H:%M:%S", &local);
+		if (localtime_r(&seconds, &local) == NULL || strftime(text, sizeof(text), "%H:%M:%S", &local) == 0)
+			text[0] = '\0';
 		printf("\033[H\033[2J%slatzero top%s  %s  %zu pool%s; Ctrl-C ends\n\n", cli_bold(), cli_plain(), text,
 		       now->count, now->count == 1 ? "" : "s");
 	}
@@ -242,7 +269,8 @@ static void wait_ms(int64_t ms)
 
 static int show(const char *only, int64_t interval_ms, uint64_t count)
 {
-	struct samples both[2] = { { .only = only }, { .only = only } };
+	latz_pool *kept = NULL;
+	struct samples both[2] = { { .only = only, .kept = &kept }, { .only = only, .kept = &kept } };
 	bool clear = cli.tty && !cli.json && count != 1;
 	int code = take_samples(&both[0]);
 	unsigned now = 0;
@@ -267,6 +295,8 @@ static int show(const char *only, int64_t interval_ms, uint64_t count)
 		}
 		print_samples(&both[now ^ 1], &both[now], clear);
 	}
+	if (kept != NULL)
+		(void)latz_close(kept);
 	free(both[0].items);
 	free(both[1].items);
 	return code;

@@ -71,8 +71,8 @@ static void info_print(const latz_snapshot_info *info, const char *file)
 	cli_field("file_bytes", "%s", cli_show_size(info->file_bytes, text));
 	cli_field("blocks", "%s", cli_show_count(info->blocks, text));
 	cli_field("seq", "%" PRIu64, info->seq);
-	if (cli.tty && localtime_r(&seconds, &local) != NULL) {
-		strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local);
+	if (cli.tty && localtime_r(&seconds, &local) != NULL &&
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0) {
 		cli_field("created", "%s", text);
 		cli_field("age", "%s", cli_show_age(wall_ms() - info->created_wall_ms, text));
 	} else {
@@ -159,19 +159,25 @@ static int verify(const char *file)
 	struct ticker ticker;
 	char text[CLI_TEXT_MAX];
 
+	const char *password = cli_password();
 	ticker_begin(&ticker);
-	int rc = latz_snapshot_verify(file, NULL, &info);
+	int rc = latz_snapshot_verify(file, password, &info);
 	ticker_end(&ticker);
 	if (rc != LATZ_OK)
-		return cli_fail_file(rc, "verifying", file, NULL);
+		return cli_fail_file(rc, "verifying", file,
+		                     password != NULL ? "without a password checksums alone are checked" : NULL);
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bool("ok", true);
+		cli_json_bool("opened", password != NULL);
 		info_json(&info, file);
 		cli_json_end('}');
 	} else {
-		printf("%sok%s: %s with %s key%s, everything checked\n", cli_green(), cli_plain(), kind(&info),
-		       cli_show_count(info.keys, text), info.keys == 1 ? "" : "s");
+		printf("%sok%s: %s with %s key%s, everything %s\n", cli_green(), cli_plain(), kind(&info),
+		       cli_show_count(info.keys, text), info.keys == 1 ? "" : "s",
+		       password != NULL     ? "checked and opened"
+		       : info.encrypted != 0 ? "checked but what is encrypted, which takes the password"
+		                             : "checked");
 	}
 	return CLI_OK;
 }
@@ -271,7 +277,8 @@ static const struct cli_command command = {
 	"  --level N     of compression: 1 to 19, or negative for speed; -7 if not given\n"
 	"  --threads N   that compress\n"
 	"  --image       a copy of the pool's own files, which a restore on this kind of machine only has to map\n"
-	"  --verify      reads FILE, checks every checksum and the order of keys; exit 3 if something is wrong\n"
+	"  --verify      reads FILE, checks every checksum and the order of keys; exit 3 if something is wrong.\n"
+	"                With the pool's password (--password-file F) also opens what is encrypted, but of an image\n"
 	"  --info        what is in FILE, from its beginning and end\n"
 	"  --version     the library's version\n\n"
 	"Examples:\n"

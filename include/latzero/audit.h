@@ -56,10 +56,13 @@ typedef struct latz_audit_options {
 	latz_audit_fn entry; /* called for each entry that is whole. May be NULL */
 	latz_verify_fn wrong; /* called with a line for each thing that is wrong. May be NULL */
 	void *arg;            /* of both */
+	/* Of the locked pool whose log it is, as it is now or as it was when the log was written; NULL: authentication
+	 * codes are not looked at, but with a key. Costs scrypt for each password that the log's pools have had. */
+	const char *password;
 } latz_audit_options;
 
 /* clang-format off */
-#define LATZ_AUDIT_OPTIONS_INIT { sizeof(latz_audit_options), NULL, NULL, NULL, NULL, NULL }
+#define LATZ_AUDIT_OPTIONS_INIT { sizeof(latz_audit_options), NULL, NULL, NULL, NULL, NULL, NULL }
 /* clang-format on */
 
 typedef struct latz_audit_info {
@@ -71,14 +74,17 @@ typedef struct latz_audit_info {
 	uint64_t torn;        /* entries that were cut short when they were written, as the log itself tells */
 	uint64_t tail_bytes;  /* at the end, such of one that nobody has told of yet; or of one that was cut off */
 	uint64_t gone;        /* processes that did not close the pool */
-	uint64_t keyed;       /* entries with an authentication code */
+	uint64_t keyed;       /* entries with an authentication code; with a key or password, the right one */
 	uint64_t last_keyed;  /* the last of them: what is behind it anybody who can write the file may have written */
+	uint64_t other_keys;  /* with a password: entries of other keys, which were not looked at */
 } latz_audit_info;
 
 /* Reads a whole log. LATZ_CORRUPT: an entry was changed, is missing, stands twice or elsewhere; `wrong` is told which
  * line. Without a key, a file that was written anew as a whole can't be told from the true one, but by a `head` noted
- * elsewhere, which also tells whether entries are missing at the end. options and info may be NULL. Errors else:
- * LATZ_NOTFOUND, LATZ_ACCESS, LATZ_NOMEM, LATZ_IO. */
+ * elsewhere, which also tells whether entries are missing at the end. With the password of a locked pool whose log it
+ * is, all up to info.last_keyed is what was written by who had the pool open; LATZ_AUTH: the password opens no key of
+ * the log, or nothing was authenticated with it. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
+ * LATZ_NOMEM, LATZ_IO; LATZ_TOOBIG. */
 LATZ_API int latz_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
 	LATZ_MUSTCHECK;
 

@@ -561,8 +561,8 @@ typedef struct latz_snapshot_info {
 	int encrypted;          /* 1: values are */
 } latz_snapshot_info;
 
-/* Reads a whole snapshot or image and checks every checksum and the order of keys; what is encrypted stays so.
- * password: NULL, else LATZ_UNSUPPORTED. info may be NULL. */
+/* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password (not of an
+ * image, LATZ_UNSUPPORTED) also that all that is encrypted opens. LATZ_AUTH. password and info may be NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;

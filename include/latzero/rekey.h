@@ -23,8 +23,9 @@ typedef struct latz_rekey_options {
  * had; so does what stands in the log until its next checkpoint.
  *
  * data_key: all who write use a new data key from then on, and this call goes over all values, while others work; their
- * versions stay. It takes as long as reading and writing them once; a pool can have 16 data keys in its life. If it
- * fails in between, values of both keys are in the pool, which all can be read, and it may be called again.
+ * versions stay. It takes as long as reading and writing them once; a pool can have 16 data keys in its life, then it
+ * is LATZ_FULL, and nothing is changed (doc/security.md says what to do). If it fails in between, values of both keys
+ * are in the pool, which all can be read, and it may be called again.
  *
  * Blocks. Thread-safe. LATZ_INVALID: the pool has no password, or data_key and it is not encrypted, or there is nothing
  * to change; LATZ_READONLY; LATZ_FULL; LATZ_BUSY: others are changing keys at this moment; what writing returns. */

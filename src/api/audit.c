@@ -45,13 +45,17 @@ int latz_audit_verify(const char *path, const latz_audit_options *options, latz_
 	latz_audit_info unwanted = { .size = sizeof unwanted };
 	int rc = check_path(path);
 
-	if (rc == LATZ_OK && options != NULL && options->size < sizeof *options)
+	if (rc == LATZ_OK && options != NULL && options->size < offsetof(latz_audit_options, password))
 		rc = lzi_error(LATZ_INVALID, "options.size is %zu; set it to sizeof(latz_audit_options)",
 		               options->size);
 	if (rc == LATZ_OK && info != NULL && info->size < offsetof(latz_audit_info, entries))
 		rc = lzi_error(LATZ_INVALID, "info.size is not set");
 	if (rc == LATZ_OK && options != NULL)
-		taken = *options;
+		memcpy(&taken, options, options->size < sizeof taken ? options->size : sizeof taken);
+	if (rc == LATZ_OK && taken.key != NULL && taken.password != NULL)
+		rc = lzi_error(LATZ_INVALID, "options.key and options.password");
+	if (rc == LATZ_OK && taken.password != NULL)
+		rc = lzi_api_password(taken.password);
 	return lzi_api_result(rc == LATZ_OK ? lzi_audit_verify(path, &taken, info == NULL ? &unwanted : info) : rc);
 }
 

@@ -110,11 +110,10 @@ int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_i
 	int rc = check_path(path);
 
 	if (rc == LATZ_OK && password != NULL)
-		rc = lzi_error(LATZ_UNSUPPORTED, "checksums need no password; what is sealed is checked by "
-		                                 "latz_verify() of the pool that it is restored to");
+		rc = lzi_api_password(password);
 	if (rc == LATZ_OK)
 		rc = take_info(info);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 1, info) : rc);
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 1, password, info) : rc);
 }
 
 int latz_snapshot_info_read(const char *path, latz_snapshot_info *info)
@@ -125,5 +124,5 @@ int latz_snapshot_info_read(const char *path, latz_snapshot_info *info)
 		rc = lzi_error(LATZ_INVALID, "info is NULL");
 	if (rc == LATZ_OK)
 		rc = take_info(info);
-	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 0, info) : rc);
+	return lzi_api_result(rc == LATZ_OK ? lzi_store_snapshot_look(path, 0, NULL, info) : rc);
 }

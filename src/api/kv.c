@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "store/newest.h"
 
 /* How many bytes a value of the type must have; -1: any number. */
 static int type_size(latz_type type)
@@ -139,6 +140,7 @@ static LZI_NOINLINE int set_fenced(latz_pool *pool, struct lzi_call *call, struc
 
 	if (rc == LATZ_OK)
 		rc = write_key(pool, call, write);
+	write->fence = NULL;
 	lzi_api_unmap(&fence.room);
 	return rc;
 }
@@ -185,6 +187,9 @@ static LZI_NOINLINE int get_mapped(latz_pool *pool, struct lzi_call *call, latz_
 	rc = lzi_api_map(pool, call, &key, 0, &room);
 	if (lzi_likely(rc == LATZ_OK)) {
 		rc = timed ? lzi_counter_time_get(call, key, value) : lzi_store_get(call, key, version, value);
+		/* That nothing has changed was told by a record that nobody has opened. */
+		if (lzi_unlikely(rc == LATZ_MISMATCH) && lzi_newest_seen(call->store, key) > version)
+			rc = lzi_store_get(call, key, 0, value);
 		if (pool->space != 0)
 			lzi_space_got(call, pool->slot, 1, rc == LATZ_OK);
 	}

@@ -9,6 +9,7 @@
 
 #include <latzero/latzero.h>
 
+#include "base/analyzed.h"
 #include "base/atomic.h"
 
 /* The one list of codes: X(name without LATZ_, text). */
@@ -70,5 +71,25 @@ int lzi_error_result(int rc) LZI_COLD;
 
 /* The detail of a failed call that needs no more than a constant, which costs one store; NULL: some other text. */
 extern __thread const char *lzi_error_plain __attribute__((tls_model("initial-exec")));
+
+/* Static analyzers do not see error.c, and so not that what reports an error returns one. */
+#if defined(LZI_ANALYZED)
+#define lzi_error(rc, ...) lzi_error_is(rc, (lzi_error)(lzi_error_rc, __VA_ARGS__))
+#define lzi_error_prefix(rc, ...) lzi_error_is(rc, (lzi_error_prefix)(lzi_error_rc, __VA_ARGS__))
+#define lzi_error_result(rc) lzi_error_is(rc, (lzi_error_result)(lzi_error_rc))
+#define lzi_error_is(rc, call) \
+	({ \
+		int lzi_error_rc = (rc); \
+		lzi_analyzed_assume(lzi_error_rc <= 0); \
+		(void)(call); \
+		lzi_error_rc; \
+	})
+#define lzi_error_sys(err, ...) \
+	({ \
+		int lzi_error_code = (lzi_error_sys)(err, __VA_ARGS__); \
+		lzi_analyzed_assume(lzi_error_code < 0); \
+		lzi_error_code; \
+	})
+#endif
 
 #endif

@@ -8,14 +8,20 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <latzero/latzero.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "base/error.h"
 
 /* OpenSSL counts in int; what is longer goes in parts. */
 #define PART (1u << 30)
+/* What is copied at a time, to and from memory that others may write: it and what it becomes fit the first caches.
+ * OpenSSL takes six blocks at a time: a multiple of that, and of a line. */
+#define STEP 12288u
 
 struct lzi_aead {
 	EVP_CIPHER_CTX *in, *out;
@@ -81,28 +87,33 @@ LZI_INLINE int text(EVP_CIPHER_CTX *context, const uint8_t *in, size_t size, uin
 	return size == 0 || EVP_CipherUpdate(context, out, &n, in, (int)size) == 1;
 }
 
-int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
-                  const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES])
+/* The control call for tags makes the same of what it is given, and takes longer. */
+LZI_INLINE OSSL_PARAM tag_of(const uint8_t *tag)
 {
+	return OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, (void *)(uintptr_t)tag, LZI_TAG_BYTES);
+}
+
+/* The text is through: *tag of it. */
+LZI_INLINE int sealed(struct lzi_aead *aead, int ok, uint8_t tag[LZI_TAG_BYTES])
+{
+	OSSL_PARAM params[2] = { tag_of(tag), OSSL_PARAM_construct_end() };
 	uint8_t none[LZI_TAG_BYTES];
 	int n;
 
-	if (lzi_likely(begin(aead->in, nonce, aad) && text(aead->in, in, size, out) &&
-	               EVP_CipherFinal_ex(aead->in, none, &n) == 1 &&
-	               EVP_CIPHER_CTX_ctrl(aead->in, EVP_CTRL_AEAD_GET_TAG, LZI_TAG_BYTES, tag) == 1))
+	if (lzi_likely(ok && EVP_CipherFinal_ex(aead->in, none, &n) == 1 &&
+	               EVP_CIPHER_CTX_get_params(aead->in, params) == 1))
 		return LATZ_OK;
 	return lzi_crypt_failed("sealing");
 }
 
-int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
-                  const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES])
+/* Likewise: is it the right one? */
+LZI_INLINE int opened(struct lzi_aead *aead, int ok, void *out, size_t size, const uint8_t tag[LZI_TAG_BYTES])
 {
+	OSSL_PARAM params[2] = { tag_of(tag), OSSL_PARAM_construct_end() };
 	uint8_t none[LZI_TAG_BYTES];
 	int n;
 
-	if (lzi_unlikely(!begin(aead->out, nonce, aad) || !text(aead->out, in, size, out) ||
-	                 EVP_CIPHER_CTX_ctrl(aead->out, EVP_CTRL_AEAD_SET_TAG, LZI_TAG_BYTES,
-	                                     (void *)(uintptr_t)tag) != 1)) {
+	if (lzi_unlikely(!ok || EVP_CIPHER_CTX_set_params(aead->out, params) != 1)) {
 		lzi_wipe(out, size);
 		return lzi_crypt_failed("opening");
 	}
@@ -110,4 +121,65 @@ int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], c
 		return LATZ_OK;
 	lzi_wipe(out, size);
 	return LATZ_CORRUPT;
+}
+
+int lzi_aead_seal(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                  const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES])
+{
+	return sealed(aead, begin(aead->in, nonce, aad) && text(aead->in, in, size, out), tag);
+}
+
+int lzi_aead_open(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                  const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES])
+{
+	return opened(aead, begin(aead->out, nonce, aad) && text(aead->out, in, size, out), out, size, tag);
+}
+
+/* ---- Between memory of our own and memory that others may write -------------------------------------------------- */
+
+/* Lines that nobody here has in a cache come while the cipher is at work. */
+static inline void ask_for(const uint8_t *at, size_t size)
+{
+	const uint8_t *end = at + (size < STEP ? size : STEP);
+
+	for (; at < end; at += 64)
+		lzi_prefetch(at);
+}
+
+int lzi_aead_seal_to(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                     const void *in, size_t size, void *out, uint8_t tag[LZI_TAG_BYTES])
+{
+	const uint8_t *from = in;
+	uint8_t *to = out, part[STEP];
+	size_t left, n;
+	int ok = begin(aead->in, nonce, aad);
+
+	for (left = size; ok && left > 0; left -= n, from += n, to += n) {
+		n = left < STEP ? left : STEP;
+		ask_for(to, n);
+		ok = text(aead->in, from, n, part);
+		memcpy(to, part, n);
+	}
+	return sealed(aead, ok, tag);
+}
+
+int lzi_aead_open_from(struct lzi_aead *aead, const uint8_t nonce[LZI_NONCE_BYTES], const struct lzi_aad *aad,
+                       const void *in, size_t size, void *out, const uint8_t tag[LZI_TAG_BYTES])
+{
+	const uint8_t *from = in;
+	uint8_t *to = out;
+	size_t left, n;
+	int ok;
+
+	ask_for(from, size);
+	ok = begin(aead->out, nonce, aad);
+	for (left = size; ok && left > 0; left -= n, from += n, to += n) {
+		n = left < STEP ? left : STEP;
+		lzi_racy_reads_begin();
+		memcpy(to, from, n);
+		lzi_racy_reads_end();
+		ask_for(from + n, left - n);
+		ok = text(aead->out, to, n, to);
+	}
+	return opened(aead, ok, out, size, tag);
 }

@@ -81,7 +81,8 @@ struct lzi_image_header {
 	uint32_t sums_crc;     /* 160: of the sums */
 	uint32_t pad;          /* 164 */
 	struct lzi_image_section part[LZI_IMAGE_PARTS]; /* 168 */
-	uint8_t reserved[148]; /* 360 */
+	uint64_t book;         /* 360: of the keys, those that are the pool's own (format/space.h) */
+	uint8_t reserved[140]; /* 368 */
 	uint32_t checksum;     /* 508: crc32c of the bytes before it */
 };
 _Static_assert(sizeof(struct lzi_image_header) == LZI_IMAGE_HEADER, "layout");

@@ -15,7 +15,7 @@
 
 /* In front of the sealed bytes of a record with LZI_RECORD_SEALED; value_size counts it. Immutable as the record. */
 struct lzi_sealed {
-	uint8_t nonce[12];  /* 0: of the body. Of the head: the same with the lowest bit of the last byte set */
+	uint8_t nonce[12];  /* 0 */
 	uint32_t size;      /* 12: of the value as it is for users: before compression */
 	uint8_t key;        /* 16: number of the data key */
 	uint8_t packed;     /* 17: 1: compressed before it was sealed (format/packed.h) */
@@ -27,19 +27,24 @@ struct lzi_sealed {
 _Static_assert(sizeof(struct lzi_sealed) == LZI_SEALED_HEAD, "no padding");
 _Static_assert(offsetof(struct lzi_sealed, head_tag) == LZI_SEALED_SUMMED, "what the crc covers");
 
-/* Authenticated with both texts of a record, followed by the key as it is in the pool. The body's has no seq: it is
- * sealed before the lock is taken. The head has no text: it ties the body's tag to seq. */
+/* Authenticated with the body, followed by the key as it is in the pool. No seq: it is sealed before the lock is taken,
+ * which is what the head is for. */
 struct lzi_sealed_about {
-	uint8_t id[16];       /* 0: of the pool's keys */
-	uint64_t seq;         /* 16: head only, else 0 */
-	uint32_t size;        /* 24: as above */
-	uint8_t what;         /* 28: 'b', 'h' */
-	uint8_t type;         /* 29 */
-	uint8_t key;          /* 30 */
-	uint8_t packed;       /* 31 */
-	uint8_t body_tag[16]; /* 32: head only, else 0 */
+	uint8_t id[16]; /* 0: of the pool's keys */
+	uint32_t size;  /* 16: as above */
+	uint8_t what;   /* 20: 'b' */
+	uint8_t type;   /* 21 */
+	uint8_t key;    /* 22 */
+	uint8_t packed; /* 23 */
 };
-_Static_assert(sizeof(struct lzi_sealed_about) == 48, "no padding");
+_Static_assert(sizeof(struct lzi_sealed_about) == 24, "no padding");
+
+/* The head's tag is made of this and the body's tag, which stands for all the rest. */
+struct lzi_sealed_version {
+	uint64_t seq;    /* 0 */
+	uint8_t what[8]; /* 8: 'h', then 0 */
+};
+_Static_assert(sizeof(struct lzi_sealed_version) == 16, "a block");
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
@@ -54,7 +59,7 @@ enum lzi_locked_kind {
 /* The value of the book's record "k": so log, snapshots and images carry it. It is neither sealed nor compressed. */
 struct lzi_keys {
 	uint8_t magic[8];
-	uint32_t version;   /* 8: 1 */
+	uint32_t version;   /* 8: LZI_KEYS_VERSION */
 	uint32_t kind;      /* 12: enum lzi_locked_kind */
 	uint8_t id[16];     /* 16: random: of these keys */
 	uint32_t log2_n, r, p; /* 32: scrypt's cost */
@@ -73,6 +78,7 @@ struct lzi_keys {
 	} data[LZI_DATA_KEYS]; /* 144 */
 	uint8_t mac[32]; /* 1168: HMAC-SHA-256 of what is before it, with a key of the master's */
 };
+#define LZI_KEYS_VERSION 2u /* 1: heads of values were sealed otherwise */
 #define LZI_KEYS_MAGIC "lz-key\r\n"
 _Static_assert(sizeof(struct lzi_keys) == 1200, "no padding");
 _Static_assert(offsetof(struct lzi_keys, data) == 144, "layout");

@@ -168,7 +168,7 @@ void lzi_snap_footer_make(const struct lzi_snap_footer *footer, uint8_t bytes[LZ
 	put(bytes + 32, footer->file_bytes, 8);
 	put(bytes + 40, footer->digest_low, 8);
 	put(bytes + 48, footer->digest_high, 8);
-	put(bytes + 56, 0, 4);
+	put(bytes + 56, footer->book, 4);
 	put(bytes + 60, lzi_crc32c(0, bytes, 60), 4);
 	memcpy(bytes + 64, LZI_SNAP_END_MAGIC, 8);
 }
@@ -198,6 +198,9 @@ int lzi_snap_footer_parse(const uint8_t bytes[LZI_SNAP_FOOTER_SIZE], const uint3
 	footer.file_bytes = get(bytes + 32, 8);
 	footer.digest_low = get(bytes + 40, 8);
 	footer.digest_high = get(bytes + 48, 8);
+	footer.book = (uint32_t)get(bytes + 56, 4);
+	if (footer.book > footer.keys)
+		return footer_bad("more keys of the pool's own than keys");
 	*ret_footer = footer;
 	return LATZ_OK;
 }

@@ -94,6 +94,7 @@ struct lzi_snap_footer {
 	uint64_t blocks;                  /* 24 */
 	uint64_t file_bytes;              /* 32: this footer included */
 	uint64_t digest_low, digest_high; /* 40, 48: XXH3, 128 bits, of all bytes before the footer */
+	uint32_t book; /* 56: of the keys, those that are the pool's own (format/space.h). 0 from older writers */
 };
 
 /* Fills in major, minor and tag. */

@@ -120,6 +120,10 @@ int lzi_heap_overflow_take(struct lzi_heap *heap, uint32_t actor, uint64_t *note
 		return rc;
 	}
 	bucket = lzi_heap_at(heap, e * LZI_EXTENT, LZI_EXTENT);
+	if (bucket == NULL) {
+		lzi_heap_unlock(heap);
+		return lzi_error(LATZ_CORRUPT, "overflow extent %llu is past the heap", (unsigned long long)e);
+	}
 	/* Buckets are freed seldom: the first free one is most often right after the used ones. */
 	start = lzi_heap_meta(heap, e)->tail;
 	for (i = 0; i < PER_EXTENT && lzi_load_relaxed(&bucket[(start + i) % PER_EXTENT].header) != 0; i++)

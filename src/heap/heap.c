@@ -416,12 +416,23 @@ static void stamp(struct lzi_heap *heap, struct lzi_extent *meta, enum lzi_exten
 	lzi_store_relaxed(&meta->born, heap->shared->extents_born);
 }
 
+/* All its pages at once, rather than fault by fault. */
+static void populate(struct lzi_heap *heap, uint64_t extent, int had_blocks)
+{
+	uint32_t *known = &heap->populated[extent % LZI_HEAP_POPULATED];
+
+	if (had_blocks && lzi_load_relaxed(known) == extent + 1)
+		return;
+	lzi_store_relaxed(known, (uint32_t)(extent + 1));
+	lzi_file_populate(lzi_heap_at(heap, extent * LZI_EXTENT, LZI_EXTENT), LZI_EXTENT);
+}
+
 int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spare, enum lzi_extent_list list,
                   uint64_t *ret_extent)
 {
 	struct lzi_extent *meta;
 	uint64_t e;
-	int fresh = 0, rc = lzi_heap_lock(heap);
+	int fresh = 0, had_blocks = 0, rc = lzi_heap_lock(heap);
 
 	if (rc != LATZ_OK)
 		return rc;
@@ -430,6 +441,7 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 	meta = rc == LATZ_OK ? lzi_heap_meta(heap, e) : NULL;
 	if (meta != NULL) {
 		fresh = meta->tail == 0;
+		had_blocks = lzi_heap_state(heap, e) == LZI_EXTENT_FREE;
 		if (fresh)
 			stamp(heap, meta, list);
 		lzi_store_relaxed(&meta->owner, actor + 1);
@@ -442,7 +454,7 @@ int lzi_heap_take(struct lzi_heap *heap, uint32_t actor, uint64_t room, int spar
 	if (rc != LATZ_OK)
 		return rc;
 	if (fresh)
-		lzi_file_populate(lzi_heap_at(heap, e * LZI_EXTENT, LZI_EXTENT), LZI_EXTENT);
+		populate(heap, e, had_blocks);
 	*ret_extent = e;
 	return LATZ_OK;
 }

@@ -19,6 +19,8 @@
 /* Extents on a huge page. */
 #define LZI_EXTENTS_HUGE (LZI_HUGE / LZI_EXTENT)
 
+#define LZI_HEAP_POPULATED 1024u
+
 struct lzi_heap {
 	struct lzi_shared *shared;
 	struct lzi_map map; /* heap; none if reads_only */
@@ -32,6 +34,9 @@ struct lzi_heap {
 	/* Reads an extent's, or a whole run's, first `size` bytes from the image. Under the mutex. NULL: none */
 	int (*fetch)(void *arg, uint64_t extent, uint8_t *to, uint64_t size);
 	void *fetch_arg;
+	/* Extents whose pages this process has once had all of, by number, + 1: asking for them again takes as long as
+	 * writing a tenth of them. Atomic; who errs here takes page faults. */
+	uint32_t populated[LZI_HEAP_POPULATED];
 };
 
 /* Takes over the descriptors. */

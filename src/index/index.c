@@ -193,17 +193,18 @@ static int open_env(struct lzi_index *index, size_t map_size)
 
 int lzi_index_lock(struct lzi_index *index)
 {
-	int fd, err,
-		rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index",
-	                                    &index->shared->heartbeat);
+	int fd, err, rc = lzi_mutex_lock_patient(&index->shared->index, index->timeout_ms, "index",
+	                                         &index->shared->heartbeat);
 
+	/* LMDB takes no lock of its own: two threads in it at once would be its end. */
+	rc = lzi_mutex_own(&index->shared->index, &index->own, index->timeout_ms, rc);
 	if (rc < 0)
 		return rc;
 	if (lzi_load_relaxed(&index->shared->image_index) != 0) {
 		rc = index->fetch == NULL ? lzi_error(LATZ_CORRUPT, "index: still in an image") :
 		                            index->fetch(index->fetch_arg);
 		if (rc != LATZ_OK) {
-			lzi_mutex_unlock(&index->shared->index);
+			lzi_mutex_disown(&index->shared->index, &index->own);
 			return rc;
 		}
 		lzi_store_release(&index->shared->image_index, 0u);
@@ -212,7 +213,7 @@ int lzi_index_lock(struct lzi_index *index)
 	if (index->env == NULL) {
 		rc = check(index, 1);
 		if (rc != LATZ_OK) {
-			lzi_mutex_unlock(&index->shared->index);
+			lzi_mutex_disown(&index->shared->index, &index->own);
 			return rc;
 		}
 		err = open_env(index, MAP_FIRST);
@@ -226,7 +227,7 @@ int lzi_index_lock(struct lzi_index *index)
 	err = mdb_env_get_fd(index->env, &fd);
 	rc = err == 0 ? check_size(index, fd) : failed(err, "file");
 	if (rc != LATZ_OK)
-		lzi_mutex_unlock(&index->shared->index);
+		lzi_mutex_disown(&index->shared->index, &index->own);
 	return rc;
 }
 
@@ -237,7 +238,7 @@ void lzi_index_unlock(struct lzi_index *index)
 
 	if (index->env != NULL && mdb_env_get_fd(index->env, &fd) == 0 && lzi_file_size(fd, &size) == LATZ_OK)
 		lzi_store_relaxed(&index->shared->index_bytes, size);
-	lzi_mutex_unlock(&index->shared->index);
+	lzi_mutex_disown(&index->shared->index, &index->own);
 }
 
 /* Another process may have made the map larger. */

@@ -24,6 +24,7 @@ struct lzi_index {
 	MDB_env *env; /* NULL until first used; opened and used only under the mutex */
 	MDB_dbi dbi;
 	MDB_txn *reader; /* reset between uses */
+	uint32_t own;    /* 1: a thread of this process has the mutex: lzi_mutex_own() */
 	int dirfd;       /* the pool's directory; not ours */
 	unsigned mode;
 	unsigned timeout_ms;

@@ -99,15 +99,25 @@ int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd)
 	return LATZ_OK;
 }
 
+int lzi_file_is_ours(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_uid == geteuid();
+}
+
 int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made)
 {
 	const int flags = O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	struct stat st;
 	int fd;
 
-	*ret_made = 0;
+	if (ret_made != NULL)
+		*ret_made = 0;
 	do {
 		fd = lzi_os.openat(dirfd, name, flags, 0);
+		if (fd < 0 && errno == ENOENT && ret_made == NULL)
+			return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 		if (fd < 0 && errno == ENOENT) {
 			fd = lzi_os.openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
 			*ret_made = fd >= 0;
@@ -485,6 +495,30 @@ int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode)
 	*ret_device = (uint64_t)st.st_dev;
 	*ret_inode = (uint64_t)st.st_ino;
 	return LATZ_OK;
+}
+
+int lzi_fd_follow(int poolfd, int fd, int reads, const char *path)
+{
+	struct stat pool, st;
+
+	if (fstat(poolfd, &pool) != 0 || fstat(fd, &st) != 0)
+		return lzi_error_sys(errno, "stat %s", path);
+	if (pool.st_uid == geteuid() || st.st_uid == pool.st_uid || (reads && (st.st_mode & S_IROTH) != 0))
+		return LATZ_OK;
+	return lzi_error(LATZ_ACCESS, "%s belongs to user %u, the pool that names it to user %u: it is not used", path,
+	                 (unsigned)st.st_uid, (unsigned)pool.st_uid);
+}
+
+int lzi_fd_follow_to(int poolfd, int dirfd, const char *name)
+{
+	int fd, rc;
+
+	fd = lzi_os.openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return errno == ENOENT ? lzi_fd_follow(poolfd, dirfd, 0, name) : lzi_error_sys(errno, "open %s", name);
+	rc = lzi_fd_follow(poolfd, fd, 0, name);
+	close(fd);
+	return rc;
 }
 
 int lzi_fd_parent(int fd, char *buf, size_t size)

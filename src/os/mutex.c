@@ -212,7 +212,7 @@ static int is_over(const struct timespec *until)
 /* LATZ_TIMEOUT: somebody had it all the time, or so the word says. It ends, whatever becomes of the word meanwhile. */
 static int wait_and_take(struct lzi_mutex *mutex, const struct timespec *until)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	int rc;
 
 	while ((rc = try_take(mutex, FUTEX_WAITERS, &word)) == LATZ_BUSY && !is_over(until)) {
@@ -231,6 +231,69 @@ static uint32_t holder(const struct lzi_mutex *mutex)
 	uint32_t pid = lzi_load_relaxed(&mutex->holder_pid);
 
 	return pid != 0 ? pid : lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK;
+}
+
+static uint32_t check_of(uint32_t pid, uint32_t tid)
+{
+	return pid * 0x9e3779b1u ^ tid * 0x85ebca77u ^ 0x6c7a6d78u;
+}
+
+/* Who has a mutex says so. A word that nobody stands by is somebody's scribbling, or of a holder that was stopped in
+ * between: neither is worth more patience than the caller's own. By ids alone: those of another PID namespace can't be
+ * asked about. */
+static int has_holder(const struct lzi_mutex *mutex)
+{
+	uint32_t pid = lzi_load_relaxed(&mutex->holder_pid);
+
+	return pid != 0 && lzi_load_relaxed(&mutex->check) ==
+	                           check_of(pid, lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK);
+}
+
+int lzi_mutex_has_holder(const struct lzi_mutex *mutex)
+{
+	return has_holder(mutex);
+}
+
+/* ---- What is not worth a wait ---- */
+
+/* A mutex that nobody has, whatever its word says, costs a thread its timeout once, not in every call and not for every
+ * step of one. */
+#define NOTED 8u
+#define NOTED_NS 1000000000ull
+
+static __thread struct {
+	const struct lzi_mutex *mutex;
+	uint32_t word;
+	uint64_t until_ns;
+} noted[NOTED];
+static __thread unsigned noted_next;
+
+static int is_noted(const struct lzi_mutex *mutex)
+{
+	unsigned i;
+
+	for (i = 0; i < NOTED; i++) {
+		if (noted[i].mutex == mutex)
+			return !has_holder(mutex) &&
+			       (lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK) == noted[i].word &&
+			       lzi_clock_mono_ns() < noted[i].until_ns;
+	}
+	return 0;
+}
+
+static LZI_COLD void note(const struct lzi_mutex *mutex)
+{
+	unsigned i;
+
+	if (has_holder(mutex))
+		return;
+	for (i = 0; i < NOTED && noted[i].mutex != mutex; i++)
+		;
+	if (i == NOTED)
+		i = noted_next++ % NOTED;
+	noted[i].mutex = mutex;
+	noted[i].word = lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK;
+	noted[i].until_ns = lzi_clock_mono_ns() + NOTED_NS;
 }
 
 /* ---- Mutexes ---- */
@@ -254,6 +317,8 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 
 	if (lzi_likely(rc != LATZ_BUSY) || timeout_ms == 0)
 		return rc;
+	if (is_noted(mutex))
+		return LATZ_TIMEOUT;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
 	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
@@ -261,7 +326,10 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000;
 	}
-	return wait_and_take(mutex, &until);
+	rc = wait_and_take(mutex, &until);
+	if (rc == LATZ_TIMEOUT)
+		note(mutex);
+	return rc;
 }
 
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what)
@@ -278,8 +346,10 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 	if (rc == LATZ_TIMEOUT)
 		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", timeout_ms, what,
 		                 holder(mutex));
-	if (rc >= 0)
+	if (rc >= 0) {
+		lzi_store_relaxed(&mutex->check, check_of(lzi_process_id(), held.tid));
 		lzi_store_relaxed(&mutex->holder_pid, lzi_process_id());
+	}
 	return rc;
 }
 
@@ -292,8 +362,44 @@ int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const c
 	do {
 		before = lzi_load_relaxed(heartbeat);
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
-	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before && renewed++ < RENEWED_MAX);
+	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before && has_holder(mutex) &&
+	         renewed++ < RENEWED_MAX);
 	return rc;
+}
+
+int lzi_mutex_lock_long(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned times, const char *what)
+{
+	int rc;
+
+	do {
+		rc = lzi_mutex_lock(mutex, timeout_ms, what);
+	} while (rc == LATZ_TIMEOUT && --times > 0 && has_holder(mutex));
+	return rc;
+}
+
+int lzi_mutex_own(struct lzi_mutex *mutex, uint32_t *own, unsigned timeout_ms, int locked)
+{
+	uint64_t until;
+
+	if (lzi_likely(locked < 0) || lzi_likely(lzi_exchange(own, 1u) == 0))
+		return locked;
+	until = lzi_clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
+	while (lzi_exchange(own, 1u) != 0) {
+		if (lzi_clock_mono_ns() >= until) {
+			lzi_mutex_unlock(mutex);
+			return timeout_ms == 0 ? LATZ_BUSY
+			                       : lzi_error(LATZ_TIMEOUT, "another thread of this process has a lock "
+			                                                 "that the pool says is free");
+		}
+		lzi_sleep_us(200);
+	}
+	return locked;
+}
+
+void lzi_mutex_disown(struct lzi_mutex *mutex, uint32_t *own)
+{
+	lzi_store_release(own, 0u);
+	lzi_mutex_unlock(mutex);
 }
 
 void lzi_mutex_unlock(struct lzi_mutex *mutex)

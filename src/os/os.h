@@ -108,8 +108,10 @@ int lzi_file_open_any(int dirfd, const char *name, int writable, int *ret_fd);
 int lzi_file_look(int dirfd, const char *name, int *ret_fd);
 int lzi_file_create(int dirfd, const char *name, unsigned mode, int *ret_fd);
 /* Opens for reading, and for writing at the end alone, under the same conditions; makes it, mode 0600, if it is not
- * there. LATZ_ACCESS too if others may write it. */
+ * there, or with ret_made NULL fails with LATZ_NOTFOUND. LATZ_ACCESS too if others may write it. */
 int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made);
+/* Whether it is of this very user. */
+int lzi_file_is_ours(int fd);
 void lzi_file_close(int fd);
 /* Allocates blocks; LATZ_NOSPC if there are none. Extends the file. */
 int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
@@ -192,6 +194,11 @@ int lzi_disk_sync_all(int fd, const char *name);
 int lzi_file_identity(int fd, uint64_t *ret_device, uint64_t *ret_inode);
 /* The path of the directory that an open file or directory is in. */
 int lzi_fd_parent(int fd, char *buf, size_t size);
+/* A pool leads those who have it open to files elsewhere: its log, its image. LATZ_ACCESS: fd is none that the owner of
+ * the pool's directory could have opened himself; reads: to read it. Who is that owner goes where he may. */
+int lzi_fd_follow(int poolfd, int fd, int reads, const char *path);
+/* The same for a file of a directory's, that is made if it is not there: by the owner of the directory only. */
+int lzi_fd_follow_to(int poolfd, int dirfd, const char *name);
 /* Any directory, whoever's it is; a link to one is followed. */
 int lzi_disk_open_dir(const char *path, int *ret_fd);
 /* LATZ_ACCESS: everybody may change names in it, those of our files too. */
@@ -251,7 +258,17 @@ int lzi_mutex_init(struct lzi_mutex *mutex);
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what);
 /* As lzi_mutex_lock(), but goes on waiting as long as *heartbeat moves: the holder lives and is getting on. */
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat);
+/* Whether somebody says that he has it, rather than anything at all. */
+int lzi_mutex_has_holder(const struct lzi_mutex *mutex);
+/* As lzi_mutex_lock(), but for so many times timeout_ms, if somebody says that he has it: he may wait for a disk. */
+int lzi_mutex_lock_long(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned times, const char *what);
 void lzi_mutex_unlock(struct lzi_mutex *mutex);
+/* A mutex in shared memory says who of all processes is next. That no two threads of this one are, whatever others
+ * write there, says *own, in memory of the process: for what is guarded by the mutex, but is the process's alone.
+ * locked: what locking the mutex came to; returned, or LATZ_TIMEOUT (LATZ_BUSY if timeout_ms is 0), and it is unlocked.
+ * Fair to nobody: it is not waited for but after somebody has scribbled over the mutex. */
+int lzi_mutex_own(struct lzi_mutex *mutex, uint32_t *own, unsigned timeout_ms, int locked);
+void lzi_mutex_disown(struct lzi_mutex *mutex, uint32_t *own);
 /* Whether its holder died and nobody has taken it since. A look, which changes nothing. */
 int lzi_mutex_died(const struct lzi_mutex *mutex);
 

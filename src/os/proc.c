@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -98,7 +99,6 @@ void lzi_process_command(char name[16])
 uint64_t lzi_process_start(void)
 {
 	FILE *file = fopen("/proc/self/stat", "re");
-	unsigned long long start = 0;
 	char text[1024] = "";
 	const char *at;
 	size_t n = 0;
@@ -112,9 +112,7 @@ uint64_t lzi_process_start(void)
 	at = strrchr(text, ')'); /* its name may hold anything; then the state, 18 numbers, and this one */
 	for (i = 0; at != NULL && i < 20; i++)
 		at = strchr(at + 1, ' ');
-	if (at == NULL || sscanf(at, "%llu", &start) != 1)
-		return 0;
-	return start;
+	return at == NULL ? 0 : strtoull(at, NULL, 10);
 }
 
 uint32_t lzi_process_user(void)
@@ -152,7 +150,8 @@ void lzi_boot_id(uint8_t id[16])
 		text[0] = '\0';
 	fclose(file);
 	for (i = 0; text[i] != '\0' && n < 32; i++) {
-		int c = text[i], v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+		int c = (unsigned char)text[i],
+		    v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 
 		if (v < 0)
 			continue;
@@ -173,8 +172,10 @@ int lzi_barrier_register(void)
 
 int lzi_barrier_all(void)
 {
-	if (membarrier_call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0)
-		return lzi_error(LATZ_UNSUPPORTED, "membarrier: %s", strerror(errno));
+	if (membarrier_call(MEMBARRIER_CMD_GLOBAL_EXPEDITED) != 0) {
+		(void)lzi_error_sys(errno, "membarrier");
+		return lzi_error(LATZ_UNSUPPORTED, "%s", lzi_error_text());
+	}
 	return LATZ_OK;
 }
 

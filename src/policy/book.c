@@ -369,14 +369,14 @@ int lzi_book_mend(const struct lzi_book *book, uint64_t magic)
 		return -1;
 	memset((char *)book->head + LZI_BOOK_HEAD, 0, sizeof(uint32_t) << (64 - book->shift));
 	for (index = 1; index <= book->nodes; index++)
-		lzi_book_at(book, index)->chain = UNTAKEN;
+		lzi_analyzed_sure(lzi_book_at(book, index))->chain = UNTAKEN; /* 1 to nodes */
 	for (list = 1; list < LZI_BOOK_LISTS; list++)
 		mend_list(book, list);
 	memset(&book->head->list[0], 0, sizeof book->head->list[0]);
 	book->head->free = 0;
 	book->head->fresh = book->nodes;
 	for (index = book->nodes; index >= 1; index--) {
-		node = lzi_book_at(book, index);
+		node = lzi_analyzed_sure(lzi_book_at(book, index)); /* 1 to nodes */
 		if (node->chain != UNTAKEN)
 			continue;
 		list = (unsigned)(list_of(book, node) - book->head->list);

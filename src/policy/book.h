@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/analyzed.h"
 #include "base/atomic.h"
 #include "policy/policy.h"
 

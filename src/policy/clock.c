@@ -46,7 +46,7 @@ static void clock_access(struct lzi_policy_block state, uint64_t hash, uint32_t 
 	if (index == 0)
 		return;
 	lzi_book_weigh(&book, index, weight);
-	lzi_book_at(&book, index)->visits = 1;
+	lzi_analyzed_sure(lzi_book_at(&book, index))->visits = 1; /* it was found */
 }
 
 static int clock_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)

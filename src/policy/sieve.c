@@ -70,7 +70,7 @@ static void sieve_access(struct lzi_policy_block state, uint64_t hash, uint32_t 
 	if (index == 0)
 		return;
 	lzi_book_weigh(&book, index, weight);
-	lzi_book_at(&book, index)->visits = 1;
+	lzi_analyzed_sure(lzi_book_at(&book, index))->visits = 1; /* it was found */
 }
 
 static int sieve_insert(struct lzi_policy_block state, uint64_t hash, uint32_t weight)
@@ -123,7 +123,7 @@ static void sieve_remove(struct lzi_policy_block state, uint64_t hash)
 	if (index == 0)
 		return;
 	if (*hand_of(&book) == index)
-		*hand_of(&book) = lzi_book_at(&book, index)->newer;
+		*hand_of(&book) = lzi_analyzed_sure(lzi_book_at(&book, index))->newer; /* it was found */
 	lzi_book_drop(&book, index);
 }
 

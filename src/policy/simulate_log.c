@@ -139,8 +139,8 @@ static int empty_extent(struct lzi_simulation *simulation)
 		extents->youngest = NULL;
 	extents->weight -= extent->weight;
 	simulation->credit += simulation->copied_limit * extent->weight;
-	if (simulation->credit > 100 * CREDIT_EXTENTS * simulation->extent_weight + 100 * extent->weight)
-		simulation->credit = 100 * CREDIT_EXTENTS * simulation->extent_weight + 100 * extent->weight;
+	if (simulation->credit > 100ul * CREDIT_EXTENTS * simulation->extent_weight + 100 * extent->weight)
+		simulation->credit = 100ul * CREDIT_EXTENTS * simulation->extent_weight + 100 * extent->weight;
 	for (first = extent->first; first != 0 && rc == LATZ_OK;)
 		rc = empty_batch(simulation, extents == main ? LZI_POLICY_MAIN : LZI_POLICY_WINDOW, &first);
 	free(extent);

@@ -28,7 +28,7 @@ struct lzi_sketch lzi_sketch_of(struct lzi_sketch_head *head, uint64_t *words, u
 
 static uint64_t period_of(const struct lzi_sketch *sketch)
 {
-	return ROUND * BLOCK * sketch->blocks;
+	return (uint64_t)ROUND * BLOCK * sketch->blocks;
 }
 
 void lzi_sketch_init(const struct lzi_sketch *sketch)

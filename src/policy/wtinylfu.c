@@ -68,7 +68,7 @@ static uint64_t counter_of(uint64_t hash, unsigned row, uint64_t words, unsigned
 	uint64_t mixed = (hash + seeds[row]) * seeds[row];
 
 	mixed ^= mixed >> 32;
-	*shift = 16 * row + 4 * (mixed >> 30 & 3);
+	*shift = 16 * row + 4 * (unsigned)(mixed >> 30 & 3);
 	return mixed & (words - 1);
 }
 

@@ -23,6 +23,7 @@ struct lzi_snap_info {
 	int has_policy; /* 1: there is what the pool's policy knew, before the entries */
 	/* From the footer. */
 	uint64_t keys, bytes, blocks, file_bytes;
+	uint64_t book; /* of the keys, those that are no user's */
 };
 
 struct lzi_snap_entry {

@@ -27,6 +27,7 @@ void lzi_snap_info_fill(struct lzi_snap_info *info, const struct lzi_snap_header
 	info->escaped = (header->incompatible & LZI_SNAP_ESCAPED) != 0;
 	if (footer) {
 		info->keys = footer->keys;
+		info->book = footer->book;
 		info->bytes = footer->bytes;
 		info->blocks = footer->blocks;
 		info->file_bytes = footer->file_bytes;

@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "format/packed.h"
 #include "format/snapshot.h"
+#include "format/space.h"
 #include "os/os.h"
 #include "snap/snap_int.h"
 #include "snap/work.h"
@@ -63,7 +64,7 @@ struct reader {
 
 	/* The end that tells. */
 	uint64_t told_jobs, expected; /* jobs done with; number of the block to come */
-	uint64_t keys, bytes, blocks;
+	uint64_t keys, bytes, blocks, book;
 	struct gap gap;
 	uint32_t last_size;
 	uint8_t last[LZI_KEY_MAX];
@@ -304,9 +305,9 @@ static int read_block(struct reader *reader)
 	reader->header.tag = job->block.tag;
 	reader->have_tag = 1;
 	lzi_snap_input_skip(input, LZI_SNAP_BLOCK_SIZE, 1);
-	if (job->stored.room > 2 * LZI_SNAP_RAW_MAX)
+	if (job->stored.room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(&job->stored);
-	if (job->raw.room > 2 * LZI_SNAP_RAW_MAX)
+	if (job->raw.room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(&job->raw);
 	rc = lzi_snap_input_take(input, &job->stored, job->block.stored_size);
 	if (rc != LATZ_OK)
@@ -443,6 +444,7 @@ static int tell_entries(struct reader *reader)
 		entry.seq = cursor->head.seq;
 		entry.deadline_wall_ms = cursor->head.deadline;
 		reader->keys++;
+		reader->book += reader->read->info.escaped && lzi_key_is_book(entry.key, entry.key_size);
 		reader->bytes += entry.key_size + (uint64_t)entry.value_size;
 		if (fn) {
 			int rc = fn(&entry, reader->read->arg);
@@ -638,6 +640,7 @@ int lzi_snap_read(struct lzi_snap_read *read)
 	if (rc == LATZ_OK)
 		rc = read->salvage ? settle(reader) : check_footer(reader);
 	read->info.keys = reader->keys;
+	read->info.book = reader->book;
 	read->info.bytes = reader->bytes;
 	read->info.blocks = reader->blocks;
 	read->info.file_bytes = reader->input.offset;

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "format/snapshot.h"
+#include "format/space.h"
 #include "os/os.h"
 #include "snap/snap_int.h"
 #include "snap/work.h"
@@ -151,7 +152,7 @@ static void put_block_header(struct lzi_snap_writer *writer, struct lzi_snap_blo
 /* Buffers of a block that was larger than most are not kept. */
 static void shrink(struct lzi_buffer *buffer)
 {
-	if (buffer->room > 2 * LZI_SNAP_RAW_MAX)
+	if (buffer->room > 2ul * LZI_SNAP_RAW_MAX)
 		lzi_buffer_free(buffer);
 }
 
@@ -319,6 +320,7 @@ int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *
 	memcpy(writer->key + shared, (const uint8_t *)entry->key + shared, head.rest);
 	writer->key_size = entry->key_size;
 	writer->info.keys++;
+	writer->info.book += writer->info.escaped && lzi_key_is_book(entry->key, entry->key_size);
 	writer->info.bytes += entry->key_size + (uint64_t)entry->value_size;
 	return LATZ_OK;
 }
@@ -337,7 +339,7 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->info = *info;
 	writer->info.major = LZI_SNAP_MAJOR;
 	writer->info.minor = LZI_SNAP_MINOR;
-	writer->info.keys = writer->info.bytes = writer->info.blocks = 0;
+	writer->info.keys = writer->info.bytes = writer->info.blocks = writer->info.book = 0;
 	writer->out.digest = XXH3_createState();
 	rc = writer->out.digest ? lzi_work_init(&writer->work, threads, run, writer)
 	                        : lzi_error(LATZ_NOMEM, "a digest");
@@ -385,6 +387,7 @@ int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_in
 		digest = XXH3_128bits_digest(writer->out.digest);
 		footer.tag = writer->header.tag;
 		footer.keys = writer->info.keys;
+		footer.book = (uint32_t)writer->info.book;
 		footer.bytes = writer->info.bytes;
 		footer.blocks = writer->info.blocks = writer->out.blocks;
 		footer.file_bytes = writer->info.file_bytes = writer->out.offset + LZI_SNAP_FOOTER_SIZE;

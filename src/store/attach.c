@@ -263,7 +263,7 @@ struct lzi_store *lzi_store_new(const char *dir, const char *name, const latz_op
 	store->flags = options->flags & (LATZ_NO_THREAD | LATZ_NO_GUARD | (unsigned)LATZ_READONLY);
 	store->refs = 1;
 	store->client = UINT32_MAX;
-	store->persist.dirfd = store->persist.lockfd = store->persist.wal.fd = -1;
+	store->persist.dirfd = store->persist.lockfd = store->persist.old_dirfd = store->persist.wal.fd = -1;
 	store->dirfd = store->poolfd = store->control.fd = store->heap.fd = store->heap.dir_fd = store->table.fd = -1;
 	store->looked.fd = -1;
 	pthread_mutex_init(&store->mutex, NULL);
@@ -397,6 +397,7 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
 	lzi_secrets_give(opened->secrets);
 	opened->secrets = NULL;
+	lzi_audit_unlocked(store);
 	lzi_idle_use(&store->control);
 	if (rc == LATZ_OK)
 		lzi_space_rest(&call);

@@ -15,6 +15,7 @@
 #include "base/point.h"
 #include "store/audit.h"
 #include "store/audit_chain.h"
+#include "store/seal.h"
 #include "store/space.h"
 
 #define FILE_NAME "audit"
@@ -24,12 +25,25 @@
 struct lzi_audit {
 	struct lzi_chain chain;
 	struct lzi_audit_page *page;
+	const struct lzi_audit_page *seen; /* who only reads: the pool's page, `page` being a copy of it; else NULL */
 	int opened; /* 1: the log knows that this process has the pool open */
 	int warned; /* atomic */
+	/* Of the page, as it was when it was mapped, and its checksum right. */
+	uint32_t what;
+	uint8_t secret[sizeof ((struct lzi_audit_page *)0)->secret];
 	char who[1024];
 };
 
 /* ---- The page ---- */
+
+/* Of what the maker wrote: who scribbles over the page must not have the log go on elsewhere. */
+static uint32_t sum_of(const struct lzi_audit_page *page)
+{
+	uint32_t crc = lzi_crc32c(0, &page->what, sizeof page->what);
+
+	crc = lzi_crc32c(crc, page->secret, sizeof page->secret);
+	return lzi_crc32c(crc, page->path, sizeof page->path);
+}
 
 int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 {
@@ -44,6 +58,7 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	rc = lzi_chain_path(options->audit, name, page.path);
 	if (rc == LATZ_OK)
 		rc = lzi_random(page.secret, sizeof page.secret);
+	page.crc = sum_of(&page);
 	if (rc == LATZ_OK)
 		rc = lzi_file_create(poolfd, FILE_NAME, options->mode == 0 ? 0600 : options->mode, &fd);
 	if (rc != LATZ_OK)
@@ -56,25 +71,27 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	return rc;
 }
 
-static int map_page(int poolfd, struct lzi_audit_page **ret_page)
+static int map_page(int poolfd, int writable, struct lzi_audit_page **ret_page, struct lzi_audit_page *ret_made)
 {
 	struct lzi_audit_page *page;
+	const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	uint64_t size;
-	int fd, rc = lzi_file_open(poolfd, FILE_NAME, 1, &fd);
+	int fd, rc = writable ? lzi_file_open(poolfd, FILE_NAME, 1, &fd) : lzi_file_look(poolfd, FILE_NAME, &fd);
 
 	if (rc != LATZ_OK)
 		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "pool has no file " FILE_NAME) : rc;
 	rc = lzi_file_size(fd, &size);
 	if (rc == LATZ_OK && size < sizeof *page)
 		rc = lzi_error(LATZ_CORRUPT, "file " FILE_NAME " is truncated");
-	page = rc == LATZ_OK ? lzi_os.mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+	page = rc == LATZ_OK ? lzi_os.mmap(NULL, sizeof *page, protection, MAP_SHARED, fd, 0) : MAP_FAILED;
 	lzi_file_close(fd);
 	if (rc == LATZ_OK && page == MAP_FAILED)
 		rc = lzi_error(LATZ_NOMEM, "map file " FILE_NAME);
 	if (rc != LATZ_OK)
 		return rc;
-	if (memcmp(page->magic, LZI_AUDIT_MAGIC, sizeof page->magic) != 0 || page->path[0] != '/' ||
-	    memchr(page->path, '\0', sizeof page->path) == NULL) {
+	memcpy(ret_made, page, sizeof *ret_made);
+	if (memcmp(ret_made->magic, LZI_AUDIT_MAGIC, sizeof page->magic) != 0 || ret_made->path[0] != '/' ||
+	    memchr(ret_made->path, '\0', sizeof page->path) == NULL || ret_made->crc != sum_of(ret_made)) {
 		munmap(page, sizeof *page);
 		return lzi_error(LATZ_CORRUPT, "file " FILE_NAME " is damaged");
 	}
@@ -108,23 +125,62 @@ static void say_who(struct lzi_audit_text *text, const char *name, const uint8_t
 	lzi_audit_raw(text, "}");
 }
 
-static int take(const char *name, int poolfd, const struct lzi_control *control, unsigned timeout_ms,
+/* The page, or a copy of it, of which nobody else knows: who only reads writes nothing of the pool's. Others find the
+ * log to be longer then than the pool remembers, which is no wonder to them. */
+static int take_page(struct lzi_audit *audit, int poolfd, int reads_only, struct lzi_audit_page *ret_made)
+{
+	struct lzi_audit_page *page = NULL;
+	int rc = map_page(poolfd, !reads_only, &page, ret_made);
+
+	if (rc != LATZ_OK)
+		return rc;
+	audit->page = page;
+	if (!reads_only)
+		return rc;
+	audit->seen = page;
+	audit->page = malloc(sizeof *page);
+	if (audit->page == NULL)
+		return lzi_error(LATZ_NOMEM, "audit log");
+	*audit->page = *ret_made;
+	lzi_store_relaxed(&audit->page->lost, 0ull);
+	return rc;
+}
+
+static void give_page(struct lzi_audit *audit)
+{
+	if (audit->seen != NULL) {
+		munmap((void *)(uintptr_t)audit->seen, sizeof *audit->seen);
+		if (audit->page != NULL)
+			explicit_bzero(audit->page->secret, sizeof audit->page->secret);
+		free(audit->page);
+	} else if (audit->page != NULL) {
+		munmap(audit->page, sizeof *audit->page);
+	}
+}
+
+static int take(const char *name, int poolfd, const struct lzi_control *control, unsigned timeout_ms, int reads_only,
                 struct lzi_audit **ret_audit)
 {
 	struct lzi_audit *audit = calloc(1, sizeof *audit);
+	struct lzi_audit_page made;
 	struct lzi_audit_text text;
-	int rc = audit == NULL ? lzi_error(LATZ_NOMEM, "audit log") : map_page(poolfd, &audit->page);
+	int rc = audit == NULL ? lzi_error(LATZ_NOMEM, "audit log") : take_page(audit, poolfd, reads_only, &made);
 
+	if (rc == LATZ_OK)
+		rc = lzi_chain_open(&audit->chain, made.path, audit->page, timeout_ms);
+	if (rc != LATZ_OK && audit != NULL)
+		give_page(audit);
 	if (rc != LATZ_OK) {
 		free(audit);
 		return rc;
 	}
-	rc = lzi_chain_open(&audit->chain, audit->page->path, audit->page, timeout_ms);
-	if (rc != LATZ_OK) {
-		munmap(audit->page, sizeof *audit->page);
-		free(audit);
-		return rc;
-	}
+	audit->chain.poolfd = poolfd;
+	audit->chain.is_guest = reads_only;
+	/* A file of the reader's would be none that the pool's owner could write to. */
+	audit->chain.makes_none = reads_only && !lzi_file_is_ours(control->fd);
+	audit->what = made.what;
+	memcpy(audit->secret, made.secret, sizeof audit->secret);
+	explicit_bzero(&made, sizeof made);
 	text = (struct lzi_audit_text){ audit->who, 0, sizeof audit->who, 0 };
 	say_who(&text, name, control->header->pool_id);
 	*ret_audit = audit;
@@ -136,7 +192,7 @@ static void give(struct lzi_audit *audit)
 	if (audit == NULL)
 		return;
 	lzi_chain_close(&audit->chain);
-	munmap(audit->page, sizeof *audit->page);
+	give_page(audit);
 	free(audit);
 }
 
@@ -156,9 +212,16 @@ static int tell(struct lzi_audit *audit, const char *event, const char *fields, 
 	struct lzi_chain_entry entry = { event, audit->who, fields };
 	char count[64];
 	struct lzi_chain_entry lost = { "lost", audit->who, count };
-	uint64_t n = lzi_load_relaxed(&audit->page->lost);
+	uint64_t n = lzi_load_relaxed(&audit->page->lost), seq;
 	int rc = LATZ_OK;
 
+	if (audit->seen != NULL) { /* what was written since, so that what is missing is noticed. Older does no harm */
+		seq = lzi_load_acquire(&audit->seen->seq);
+		if (seq > audit->page->seq) {
+			memcpy(audit->page->head, audit->seen->head, sizeof audit->page->head);
+			audit->page->seq = seq;
+		}
+	}
 	if (lzi_unlikely(n != 0)) {
 		snprintf(count, sizeof count, ",\"entries\":%llu", (unsigned long long)n);
 		rc = lzi_chain_append(&audit->chain, &lost, 0);
@@ -171,7 +234,7 @@ static int tell(struct lzi_audit *audit, const char *event, const char *fields, 
 		lzi_store_relaxed(&audit->warned, 0);
 		return rc;
 	}
-	if (must && (audit->page->what & LATZ_AUDIT_LAX) == 0)
+	if (must && (audit->what & LATZ_AUDIT_LAX) == 0)
 		return rc;
 	(void)missed(audit, event, rc);
 	return LATZ_OK;
@@ -182,9 +245,12 @@ struct kept_text {
 	char text[LZI_ERROR_DETAIL_SIZE];
 };
 
-static void keep_text(struct kept_text *kept)
+static struct kept_text keep_text(void)
 {
-	snprintf(kept->text, sizeof kept->text, "%s", lzi_error_text());
+	struct kept_text kept;
+
+	snprintf(kept.text, sizeof kept.text, "%s", lzi_error_text());
+	return kept;
 }
 
 int lzi_audit_say(struct lzi_store *store, const char *event, const struct lzi_audit_note *note)
@@ -220,7 +286,7 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
 
 	if (!lzi_is_audited(store) || rc == LATZ_OK)
 		return rc;
-	keep_text(&kept);
+	kept = keep_text();
 	lzi_audit_note(&note);
 	lzi_audit_member(&note.text, "of", event, strlen(event));
 	put_result(&note.text, rc);
@@ -230,11 +296,22 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
 
 /* ---- Opening and closing ---- */
 
+/* Who only reads may be somebody who may not write the log, or can't see where it is: that is no reason to refuse him,
+ * who may read the files as he likes. */
+static int may_not(int rc)
+{
+	return rc == LATZ_ACCESS || rc == LATZ_NOTFOUND;
+}
+
 int lzi_audit_attach(struct lzi_store *store)
 {
+	int rc;
+
 	if (lzi_likely((store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0))
 		return LATZ_OK;
-	return take(store->name, store->poolfd, &store->control, store->control.timeout_ms, &store->audit);
+	rc = take(store->name, store->poolfd, &store->control, store->control.timeout_ms, store->reads_only,
+	          &store->audit);
+	return store->reads_only && may_not(rc) ? LATZ_OK : rc;
 }
 
 int lzi_audit_open(struct lzi_store *store)
@@ -245,10 +322,14 @@ int lzi_audit_open(struct lzi_store *store)
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
-	if (lzi_load_acquire(&audit->page->seq) == 0)
+	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0)
 		rc = tell(audit, "create", "", 0, 1);
 	if (rc == LATZ_OK)
-		rc = tell(audit, "open", "", 1, 1);
+		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
+	if (store->reads_only && may_not(rc)) {
+		lzi_audit_part(store);
+		return LATZ_OK;
+	}
 	if (rc != LATZ_OK)
 		return rc;
 	audit->opened = 1;
@@ -267,12 +348,15 @@ int lzi_audit_refused(struct lzi_store *store, int rc)
 	struct lzi_audit_note note;
 	struct kept_text kept;
 
-	if (store->control.base == NULL || (store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0 ||
-	    (store->audit != NULL && store->audit->opened))
+	if (store->control.base == NULL || (store->control.header->incompatible & LZI_FEATURE_AUDIT) == 0)
 		return rc;
-	keep_text(&kept);
+	kept = keep_text();
 	put_result(lzi_audit_note(&note), rc);
-	if (store->audit != NULL || lzi_audit_attach(store) == LATZ_OK)
+	if (store->reads_only)
+		lzi_audit_raw(&note.text, ",\"readonly\":true");
+	if (store->audit == NULL)
+		(void)!lzi_audit_attach(store);
+	if (store->audit != NULL)
 		(void)tell(store->audit, "refused", note.data, 1, 0);
 	return lzi_error(rc, "%s", kept.text);
 }
@@ -300,13 +384,27 @@ void lzi_audit_forget(struct lzi_store *store)
 		return;
 	lzi_file_close(store->audit->chain.fd);
 	lzi_file_close(store->audit->chain.dirfd);
-	explicit_bzero(store->audit->chain.key, sizeof store->audit->chain.key);
+	store->audit->chain.key = NULL;
 }
 
-void lzi_audit_key(struct lzi_store *store, const uint8_t *key)
+void lzi_audit_key(struct lzi_store *store, const uint8_t *key, const struct lzi_audit_seal *seal)
 {
 	if (lzi_is_audited(store))
-		lzi_chain_key(&store->audit->chain, key);
+		lzi_chain_key(&store->audit->chain, key, seal);
+}
+
+void lzi_audit_unlocked(struct lzi_store *store)
+{
+	if (lzi_is_audited(store) && store->secrets != NULL)
+		lzi_audit_key(store, store->secrets->audit, &store->secrets->audit_seal);
+}
+
+void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal)
+{
+	if (!lzi_is_audited(store))
+		return;
+	lzi_audit_key(store, store->secrets->audit, seal);
+	(void)tell(store->audit, "key", "", 1, 0);
 }
 
 static void tell_gone(struct lzi_audit *audit, struct lzi_client *client)
@@ -352,7 +450,7 @@ int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control 
 
 	if (lzi_likely((control->header->incompatible & LZI_FEATURE_AUDIT) == 0))
 		return LATZ_OK;
-	rc = take(name, poolfd, control, control->timeout_ms, &audit);
+	rc = take(name, poolfd, control, control->timeout_ms, 0, &audit);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = tell(audit, "destroy", "", 1, 1);
@@ -367,7 +465,7 @@ void lzi_audit_removing(const char *name, int poolfd, const struct lzi_control *
 
 	if (lzi_likely((control->header->incompatible & LZI_FEATURE_AUDIT) == 0))
 		return;
-	if (take(name, poolfd, control, SHORT_MS, &audit) != LATZ_OK) {
+	if (take(name, poolfd, control, SHORT_MS, 0, &audit) != LATZ_OK) {
 		lzi_log(LATZ_LOG_WARNING, "%s: it goes, and that was not written down: %s", name, lzi_error_text());
 		return;
 	}
@@ -403,14 +501,14 @@ static int put_key(struct lzi_store *store, struct lzi_audit_text *text, latz_sl
 	key.data = (const uint8_t *)key.data + strip;
 	key.size -= strip;
 	/* Not even on request is a key of an encrypted pool told; what it is sealed as has a digest, too. */
-	if (store->audit->page->what & LATZ_AUDIT_PLAIN && store->seal == NULL) {
+	if (store->audit->what & LATZ_AUDIT_PLAIN && store->seal == NULL) {
 		lzi_audit_member(text, "key", key.data, key.size);
 		if (key.size > LZI_AUDIT_TEXT_MAX)
 			lzi_audit_number(text, "key_size", key.size);
 		return LATZ_OK;
 	}
 	/* Half of it: enough to tell keys apart. */
-	rc = lzi_digest(store->audit->chain.keyed ? store->audit->chain.key : store->audit->page->secret, key.data,
+	rc = lzi_digest(store->secrets != NULL ? store->secrets->audit_names : store->audit->secret, key.data,
 	                key.size, digest);
 	lzi_audit_hex(text, "key_hash", digest, sizeof digest / 2);
 	return rc;
@@ -421,7 +519,7 @@ int lzi_audit_key_op(struct lzi_store *store, const char *op, latz_slice key)
 	struct lzi_audit_note note;
 	int rc;
 
-	if (!lzi_is_audited(store) || lzi_key_is_book(key.data, key.size))
+	if (!lzi_is_audited(store) || store->reads_only || lzi_key_is_book(key.data, key.size))
 		return LATZ_OK;
 	rc = put_key(store, lzi_audit_note(&note), key);
 	return rc == LATZ_OK ? tell(store->audit, op, note.data, 0, 1) : rc;
@@ -466,7 +564,7 @@ int lzi_audit_read(struct lzi_call *call, latz_slice key, int rc)
 
 int lzi_audit_scan(struct lzi_call *call, latz_slice prefix)
 {
-	if (!lzi_audits(call, LZI_WATCH_AUDIT_READS) || !lzi_is_audited(call->store))
+	if (!lzi_audits(call, LZI_WATCH_AUDIT_READS) || !lzi_is_audited(call->store) || call->store->reads_only)
 		return LATZ_OK;
 	return prefix.size > 0 ? lzi_audit_key_op(call->store, "scan", prefix)
 	                       : tell(call->store->audit, "scan", "", 0, 1);
@@ -477,15 +575,17 @@ int lzi_audit_scan(struct lzi_call *call, latz_slice prefix)
 int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status)
 {
 	const struct lzi_audit *audit = call->store->audit;
+	const struct lzi_audit_page *page;
 	latz_audit_status_t out;
 
 	memset(&out, 0, sizeof out);
 	if (audit != NULL) {
-		out.keys = audit->page->what;
-		out.seq = lzi_load_acquire(&audit->page->seq);
-		memcpy(out.head, audit->page->head[out.seq & 1], sizeof out.head);
-		out.lost = lzi_load_relaxed(&audit->page->lost);
-		memcpy(out.path, audit->page->path, sizeof out.path - 1);
+		page = audit->seen != NULL ? audit->seen : audit->page;
+		out.keys = audit->what;
+		out.seq = lzi_load_acquire(&page->seq);
+		memcpy(out.head, page->head[out.seq & 1], sizeof out.head);
+		out.lost = lzi_load_relaxed(&page->lost);
+		snprintf(out.path, sizeof out.path, "%s", audit->chain.path);
 	}
 	out.size = status->size < sizeof out ? status->size : sizeof out;
 	memcpy(status, &out, out.size);

@@ -21,8 +21,12 @@ void lzi_audit_close(struct lzi_store *store);
 void lzi_audit_part(struct lzi_store *store);
 /* In a forked child, of its parent's. */
 void lzi_audit_forget(struct lzi_store *store);
-/* What is authenticated with from now on by this process: 32 bytes, copied. NULL: nothing. */
-void lzi_audit_key(struct lzi_store *store, const uint8_t *key);
+/* What is authenticated with from now on by this process: 32 bytes, which stay where they are. NULL: nothing. seal: may
+ * be NULL. */
+void lzi_audit_key(struct lzi_store *store, const uint8_t *key, const struct lzi_audit_seal *seal);
+/* That, when there are store->secrets; and when the password is another, which the log is told of. */
+void lzi_audit_unlocked(struct lzi_store *store);
+void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal);
 /* Its process is dead; `slots` is held. */
 void lzi_audit_gone(struct lzi_store *store, uint32_t slot);
 /* The same when nothing else is known of it any more. */

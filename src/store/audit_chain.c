@@ -53,7 +53,7 @@ int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_p
 	int rc;
 
 	memset(chain, 0, sizeof *chain);
-	chain->fd = chain->dirfd = -1;
+	chain->fd = chain->dirfd = chain->poolfd = -1;
 	chain->page = page;
 	chain->timeout_ms = timeout_ms;
 	chain->path = lzi_path_absolute(path);
@@ -80,19 +80,19 @@ void lzi_chain_close(struct lzi_chain *chain)
 	lzi_file_close(chain->dirfd);
 	pthread_mutex_destroy(&chain->mutex);
 	free(chain->path);
-	explicit_bzero(chain->key, sizeof chain->key);
+	chain->key = NULL;
 	chain->fd = chain->dirfd = -1;
 	chain->path = NULL;
 }
 
-void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key)
+void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal)
 {
 	pthread_mutex_lock(&chain->mutex);
-	chain->keyed = key != NULL;
-	if (key != NULL)
-		memcpy(chain->key, key, sizeof chain->key);
-	else
-		explicit_bzero(chain->key, sizeof chain->key);
+	chain->key = key;
+	chain->is_sealed = seal != NULL;
+	if (seal != NULL)
+		chain->seal = *seal;
+	chain->told = 0;
 	pthread_mutex_unlock(&chain->mutex);
 }
 
@@ -103,6 +103,7 @@ static void let_go(struct lzi_chain *chain)
 	lzi_file_close(chain->fd);
 	chain->fd = -1;
 	chain->size = 0;
+	chain->told = 0;
 }
 
 static int lock_file(struct lzi_chain *chain)
@@ -222,12 +223,18 @@ static int take_along(struct lzi_chain *chain)
 /* Ends with the file that has the name open and locked. */
 static int lock(struct lzi_chain *chain)
 {
-	int i, made, rc = LATZ_OK;
+	int i, made = 0, rc = LATZ_OK;
 
 	for (i = 0; i < REOPENS && rc == LATZ_OK; i++) {
 		if (chain->fd < 0) {
 			chain->size = 0;
-			rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd, &made);
+			if (chain->poolfd >= 0)
+				rc = lzi_fd_follow_to(chain->poolfd, chain->dirfd, chain->name);
+			if (rc == LATZ_OK)
+				rc = lzi_file_append(chain->dirfd, chain->name, &chain->fd,
+				                     chain->makes_none ? NULL : &made);
+			if (rc == LATZ_OK && !made && chain->poolfd >= 0) /* what it is by now */
+				rc = lzi_fd_follow(chain->poolfd, chain->fd, 0, chain->name);
 			if (rc == LATZ_OK && made)
 				rc = lzi_disk_sync_dir(chain->dirfd);
 		}
@@ -256,8 +263,14 @@ static int compose(struct lzi_chain *chain, struct lzi_audit_text *text, const s
 
 	lzi_audit_begin(text, chain->seq + 1, lzi_clock_wall_ms(), entry->event);
 	lzi_audit_raw(text, "%s%s", entry->who, entry->fields);
+	if (chain->key != NULL && chain->is_sealed && !chain->told) {
+		lzi_audit_put_seal(text, &chain->seal);
+		chain->told = 1;
+	}
+	if (chain->key != NULL && chain->is_sealed)
+		lzi_audit_hex(text, "key_id", chain->seal.id, sizeof chain->seal.id);
 	lzi_audit_hex(text, "prev", chain->hash, sizeof chain->hash);
-	if (chain->keyed) {
+	if (chain->key != NULL) {
 		rc = lzi_digest(chain->key, text->data + begin, text->size - begin, digest);
 		lzi_audit_hex(text, "mac", digest, sizeof digest);
 	}
@@ -342,12 +355,14 @@ static int compose_all(struct lzi_chain *chain, struct lzi_audit_text *text, con
 /* Under the lock. */
 static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 {
-	struct lzi_audit_text text = { malloc(4 * LZI_AUDIT_LINE_MAX), 0, 4 * LZI_AUDIT_LINE_MAX, 0 };
+	struct lzi_audit_text text = { malloc(4ul * LZI_AUDIT_LINE_MAX), 0, 4ul * LZI_AUDIT_LINE_MAX, 0 };
 	uint64_t size = 0, end;
 	ssize_t n;
 	int rc = text.data == NULL ? lzi_error(LATZ_NOMEM, "an entry") : lzi_file_size(chain->fd, &size);
 
 	end = size;
+	if (size == 0) /* new, or emptied under our hands */
+		chain->told = 0;
 	if (rc == LATZ_OK && (size != chain->size || size == 0))
 		rc = find_end(chain, size, &end);
 	chain->size = 0; /* until all has gone well */
@@ -363,6 +378,8 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 		}
 	}
 	LZI_POINT("audit.written");
+	if (rc != LATZ_OK)
+		chain->told = 0;
 	if (rc == LATZ_OK) {
 		chain->size = size + text.size;
 		if (chain->page != NULL) {
@@ -388,6 +405,8 @@ int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entr
 	}
 	if (rc == LATZ_OK && sync)
 		rc = lzi_disk_sync(chain->fd, chain->name);
+	if (chain->is_guest)
+		let_go(chain);
 	pthread_mutex_unlock(&chain->mutex);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "audit log %s", chain->path);
 }

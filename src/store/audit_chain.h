@@ -16,11 +16,16 @@
 struct lzi_chain {
 	pthread_mutex_t mutex; /* of the process; the file's lock is its description's, which threads share */
 	int dirfd, fd;         /* fd -1: not open */
+	int poolfd;            /* directory of the pool that led us here, not ours; -1: none did */
 	char *path;
 	const char *name;            /* in path */
 	struct lzi_audit_page *page; /* NULL: nobody remembers */
-	int keyed;
-	uint8_t key[LZI_DIGEST_KEY_BYTES]; /* if keyed */
+	const uint8_t *key; /* LZI_DIGEST_KEY_BYTES of somebody else's memory; NULL: entries have no mac */
+	struct lzi_audit_seal seal; /* of the key, if is_sealed */
+	int is_sealed;
+	int told; /* 1: an entry of ours in this file has it */
+	int is_guest;   /* has the file open only while it appends */
+	int makes_none; /* fails if it is not there */
 	unsigned timeout_ms;
 	/* The file's end as we left it: still so if its size is. */
 	uint64_t size, seq;
@@ -41,8 +46,9 @@ struct lzi_chain_entry {
 int lzi_chain_path(const char *path, const char *name, char *ret_path);
 int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms);
 void lzi_chain_close(struct lzi_chain *chain);
-/* NULL: none. */
-void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key);
+/* The key stays where it is. NULL: none. The first entry that is written from now on, and the first one in each file,
+ * has the seal, if there is one. */
+void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal);
 
 /* sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS, LATZ_TIMEOUT; LATZ_INVALID and
  * LATZ_CORRUPT: it is no audit log. */

@@ -13,6 +13,7 @@
 #include "os/os.h"
 #include "store/audit.h"
 #include "store/audit_chain.h"
+#include "store/audit_key.h"
 
 #define CHUNK (1u << 18)
 #define LINE_MOST (16u << 20) /* what is longer, in one line or in torn ones, is no part of a log */
@@ -26,6 +27,8 @@ struct verifying {
 	char *junk;
 	size_t junk_size;
 	int head_seen, any_wrong, begun;
+	struct lzi_audit_ring *ring; /* of the password; NULL: none was given */
+	int (*line_fn)(struct verifying *v, const char *text, size_t size); /* size: with its newline */
 };
 
 static void complain(struct verifying *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -46,11 +49,11 @@ static void complain(struct verifying *v, const char *format, ...)
 
 static int add_junk(struct verifying *v, const char *line, size_t size)
 {
-	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size);
+	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size + 1);
 
 	if (v->junk_line == 0)
 		v->junk_line = v->line;
-	if (grown == NULL && size > 0)
+	if (grown == NULL)
 		return lzi_error(LATZ_CORRUPT, "line %llu on: more than an audit log can have that is no entry",
 		                 (unsigned long long)v->junk_line);
 	v->junk = grown;
@@ -120,22 +123,42 @@ static void judge_place(struct verifying *v, const struct lzi_audit_line *parsed
 static int judge_mac(struct verifying *v, const char *text, const struct lzi_audit_line *parsed)
 {
 	uint8_t digest[LZI_DIGEST_BYTES], told[LZI_DIGEST_BYTES];
+	const uint8_t *key = v->options->key;
 	int rc;
 
 	if (parsed->mac == NULL)
 		return LATZ_OK;
-	v->info.keyed++;
-	v->info.last_keyed = parsed->seq;
-	if (v->options->key == NULL)
-		return LATZ_OK;
-	rc = lzi_digest(v->options->key, text, parsed->maced, digest);
-	if (rc == LATZ_OK && (!lzi_digest_parse(parsed->mac, told) || memcmp(told, digest, sizeof told) != 0))
+	if (v->ring != NULL) {
+		key = parsed->has_id ? lzi_audit_ring_find(v->ring, parsed->key_id) : NULL;
+		if (key == NULL) { /* of another pool, or of who says so */
+			v->info.other_keys++;
+			return LATZ_OK;
+		}
+	}
+	rc = key == NULL ? LATZ_OK : lzi_digest(key, text, parsed->maced, digest);
+	if (key != NULL && rc == LATZ_OK &&
+	    (!lzi_digest_parse(parsed->mac, told) || memcmp(told, digest, sizeof told) != 0)) {
 		complain(v, "line %llu: entry %llu was not written by who has the key", (unsigned long long)v->line,
 		         (unsigned long long)parsed->seq);
+	} else {
+		v->info.keyed++;
+		v->info.last_keyed = parsed->seq;
+	}
 	return rc;
 }
 
-/* size: with its newline. */
+/* Before anything is judged: the keys that the password opens. After a new password they may stand behind what they are
+ * of. */
+static int learn(struct verifying *v, const char *text, size_t size)
+{
+	struct lzi_audit_line parsed;
+	struct lzi_audit_seal seal;
+
+	return lzi_audit_parse(text, size - 1, &parsed) && lzi_audit_parse_seal(text, &parsed, &seal)
+	               ? lzi_audit_ring_learn(v->ring, &seal)
+	               : LATZ_OK;
+}
+
 static int judge(struct verifying *v, const char *text, size_t size)
 {
 	uint8_t hash[LZI_AUDIT_HASH], digest[LZI_DIGEST_BYTES], prev[LZI_AUDIT_HASH];
@@ -164,14 +187,13 @@ static int judge(struct verifying *v, const char *text, size_t size)
 	return v->options->entry == NULL ? LATZ_OK : v->options->entry(&entry, v->options->arg);
 }
 
-/* All is read. tail: bytes behind the last newline. */
-static void conclude(struct verifying *v, size_t tail)
+/* All is read. */
+static void conclude(struct verifying *v)
 {
 	unsigned long long line = v->junk_line;
 
 	if (line != 0)
 		complain(v, "line %llu was changed: it is no entry, or its hash is another", line);
-	v->info.tail_bytes = tail;
 	if (v->info.entries == 0 && !v->any_wrong)
 		complain(v, "there is no entry in it");
 	if (v->options->head != NULL && !v->head_seen)
@@ -218,13 +240,33 @@ static int read_lines(struct verifying *v, int fd, const char *path, uint64_t si
 		have += got;
 		for (begin = 0; rc == LATZ_OK && (newline = memchr(data + begin, '\n', have - begin)) != NULL;
 		     begin = (size_t)(newline - data) + 1)
-			rc = judge(v, data + begin, (size_t)(newline - data) + 1 - begin);
+			rc = v->line_fn(v, data + begin, (size_t)(newline - data) + 1 - begin);
 		memmove(data, data + begin, have - begin);
 		have -= begin;
 	}
 	free(data);
+	v->info.tail_bytes = have;
+	return rc;
+}
+
+static int read_all(struct verifying *v, int fd, const char *path, uint64_t size)
+{
+	int rc = LATZ_OK;
+
+	if (v->options->password != NULL) {
+		v->ring = lzi_audit_ring_new(v->options->password);
+		v->line_fn = learn;
+		rc = v->ring == NULL ? LATZ_NOMEM : read_lines(v, fd, path, size);
+	}
+	v->line_fn = judge;
 	if (rc == LATZ_OK)
-		conclude(v, have);
+		rc = read_lines(v, fd, path, size);
+	if (rc == LATZ_OK)
+		conclude(v);
+	if (rc == LATZ_OK && v->ring != NULL && v->info.keyed == 0 && !v->any_wrong)
+		rc = lzi_error(LATZ_AUTH, "no entry of it was authenticated with this password's key: it is another "
+		                          "password, a log of pools without one, or written anew");
+	lzi_audit_ring_free(v->ring);
 	return rc;
 }
 
@@ -241,11 +283,11 @@ int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_a
 	if (rc == LATZ_OK)
 		rc = whole_size(fd, &size);
 	if (rc == LATZ_OK)
-		rc = read_lines(&v, fd, chain.name, size);
+		rc = read_all(&v, fd, chain.name, size);
 	lzi_file_close(fd);
 	lzi_chain_close(&chain);
 	free(v.junk);
-	if (rc == LATZ_OK || rc == LATZ_CORRUPT) {
+	if (rc == LATZ_OK || rc == LATZ_CORRUPT || rc == LATZ_AUTH) {
 		v.info.size = info->size < sizeof v.info ? info->size : sizeof v.info;
 		memcpy(info, &v.info, v.info.size);
 	}

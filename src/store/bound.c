@@ -80,7 +80,7 @@ void lzi_bound_refresh(struct lzi_store *store)
 	limit = limit < LZI_EXTENT ? LZI_EXTENT : limit;
 	lzi_store_relaxed(&bound->heap_limit, limit);
 	lzi_store_relaxed(&bound->tight,
-	                  (uint16_t)(lzi_file_blocks(store->heap.fd) + limit / 16 + 2 * LZI_EXTENT > limit));
+	                  (uint16_t)(lzi_file_blocks(store->heap.fd) + limit / 16 + 2ul * LZI_EXTENT > limit));
 }
 
 /* Extents that should be free, or could be had. */

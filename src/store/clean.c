@@ -327,9 +327,8 @@ static int clean(struct lzi_call *call, unsigned dead_percent, uint64_t deadline
 			(*ret_freed)++;
 			freed += list[i].dead;
 		}
-		if (rc == LATZ_NOSPC && n > 0)
-			rc = LATZ_OK; /* what is empty already gives the room to go on with */
-		else if (rc == LATZ_BUSY)
+		/* What is empty already gives the room to go on with. */
+		if (rc == LATZ_BUSY || (rc == LATZ_NOSPC && n > 0))
 			rc = LATZ_OK;
 		else if (rc != LATZ_OK)
 			break;

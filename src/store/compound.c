@@ -95,7 +95,7 @@ int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int6
 /* A damaged key is not found where it stands: trying to delete it would have no end. The bucket is locked. */
 static int check_place(const struct lzi_store *store, uint64_t slot, uint64_t number, const void *key, size_t size)
 {
-	uint64_t hash = lzi_store_hash(store, key, size);
+	uint64_t hash = size > 0 ? lzi_store_hash(store, key, size) : 0;
 
 	if (size > 0 && (hash ^ slot) >> LZI_TAG_SHIFT == 0 &&
 	    lzi_bucket_of(hash, lzi_load_acquire(&store->control.shared->buckets)) == number)

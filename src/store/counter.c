@@ -532,7 +532,8 @@ static void sum_histogram(struct lzi_store *store, uint32_t cell, latz_counter_i
 	}
 	for (i = 0; i < LZI_COUNTER_BUCKETS; i++) {
 		info->count += counts[i];
-		if ((i + 1) % LZI_COUNTER_PARTS == 0 && i + 1 < LZI_COUNTER_BUCKETS) /* up to a power of two */
+		/* Up to a power of two; the last is the count. */
+		if ((i + 1) % LZI_COUNTER_PARTS == 0 && i / LZI_COUNTER_PARTS < LATZ_COUNTER_POWERS)
 			info->below[i / LZI_COUNTER_PARTS] = info->count;
 	}
 	percentiles(counts, info);

@@ -32,7 +32,8 @@ uint64_t lzi_dict_extent(const struct lzi_store *store, unsigned *ret_count)
 
 static int lock(struct lzi_store *store)
 {
-	int rc = lzi_mutex_lock(&store->control.shared->compress.mutex, store->control.timeout_ms * 30, "dictionaries");
+	int rc = lzi_mutex_lock_long(&store->control.shared->compress.mutex, store->control.timeout_ms, 30,
+	                             "dictionaries");
 
 	return rc < 0 ? rc : LATZ_OK; /* its last holder's death left nothing that counts */
 }
@@ -235,11 +236,11 @@ static void disk_name(unsigned number, char name[DISK_NAME])
 static int number_of(const char *name)
 {
 	char same[DISK_NAME];
-	unsigned number;
+	unsigned long number = strncmp(name, "dict-", 5) == 0 ? strtoul(name + 5, NULL, 10) : 0;
 
-	if (sscanf(name, "dict-%3u.lzd", &number) != 1 || number < 1 || number > LZI_DICTS_MAX)
+	if (number < 1 || number > LZI_DICTS_MAX)
 		return 0;
-	disk_name(number, same);
+	disk_name((unsigned)number, same);
 	return strcmp(name, same) == 0 ? (int)number : 0;
 }
 
@@ -393,8 +394,9 @@ int lzi_dict_load(struct lzi_store *store, int dirfd, uint8_t ret_id[16])
 static int add_to_disk(struct lzi_store *store, const struct lzi_dict_header *dict)
 {
 	const struct lzi_log_state *log = &store->control.shared->log;
+	char path[LZI_PERSIST_PATH_MAX];
 	uint8_t log_id[16];
-	int dirfd = -1, rc;
+	int dirfd = -1, lockfd = -1, rc;
 
 	if (!lzi_is_durable(store))
 		return LATZ_OK;
@@ -403,7 +405,8 @@ static int add_to_disk(struct lzi_store *store, const struct lzi_dict_header *di
 		return rc;
 	memcpy(log_id, log->log_id, sizeof log_id);
 	/* It may have ended meanwhile. */
-	rc = log->path[0] == '\0' ? LATZ_NOTFOUND : lzi_dir_open(log->path, 0, 0700, &dirfd);
+	rc = log->path[0] == '\0' ? LATZ_NOTFOUND : lzi_persist_follow(store, path, &dirfd, &lockfd);
+	lzi_file_close(lockfd);
 	lzi_log_unlock(store);
 	if (rc == LATZ_NOTFOUND && !lzi_is_durable(store))
 		return LATZ_OK;

@@ -656,8 +656,9 @@ static int is_stale(const struct lzi_store *store, struct lzi_evictor *evictor)
 
 	evictor->asked++;
 	if (policy == NULL || policy->kind == LZI_POLICY_BY_ENTRY)
-		return evictor->asked * ASKED_SHARE >= evictor->extents;
-	return evictor->judged * SURVEY_SHARE >= evictor->extents || evictor->asked >= evictor->extents * SURVEY_ASKED;
+		return (uint64_t)evictor->asked * ASKED_SHARE >= evictor->extents;
+	return (uint64_t)evictor->judged * SURVEY_SHARE >= evictor->extents ||
+	       evictor->asked >= evictor->extents * SURVEY_ASKED;
 }
 
 int lzi_evict_survey(struct lzi_store *store, int again, uint64_t *ret_used, uint64_t *ret_dead)

@@ -106,7 +106,9 @@ static int open_image(struct lzi_store *store)
 		return lzi_error(LATZ_IO, "image %s, from which the pool was restored, is gone", path);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_image_peek(fd, path, &header);
+	rc = lzi_fd_follow(store->poolfd, fd, 1, path);
+	if (rc == LATZ_OK)
+		rc = lzi_image_peek(fd, path, &header);
 	if (rc == LATZ_OK && memcmp(&header, &store->image.note->header, sizeof header) != 0)
 		rc = lzi_error(LATZ_CORRUPT, "%s: offset 0: it is not the image the pool was restored from", path);
 	if (rc != LATZ_OK) {

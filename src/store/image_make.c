@@ -55,6 +55,8 @@ static int load_one(struct making *making, struct lzi_load *load, latz_slice key
 	}
 	loaded.expiry = value->ttl_ms < 0 ? 0 : making->header.wall_ms + value->ttl_ms;
 	making->header.keys++;
+	making->header.book += lzi_load_acquire(&making->source->store->control.shared->spaces.high) != 0 &&
+	                       lzi_key_is_book(key.data, key.size);
 	making->header.bytes += key.size + raw;
 	if (value->version > making->header.seq_max)
 		making->header.seq_max = value->version;
@@ -242,7 +244,7 @@ static uint32_t describe(struct lzi_store *store, uint64_t e, struct lzi_image_e
 		extent->kind = LZI_IMAGE_OVERFLOW;
 		extent->tail = meta->tail;
 		bucket = lzi_heap_at(&store->heap, e * LZI_EXTENT, LZI_EXTENT);
-		for (i = 0; i < LZI_EXTENT / sizeof *bucket; i++) {
+		for (i = 0; bucket != NULL && i < LZI_EXTENT / sizeof *bucket; i++) {
 			if (bucket[i].header != 0)
 				length = (i + 1) * (uint32_t)sizeof *bucket;
 		}
@@ -284,11 +286,15 @@ static int put_heap(struct making *making, struct lzi_store *store)
 	return rc;
 }
 
+/* What is claimed beyond it is damage. */
+#define DICTS_SIZE_MAX (1ull << 32)
+
 /* Where everything is to be. */
 static int lay_out(struct making *making, struct lzi_store *store)
 {
 	struct lzi_image_header *header = &making->header;
 	uint64_t n = lzi_heap_count(&store->heap), e, run_left = 0, at = LZI_PAGE, index_size = 0;
+	uint64_t table_size = 0;
 	uint32_t *lengths = calloc(n + 1, sizeof *lengths);
 	unsigned dicts;
 	int fd, i, rc = open_index(store, &fd);
@@ -312,7 +318,18 @@ static int lay_out(struct making *making, struct lzi_store *store)
 		header->incompatible |= LZI_IMAGE_KNOWN;
 		header->part[LZI_IMAGE_POLICY].size = sizeof *making->known + making->known->size;
 	}
-	header->buckets = store->control.shared->buckets;
+	header->buckets = lzi_load_acquire(&store->control.shared->buckets);
+	if (rc == LATZ_OK)
+		rc = lzi_file_size(store->table.fd, &table_size);
+	if (rc == LATZ_OK && (header->buckets > table_size / sizeof(struct lzi_bucket) ||
+	                      header->part[LZI_IMAGE_DICT].size > DICTS_SIZE_MAX))
+		rc = lzi_error(LATZ_CORRUPT, "control file claims %llu buckets, and %llu bytes of dictionaries",
+		               (unsigned long long)header->buckets,
+		               (unsigned long long)header->part[LZI_IMAGE_DICT].size);
+	if (rc != LATZ_OK) {
+		free(lengths);
+		return rc;
+	}
 	header->part[LZI_IMAGE_TABLE].size = header->buckets * sizeof(struct lzi_bucket);
 	header->part[LZI_IMAGE_EXTENTS].size = header->extents * sizeof(struct lzi_image_extent);
 	header->part[LZI_IMAGE_INDEX].size = index_size;

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,7 +293,7 @@ static int make_note(const struct lzi_image *image, struct lzi_opened *opened, u
 		memcpy(note->magic, LZI_IMAGE_NOTE_MAGIC, sizeof note->magic);
 		note->to_mono_ms = to_mono_ms;
 		note->header = image->header;
-		strcpy(note->path, path);
+		snprintf(note->path, sizeof note->path, "%s", path);
 		rc = lzi_file_create(opened->poolfd, "image", mode, &fd);
 	}
 	if (rc == LATZ_OK) {
@@ -429,7 +430,7 @@ void lzi_image_info(const struct lzi_image_header *header, latz_snapshot_info *i
 	info->image = 1;
 	info->major = header->major;
 	info->minor = header->minor;
-	info->keys = header->keys;
+	info->keys = header->keys - (header->book < header->keys ? header->book : 0);
 	info->bytes = header->bytes;
 	info->file_bytes = header->file_bytes;
 	info->seq = header->seq;

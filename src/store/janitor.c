@@ -43,6 +43,7 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 		return TICK_IDLE_MAX_MS;
 	taken = lzi_load_relaxed(&shared->extents_born) - lzi_load_relaxed(&store->moved_to);
 	idle = taken == memory->taken;
+	lzi_store_relaxed(&store->wanted, taken - memory->taken);
 	memory->taken = taken;
 	(void)!lzi_catchup_lag(store, &lag);
 	index_too = (lag > 0 || lzi_load_relaxed(&shared->index_rebuild)) &&

@@ -1,26 +1,20 @@
 /*
  * Locked pools: the record that holds a pool's keys, sealed with what scrypt makes of the password; asking for it.
- *
- * Who tries passwords pays scrypt for each, and after a wrong one waits: an attempt first takes a place in time, which
- * every failure in a row puts further from the last one (100 ms, doubled up to 3 s). It is taken before the attempt is
- * made, by one compare-and-swap, so neither trying from many processes nor dying at a failure saves anything, and
- * nobody can hold others up by being stopped.
+ * Who tries passwords pays scrypt for each, and after a wrong one waits (guess.c).
  */
 #include "config.h"
 
 #include <string.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/point.h"
 #include "crypt/digest.h"
+#include "store/audit_key.h"
+#include "store/guess.h"
 #include "store/keys_int.h"
 #include "store/space.h"
 
 #define SCRYPT_MS 50u
-#define DELAY_MS 100
-#define DELAY_MAX_MS 3000
-#define PATIENCE_MS 15000
 #define RECORD_KEY_SIZE (LZI_SPACE_PREFIX + 1)
 
 void lzi_secrets_give(struct lzi_secrets *secrets)
@@ -44,21 +38,31 @@ static int keys_valid(const struct lzi_keys *keys)
 	       keys->current < LZI_DATA_KEYS;
 }
 
+int lzi_keys_parse(const void *data, size_t size, struct lzi_keys *ret_keys)
+{
+	if (size >= 12 && memcmp(data, LZI_KEYS_MAGIC, 8) == 0 && ((const uint8_t *)data)[8] != LZI_KEYS_VERSION)
+		return lzi_error(LATZ_VERSION, "the pool's keys are of another version of latzero");
+	if (size != sizeof *ret_keys)
+		return lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", size);
+	memcpy(ret_keys, data, sizeof *ret_keys);
+	return keys_valid(ret_keys) ? LATZ_OK : lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+}
+
+int lzi_keys_is_record(latz_slice key)
+{
+	uint8_t wanted[RECORD_KEY_SIZE];
+
+	return key.size == RECORD_KEY_SIZE && memcmp(key.data, record_key(wanted).data, RECORD_KEY_SIZE) == 0;
+}
+
 int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *ret_version)
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[RECORD_KEY_SIZE];
 	int rc = lzi_store_get(call, record_key(key), 0, &value);
 
-	if (rc == LATZ_OK && value.size >= 12 && memcmp(value.data, LZI_KEYS_MAGIC, 8) == 0 &&
-	    ((const uint8_t *)value.data)[8] != 1)
-		rc = lzi_error(LATZ_VERSION, "the pool's keys are of a newer version of latzero");
-	else if (rc == LATZ_OK && value.size != sizeof *ret_keys)
-		rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys has %zu bytes", value.size);
 	if (rc == LATZ_OK) {
-		memcpy(ret_keys, value.data, sizeof *ret_keys);
-		if (!keys_valid(ret_keys))
-			rc = lzi_error(LATZ_CORRUPT, "the record of the pool's keys is damaged");
+		rc = lzi_keys_parse(value.data, value.size, ret_keys);
 		if (ret_version != NULL)
 			*ret_version = value.version;
 	}
@@ -106,8 +110,10 @@ int lzi_keys_check(const struct lzi_secrets *secrets, const struct lzi_keys *key
 	               : lzi_error(LATZ_CORRUPT, "the record of the pool's keys was changed without the password");
 }
 
-/* With the password's key: seals the master, or opens it. LATZ_AUTH: another password. */
-static int with_password(struct lzi_keys *keys, const char *password, const uint8_t *seal, uint8_t *ret_master)
+/* With the password's key: seals the master, or opens it; and seals what who has the password verifies the audit log
+ * with. LATZ_AUTH: another password. */
+static int with_password(struct lzi_keys *keys, const char *password, const uint8_t *seal, uint8_t *ret_master,
+                         struct lzi_audit_seal *ret_audit)
 {
 	struct lzi_scrypt cost = { keys->log2_n, keys->r, keys->p };
 	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
@@ -129,6 +135,13 @@ static int with_password(struct lzi_keys *keys, const char *password, const uint
 		                             keys->tag);
 	if (rc == LATZ_CORRUPT && seal == NULL && aead != NULL)
 		rc = LATZ_AUTH;
+	memcpy(ret_audit->id, keys->id, sizeof ret_audit->id);
+	memcpy(ret_audit->salt, keys->salt, sizeof ret_audit->salt);
+	ret_audit->log2_n = keys->log2_n;
+	ret_audit->r = keys->r;
+	ret_audit->p = keys->p;
+	if (rc == LATZ_OK)
+		rc = lzi_audit_key_seal(seal != NULL ? seal : ret_master, key, ret_audit);
 	lzi_aead_free(aead);
 	lzi_secret_give(key, LZI_KEY_BYTES);
 	return rc;
@@ -171,6 +184,8 @@ static int unlock(struct lzi_secrets *secrets, struct lzi_keys *keys)
 	if (rc == LATZ_OK)
 		rc = lzi_hkdf(secrets->master, sizeof secrets->master, "latzero: names of keys", keys->id,
 		              sizeof keys->id, secrets->names, sizeof secrets->names);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_key_make(secrets->master, keys->id, secrets->audit, secrets->audit_names);
 	secrets->kind = keys->kind;
 	secrets->current = keys->current;
 	memcpy(secrets->id, keys->id, sizeof secrets->id);
@@ -197,7 +212,8 @@ int lzi_keys_add(const struct lzi_secrets *secrets, struct lzi_keys *keys, unsig
 	return rc;
 }
 
-int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password)
+int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password,
+                  struct lzi_audit_seal *ret_audit)
 {
 	struct lzi_scrypt cost;
 	int rc = lzi_scrypt_cost(SCRYPT_MS, &cost);
@@ -211,7 +227,7 @@ int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, cons
 	keys->log2_n = cost.log2_n;
 	keys->r = cost.r;
 	keys->p = cost.p;
-	return with_password(keys, password, secrets->master, NULL);
+	return with_password(keys, password, secrets->master, NULL, ret_audit);
 }
 
 static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const latz_options *options)
@@ -220,7 +236,7 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 
 	memset(keys, 0, sizeof *keys);
 	memcpy(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic);
-	keys->version = 1;
+	keys->version = LZI_KEYS_VERSION;
 	keys->kind = options->encrypt ? LZI_LOCKED_ENCRYPTED : LZI_LOCKED_PASSWORD;
 	rc = lzi_draw(keys->id, sizeof keys->id);
 	if (rc == LATZ_OK)
@@ -228,7 +244,7 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 	if (rc == LATZ_OK)
 		rc = lzi_keys_add(secrets, keys, 0);
 	if (rc == LATZ_OK)
-		rc = lzi_keys_lock(secrets, keys, options->password);
+		rc = lzi_keys_lock(secrets, keys, options->password, &secrets->audit_seal);
 	if (rc == LATZ_OK)
 		rc = mac_of(secrets, keys, keys->mac);
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
@@ -236,85 +252,40 @@ static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const l
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
-static int64_t delay_after(uint32_t failures)
+int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets *secrets)
 {
-	int64_t delay = failures > 5 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
+	int rc = with_password(keys, password, NULL, secrets->master, &secrets->audit_seal);
 
-	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
+	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
 }
 
-/* Takes the attempt's place in time, and waits for it. */
-static int wait_for_turn(struct lzi_store *store)
-{
-	struct lzi_guarded *guarded = &store->control.shared->guarded;
-	int64_t had = lzi_load_relaxed(&guarded->not_before), now, turn;
-	uint32_t failures;
-
-	if (store->reads_only)
-		return LATZ_OK; /* nothing in the pool tells of it; and it may as well take a copy of the files */
-	do {
-		now = lzi_clock_mono_ms();
-		failures = lzi_load_relaxed(&guarded->failures);
-		if (failures == 0)
-			return LATZ_OK;
-		/* A word that nobody of us wrote must not lock everybody out. */
-		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
-		if (turn - now > PATIENCE_MS)
-			return lzi_error(LATZ_TIMEOUT, "pool %s: passwords are being tried, %u wrong ones in a row",
-			                 store->name, failures);
-	} while (!lzi_cas_acquire(&guarded->not_before, &had, turn + delay_after(failures)));
-	if (turn > now)
-		lzi_sleep_us((unsigned)(turn - now) * 1000);
-	return LATZ_OK;
-}
-
-static int refused(struct lzi_store *store)
-{
-	struct lzi_guarded *guarded = &store->control.shared->guarded;
-	uint32_t failures;
-	int64_t none, now = lzi_clock_mono_ms();
-
-	if (store->reads_only)
-		return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
-	none = lzi_load_relaxed(&guarded->not_before);
-	failures = lzi_fetch_add(&guarded->failures, 1u) + 1;
-	lzi_fetch_add(&guarded->attempts, 1u);
-	lzi_store_relaxed(&guarded->failed_ms, lzi_clock_wall_ms());
-	if (none < now + delay_after(failures))
-		(void)lzi_cas_acquire(&guarded->not_before, &none, now + delay_after(failures));
-	lzi_log(LATZ_LOG_WARNING, "pool %s: opened with a wrong password, %u in a row", store->name, failures);
-	return lzi_error(LATZ_AUTH, "pool %s: wrong password", store->name);
-}
-
-/* LATZ_AUTH. */
-static int ask(struct lzi_call *call, const char *password, struct lzi_secrets **ret_secrets)
+/* LATZ_AUTH. making: the pool is not there yet, but for us. */
+static int ask(struct lzi_call *call, const char *password, int making, struct lzi_secrets **ret_secrets)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_secrets *secrets;
+	struct lzi_guess guess;
 	struct lzi_keys keys;
 	int rc;
 
 	if (password == NULL)
 		return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
-	rc = wait_for_turn(store);
-	if (rc == LATZ_OK)
-		rc = lzi_keys_read(call, &keys, NULL);
-	if (rc != LATZ_OK)
-		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
-	rc = with_password(&keys, password, NULL, secrets->master);
+	rc = lzi_keys_read(call, &keys, NULL);
 	if (rc == LATZ_OK)
-		rc = unlock(secrets, &keys);
-	if (rc == LATZ_AUTH)
-		rc = refused(store);
+		rc = lzi_guess_begin(&guess, store, store->name, keys.id, making);
+	if (rc == LATZ_OK) {
+		rc = lzi_keys_read(call, &keys, NULL); /* another password may have come while we waited */
+		if (rc == LATZ_OK)
+			rc = lzi_keys_try(&keys, password, secrets);
+		rc = lzi_guess_end(&guess, rc);
+	}
 	if (rc != LATZ_OK) {
 		lzi_secrets_give(secrets);
-		return rc;
+		return rc == LATZ_NOTFOUND ? lzi_error(LATZ_CORRUPT, "the record of the pool's keys is gone") : rc;
 	}
-	if (!store->reads_only)
-		lzi_store_release(&store->control.shared->guarded.failures, 0u);
 	*ret_secrets = secrets;
 	return LATZ_OK;
 }
@@ -338,7 +309,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi
 
 	*ret_secrets = NULL;
 	if (rc == LATZ_OK) { /* of what it was restored from */
-		rc = ask(call, options->password, ret_secrets);
+		rc = ask(call, options->password, 1, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
 		return LATZ_OK;
 	} else if (rc == LATZ_NOTFOUND) {
@@ -379,7 +350,7 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	} else {
 		rc = check_wish(store, options, kind);
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
-			rc = ask(call, options->password, secrets);
+			rc = ask(call, options->password, 0, secrets);
 		/* What the record says that only who has the password could write: a word that anybody can change must
 		 * not make us store values as they are. */
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
@@ -403,7 +374,7 @@ int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
 		return rc;
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
-		rc = ask(&call, options->password, &secrets);
+		rc = ask(&call, options->password, 0, &secrets);
 	lzi_secrets_give(secrets);
 	return rc;
 }

@@ -209,6 +209,7 @@ static int take_blocks(struct lzi_store *store, unsigned number, uint32_t span, 
 	LZI_POINT("lock.allocated");
 	if (rc == LATZ_OK) {
 		header = lzi_map_at(&store->locks.map, block * LZI_LOCK_BLOCK, bytes);
+		lzi_analyzed_assume(header != NULL); /* it has just grown so far */
 		memset(header, 0, bytes);
 		header->shard = number + 1;
 		header->kind = kind;
@@ -444,8 +445,9 @@ static int make_anew(struct lzi_store *store, struct lzi_lock_shard *shard, unsi
 
 int lzi_shard_lock(struct lzi_store *store, unsigned number, struct lzi_lock_shard **ret_shard)
 {
-	struct lzi_lock_shard *shard =
-		lzi_map_at(&store->locks.map, number * sizeof(struct lzi_lock_shard), sizeof(struct lzi_lock_shard));
+	/* Those of all shards are mapped when the file is. */
+	struct lzi_lock_shard *shard = lzi_analyzed_sure(
+		(struct lzi_lock_shard *)lzi_map_at(&store->locks.map, number * sizeof *shard, sizeof *shard));
 	int rc = lzi_mutex_lock(&shard->mutex, store->control.timeout_ms, "lock table");
 
 	if (lzi_unlikely(rc != LATZ_OK)) {
@@ -551,7 +553,9 @@ void lzi_locks_trim(struct lzi_store *store)
 
 	if (!lzi_locks_exist(store) || blocks_of(store) < TRIM_MIN || lzi_locks_ready(store) != LATZ_OK)
 		return;
+	/* When it is ready they are mapped. */
 	shards = lzi_map_at(&store->locks.map, 0, LZI_LOCK_SHARDS * sizeof *shards);
+	lzi_analyzed_assume(shards != NULL);
 	for (i = 0; i < LZI_LOCK_SHARDS; i++) {
 		if (lzi_load_relaxed(&shards[i].used) != 0)
 			return;

@@ -63,10 +63,12 @@ void lzi_log_break(struct lzi_store *store, int rc)
 	lzi_futex_wake(&log->bell);
 }
 
-int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
+int lzi_log_mutex(struct lzi_store *store, int wait)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_mutex_lock(&log->mutex, timeout_ms, "log");
+	unsigned timeout_ms = wait ? store->control.timeout_ms : 0;
+	int rc = lzi_mutex_own(&log->mutex, &store->own.log, timeout_ms,
+	                       lzi_mutex_lock_long(&log->mutex, timeout_ms, WAIT_FACTOR, "log"));
 
 	if (rc == LZI_OWNER_DIED)
 		lzi_log_mend(store);
@@ -76,7 +78,7 @@ int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms)
 int lzi_log_lock(struct lzi_store *store, int wait)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_log_mutex(store, wait ? store->control.timeout_ms * WAIT_FACTOR : 0);
+	int rc = lzi_log_mutex(store, wait);
 
 	if (rc < 0)
 		return rc;
@@ -86,13 +88,13 @@ int lzi_log_lock(struct lzi_store *store, int wait)
 	/* Gone or not to be written: not for this process alone. */
 	if ((rc == LATZ_NOTFOUND || rc == LATZ_ACCESS) && log->broken == 0)
 		lzi_log_break(store, LATZ_IO);
-	lzi_mutex_unlock(&log->mutex);
+	lzi_log_unlock(store);
 	return lzi_error(LATZ_IO, "%s", lzi_error_text());
 }
 
 void lzi_log_unlock(struct lzi_store *store)
 {
-	lzi_mutex_unlock(&store->control.shared->log.mutex);
+	lzi_mutex_disown(&store->control.shared->log.mutex, &store->own.log);
 }
 
 /* ---- Collecting ---- */
@@ -264,8 +266,8 @@ static int put_entry(struct flush *flush, const struct lzi_log_entry *entry, con
 	to = flush->store->persist.buffer + flush->used;
 	memcpy(to, entry, sizeof *entry);
 	memcpy(to + sizeof *entry, key, entry->key_size);
-	if (entry->value_size > 0)
-		memcpy(to + sizeof *entry + entry->key_size, value, entry->value_size);
+	if (entry->value_size > 0) /* so there is one */
+		memcpy(to + sizeof *entry + entry->key_size, lzi_analyzed_sure(value), entry->value_size);
 	memset(to + size, 0, span - size);
 	flush->used += span;
 	flush->entries++;
@@ -435,7 +437,8 @@ int lzi_log_wait(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	uint64_t need, begun = lzi_clock_mono_ns();
-	uint32_t bell;
+	uint64_t waited;
+	uint32_t bell, holder;
 	int rc;
 
 	lzi_fence_full(); /* our records before the number of flushes */
@@ -462,10 +465,13 @@ int lzi_log_wait(struct lzi_store *store)
 			return rc;
 		if (lzi_store_dead(store))
 			return lzi_error(LATZ_DEAD, "pool %s was destroyed", store->name);
-		if ((lzi_clock_mono_ns() - begun) / 1000000 > (uint64_t)store->control.timeout_ms * WAIT_FACTOR)
-			return lzi_error(LATZ_TIMEOUT, "waited %u ms for the log, held by process %u",
-			                 store->control.timeout_ms * WAIT_FACTOR,
-			                 lzi_load_relaxed(&log->mutex.holder_pid));
+		/* Long, if somebody says that it is him. */
+		holder = lzi_load_relaxed(&log->mutex.holder_pid);
+		waited = (lzi_clock_mono_ns() - begun) / 1000000;
+		if (waited >
+		    (uint64_t)store->control.timeout_ms * (lzi_mutex_has_holder(&log->mutex) ? WAIT_FACTOR : 1u))
+			return lzi_error(LATZ_TIMEOUT, "waited %llu ms for the log, held by process %u",
+			                 (unsigned long long)waited, holder);
 		lzi_futex_wait(&log->bell, bell, NAP_US);
 	}
 }

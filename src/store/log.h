@@ -35,7 +35,7 @@ static inline int lzi_is_durable(const struct lzi_store *store)
 /* Takes the log's mutex, with this process's directory and segment as the state says. wait: else LATZ_BUSY at once. */
 int lzi_log_lock(struct lzi_store *store, int wait);
 /* The mutex alone, with what its last holder left in the middle mended. Positive or LATZ_OK: it is held. */
-int lzi_log_mutex(struct lzi_store *store, unsigned timeout_ms);
+int lzi_log_mutex(struct lzi_store *store, int wait);
 void lzi_log_unlock(struct lzi_store *store);
 /* Everything booked before is in the file, with sync on the disk, when it returns; the mutex is held. */
 int lzi_log_flush(struct lzi_store *store, int sync);
@@ -76,6 +76,8 @@ static inline void lzi_log_mend(struct lzi_store *store)
 
 /* The directory of pool `name` in dir, as other processes see it, from wherever they are. */
 int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX]);
+/* Where the pool says that its log is, if it is a directory to be used (doc/security.md); the log's mutex is held. */
+int lzi_persist_follow(struct lzi_store *store, char path[LZI_PERSIST_PATH_MAX], int *ret_dirfd, int *ret_lockfd);
 /* The directory that is open is the log state's. */
 void lzi_persist_adopt(struct lzi_store *store);
 /* Opens the directory that is the pool's already: its lock is shared with others who are attached. */
@@ -103,6 +105,8 @@ void lzi_persist_part(struct lzi_store *store);
 /* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there.
  * *ret_left (may be NULL): 0 if it had an owner that did not leave it, with everything written. */
 int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path, int *ret_left);
+/* LATZ_ACCESS: it names another pool. */
+int lzi_owner_is(struct lzi_store *store, int dirfd, const char *path);
 /* All that the pool held is on disk, and nobody will write to it any more. */
 void lzi_owner_leave(struct lzi_store *store);
 /* Makes the pool durable, with a first snapshot; options NULL: not durable any more. */

@@ -22,12 +22,14 @@
 #define DEAD_PERCENT_BUSY 40u
 #define DEAD_PERCENT_IDLE 3u
 /* Free extents kept with their blocks: a few, and of those in use a quarter while somebody writes (they would be asked
- * for again at once), a 256th when all is quiet. */
+ * for again at once), or as many as were taken lately if that is more, up to a limit: new blocks take longer than
+ * what is written to them. When all is quiet, a 256th. */
 #define KEEP_FREE 4u
+#define KEEP_WANTED_MAX 64u
 #define KEEP_SHIFT_BUSY 2
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
-#define READER_WAIT_US 5000u
+#define READER_WAIT_NS 5000000ull
 
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
 static void look_for_expired(struct lzi_store *store)
@@ -47,6 +49,7 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	                                       &shared->heartbeat)
 	              : lzi_mutex_lock(&shared->maint, 0, "maintenance");
 
+	rc = lzi_mutex_own(&shared->maint, &store->own.maint, wait ? store->control.timeout_ms : 0, rc);
 	if (rc == LZI_OWNER_DIED) {
 		lzi_store_release(&shared->recount, 1u);
 		rc = lzi_heap_view(&store->heap);
@@ -74,7 +77,7 @@ int lzi_maint_lock_outside(struct lzi_call *call)
 
 void lzi_maint_unlock(struct lzi_store *store)
 {
-	lzi_mutex_unlock(&store->control.shared->maint);
+	lzi_mutex_disown(&store->control.shared->maint, &store->own.maint);
 }
 
 int64_t lzi_store_keys(const struct lzi_store *store)
@@ -401,7 +404,7 @@ int lzi_readers_gone(const struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint32_t i, n = lzi_control_actors(&store->control);
-	unsigned waited = 0;
+	uint64_t until = 0; /* by the clock: where many want the processor a nap is far longer than it is asked to be */
 
 	lzi_store_relaxed(&store->in_way, 0u);
 	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
@@ -411,12 +414,13 @@ int lzi_readers_gone(const struct lzi_call *call)
 		uint64_t op = lzi_load_acquire(&actor->op);
 
 		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
-			if (waited >= READER_WAIT_US) { /* stopped, perhaps: another time */
+			if (until == 0)
+				until = lzi_clock_mono_ns() + READER_WAIT_NS;
+			if (lzi_clock_mono_ns() >= until) { /* stopped, perhaps: another time */
 				lzi_store_relaxed(&store->in_way, i + 1);
 				return 0;
 			}
 			lzi_sleep_us(50);
-			waited += 50;
 		}
 	}
 	return 1;
@@ -446,12 +450,18 @@ int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_mo
 
 /* Free extents that should keep their blocks. When all is quiet, those that have blocks only in part are given back
  * too. */
-static uint64_t keep_free(const struct lzi_shared *shared, int idle)
+static uint64_t keep_free(const struct lzi_store *store, int idle)
 {
+	const struct lzi_shared *shared = store->control.shared;
 	uint64_t in_use = lzi_load_relaxed(&shared->extents) - lzi_load_relaxed(&shared->extents_free) -
 	                  lzi_load_relaxed(&shared->extents_hole);
+	uint64_t wanted = lzi_load_relaxed(&store->wanted);
 
-	return KEEP_FREE + (in_use >> (idle ? KEEP_SHIFT_IDLE : KEEP_SHIFT_BUSY));
+	if (idle)
+		return KEEP_FREE + (in_use >> KEEP_SHIFT_IDLE);
+	in_use >>= KEEP_SHIFT_BUSY;
+	wanted = wanted < KEEP_WANTED_MAX ? wanted : KEEP_WANTED_MAX;
+	return KEEP_FREE + (in_use > wanted ? in_use : wanted);
 }
 
 /* ---- All of it ---- */
@@ -493,7 +503,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 	if (rc == LATZ_OK)
 		lzi_space_collect(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
-		rc = lzi_give_back(call, keep_free(store->control.shared, idle), idle, ret_more);
+		rc = lzi_give_back(call, keep_free(store, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
 	if (rc == LATZ_OK && idle)

@@ -99,27 +99,41 @@ static void take_deadline(struct lzi_record *copy, const struct lzi_record *reco
 /* The draft's value with the data key of now. It was sealed with another. */
 static int reseal(struct lzi_call *call, struct lzi_draft *draft, uint64_t unit)
 {
-	struct lzi_record *copy = draft->record;
-	struct lzi_stored stored = { NULL, copy->value_size, copy->type, copy->seq, lzi_unit_offset(unit),
-		                     { lzi_record_key(copy), copy->key_size } };
+	struct lzi_record *copy = draft->record, head;
+	struct lzi_sealing sealing = { copy, { NULL, 0 }, 0, 0 };
+	struct lzi_stored stored = { .offset = lzi_unit_offset(unit) };
 	struct lzi_sealed sealed, anew;
+	uint64_t before;
 	uint32_t size;
-	uint8_t *at;
+	uint8_t *at, *key;
 	int rc;
 
-	if ((copy->flags & LZI_RECORD_SEALED) == 0 || copy->value_size < LZI_SEALED_HEAD)
+	/* Others can write over the copy, too. */
+	memset(&head, 0, sizeof head);
+	memcpy(&head, copy, LZI_RECORD_HEAD);
+	if ((head.flags & LZI_RECORD_SEALED) == 0 || head.value_size < LZI_SEALED_HEAD)
 		return LATZ_OK;
-	stored.bytes = lzi_codec_room(copy->value_size);
+	before = lzi_record_head(head.flags & LZI_RECORD_EXT);
+	if (lzi_record_span_of(&head) > draft->span)
+		return lzi_error(LATZ_CORRUPT, "a record that is being moved has changed");
+	stored.bytes = lzi_codec_room((size_t)head.value_size + head.key_size);
 	if (stored.bytes == NULL)
-		return lzi_error(LATZ_NOMEM, "value of %u bytes", copy->value_size);
-	memcpy(stored.bytes, lzi_record_value(copy), copy->value_size);
+		return lzi_error(LATZ_NOMEM, "value of %u bytes", head.value_size);
+	key = stored.bytes + head.value_size;
+	memcpy(stored.bytes, (const uint8_t *)copy + before + head.key_size, head.value_size);
+	memcpy(key, (const uint8_t *)copy + before, head.key_size);
 	memcpy(&sealed, stored.bytes, sizeof sealed);
+	stored.size = head.value_size;
+	stored.type = sealing.type = head.type;
+	stored.seq = head.seq;
+	stored.key = sealing.key = (latz_slice){ key, head.key_size };
+	sealing.flags = head.flags;
 	rc = lzi_open_stored(call->store, &stored, &at, &size);
 	if (rc == LATZ_OK)
-		rc = lzi_seal_body(call, copy, (latz_slice){ at, size }, sealed.size, sealed.packed, &anew);
+		rc = lzi_seal_body(call, &sealing, (latz_slice){ at, size }, sealed.size, sealed.packed, &anew);
 	if (rc == LATZ_OK)
-		rc = lzi_seal_head(call, copy, &anew);
-	copy->crc ^= lzi_record_crc_seq(copy->seq);
+		rc = lzi_seal_head(call, &sealing, head.seq, &anew);
+	copy->crc ^= lzi_record_crc_seq(head.seq);
 	return rc;
 }
 

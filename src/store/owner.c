@@ -47,6 +47,7 @@ static int read_owner(int dirfd, struct owner *owner)
 		return rc;
 	text[got] = '\0';
 	memset(owner, 0, sizeof *owner);
+	/* NOLINTNEXTLINE(cert-err34-c): numbers out of range are those of no file */
 	if (sscanf(text, "pool %32[0-9a-f]\nboot %32[0-9a-f]\nat %" SCNu64 " %" SCNu64 "\nname %64s\ndir %n",
 	           owner->pool, owner->boot, &owner->device, &owner->inode, owner->name, &n) != 5 ||
 	    n == 0 || !lzi_name_valid(owner->name))
@@ -79,6 +80,17 @@ static int is_there(const struct owner *owner)
 	}
 	lzi_file_close(dirfd);
 	return found;
+}
+
+int lzi_owner_is(struct lzi_store *store, int dirfd, const char *path)
+{
+	struct owner owner;
+	char pool[33];
+
+	hex(store->control.header->pool_id, pool);
+	return read_owner(dirfd, &owner) == LATZ_OK && strcmp(owner.pool, pool) != 0
+	               ? lzi_error(LATZ_ACCESS, "%s says that it is pool %s's", path, owner.name)
+	               : LATZ_OK;
 }
 
 /* Whatever it says. */

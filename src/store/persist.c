@@ -52,6 +52,23 @@ static void mark_logged(struct lzi_store *store)
 	}
 }
 
+/* A checkpoint takes as long as the disk does. */
+#define SCRIBE_FACTOR 30u
+
+static int lock_scribe(struct lzi_store *store, int wait)
+{
+	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
+	unsigned timeout_ms = wait ? store->control.timeout_ms : 0;
+
+	return lzi_mutex_own(scribe, &store->own.scribe, timeout_ms,
+	                     lzi_mutex_lock_long(scribe, timeout_ms, SCRIBE_FACTOR, "scribe"));
+}
+
+static void unlock_scribe(struct lzi_store *store)
+{
+	lzi_mutex_disown(&store->control.shared->log.scribe, &store->own.scribe);
+}
+
 /* The state of a log that begins; the directory is open and locked alone. */
 static int begin_log(struct lzi_store *store, const uint8_t id[16], const char *path, uint64_t segment, uint64_t frame)
 {
@@ -118,7 +135,7 @@ static void end_log(struct lzi_store *store)
 int lzi_persist_end(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
-	int rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
+	int rc = lzi_log_mutex(store, 1);
 
 	if (rc < 0)
 		return rc;
@@ -163,7 +180,7 @@ static int begin_segment(struct lzi_store *store, uint64_t segment, const struct
 	struct lzi_log_state *log = &shared->log;
 	struct lzi_wal_position *position = lzi_log_position(store);
 	uint64_t frame;
-	int rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
+	int rc = lzi_log_mutex(store, 1);
 
 	if (rc < 0)
 		return rc;
@@ -288,17 +305,18 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	uint64_t segment;
-	int again = 0, rc = lzi_mutex_lock(&log->scribe, store->control.timeout_ms * 30, "scribe");
+	int again = 0, rc = lock_scribe(store, 1);
 
 	if (rc < 0)
 		return rc;
-	rc = lzi_log_mutex(store, store->control.timeout_ms * 30);
+	rc = lzi_log_mutex(store, 1);
 	if (rc >= 0) {
 		/* Without its directory it is durable in name only. */
 		if (lzi_is_durable(store) && log->broken == 0 && lzi_persist_join(store) != LATZ_OK)
 			lzi_log_break(store, LATZ_IO);
 		if (lzi_is_durable(store) && log->broken == 0)
-			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %s", store->name, log->path);
+			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %.*s", store->name,
+			               (int)sizeof log->path - 1, log->path);
 		else
 			rc = begin_here(store, options, &segment, &again);
 		if (rc == LZI_IN_USE)
@@ -314,7 +332,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			(void)!lzi_persist_end(store);
 		}
 	}
-	lzi_mutex_unlock(&log->scribe);
+	unlock_scribe(store);
 	return rc;
 }
 
@@ -492,13 +510,17 @@ int lzi_checkpoint_now(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
-	int rc = lzi_mutex_lock_patient(scribe, store->control.timeout_ms * 30, "scribe",
-	                                &store->control.shared->heartbeat);
+	int rc = lzi_mutex_lock_patient(scribe, store->control.timeout_ms, "scribe", &store->control.shared->heartbeat);
+
+	if (rc == LATZ_TIMEOUT)
+		rc = lock_scribe(store, 1);
+	else
+		rc = lzi_mutex_own(scribe, &store->own.scribe, store->control.timeout_ms, rc);
 
 	if (rc < 0)
 		return rc;
 	rc = lzi_is_durable(store) ? lzi_checkpoint(call) : LATZ_OK;
-	lzi_mutex_unlock(scribe);
+	unlock_scribe(store);
 	return rc;
 }
 
@@ -511,11 +533,11 @@ void lzi_scribe_office(struct lzi_call *call)
 
 	if (!lzi_is_durable(store))
 		return;
-	if (lzi_mutex_lock(&log->scribe, 0, "scribe") < 0)
+	if (lock_scribe(store, 0) < 0)
 		return;
 	/* Nobody ends or begins the log from here on. */
 	if (!lzi_is_durable(store)) {
-		lzi_mutex_unlock(&log->scribe);
+		unlock_scribe(store);
 		return;
 	}
 	if (lzi_load_acquire(&log->healing) != 0)
@@ -534,7 +556,7 @@ void lzi_scribe_office(struct lzi_call *call)
 			lzi_log(LATZ_LOG_WARNING, "%s: checkpoint: %s: %s", store->name, latz_strerror(rc),
 			        lzi_error_text());
 	}
-	lzi_mutex_unlock(&log->scribe);
+	unlock_scribe(store);
 }
 
 void lzi_scribe_work(struct lzi_call *call)
@@ -554,7 +576,7 @@ int lzi_persist_leave(struct lzi_store *store)
 		return LATZ_OK;
 	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
 	 * us. */
-	office = lzi_mutex_lock(&log->scribe, 0, "scribe") >= 0;
+	office = lock_scribe(store, 0) >= 0;
 	if (office && lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
 		finish_beginning(&call);
 		lzi_thread_leave(store);
@@ -573,7 +595,7 @@ int lzi_persist_leave(struct lzi_store *store)
 		lzi_thread_leave(store);
 	}
 	if (office)
-		lzi_mutex_unlock(&log->scribe);
+		unlock_scribe(store);
 	if (rc != LATZ_OK)
 		lzi_log(known != 0 ? LATZ_LOG_INFO : LATZ_LOG_ERROR, "%s: leaving a durable pool: %s: %s", store->name,
 		        latz_strerror(rc), lzi_error_text());
@@ -607,17 +629,16 @@ int lzi_store_sync(struct lzi_call *call)
 static int change_log(struct lzi_call *call, const latz_options *options)
 {
 	struct lzi_store *store = call->store;
-	struct lzi_mutex *scribe = &store->control.shared->log.scribe;
 	int rc;
 
 	if (options != NULL)
 		return lzi_persist_begin(call, options);
 	/* Not under a checkpoint that is being written there. */
-	rc = lzi_mutex_lock(scribe, store->control.timeout_ms * 30, "scribe");
+	rc = lock_scribe(store, 1);
 	if (rc < 0)
 		return rc;
 	rc = lzi_persist_end(store);
-	lzi_mutex_unlock(scribe);
+	unlock_scribe(store);
 	return rc;
 }
 

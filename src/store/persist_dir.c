@@ -36,6 +36,31 @@ int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PA
 	return n < (int)LZI_PERSIST_PATH_MAX ? LATZ_OK : lzi_error(LATZ_INVALID, "persist_dir's path is too long");
 }
 
+/* Where the pool says that its log is: another process may be changing it. Not taken at its word: it must be a
+ * directory of the pool's owner, with a lock as every one has that a log was begun in, and not say that it is another
+ * pool's. */
+int lzi_persist_follow(struct lzi_store *store, char path[LZI_PERSIST_PATH_MAX], int *ret_dirfd, int *ret_lockfd)
+{
+	int dirfd = -1, lockfd = -1, rc;
+
+	memcpy(path, store->control.shared->log.path, LZI_PERSIST_PATH_MAX);
+	path[LZI_PERSIST_PATH_MAX - 1] = '\0';
+	rc = path[0] != '/' ? lzi_error(LATZ_CORRUPT, "it is no path") : lzi_dir_open(path, 0, 0700, &dirfd);
+	if (rc == LATZ_OK)
+		rc = lzi_fd_follow(store->poolfd, dirfd, 0, path);
+	if (rc == LATZ_OK)
+		rc = lzi_owner_is(store, dirfd, path);
+	if (rc == LATZ_OK)
+		rc = lzi_file_open(dirfd, LOCK_FILE, 1, &lockfd);
+	if (rc != LATZ_OK) {
+		lzi_file_close(dirfd);
+		return rc;
+	}
+	*ret_dirfd = dirfd;
+	*ret_lockfd = lockfd;
+	return LATZ_OK;
+}
+
 static int open_lock(int dirfd, int *ret_fd)
 {
 	int rc = lzi_file_open(dirfd, LOCK_FILE, 1, ret_fd);
@@ -54,9 +79,10 @@ void lzi_persist_part(struct lzi_store *store)
 		lzi_wal_close(&store->persist.wal);
 	lzi_file_close(store->persist.lockfd);
 	lzi_file_close(store->persist.dirfd);
+	lzi_file_close(store->persist.old_dirfd);
 	free(store->persist.buffer);
 	store->persist.buffer = NULL;
-	store->persist.dirfd = store->persist.lockfd = -1;
+	store->persist.dirfd = store->persist.lockfd = store->persist.old_dirfd = -1;
 	store->persist.generation = 0;
 }
 
@@ -72,20 +98,29 @@ void lzi_persist_adopt(struct lzi_store *store)
 int lzi_persist_join(struct lzi_store *store)
 {
 	const struct lzi_log_state *log = &store->control.shared->log;
-	int rc;
+	char path[LZI_PERSIST_PATH_MAX] = "";
+	int old, rc;
 
 	if (store->persist.generation == log->generation)
 		return LATZ_OK;
+	/* A thread of ours that has the scribe's office may be using the directory: then nobody begins a log or ends
+	 * it, whatever is written there. Its descriptor must not become another file's meanwhile. */
+	old = lzi_load_acquire(&store->own.scribe) != 0 ? store->persist.dirfd : -1;
+	if (old >= 0 && store->persist.old_dirfd >= 0)
+		return lzi_error(LATZ_BUSY, "the log is being moved");
+	if (old >= 0)
+		store->persist.dirfd = -1;
 	lzi_persist_part(store);
-	rc = lzi_dir_open(log->path, 0, 0700, &store->persist.dirfd);
-	if (rc == LATZ_OK)
-		rc = open_lock(store->persist.dirfd, &store->persist.lockfd);
-	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
-		rc = lzi_error(LATZ_BUSY, "%s is being restored by another pool", log->path);
-	if (rc != LATZ_OK) {
-		lzi_persist_part(store);
-		return lzi_error_prefix(rc, "persist directory %s", log->path);
+	store->persist.old_dirfd = old;
+	rc = lzi_persist_follow(store, path, &store->persist.dirfd, &store->persist.lockfd);
+	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK) {
+		rc = lzi_error(LATZ_BUSY, "%s is being restored by another pool", path);
+		lzi_file_close(store->persist.lockfd);
+		lzi_file_close(store->persist.dirfd);
+		store->persist.lockfd = store->persist.dirfd = -1;
 	}
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "persist directory %s", path);
 	lzi_persist_adopt(store);
 	return LATZ_OK;
 }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/read_int.h"
 #include "store/reader.h"
@@ -172,6 +173,34 @@ LZI_INLINE uint32_t copy_summed(const struct lzi_found *found, latz_slice key, v
 	return lzi_record_crc(size, (uint16_t)key.size, type, flags, key.data, to);
 }
 
+/* Of a sealed value that is not compressed: straight to where it is to go. LATZ_MISMATCH: it is none. */
+static int take_sealed(struct lzi_store *store, const struct lzi_found *found, const struct lzi_record *head,
+                       latz_slice key, latz_value *value)
+{
+	const uint8_t *at = (const uint8_t *)found->record + lzi_record_head(head->flags & LZI_RECORD_EXT) + key.size;
+	struct lzi_stored stored = { NULL, head->value_size, head->type, head->seq, lzi_unit_offset(found->unit), key };
+	struct lzi_sealed sealed;
+	uint32_t sum;
+	int rc;
+
+	if (head->value_size < LZI_SEALED_HEAD)
+		return LATZ_MISMATCH;
+	copy_bytes(&sealed, at, sizeof sealed);
+	if (sealed.packed)
+		return LATZ_MISMATCH;
+	sum = lzi_record_crc(head->value_size, (uint16_t)key.size, head->type, head->flags, key.data, &sealed);
+	if (!lzi_found_valid(found))
+		return LATZ_BUSY;
+	if ((sum ^ lzi_record_crc_seq(head->seq)) != head->crc)
+		return LATZ_MISMATCH; /* which is then seen again, and told */
+	rc = lzi_open_in_place(store, &stored, &sealed, at + sizeof sealed, value);
+	if (lzi_unlikely(!lzi_found_valid(found)))
+		return LATZ_BUSY;
+	value->type = (latz_type)head->type;
+	value->version = head->seq;
+	return rc;
+}
+
 /* The same of a compressed or sealed value, which is copied to the thread's room for such first. */
 static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_found *found, const void *key,
                                     size_t key_size, enum lzi_read_how how, latz_value *value)
@@ -187,6 +216,11 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 		               ? lzi_error(LATZ_CORRUPT, "record at heap offset %llu reaches past its extent",
 		                           (unsigned long long)lzi_unit_offset(found->unit))
 		               : LATZ_BUSY;
+	if (head.flags & LZI_RECORD_SEALED && how == LZI_READ_VALUE) {
+		rc = take_sealed(store, found, &head, (latz_slice){ key, key_size }, value);
+		if (lzi_likely(rc != LATZ_MISMATCH))
+			return rc;
+	}
 	packed = lzi_codec_room(head.value_size);
 	if (packed != NULL) {
 		copy_bytes(packed,
@@ -208,9 +242,21 @@ static LZI_NOINLINE int take_packed(struct lzi_store *store, const struct lzi_fo
 	return rc;
 }
 
+/* And held against what the process has seen of the key. moment: as of which it is read. */
+static LZI_NOINLINE int take_checked(struct lzi_store *store, const struct lzi_found *found, const void *key,
+                                     size_t key_size, enum lzi_read_how how, uint64_t moment, latz_value *value)
+{
+	int rc = take_packed(store, found, key, key_size, how, value);
+
+	return rc != LATZ_OK || how == LZI_READ_PACKED
+	               ? rc
+	               : lzi_newest_check(store, (latz_slice){ key, key_size }, value->version, moment,
+	                                  lzi_unit_offset(found->unit), value);
+}
+
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
 LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz_slice key, enum lzi_read_how how,
-                    latz_value *value)
+                    uint64_t moment, latz_value *value)
 {
 	const struct lzi_record *record = found->record;
 	uint32_t size, crc, sum;
@@ -234,7 +280,7 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	    (how == LZI_READ_VALUE || flags & LZI_RECORD_SEALED)) {
 		struct lzi_found copy = *found; /* so that the caller's can stay in registers */
 
-		return take_packed(store, &copy, key.data, key.size, how, value);
+		return take_checked(store, &copy, key.data, key.size, how, moment, value);
 	}
 	if (lzi_unlikely(lzi_seal_lacks(store, flags, key)))
 		return lzi_found_valid(found) ? lzi_not_sealed(lzi_unit_offset(found->unit)) : LATZ_BUSY;
@@ -331,7 +377,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 		if (seq == unless)
 			return LATZ_MISMATCH;
 	}
-	rc = take(store, &found, key, LZI_READ_VALUE, value);
+	rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
@@ -445,7 +491,7 @@ LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct l
 	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found.record->seq) == unless)
 		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
 	if (lzi_likely(rc == LATZ_OK))
-		rc = take(store, &found, key, LZI_READ_VALUE, value);
+		rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	if (ret_found != NULL)
@@ -661,7 +707,7 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			if (!lzi_found_valid(&found))
 				rc = LATZ_BUSY;
 		} else {
-			rc = take(store, &found, key, how, value);
+			rc = take(store, &found, key, how, seq, value);
 		}
 		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
 	} while (rc == LATZ_BUSY && lzi_read_again(&tries));

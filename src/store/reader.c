@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/seal.h"
 
@@ -59,7 +60,7 @@ static int look_at_pool(struct lzi_store *store, struct lzi_opened *opened)
 	return rc == LATZ_OK ? check_there(store->dirfd, store->name, opened) : rc;
 }
 
-/* The password, if the pool has one. */
+/* The password, if the pool has one, and the audit log. */
 static int unlock(struct lzi_store *store, const latz_options *options, struct lzi_fill *fill)
 {
 	struct lzi_secrets *secrets = fill == NULL ? NULL : fill->secrets;
@@ -71,6 +72,12 @@ static int unlock(struct lzi_store *store, const latz_options *options, struct l
 	if (fill != NULL)
 		fill->secrets = NULL;
 	lzi_secrets_give(secrets);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_attach(store);
+	if (rc == LATZ_OK) {
+		lzi_audit_unlocked(store);
+		rc = lzi_audit_open(store);
+	}
 	return rc;
 }
 
@@ -105,6 +112,7 @@ int lzi_reader_attach(const char *dir, const char *name, const latz_options *opt
 	if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 		rc = lzi_error(LATZ_NOTFOUND, "pool %s is being taken away", name);
 	if (rc != LATZ_OK) {
+		rc = lzi_audit_refused(store, rc);
 		lzi_thread_leave(store);
 		lzi_store_end(store);
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);
@@ -115,6 +123,7 @@ int lzi_reader_attach(const char *dir, const char *name, const latz_options *opt
 
 void lzi_reader_detach(struct lzi_store *store)
 {
+	lzi_audit_close(store);
 	lzi_thread_leave(store);
 	lzi_store_end(store);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/reader.h"
 #include "store/seal.h"
@@ -386,6 +387,8 @@ static int take_value(struct lzi_store *store, const struct copied *copied, latz
 		                    : copy_value(store, copied, key, packed);
 		if (rc == LATZ_OK)
 			rc = lzi_open_copied(store, packed, record, copied->offset, key, 0, value);
+		if (rc == LATZ_OK && record->flags & LZI_RECORD_SEALED)
+			rc = lzi_newest_check(store, key, record->seq, LZI_NEWEST_NOW, copied->offset, value);
 	} else {
 		rc = lzi_value_reserve(value, record->value_size);
 		if (rc == LATZ_OK)

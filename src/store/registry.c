@@ -12,6 +12,7 @@
 #include "store/audit.h"
 #include "store/lifetime.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/seal.h"
 
 #define PATH_SIZE 4096
@@ -37,7 +38,7 @@ static int resolve(const char *dir, char path[PATH_SIZE])
 		return lzi_dir_default(path, PATH_SIZE);
 	if (strlen(dir) >= PATH_SIZE || dir[0] == '\0')
 		return lzi_error(LATZ_INVALID, "runtime directory's path is empty or too long");
-	strcpy(path, dir);
+	snprintf(path, PATH_SIZE, "%s", dir);
 	return LATZ_OK;
 }
 
@@ -99,6 +100,8 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	lzi_registry_unlock();
 	if (rc == LATZ_OK && joined && (fill == NULL || !fill->trusted)) {
 		rc = lzi_seal_ask(store, options);
+		if (rc != LATZ_OK)
+			rc = lzi_audit_refused(store, rc);
 		if (rc != LATZ_OK && was_held)
 			store->held = 1; /* as before: no handle was given out */
 		else if (rc != LATZ_OK)
@@ -185,8 +188,10 @@ int lzi_store_reattach(struct lzi_store **store)
 			lzi_store_close(fresh);
 			rc = LATZ_NOTFOUND;
 		}
-		if (rc == LATZ_OK)
+		if (rc == LATZ_OK) {
+			lzi_newest_inherit(fresh, old);
 			*store = fresh;
+		}
 	}
 	lzi_reattach_unlock();
 	return rc == LATZ_NOTFOUND ? lzi_error(LATZ_DEAD, "pool %s is gone", old->name) : rc;

@@ -9,17 +9,20 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/point.h"
 #include "store/audit.h"
 #include "store/keys_int.h"
 
 #define TRIES 100u
+#define FEW_LEFT 4u /* data keys, of which who asks for one is told */
 
 /* The record as it is, changed, if nobody else changes it meanwhile. */
 static int change(struct lzi_call *call, const char *password, int data)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_secrets *secrets = store->secrets;
+	struct lzi_audit_seal seal;
 	struct lzi_keys keys;
 	uint64_t version;
 	unsigned tries, n;
@@ -35,19 +38,32 @@ static int change(struct lzi_call *call, const char *password, int data)
 		for (n = 0; n < LZI_DATA_KEYS && keys.data[n].used; n++)
 			;
 		if (data && n == LZI_DATA_KEYS)
-			rc = lzi_error(LATZ_FULL, "the pool has had %u data keys; load its keys into a new one", n);
+			rc = lzi_error(LATZ_FULL,
+			               "pool %s has had the %u data keys that a pool can have: load its keys into a "
+			               "new pool (latzero dump, latzero load). Nothing was changed; its password "
+			               "still can be",
+			               store->name, n);
 		if (rc == LATZ_OK && data)
 			rc = lzi_keys_add(secrets, &keys, n);
 		if (rc == LATZ_OK && password != NULL)
-			rc = lzi_keys_lock(secrets, &keys, password);
+			rc = lzi_keys_lock(secrets, &keys, password, &seal);
 		if (rc == LATZ_OK)
 			rc = lzi_keys_write(call, secrets, &keys, version);
 		if (rc != LATZ_MISMATCH)
 			break;
 	}
+	if (rc == LATZ_OK && password != NULL) {
+		pthread_mutex_lock(&store->mutex);
+		secrets->audit_seal = seal; /* for children; of two threads that do this at once either is right */
+		pthread_mutex_unlock(&store->mutex);
+		lzi_audit_rekeyed(store, &seal);
+	}
 	if (rc != LATZ_OK || !data)
 		return rc == LATZ_MISMATCH ? lzi_error(LATZ_BUSY, "others are changing the pool's keys") : rc;
 	LZI_POINT("rekey.written");
+	if (n + 1 + FEW_LEFT >= LZI_DATA_KEYS)
+		lzi_log(LATZ_LOG_WARNING, "pool %s: this is data key %u of the %u that a pool can have", store->name,
+		        n + 1, LZI_DATA_KEYS);
 	/* The newest of all: another may have come after us and been faster here. */
 	told = lzi_load_relaxed(&store->control.shared->guarded.data_key);
 	while (told < keys.current && !lzi_cas_acquire(&store->control.shared->guarded.data_key, &told, keys.current))
@@ -128,11 +144,12 @@ int lzi_seal_rekey(struct lzi_call *call, const char *password, int data)
 	if (data && store->seal == NULL)
 		return lzi_error(LATZ_INVALID, "pool %s is not encrypted: it has no data key", store->name);
 	rc = lzi_audit_say_text(store, "rekey", "what", data ? password != NULL ? "both" : "data key" : "password");
-	if (rc == LATZ_OK)
-		rc = change(call, password, data);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = change(call, password, data);
 	if (rc == LATZ_OK && data)
 		rc = reseal_all(call);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		rc = lzi_log_wait(store);
-	return rc;
+	return lzi_audit_failed(store, "rekey", rc);
 }

@@ -10,6 +10,8 @@
 #include "store/retain.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/newest.h"
+#include "store/seal.h"
 #include "store/space.h"
 #include "store/write_int.h"
 
@@ -127,6 +129,8 @@ int lzi_write_erase(struct lzi_call *call, struct lzi_write *write)
 		seq = erase_evicted(call, &note);
 	}
 	lzi_table_unlock(call->actor, bucket);
+	if (lzi_is_sealed(store))
+		lzi_newest_note(store, write->key, seq);
 	if (lzi_is_fed(store))
 		lzi_feed_ring(store);
 	if (lzi_unlikely(unlogged)) {

@@ -13,6 +13,7 @@
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/snapshot.h"
+#include "store/snapshot_check.h"
 #include "store/space.h"
 
 struct telling {
@@ -250,7 +251,7 @@ static void snap_info(const struct lzi_snap_info *from, latz_snapshot_info *info
 {
 	info->major = from->major;
 	info->minor = from->minor;
-	info->keys = from->keys;
+	info->keys = from->keys - from->book;
 	info->bytes = from->bytes;
 	info->file_bytes = from->file_bytes;
 	info->seq = from->seq;
@@ -280,7 +281,7 @@ static int look_at_image(int fd, const char *path, int whole, latz_snapshot_info
 	return rc;
 }
 
-int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret_info)
+int lzi_store_snapshot_look(const char *path, int whole, const char *password, latz_snapshot_info *ret_info)
 {
 	struct lzi_snap_read read = { .name = path };
 	latz_snapshot_info out;
@@ -292,7 +293,16 @@ int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret
 	if (rc != LATZ_OK)
 		return rc;
 	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
-		rc = look_at_image(read.fd, path, whole, &out);
+		rc = password == NULL ? look_at_image(read.fd, path, whole, &out)
+		                      : lzi_error(LATZ_UNSUPPORTED,
+		                                  "%s is an image: checked without a password; what is encrypted, by "
+		                                  "latz_verify() of the pool that it is restored to",
+		                                  path);
+	} else if (password != NULL) {
+		rc = strcmp(path, "-") == 0
+		             ? lzi_error(LATZ_UNSUPPORTED, "with a password it is read twice, and has to be a file")
+		             : lzi_snapshot_check(&read, password);
+		snap_info(&read.info, &out);
 	} else {
 		rc = whole ? lzi_snap_read(&read) : lzi_snap_peek(read.fd, path, &read.info);
 		snap_info(&read.info, &out);

@@ -89,12 +89,13 @@ int64_t lzi_retain_moved(struct lzi_store *store, const struct lzi_record *recor
 
 /* ---- What was there before ---- */
 
-static int fits(struct lzi_store *store, const struct lzi_record *record)
+/* key: its copy. */
+static int fits(struct lzi_store *store, const struct lzi_record *record, latz_slice key)
 {
 	uint32_t written;
 	int64_t have = lzi_record_expiry(record);
 
-	if (lzi_retain_age(store, (latz_slice){ lzi_record_key(record), record->key_size }) == 0)
+	if (lzi_retain_age(store, key) == 0)
 		return 1;
 	if ((record->flags & LZI_RECORD_EXT) == 0 || *lzi_record_written(record) == LZI_WRITTEN_UNKNOWN)
 		return 0;
@@ -106,17 +107,21 @@ static size_t find_one(struct lzi_call *call, const struct lzi_bucket *bucket, u
 {
 	struct lzi_store *store = call->store;
 	unsigned i, hops;
+	size_t size;
 
 	for (hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX; bucket = lzi_table_next(&store->table, bucket), hops++) {
 		for (i = 0; i < LZI_SLOTS; i++) {
 			uint64_t unit = lzi_slot_unit(lzi_load_relaxed(&bucket->slot[i]));
 			const struct lzi_record *record = unit == 0 ? NULL : lzi_record_at(store, unit);
 
-			if (record == NULL || lzi_load_relaxed(&record->died) != 0 || fits(store, record) ||
-			    record->key_size > LZI_KEY_MAX)
+			if (record == NULL || lzi_load_relaxed(&record->died) != 0)
 				continue;
-			memcpy(key, lzi_record_key(record), record->key_size);
-			return record->key_size;
+			size = lzi_load_relaxed(&record->key_size);
+			if (size == 0 || size > LZI_KEY_MAX)
+				continue;
+			memcpy(key, lzi_record_key(record), size);
+			if (!fits(store, record, (latz_slice){ key, size }))
+				return size;
 		}
 	}
 	return 0;

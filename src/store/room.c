@@ -27,9 +27,9 @@
  * a large record; but when that comes to a multiple of it, nothing more goes, and it waits as long as for a lock. */
 #define HELD_MAX 12u
 #define HELD_SHARE 3u
-/* How long, in steps of so many microseconds, others who wait for `maint` are given to take it. */
+/* How long, looking so often, others who wait for `maint` are given to take it. By the clock, as lzi_readers_gone(). */
 #define HANDOVER_US 25u
-#define HANDOVER_MAX 40u
+#define HANDOVER_NS 1000000ull
 /* How long it is taken for known what extents have blocks in part. */
 #define PART_NS 5000000u
 /* Of max_bytes alive, below which a pool without eviction should not be full. */
@@ -279,13 +279,14 @@ static int let_others(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint32_t waiting = lzi_load_relaxed(&store->control.shared->bound.urgent);
-	unsigned i;
+	uint64_t until;
 
 	if (waiting == 0)
 		return LATZ_OK;
 	lzi_room_end(call);
 	lzi_call_end(call);
-	for (i = 0; i < HANDOVER_MAX && lzi_load_relaxed(&store->control.shared->bound.urgent) >= waiting; i++)
+	until = lzi_clock_mono_ns() + HANDOVER_NS;
+	while (lzi_load_relaxed(&store->control.shared->bound.urgent) >= waiting && lzi_clock_mono_ns() < until)
 		lzi_sleep_us(HANDOVER_US);
 	lzi_call_begin(call);
 	return lzi_room_begin(call, 1);

@@ -2,10 +2,9 @@
  * Keys and values of encrypted pools on their way in and out (seal.h). Each thread has ciphers of its own, set up when
  * it first needs them.
  *
- * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^23 records; then
- * 23 bits that count and one that tells a record's body from its head. Nothing about them is shared or stored, so
- * neither forks nor restarts nor a snapshot restored twice can bring one back. With 2^20 draws the chance that any two
- * are the same is 2^-33.
+ * Nonces: 72 random bits, drawn when a thread's sealer is made, in a forked child, and again after 2^24 records; then
+ * 24 bits that count. Nothing about them is shared or stored, so neither forks nor restarts nor a snapshot restored
+ * twice can bring one back. With 2^20 draws the chance that any two are the same is 2^-33.
  */
 #include "config.h"
 
@@ -13,15 +12,17 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/seal.h"
 
 #define PREFIX 9u
-#define RECORDS_A_DRAW (1u << 23)
+#define RECORDS_A_DRAW (1u << 24)
 
 struct lzi_sealer {
 	struct lzi_siv *siv;
 	struct lzi_aead *aead[LZI_DATA_KEYS];
+	struct lzi_tie *tie[LZI_DATA_KEYS]; /* there is one where there is an aead */
 	uint64_t domain; /* of siv; + 1 */
 	uint32_t left;   /* of records for which the prefix may be used */
 	uint8_t prefix[PREFIX];
@@ -37,7 +38,10 @@ int lzi_seal_open(struct lzi_store *store)
 		return lzi_error(LATZ_NOMEM, "keys");
 	seal->sealer = calloc(store->control.header->actors_max, sizeof *seal->sealer);
 	seal->actors = store->control.header->actors_max;
-	if (seal->sealer == NULL) {
+	seal->newest = lzi_newest_make();
+	if (seal->sealer == NULL || seal->newest == NULL) {
+		lzi_newest_free(seal->newest);
+		free(seal->sealer);
 		free(seal);
 		return lzi_error(LATZ_NOMEM, "keys");
 	}
@@ -56,8 +60,10 @@ static void sealer_free(struct lzi_sealer *sealer)
 	if (sealer == NULL)
 		return;
 	lzi_siv_free(sealer->siv);
-	for (i = 0; i < LZI_DATA_KEYS; i++)
+	for (i = 0; i < LZI_DATA_KEYS; i++) {
 		lzi_aead_free(sealer->aead[i]);
+		lzi_tie_free(sealer->tie[i]);
+	}
 	free(sealer);
 }
 
@@ -82,6 +88,7 @@ void lzi_seal_close(struct lzi_store *store)
 	for (i = 0; i < seal->actors; i++)
 		sealer_free(seal->sealer[i]);
 	free(seal->sealer);
+	lzi_newest_free(seal->newest);
 	lzi_secret_give(seal->unforked, sizeof *seal->unforked);
 	pthread_mutex_destroy(&seal->mutex);
 	free(seal);
@@ -118,7 +125,18 @@ static int find_own(struct lzi_store *store, struct lzi_sealer **ret_sealer)
 	return rc == LATZ_OK ? find(store, call.index, ret_sealer) : rc;
 }
 
-/* The cipher of a data key, which a record may name that came after we had last looked. */
+struct lzi_tie *lzi_sealed_tie_new(const uint8_t data[LZI_KEY_BYTES])
+{
+	struct lzi_tie *tie = NULL;
+	uint8_t derived[LZI_KEY_BYTES];
+
+	if (lzi_hkdf(data, LZI_KEY_BYTES, "latzero: versions", "", 0, derived, sizeof derived) == LATZ_OK)
+		tie = lzi_tie_new(derived);
+	lzi_wipe(derived, sizeof derived);
+	return tie;
+}
+
+/* The ciphers of a data key, which a record may name that came after we had last looked. */
 static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
 {
 	struct lzi_secrets *secrets = store->secrets;
@@ -132,8 +150,11 @@ static LZI_NOINLINE int aead_make(struct lzi_store *store, struct lzi_sealer *se
 		return rc;
 	if ((lzi_load_acquire(&secrets->have) >> key & 1) == 0)
 		return LATZ_CORRUPT;
-	sealer->aead[key] = lzi_aead_new(secrets->data[key]);
-	return sealer->aead[key] == NULL ? LATZ_NOMEM : LATZ_OK;
+	if (sealer->tie[key] == NULL)
+		sealer->tie[key] = lzi_sealed_tie_new(secrets->data[key]);
+	if (sealer->tie[key] != NULL)
+		sealer->aead[key] = lzi_aead_new(secrets->data[key]);
+	return sealer->aead[key] != NULL ? LATZ_OK : LATZ_NOMEM;
 }
 
 static inline int aead_of(struct lzi_store *store, struct lzi_sealer *sealer, unsigned key)
@@ -143,16 +164,22 @@ static inline int aead_of(struct lzi_store *store, struct lzi_sealer *sealer, un
 
 /* ---- Names ------------------------------------------------------------------------------------------------------- */
 
+int lzi_seal_domain(struct lzi_siv *siv, uint32_t number)
+{
+	uint8_t bytes[5] = { 'n', (uint8_t)(number >> 24), (uint8_t)(number >> 16), (uint8_t)(number >> 8),
+		             (uint8_t)number };
+
+	return lzi_siv_domain(siv, bytes, sizeof bytes);
+}
+
 static int set_domain(struct lzi_sealer *sealer, uint32_t domain)
 {
-	uint8_t bytes[5] = { 'n', (uint8_t)(domain >> 24), (uint8_t)(domain >> 16), (uint8_t)(domain >> 8),
-		             (uint8_t)domain };
 	int rc;
 
 	if (lzi_likely(sealer->domain == (uint64_t)domain + 1))
 		return LATZ_OK;
 	sealer->domain = 0;
-	rc = lzi_siv_domain(sealer->siv, bytes, sizeof bytes);
+	rc = lzi_seal_domain(sealer->siv, domain);
 	if (rc == LATZ_OK)
 		sealer->domain = (uint64_t)domain + 1;
 	return rc;
@@ -250,7 +277,7 @@ static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t 
 			return rc;
 		sealer->left = RECORDS_A_DRAW;
 	}
-	count = --sealer->left << 1;
+	count = --sealer->left;
 	memcpy(nonce, sealer->prefix, PREFIX);
 	nonce[9] = (uint8_t)(count >> 16);
 	nonce[10] = (uint8_t)(count >> 8);
@@ -258,35 +285,17 @@ static int next_nonce(struct lzi_seal *seal, struct lzi_sealer *sealer, uint8_t 
 	return LATZ_OK;
 }
 
-/* What both texts of a record have in common. */
-static void describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed, uint8_t type,
-                     struct lzi_sealed_about *about)
+static uint8_t *value_of(const struct lzi_sealing *sealing)
 {
-	memset(about, 0, sizeof *about);
-	memcpy(about->id, secrets->id, sizeof about->id);
-	about->size = sealed->size;
-	about->what = 'b';
-	about->type = type;
-	about->key = sealed->key;
-	about->packed = sealed->packed;
+	return (uint8_t *)sealing->record + lzi_record_head(sealing->flags & LZI_RECORD_EXT) + sealing->key.size;
 }
 
-static void head_of(struct lzi_sealed_about *about, const struct lzi_sealed *sealed, uint64_t seq,
-                    uint8_t nonce[LZI_NONCE_BYTES])
-{
-	about->seq = seq;
-	about->what = 'h';
-	memcpy(about->body_tag, sealed->body_tag, sizeof about->body_tag);
-	memcpy(nonce, sealed->nonce, LZI_NONCE_BYTES);
-	nonce[LZI_NONCE_BYTES - 1] |= 1;
-}
-
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
-                  struct lzi_sealed *ret_sealed)
+int lzi_seal_body(struct lzi_call *call, const struct lzi_sealing *sealing, latz_slice value, uint32_t raw_size,
+                  int packed, struct lzi_sealed *ret_sealed)
 {
 	struct lzi_store *store = call->store;
-	uint8_t *to = (uint8_t *)(uintptr_t)lzi_record_value(record);
-	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
+	uint8_t *to = value_of(sealing);
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), sealing->key.data, sealing->key.size };
 	struct lzi_sealed sealed = { .size = raw_size, .packed = (uint8_t)packed };
 	struct lzi_sealed_about about;
 	struct lzi_sealer *sealer;
@@ -303,61 +312,65 @@ int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice v
 		rc = next_nonce(store->seal, sealer, sealed.nonce);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc == LATZ_CORRUPT ? lzi_error(rc, "the pool's data key %u is not there", sealed.key) : rc;
-	describe(store->secrets, &sealed, record->type, &about);
+	lzi_sealed_describe(store->secrets, &sealed, sealing->type, &about);
 	aad.head = &about;
-	rc = lzi_aead_seal(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size, to + LZI_SEALED_HEAD,
-	                   sealed.body_tag);
+	rc = lzi_aead_seal_to(sealer->aead[sealed.key], sealed.nonce, &aad, value.data, value.size,
+	                      to + LZI_SEALED_HEAD, sealed.body_tag);
 	memcpy(to, &sealed, sizeof sealed);
 	*ret_sealed = sealed;
-	record->crc = lzi_record_crc(record->value_size, record->key_size, record->type, record->flags,
-	                             lzi_record_key(record), to);
+	sealing->record->crc = lzi_record_crc((uint32_t)value.size + LZI_SEALED_HEAD, (uint16_t)sealing->key.size,
+	                                      sealing->type, sealing->flags, sealing->key.data, to);
 	return rc;
 }
 
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed)
+int lzi_seal_head(struct lzi_call *call, const struct lzi_sealing *sealing, uint64_t seq,
+                  const struct lzi_sealed *sealed)
 {
 	struct lzi_store *store = call->store;
-	uint8_t *at = (uint8_t *)(uintptr_t)lzi_record_value(record), nonce[LZI_NONCE_BYTES];
-	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), lzi_record_key(record), record->key_size };
-	struct lzi_sealed_about about;
+	uint8_t tag[LZI_TAG_BYTES];
 	struct lzi_sealer *sealer;
 	int rc = find(store, call->index, &sealer);
 
 	if (rc == LATZ_OK)
 		rc = aead_of(store, sealer, sealed->key);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	describe(store->secrets, sealed, record->type, &about);
-	head_of(&about, sealed, record->seq, nonce);
-	aad.head = &about;
-	return lzi_aead_seal(sealer->aead[sealed->key], nonce, &aad, NULL, 0, NULL,
-	                     at + offsetof(struct lzi_sealed, head_tag));
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_sealed_tie(sealer->tie[sealed->key], sealed, seq, tag);
+	if (lzi_likely(rc == LATZ_OK))
+		memcpy(value_of(sealing) + offsetof(struct lzi_sealed, head_tag), tag, sizeof tag);
+	return rc;
 }
 
-/* The head first: it says that the body is this version's. */
-static int open_to(struct lzi_store *store, const struct lzi_stored *stored, void *to)
+/* The head first: it says that the body is this version's. `body` is the thread's own, or, if it is racy, anybody's. */
+LZI_INLINE int open_to(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                       const uint8_t *body, int racy, void *to)
 {
 	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), stored->key.data, stored->key.size };
-	uint8_t nonce[LZI_NONCE_BYTES];
+	uint32_t size = stored->size - LZI_SEALED_HEAD;
+	uint8_t tag[LZI_TAG_BYTES];
 	struct lzi_sealed_about about;
-	struct lzi_sealed sealed;
 	struct lzi_sealer *sealer;
 	int rc = store->seal == NULL ? LATZ_CORRUPT : find_own(store, &sealer);
 
-	memcpy(&sealed, stored->bytes, sizeof sealed);
 	if (rc == LATZ_OK)
-		rc = aead_of(store, sealer, sealed.key);
+		rc = aead_of(store, sealer, sealed->key);
+	if (lzi_likely(rc == LATZ_OK))
+		rc = lzi_sealed_tie(sealer->tie[sealed->key], sealed, stored->seq, tag);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	describe(store->secrets, &sealed, stored->type, &about);
+	if (lzi_unlikely(!lzi_same_tag(tag, sealed->head_tag)))
+		return LATZ_CORRUPT;
+	lzi_sealed_describe(store->secrets, sealed, stored->type, &about);
 	aad.head = &about;
-	head_of(&about, &sealed, stored->seq, nonce);
-	rc = lzi_aead_open(sealer->aead[sealed.key], nonce, &aad, NULL, 0, NULL, sealed.head_tag);
-	if (lzi_unlikely(rc != LATZ_OK))
-		return rc;
-	describe(store->secrets, &sealed, stored->type, &about);
-	return lzi_aead_open(sealer->aead[sealed.key], sealed.nonce, &aad, stored->bytes + LZI_SEALED_HEAD,
-	                     stored->size - LZI_SEALED_HEAD, to, sealed.body_tag);
+	return (racy ? lzi_aead_open_from : lzi_aead_open)(sealer->aead[sealed->key], sealed->nonce, &aad, body, size,
+	                                                   to, sealed->body_tag);
+}
+
+static int open_copy(struct lzi_store *store, const struct lzi_stored *stored, void *to)
+{
+	struct lzi_sealed sealed;
+
+	memcpy(&sealed, stored->bytes, sizeof sealed);
+	return open_to(store, stored, &sealed, stored->bytes + LZI_SEALED_HEAD, 0, to);
 }
 
 static LZI_COLD int not_ours(const struct lzi_stored *stored, int rc)
@@ -377,7 +390,7 @@ int lzi_not_sealed(uint64_t offset)
 int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size)
 {
 	int rc = stored->size < LZI_SEALED_HEAD ? LATZ_CORRUPT
-	                                        : open_to(store, stored, stored->bytes + LZI_SEALED_HEAD);
+	                                        : open_copy(store, stored, stored->bytes + LZI_SEALED_HEAD);
 
 	*ret_at = stored->bytes + LZI_SEALED_HEAD;
 	*ret_size = stored->size - LZI_SEALED_HEAD;
@@ -402,7 +415,23 @@ int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, lat
 	rc = lzi_value_reserve(value, size);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = open_to(store, stored, value->data);
+	rc = open_copy(store, stored, value->data);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return not_ours(stored, rc);
+	((char *)value->data)[size] = '\0';
+	value->size = size;
+	return LATZ_OK;
+}
+
+int lzi_open_in_place(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                      const uint8_t *body, latz_value *value)
+{
+	uint32_t size = stored->size - LZI_SEALED_HEAD;
+	int rc = lzi_value_reserve(value, size);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = open_to(store, stored, sealed, body, 1, value->data);
 	if (lzi_unlikely(rc != LATZ_OK))
 		return not_ours(stored, rc);
 	((char *)value->data)[size] = '\0';
@@ -416,6 +445,8 @@ int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_r
 	struct lzi_stored stored = { packed, head->value_size, head->type, head->seq, offset, key };
 	int rc;
 
+	if (lzi_seal_lacks(store, head->flags, key)) /* to compress takes no keys either */
+		return lzi_not_sealed(offset);
 	if ((head->flags & LZI_RECORD_SEALED) == 0)
 		return lzi_unpack(store, packed, head->value_size, offset, value);
 	if (!as_is)
@@ -428,18 +459,16 @@ int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_r
 	return LATZ_OK;
 }
 
-int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, latz_slice key, void *to, uint32_t room,
                    uint32_t *ret_size)
 {
 	uint8_t bytes[LZI_SEALED_HEAD + 64], *at;
-	struct lzi_stored stored = { bytes, record->value_size, record->type, record->seq, 0,
-		                     { lzi_record_key(record), record->key_size } };
+	struct lzi_stored stored = { bytes, lzi_load_relaxed(&record->value_size), record->type, record->seq, 0, key };
 	int rc;
 
-	if (record->value_size > sizeof bytes || record->value_size < LZI_SEALED_HEAD ||
-	    record->value_size - LZI_SEALED_HEAD > room)
+	if (stored.size > sizeof bytes || stored.size < LZI_SEALED_HEAD || stored.size - LZI_SEALED_HEAD > room)
 		return lzi_error(LATZ_TYPE, "the value is another");
-	memcpy(bytes, lzi_record_value(record), record->value_size);
+	memcpy(bytes, lzi_record_value(record), stored.size);
 	rc = lzi_open_stored(store, &stored, &at, ret_size);
 	if (rc == LATZ_OK)
 		memcpy(to, at, *ret_size);

@@ -10,6 +10,7 @@
 #define LZI_STORE_SEAL_H
 
 #include "crypt/crypt.h"
+#include "format/audit.h"
 #include "format/sealed.h"
 #include "store/store_int.h"
 
@@ -22,6 +23,9 @@ struct lzi_secrets {
 	uint32_t kind; /* enum lzi_locked_kind */
 	uint32_t current; /* data key of new records */
 	uint8_t id[16];
+	uint8_t audit[LZI_KEY_BYTES]; /* of the master: what the audit log is authenticated with, */
+	uint8_t audit_names[LZI_KEY_BYTES]; /* and what keys are hashed with there */
+	struct lzi_audit_seal audit_seal; /* the first of them, sealed with the password. No secret */
 };
 
 struct lzi_sealer;
@@ -32,6 +36,7 @@ struct lzi_seal {
 	pthread_mutex_t mutex; /* for taking over new data keys */
 	uint32_t actors;
 	struct lzi_sealer **sealer; /* of each thread slot, made and used by its thread alone */
+	struct lzi_newest *newest;  /* what the process has seen of its keys (newest.c) */
 };
 
 /* ---- keys.c ---- */
@@ -64,6 +69,35 @@ static inline int lzi_is_sealed(const struct lzi_store *store)
 	return lzi_unlikely(store->seal != NULL);
 }
 
+/* The domain of a namespace's keys, 0: of those in none. */
+int lzi_seal_domain(struct lzi_siv *siv, uint32_t number);
+
+/* What a sealed body is of. */
+static inline void lzi_sealed_describe(const struct lzi_secrets *secrets, const struct lzi_sealed *sealed,
+                                       uint8_t type, struct lzi_sealed_about *about)
+{
+	memset(about, 0, sizeof *about);
+	memcpy(about->id, secrets->id, sizeof about->id);
+	about->size = sealed->size;
+	about->what = 'b';
+	about->type = type;
+	about->key = sealed->key;
+	about->packed = sealed->packed;
+}
+
+/* What ties bodies that are sealed with a data key to their versions, with a key of that one's. NULL: no memory. */
+struct lzi_tie *lzi_sealed_tie_new(const uint8_t data[LZI_KEY_BYTES]);
+/* The head's tag. */
+static inline int lzi_sealed_tie(struct lzi_tie *tie, const struct lzi_sealed *sealed, uint64_t seq,
+                                 uint8_t ret_tag[LZI_TAG_BYTES])
+{
+	struct lzi_sealed_version version = { seq, { 'h' } };
+	uint8_t first[LZI_TAG_BYTES];
+
+	memcpy(first, &version, sizeof first);
+	return lzi_tie(tie, first, sealed->body_tag, ret_tag);
+}
+
 /* A sealed value's size is told in 32 bits, what stands before it included. LATZ_TOOBIG. */
 int lzi_seal_fits(uint64_t value_size);
 /* Whether the value of a key is to be sealed: all but the book's. */
@@ -76,11 +110,25 @@ static inline int lzi_seal_lacks(const struct lzi_store *store, uint8_t flags, l
 }
 int lzi_not_sealed(uint64_t offset);
 
+/* A record that is being made, and what is known of it: not what stands in it, which others can write. */
+struct lzi_sealing {
+	struct lzi_record *record;
+	latz_slice key; /* in memory of ours */
+	uint8_t type, flags;
+};
 /* The value into the record, which has everything else but seq, crc included when this returns. */
-int lzi_seal_body(struct lzi_call *call, struct lzi_record *record, latz_slice value, uint32_t raw_size, int packed,
-                  struct lzi_sealed *ret_sealed);
+int lzi_seal_body(struct lzi_call *call, const struct lzi_sealing *sealing, latz_slice value, uint32_t raw_size,
+                  int packed, struct lzi_sealed *ret_sealed);
 /* After seq is known, and while nobody else sees the record. */
-int lzi_seal_head(struct lzi_call *call, struct lzi_record *record, const struct lzi_sealed *sealed);
+int lzi_seal_head(struct lzi_call *call, const struct lzi_sealing *sealing, uint64_t seq,
+                  const struct lzi_sealed *sealed);
+/* Of a draft with a sealed value. */
+static inline struct lzi_sealing lzi_draft_sealing(const struct lzi_draft *draft, latz_slice key, uint8_t type)
+{
+	return (struct lzi_sealing){ draft->record, key, type,
+		                     (uint8_t)((draft->ext ? LZI_RECORD_EXT : 0) | LZI_RECORD_SEALED |
+		                               (draft->flags & ~LZI_RECORD_PACKED)) };
+}
 
 /* A sealed value that was copied, whole, to memory of the thread's; its record's crc has been looked at. */
 struct lzi_stored {
@@ -95,12 +143,16 @@ struct lzi_stored {
 int lzi_open_stored(struct lzi_store *store, const struct lzi_stored *stored, uint8_t **ret_at, uint32_t *ret_size);
 /* Into *value: bytes, size; decompressed. */
 int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, latz_value *value);
+/* The same without a copy but the caller's: bytes is not looked at, its head is in *sealed, not packed; the rest, in
+ * memory that others write, at `body`. */
+int lzi_open_in_place(struct lzi_store *store, const struct lzi_stored *stored, const struct lzi_sealed *sealed,
+                      const uint8_t *body, latz_value *value);
 /* A compressed or sealed value that was copied with its record's head, and found whole, into *value: as it was before,
  * or as_is, which is for sealed ones only. */
 int lzi_open_copied(struct lzi_store *store, uint8_t *packed, const struct lzi_record *head, uint64_t offset,
                     latz_slice key, int as_is, latz_value *value);
 /* A record that nobody changes meanwhile: a value of at most `room` bytes. */
-int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, void *to, uint32_t room,
+int lzi_open_small(struct lzi_store *store, const struct lzi_record *record, latz_slice key, void *to, uint32_t room,
                    uint32_t *ret_size);
 
 #endif

@@ -49,11 +49,12 @@ int lzi_dict_seal(const struct lzi_store *store, const struct lzi_dict_header *d
 	struct sealed_dict sealed;
 	struct about about;
 	struct lzi_aad aad;
-	uint8_t *text = (uint8_t *)(made + 1) + sizeof sealed;
+	uint8_t *text;
 	int rc;
 
 	if (made == NULL)
 		return lzi_error(LATZ_NOMEM, "dictionary");
+	text = (uint8_t *)(made + 1) + sizeof sealed;
 	rc = begin(store, dict->number, &about, &aad, &aead);
 	if (rc == LATZ_OK)
 		rc = lzi_draw(sealed.nonce, sizeof sealed.nonce);

@@ -29,9 +29,12 @@ void lzi_snapshot_name(uint64_t seq, char *name, size_t size)
 
 static int is_snapshot(const char *name, uint64_t *ret_seq)
 {
-	int end = 0;
+	char *end;
 
-	return sscanf(name, "snapshot-%16" SCNx64 SUFFIX "%n", ret_seq, &end) == 1 && end > 0 && name[end] == '\0';
+	if (strncmp(name, "snapshot-", 9) != 0)
+		return 0;
+	*ret_seq = strtoull(name + 9, &end, 16);
+	return end > name + 9 && strcmp(end, SUFFIX) == 0;
 }
 
 int lzi_snapshot_newest(int dirfd, char *name, size_t size)

@@ -336,7 +336,7 @@ int lzi_space_prepare(struct lzi_call *call, struct lzi_space_ref ref, struct lz
 {
 	struct lzi_store *store = call->store;
 	uint8_t *base = lzi_load_acquire(&store->space.base);
-	struct lzi_space *space = (struct lzi_space *)(void *)base + ref.slot;
+	struct lzi_space *space = (struct lzi_space *)((uintptr_t)base + ref.slot * sizeof *space);
 	int64_t ttl_ms = write->ttl_ms;
 	latz_slice bare = write->key;
 
@@ -403,7 +403,9 @@ void lzi_space_intend_all(struct lzi_call *call, uint32_t number, int64_t keys, 
 void lzi_space_intend(struct lzi_call *call, const struct lzi_record *comes, const struct lzi_record *goes,
                       int64_t keys)
 {
-	lzi_space_intend_all(call, lzi_key_space(lzi_record_key(comes != NULL ? comes : goes)), keys,
+	const struct lzi_record *either = comes != NULL ? comes : lzi_analyzed_sure(goes);
+
+	lzi_space_intend_all(call, lzi_key_space(lzi_record_key(either)), keys,
 	                     (comes == NULL ? 0 : (int64_t)lzi_record_span_of(comes)) -
 	                             (goes == NULL ? 0 : (int64_t)lzi_record_span_of(goes)));
 }

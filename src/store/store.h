@@ -244,7 +244,7 @@ int lzi_store_sync(struct lzi_call *call);
 int lzi_store_persist(struct lzi_call *call, const latz_options *options);
 int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options);
 /* Reads a snapshot, or with !whole only its ends. */
-int lzi_store_snapshot_look(const char *path, int whole, latz_snapshot_info *ret_info);
+int lzi_store_snapshot_look(const char *path, int whole, const char *password, latz_snapshot_info *ret_info);
 int lzi_store_restore(const char *path, const char *name, const latz_options *options,
                       const latz_snapshot_options *snapshot_options);
 

@@ -60,9 +60,15 @@ struct lzi_store {
 		uint64_t extent; /* + 1; 0 free */
 		unsigned count;
 	} hazard[LZI_HAZARDS];
+	/* 1: a thread of ours has that mutex of the pool's (lzi_mutex_own()): what each guards of this process's own is
+	 * not to be lost because somebody scribbles over it. */
+	struct {
+		uint32_t log, scribe, maint;
+	} own;
 	unsigned refills; /* extents taken by this process to append to; atomic */
 	uint32_t in_runs; /* and in runs; atomic */
 	uint32_t moved_to; /* empty extents taken by this process for what cleaning and eviction move; atomic */
+	uint32_t wanted;   /* extents that writers took between the janitor's last two rounds; atomic */
 	unsigned copies;  /* views that are copies, for want of a hazard */
 	struct lzi_worker janitor;
 	struct lzi_worker scribe, office; /* started and stopped by the janitor, then by who stops the janitor */
@@ -78,6 +84,7 @@ struct lzi_store {
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
 		int dirfd, lockfd;   /* the persist directory, its lock held shared; -1: not open */
+		int old_dirfd;       /* -1, or what the scribe's office may still use of a generation before */
 		int was_left;        /* 1: its last pool had written everything; told by lzi_persist_prepare() */
 		/* What a checkpoint that failed has left for the next: the segment begun for it, `bytes` before
 		 * that, and the

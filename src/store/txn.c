@@ -502,6 +502,7 @@ int lzi_store_mset(struct lzi_call *call, const struct lzi_write *write, const l
 		return lzi_error(LATZ_UNSUPPORTED, "LATZ_DURABLE: pool %s has no log", call->store->name);
 	each.flags &= ~(unsigned)LATZ_DURABLE; /* once, at the end */
 	init(&txn, call->store);
+	lzi_analyzed_written(txn.few); /* as many as are counted */
 	for (i = 0; i < n && rc == LATZ_OK; i++)
 		rc = merge(&txn, &each, &items[i]);
 	if (rc == LATZ_OK && txn.count > 0)

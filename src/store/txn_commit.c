@@ -24,6 +24,7 @@
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/seal.h"
 #include "store/space.h"
 #include "store/txn_commit.h"
@@ -159,7 +160,7 @@ static LZI_COLD int conflict(struct lzi_store *store, const struct lzi_txn_item 
 	for (i = 0; i < n; i++) {
 		uint8_t byte = ((const uint8_t *)key.data)[i];
 
-		text[i] = byte >= 0x20 && byte < 0x7f ? (char)byte : '?';
+		text[i] = (char)(byte >= 0x20 && byte < 0x7f ? byte : '?');
 	}
 	text[n] = '\0';
 	free(room);
@@ -339,6 +340,7 @@ static int take_seq(struct lzi_txn_commit *c)
 /* Values were sealed when they were drafted; what ties them to the seq comes once it is known, once for each draft. */
 static int seal_heads(struct lzi_txn_commit *c)
 {
+	struct lzi_sealing sealing;
 	size_t i;
 	int rc = LATZ_OK;
 
@@ -348,9 +350,23 @@ static int seal_heads(struct lzi_txn_commit *c)
 		if (!c->items[i].is_written || c->items[i].draft.sealed == NULL)
 			continue;
 		record->seq = c->seq;
-		rc = lzi_seal_head(c->call, record, c->items[i].draft.sealed);
+		sealing = lzi_draft_sealing(&c->items[i].draft, c->items[i].write.key, c->items[i].write.type);
+		rc = lzi_newest_check_write(c->call->store, &c->items[i].write, c->items[i].old, c->seq);
+		if (rc == LATZ_OK)
+			rc = lzi_seal_head(c->call, &sealing, c->seq, c->items[i].draft.sealed);
 	}
 	return rc;
+}
+
+/* What nobody can undo any more. */
+static void note_newest(struct lzi_txn_commit *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		if (c->items[i].is_written && (c->items[i].what == LZI_TXN_SET || c->items[i].kills))
+			lzi_newest_note(c->call->store, c->items[i].write.key, c->seq);
+	}
 }
 
 static void finish(struct lzi_record *record, uint64_t seq)
@@ -598,6 +614,8 @@ static void after(struct lzi_txn_commit *c)
 	lzi_write_grow_table(call);
 	if (lzi_is_bounded(call->store))
 		lzi_bound_pace(call);
+	if (lzi_is_sealed(call->store))
+		note_newest(c);
 }
 
 /* In which namespace it may be creating keys, for others to reckon with. */

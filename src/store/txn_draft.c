@@ -65,6 +65,7 @@ static int add_extent(struct lzi_txn_commit *c, uint64_t extent)
 	uint32_t *more;
 
 	if (c->extent_count == c->extent_capacity) {
+		lzi_analyzed_assume(c->extent_capacity > 0); /* at least the few */
 		more = malloc(c->extent_capacity * 2 * sizeof *more);
 		if (more == NULL)
 			return lzi_error(LATZ_NOMEM, "extents of a transaction");

@@ -43,8 +43,8 @@ int lzi_value_grow(latz_value *value, size_t keep, size_t size)
 	rc = lzi_value_reserve(&wider, size);
 	if (rc != LATZ_OK)
 		return rc;
-	if (keep > 0)
-		memcpy(wider.data, value->data, keep);
+	if (keep > 0) /* so there is something */
+		memcpy(wider.data, lzi_analyzed_sure(value->data), keep);
 	free(value->data);
 	value->data = wider.data;
 	value->capacity = wider.capacity;

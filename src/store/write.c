@@ -22,6 +22,7 @@
 #include "store/audit.h"
 #include "store/feed.h"
 #include "store/log.h"
+#include "store/newest.h"
 #include "store/pack.h"
 #include "store/seal.h"
 #include "store/space.h"
@@ -35,6 +36,9 @@
 #define EVICT_TRIES 1000
 /* Of a value that others keep changing, or a record that is being moved: more is damage. */
 #define LOOKS_MAX 10000u
+/* What put() returns beside results. One variable for this and for the bytes that a sealed value takes more, so that
+ * plain writes have none to look after. */
+#define SEALED ((int)LZI_SEALED_HEAD)
 
 static LZI_COLD int reach_further(struct lzi_store *store, uint64_t extent)
 {
@@ -351,12 +355,13 @@ void lzi_draft_fill(struct lzi_draft *draft, latz_slice key, latz_slice value, u
 LZI_NOINLINE int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, latz_slice key, latz_slice value,
                                 uint8_t type, uint64_t raw_size)
 {
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, key, type);
 	uint8_t flags = draft->flags; /* which a draft made again needs */
 
 	draft->flags = (uint8_t)((flags & ~LZI_RECORD_PACKED) | LZI_RECORD_SEALED);
 	(void)fill_head(draft, key, value.size + LZI_SEALED_HEAD, type);
 	draft->flags = flags;
-	return lzi_seal_body(call, draft->record, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0,
+	return lzi_seal_body(call, &sealing, value, (uint32_t)raw_size, (flags & LZI_RECORD_PACKED) != 0,
 	                     draft->sealed);
 }
 
@@ -400,15 +405,28 @@ int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write
 	return LATZ_OK;
 }
 
-static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, int64_t *ret_value)
+static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, latz_slice key,
+                                             int64_t *ret_value)
 {
 	uint32_t size = 0;
 	int rc;
 
 	if (old->type != LATZ_INT)
 		return lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
-	rc = lzi_open_small(call->store, old, ret_value, sizeof *ret_value, &size);
+	rc = lzi_open_small(call->store, old, key, ret_value, sizeof *ret_value, &size);
+	if (rc == LATZ_OK)
+		rc = lzi_newest_check_locked(call->store, key, old);
 	return rc != LATZ_OK || size == sizeof *ret_value ? rc : lzi_error(LATZ_TYPE, "the value is not a LATZ_INT");
+}
+
+/* What ties the draft to its seq. */
+static LZI_NOINLINE int seal_head(struct lzi_call *call, const struct lzi_write *write, const struct lzi_record *old,
+                                  const struct lzi_draft *draft, uint64_t seq)
+{
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, write->key, write->type);
+	int rc = lzi_newest_check_write(call->store, write, old, seq);
+
+	return rc == LATZ_OK ? lzi_seal_head(call, &sealing, seq, draft->sealed) : rc;
 }
 
 /* The value of an increment, into the draft. */
@@ -416,11 +434,12 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
                   struct lzi_draft *draft)
 {
 	struct lzi_record *record = draft->record;
+	struct lzi_sealing sealing = lzi_draft_sealing(draft, write->key, write->type);
 	int64_t value = 0;
 	int rc;
 
 	if (present && lzi_unlikely(old->flags & LZI_RECORD_SEALED)) {
-		rc = read_sealed(call, old, &value);
+		rc = read_sealed(call, old, write->key, &value);
 		if (rc != LATZ_OK)
 			return rc;
 	} else if (present) {
@@ -434,7 +453,7 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 		return lzi_error(LATZ_OVERFLOW, "the sum does not fit 64 bits");
 	write->sum = value;
 	if (lzi_unlikely(draft->sealed != NULL))
-		return lzi_seal_body(call, record, (latz_slice){ &value, sizeof value }, sizeof value, 0,
+		return lzi_seal_body(call, &sealing, (latz_slice){ &value, sizeof value }, sizeof value, 0,
 		                     draft->sealed);
 	memcpy((uint8_t *)record + lzi_record_head(draft->ext) + write->key.size, &value, sizeof value);
 	record->crc = lzi_record_crc(sizeof value, (uint16_t)write->key.size, write->type,
@@ -497,7 +516,7 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
-	if (lzi_unlikely(draft->sealed != NULL) && (rc = lzi_seal_head(call, record, draft->sealed)) != LATZ_OK)
+	if (lzi_unlikely(draft->sealed != NULL) && (rc = seal_head(call, write, old, draft, seq)) != LATZ_OK)
 		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
@@ -611,7 +630,7 @@ LZI_INLINE int fill_draft(struct lzi_call *call, struct lzi_write *write, struct
 	return rc;
 }
 
-/* 1: it is the same already. */
+/* 1: it is the same already. SEALED: it is written, sealed. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -621,7 +640,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	unsigned looks = 0;
 	latz_slice value = write->value;
 	int is_sum = write->kind == LZI_WRITE_INCREMENT;
-	int sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key);
+	uint64_t sealed = lzi_is_sealed(store) && lzi_seal_wanted(store, write->key) ? SEALED : 0;
 	struct lzi_sealed sealed_as;
 	struct lzi_bucket *bucket;
 	int cleaned = 0, evicted = 0, rc;
@@ -650,7 +669,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 	draft.ext = write->ttl_ms > 0;
 	for (;;) {
 		draft.span = lzi_record_span(write->key.size,
-		                             (is_sum ? sizeof(int64_t) : value.size) + (sealed ? LZI_SEALED_HEAD : 0),
+		                             (is_sum ? sizeof(int64_t) : value.size) + sealed,
 		                             draft.ext);
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
@@ -695,7 +714,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		after_put(call, write, hash, draft.span);
 	if (lzi_unlikely(write->space != NULL))
 		lzi_space_written(call, write, hash);
-	return LATZ_OK;
+	return (int)sealed;
 }
 
 void lzi_write_grow_table(struct lzi_call *call)
@@ -727,6 +746,16 @@ static int touch(struct lzi_call *call, struct lzi_write *write)
 	return rc;
 }
 
+static LZI_NOINLINE int end_put(struct lzi_call *call, const struct lzi_write *write, int rc)
+{
+	if (rc == SEALED) {
+		lzi_newest_note(call->store, write->key, write->version);
+		return LATZ_OK;
+	}
+	lzi_bump_relaxed(&call->actor->uses, 1u); /* which is no set */
+	return rc == 1 ? LATZ_OK : rc;
+}
+
 int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 {
 	struct lzi_store *store = call->store;
@@ -740,10 +769,8 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 		rc = put(call, write);
 		if (lzi_unlikely(write->space != NULL))
 			lzi_store_release(&call->actor->space_at, 0u);
-		if (lzi_unlikely(rc != LATZ_OK)) { /* which is no set */
-			lzi_bump_relaxed(&call->actor->uses, 1u);
-			rc = rc == 1 ? LATZ_OK : rc;
-		}
+		if (lzi_unlikely(rc != LATZ_OK))
+			rc = end_put(call, write, rc);
 	} else if (lzi_audits(call, LZI_WATCH_AUDIT_WRITES) && (rc = lzi_audit_write(call, write)) != LATZ_OK) {
 		; /* it is not to be */
 	} else if (write->kind == LZI_WRITE_TOUCH) {

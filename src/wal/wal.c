@@ -38,10 +38,11 @@ void lzi_wal_name(char name[LZI_WAL_NAME], uint64_t segment)
 static uint64_t number_of(const char *name)
 {
 	char same[LZI_WAL_NAME];
-	unsigned long long number;
+	uint64_t number;
 
-	if (sscanf(name, "wal-%20llu.log", &number) != 1)
+	if (strncmp(name, "wal-", 4) != 0)
 		return 0;
+	number = strtoull(name + 4, NULL, 10);
 	lzi_wal_name(same, number);
 	return strcmp(same, name) == 0 ? number : 0;
 }

@@ -528,7 +528,7 @@ static void nothing_half_on_a_full_disk(void **state)
 	open_audited(f, &log, LATZ_AUDIT_WRITES);
 	assert_ok(put(f->pool, "k", "v"));
 	assert_int_equal(stat(log.path, &st), 0);
-	signal(SIGXFSZ, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	for (unsigned more = 0; more < 300; more += 20) {
 		now = before;

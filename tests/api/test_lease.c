@@ -170,7 +170,7 @@ static void expires(void **state)
 	options.ttl_ms = -1;
 	assert_rc(LATZ_NOTFOUND, ask(f->pool, "k", 0, 0, 1000, &f->value, &a));
 	assert_ok(latz_lease_fill(&a, key_of("one"), &options));
-	assert_ok(ask(f->pool, "k", 0, 0, 1ll << 50, &f->value, &a));
+	assert_ok(ask(f->pool, "k", 0, 0, 1LL << 50, &f->value, &a));
 	assert_true(a.lock.token == 0);
 }
 

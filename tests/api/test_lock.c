@@ -656,7 +656,7 @@ static void bad_arguments(void **state)
 	options.wait_ms = 0;
 	options.lease_ms = -1;
 	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
-	options.lease_ms = 1ll << 32;
+	options.lease_ms = 1LL << 32;
 	assert_rc(LATZ_INVALID, latz_lock(f->pool, key_of("n"), &options, &a));
 	options.lease_ms = 0;
 	options.shared = 7;

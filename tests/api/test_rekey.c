@@ -153,8 +153,55 @@ static void data_key_changes(void **state)
 	}
 	for (int round = 3; round < 15; round++)
 		assert_ok(rekey(f->pool, NULL, 1));
-	assert_rc(LATZ_FULL, rekey(f->pool, NULL, 1));
 	check(f, value);
+	free(value);
+}
+
+static int count_failed(const latz_audit_entry *entry, void *arg)
+{
+	static const char failed[] = "\"of\":\"rekey\",\"result\":\"LATZ_FULL\"";
+
+	*(unsigned *)arg += memmem(entry->text, entry->text_size, failed, sizeof failed - 1) != NULL;
+	return 0;
+}
+
+static void note_warning(latz_log_level level, const char *message, void *arg)
+{
+	*(unsigned *)arg += level == LATZ_LOG_WARNING && strstr(message, "of the 16 that a pool can have") != NULL;
+}
+
+/* The seventeenth: it says what to do, changes nothing, and leaves the password to be changed. */
+static void no_data_key_left(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_options audit = LATZ_AUDIT_OPTIONS_INIT;
+	char *value = check_alloc(300000), path[600];
+	unsigned failed = 0, warned = 0;
+	struct proc proc;
+
+	snprintf(path, sizeof path, "%s/the.audit", f->dir);
+	f->options.audit = path;
+	open_with(f, "old", 1);
+	fill(f->pool, value);
+	latz_set_logger(note_warning, &warned, LATZ_LOG_WARNING);
+	for (int i = 1; i < 16; i++)
+		assert_ok(rekey(f->pool, NULL, 1));
+	latz_set_logger(NULL, NULL, LATZ_LOG_WARNING);
+	assert_int_equal(warned, 5);
+	assert_rc(LATZ_FULL, rekey(f->pool, NULL, 1));
+	assert_non_null(strstr(latz_error_detail(), "latzero load"));
+	assert_rc(LATZ_FULL, rekey(f->pool, "new", 1)); /* not half of it */
+	assert_ok(rekey(f->pool, "old", 0));
+	audit.entry = count_failed;
+	audit.arg = &failed;
+	assert_ok(latz_audit_verify(path, &audit, NULL));
+	assert_int_equal(failed, 2);
+	check(f, value);
+	assert_ok(rekey(f->pool, "new", 0));
+	proc_start(&proc, try_open, (void *)f->dir, false);
+	assert_int_equal(proc_wait(&proc, 60000), 0);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_text(f, "k", "v");
 	free(value);
 }
 
@@ -208,6 +255,7 @@ int main(void)
 		DIR_TEST(password_changes),
 		DIR_TEST(refused),
 		DIR_TEST(data_key_changes),
+		DIR_TEST(no_data_key_left),
 		DIR_TEST(beside_others),
 	};
 

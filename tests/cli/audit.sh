@@ -68,4 +68,38 @@ exits "no time" 2 limit r --max-age long
 exits "no time at all" 2 limit r --max-age 0s
 l destroy r
 
+# ---- Of a pool with a password ----
+
+printf 'correct horse\n' >"$scratch/right"
+printf 'incorrect\n' >"$scratch/wrong"
+chmod 600 "$scratch/right" "$scratch/wrong"
+right=--password-file=$scratch/right
+wrong=--password-file=$scratch/wrong
+log=$scratch/locked.audit
+exits "an encrypted one" 0 $right create e --keep --encrypt --audit "$log" --audit-keys writes
+exits "a write" 0 $right set e k v
+exits "verify without the password" 0 audit verify "$log"
+is "authenticates nothing" "" "$(printf '%s' "$out" | grep authenticated)"
+exits "verify with it" 0 $right audit verify "$log"
+like "does" ': authenticated up to entry [0-9]*$' "$out"
+exits "and with what the pool remembers" 0 $right audit verify "$log" --pool e
+exits "with a wrong one" 3 $wrong audit verify "$log"
+one_line "with a wrong one"
+sed 's/"event":"set"/"event":"get"/; s/"mac":"[0-9a-f]*",//' "$log" >"$scratch/forged"
+exits "a changed one" 3 $right audit verify "$scratch/forged"
+exits "rotate" 0 audit rotate "$log"
+old=$out
+exits "both files, the second just begun" 0 $right audit verify "$old" "$log"
+like "says so" 'no entry of it is authenticated by itself' "$out"
+exits "which alone proves nothing" 3 $right audit verify "$log"
+exits "destroy" 0 destroy e
+exits "the pool is gone, the log is not" 0 $right audit verify "$old" "$log"
+cp "$scratch/wrong" "$scratch/new"
+l $right create e --keep --encrypt --audit "$log"
+exits "a new password" 0 $right rekey e --new-password-file "$scratch/new"
+exits "verifies" 0 --password-file "$scratch/new" audit verify "$log"
+exits "as the old one does" 0 $right audit verify "$log"
+like "in JSON" '"last_keyed":[0-9]*,"other_keys":0' "$(l $right audit verify "$log" --json)"
+l destroy e
+
 done_testing

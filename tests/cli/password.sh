@@ -134,7 +134,11 @@ exits "bench, its password from a descriptor that its processes would share" 0 b
 is "latzero-snapshot" 0 $?
 ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
 "$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
-is "--verify needs no password, and bears one" 0 $?
+is "--verify with the password" 0 $?
+like "opens everything" '^ok: snapshot with [0-9]* keys\{0,1\}, everything checked and opened$' "$(cat "$scratch/out")"
+is "--verify without" 0 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" >"$scratch/out"; echo $?)"
+like "says what it did not" 'checked but what is encrypted' "$(cat "$scratch/out")"
+is "--verify with a wrong one" 3 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" "$wrong" >/dev/null 2>&1; echo $?)"
 like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
 "$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
@@ -217,4 +221,35 @@ is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
 l destroy turned
 
 exits "destroy needs no password" 0 destroy e
+# ---- A pool has 16 data keys ----
+
+l "$right" create used --keep --encrypt >/dev/null
+l "$right" set used k v
+for n in 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+	l "$right" rekey used --data >/dev/null 2>&1
+done
+exits "the last data key" 0 rekey used --data "$right"
+exits "one more" 3 rekey used --data "$right"
+like "says what to do" 'load its keys into a new pool' "$err"
+one_line "one more"
+l "$right" create fresh --keep --encrypt >/dev/null
+l "$right" dump used >"$scratch/dumped"
+exits "which goes so" 0 load fresh "$scratch/dumped" "$right"
+is "all is there" v "$(l get fresh k "$right")"
+exits "and it has keys again" 0 rekey fresh --data "$right"
+l destroy used
+l destroy fresh
+
+# ---- One that looks again and again opens once ----
+
+l "$right" create seen --keep --encrypt --audit "$scratch/seen.audit" >/dev/null
+l "$right" set seen k v
+opens() { grep -c '"event":"open"' "$scratch/seen.audit"; }
+before=$(opens)
+exits "top of a locked pool" 0 top seen --count 5 --interval 10ms "$right"
+is "five samples" 5 "$(printf '%s\n' "$out" | wc -l)"
+is "cost one opening" $((before + 1)) "$(opens)"
+like "with figures" '^seen	[0-9]*	1	' "$out"
+l destroy seen
+
 done_testing

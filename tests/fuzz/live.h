@@ -14,6 +14,8 @@
 #define LIVE_CALLS 64      /* kinds of calls, by name */
 #define LIVE_WRITES 16384u /* of the scribbler that are remembered */
 #define LIVE_TIMEOUT_MS 20 /* latz_options.timeout_ms of the users */
+#define LIVE_PASSWORD "correct horse battery staple"
+#define LIVE_NOBODY 65534u
 
 struct live_write {
 	uint64_t ns, offset, before, after;
@@ -22,7 +24,10 @@ struct live_write {
 
 struct live_call {
 	char name[16];
-	uint64_t count, refused, worst_ns, worst_net_ns;
+	uint64_t count, refused;
+	uint64_t worst_ns; /* from its begin to its end */
+	uint64_t worst_net_ns;  /* without the time that it stood ready, but others had the processor */
+	uint64_t worst_slept_ns; /* without the time that it had the processor either: it waited for something */
 };
 
 struct live_user {
@@ -45,6 +50,10 @@ struct live_round {
 	int users, kills;  /* users; 1: the second is killed now and then */
 	int janitor;       /* 1: the users have maintenance threads */
 	int durable, bounded, packed;
+	int locked;  /* 1: it has a password; 2: and is encrypted */
+	int audited; /* 1: it has an audit log; 2: of keys, too */
+	int aged;    /* 1: its keys live for a while only */
+	int reader;  /* 1: the second user only reads, as another user of the system if we are root */
 	int with_index; /* 1: the index is scribbled over too */
 };
 
@@ -66,6 +75,8 @@ struct live_client {
 	struct live_shared *shared;
 	struct live_user *user;
 	struct hn_meter meter;
+	uint64_t cpu_ns; /* of this thread, when the call under way began */
+	int reads;       /* 1: it only reads */
 	uint64_t random;
 	unsigned name; /* of the pool: p0, p1, ... */
 	int dead;      /* calls in a row that found the pool dead or damaged */
@@ -92,6 +103,8 @@ int live_end(struct live_client *c, int rc);
 void live_look(struct live_client *c, const void *bytes, size_t size);
 /* Some call, or a few that belong together. */
 void live_some_call(struct live_client *c);
+/* A call of who only reads. */
+void live_some_read(struct live_client *c);
 /* Ends what is open, but for the pool. */
 void live_put_down(struct live_client *c);
 

@@ -411,6 +411,7 @@ static void call_snapshot(struct live_client *c)
 	pool_options.dir = c->shared->dir;
 	pool_options.flags |= LATZ_NO_GUARD | LATZ_NO_THREAD;
 	pool_options.timeout_ms = LIVE_TIMEOUT_MS;
+	pool_options.password = c->shared->round.locked ? LIVE_PASSWORD : NULL;
 	if (LIVE_CALL(c, "restore", latz_restore(c->snapshot, "restored", &pool_options, &options)) != LATZ_OK)
 		return;
 	if (LIVE_CALL(c, "open", latz_open("restored", &pool_options, &pool)) != LATZ_OK)
@@ -420,13 +421,38 @@ static void call_snapshot(struct live_client *c)
 	(void)LIVE_CALL(c, "close", latz_close(pool));
 }
 
+static void call_rekey(struct live_client *c)
+{
+	latz_rekey_options options = LATZ_REKEY_OPTIONS_INIT;
+
+	options.data_key = (int)live_below(c, 2);
+	options.password = !options.data_key || live_below(c, 2) ? LIVE_PASSWORD : NULL;
+	(void)LIVE_CALL(c, "rekey", latz_rekey(c->pool, &options));
+}
+
+static void call_audit(struct live_client *c)
+{
+	latz_audit_status_t status = { .size = sizeof status };
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	latz_audit_info info = { .size = sizeof info };
+	char path[320], name[320];
+
+	if (LIVE_CALL(c, "audit_status", latz_audit_status(c->pool, &status)) == LATZ_OK)
+		live_look(c, status.path, strlen(status.path));
+	snprintf(path, sizeof path, "%s/p%u.audit", c->shared->persist, c->name);
+	if (live_below(c, 4))
+		(void)LIVE_CALL(c, "audit_verify", latz_audit_verify(path, &options, &info));
+	else
+		(void)LIVE_CALL(c, "audit_rotate", latz_audit_rotate(path, name, sizeof name));
+}
+
 static void call_settings(struct live_client *c)
 {
 	latz_train_options train = LATZ_TRAIN_OPTIONS_INIT;
 	latz_options options = LATZ_OPTIONS_INIT;
 	latz_limits limits = LATZ_LIMITS_INIT;
 
-	switch (live_below(c, 8)) {
+	switch (live_below(c, 12)) {
 	case 0:
 		limits.max_bytes = live_below(c, 2) ? 6u << 20 : 0;
 		limits.max_entries = live_below(c, 2) ? 200 : 0;
@@ -448,6 +474,9 @@ static void call_settings(struct live_client *c)
 		if (c->shared->round.durable && live_below(c, 3) == 0)
 			(void)LIVE_CALL(c, "persist", latz_persist(c->pool, live_below(c, 2) ? &options : NULL));
 		break;
+	case 6: call_rekey(c); break;
+	case 7: (void)LIVE_CALL(c, "retain", latz_retain(c->pool, (int64_t)live_below(c, 3) * 150)); break;
+	case 8: call_audit(c); break;
 	case 5: (void)LIVE_CALL(c, "clear", latz_clear(some_handle(c))); break;
 	default: call_snapshot(c);
 	}
@@ -506,6 +535,32 @@ void live_some_call(struct live_client *c)
 		case 3: call_txn(c); break;
 		default: call_get(c);
 		}
+	}
+}
+
+/* Of the rest each says that it can't, which is soon tried. */
+void live_some_read(struct live_client *c)
+{
+	switch (live_below(c, 40)) {
+	case 0: call_overview(c); break;
+	case 1:
+	case 2: call_space(c); break;
+	case 3:
+	case 4: call_scan(c); break;
+	case 5: call_counter(c); break;
+	case 6: call_watch(c); break;
+	case 7: call_lock(c); break;
+	case 8: call_txn(c); break;
+	case 9: call_set(c); break;
+	case 10: call_change(c); break;
+	case 11:
+	case 12:
+	case 13: call_borrow(c); break;
+	case 14:
+	case 15:
+	case 16:
+	case 17: call_many(c); break;
+	default: call_get(c);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "live.h"
@@ -23,9 +24,18 @@ uint64_t live_below(struct live_client *c, uint64_t n)
 	return hn_random(&c->random) % n;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
 void live_begin(struct live_client *c, const char *name)
 {
 	snprintf(c->user->name, sizeof c->user->name, "%s", name);
+	c->cpu_ns = cpu_ns();
 	c->user->began_ns = hn_meter_begin(&c->meter);
 }
 
@@ -49,7 +59,7 @@ int live_end(struct live_client *c, int rc)
 {
 	static struct hn_waits waits;
 	struct live_call *call = call_of(c->user);
-	uint64_t began = c->user->began_ns;
+	uint64_t began = c->user->began_ns, had, slept;
 
 	waits.max_wall_ns = waits.max_net_ns = 0;
 	hn_meter_end(&c->meter, began, &waits);
@@ -59,6 +69,10 @@ int live_end(struct live_client *c, int rc)
 	call->refused += rc < 0 && rc != LATZ_NOTFOUND && rc != LATZ_DONE;
 	if (waits.max_wall_ns > call->worst_ns)
 		call->worst_ns = waits.max_wall_ns;
+	had = cpu_ns() - c->cpu_ns;
+	slept = waits.max_net_ns > had ? waits.max_net_ns - had : 0;
+	if (slept > call->worst_slept_ns)
+		call->worst_slept_ns = slept;
 	if (waits.max_net_ns > call->worst_net_ns)
 		call->worst_net_ns = waits.max_net_ns;
 	if (!is_documented(rc)) {
@@ -96,6 +110,21 @@ static latz_options options_of(const struct live_client *c)
 		options.max_entries = round->seed % 2 && round->seed % 5 ? 0 : 200;
 		options.policy = policies[round->seed / 2 % 10];
 	}
+	if (round->locked) {
+		options.password = LIVE_PASSWORD;
+		options.encrypt = round->locked > 1;
+	}
+	if (c->reads) {
+		options.flags = LATZ_READONLY;
+		return options;
+	}
+	if (round->reader)
+		options.mode = 0644;
+	if (round->audited) {
+		options.audit = c->shared->persist;
+		options.audit_keys = round->audited > 1 ? LATZ_AUDIT_WRITES | LATZ_AUDIT_READS : 0;
+	}
+	options.max_age_ms = round->aged ? 300 : 0;
 	if (round->packed) {
 		options.compress_min = 40;
 		options.compress_dict = round->seed % 2 ? LATZ_DICT_AUTO : LATZ_DICT_TRAINED;
@@ -124,6 +153,11 @@ static void open_pool(struct live_client *c)
 		c->dead = 0;
 		if (rc == LATZ_OK || c->shared->stop_users)
 			break;
+		if (c->reads) {
+			c->name = (unsigned)live_below(c, 6);
+			hn_sleep_us(2000);
+			continue;
+		}
 		(void)LIVE_CALL(c, "destroy", latz_destroy(name, &options));
 		c->name += live_below(c, 2) ? 1 : 0;
 		hn_sleep_us(500);
@@ -148,6 +182,8 @@ static void close_pool(struct live_client *c)
 	}
 	c->space = c->pool = NULL;
 	snprintf(name, sizeof name, "p%u", c->name);
+	if (c->reads)
+		return;
 	if (live_below(c, 2) || (c->shared->round.seed % 3 == 0 && live_below(c, 4)))
 		(void)LIVE_CALL(c, "destroy", latz_destroy(name, &options));
 }
@@ -157,7 +193,10 @@ static void use_pool(struct live_client *c)
 	uint64_t left = 100 + live_below(c, 2 * RENEW);
 
 	for (; left > 0 && c->dead < DEAD_MAX && !c->shared->stop_users; left--)
-		live_some_call(c);
+		if (c->reads)
+			live_some_read(c);
+		else
+			live_some_call(c);
 }
 
 static int allocate_some(int fd, int mode, off_t offset, off_t size)
@@ -204,6 +243,11 @@ int live_use(struct live_shared *shared, unsigned who)
 		c->bytes[i] = (uint8_t)(i % 37 < 30 ? "{\"name\": \"value\", \"number\": 1234567890}"[i % 39]
 		                                    : (char)hn_random(&c->random));
 	hn_meter_open(&c->meter);
+	c->reads = shared->round.reader && who == 1;
+	if (c->reads && geteuid() == 0 &&
+	    (setresgid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0 ||
+	     setresuid(LIVE_NOBODY, LIVE_NOBODY, LIVE_NOBODY) != 0))
+		hn_die("become user %u: %s", LIVE_NOBODY, strerror(errno));
 	do {
 		open_pool(c);
 		if (c->pool == NULL)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Feeds the parsers random input and opens pools whose files were scribbled over, all under AddressSanitizer.
 #   run.sh [--short | --keep] [format|image|log|snap|packed|flip]...
-#   run.sh live [--minutes M] [--seed S] [--round R] [--index] ...    scribbles over a live pool's files
+#   run.sh live [--minutes M] [--seed S] [--round R] [--reader] [--index] ...    scribbles over a live pool's files
 # Without names: all. Builds what it needs under $LATZERO_BUILD/fuzz (default build/main), with clang's libFuzzer where
 # there is one, else with gcc and the random driver of fuzz_main.c. LATZERO_SECONDS: how long each runs (default 300).
 #   LATZERO_SECONDS=615 ./dev fuzz format image log snap     the long run: over ten minutes for each parser

@@ -204,7 +204,7 @@ static void authenticated(void **state)
 	latz_options again = f->options;
 	again.flags = 0;
 	assert_ok(lzi_store_open("t", &again, &store));
-	lzi_audit_key(store, key);
+	lzi_audit_key(store, key, NULL);
 	assert_ok(put(f->pool, "k", "v"));
 	assert_ok(put(f->pool, "k", "v2"));
 	options.key = key;
@@ -215,7 +215,7 @@ static void authenticated(void **state)
 	assert_rc(LATZ_CORRUPT, latz_audit_verify(path, &options, &info));
 	/* Without one the chain can be looked at all the same. */
 	assert_ok(latz_audit_verify(path, NULL, NULL));
-	lzi_audit_key(store, NULL);
+	lzi_audit_key(store, NULL, NULL);
 	assert_ok(put(f->pool, "k", "v3"));
 	options.key = key;
 	assert_ok(latz_audit_verify(path, &options, &info));

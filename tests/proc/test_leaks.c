@@ -1,145 +1,13 @@
 /*
  * What an encrypted pool lets out. Markers, random bytes, are keys, names of locks and values, short, long, compressed,
- * overwritten, deleted, expired, appended, of transactions, in namespaces, in events; then all files of the pool, its
- * log, snapshots and images, and what the process maps shared, are searched for a part of each, and for the password.
- * The same is done with a pool that is not encrypted: there they are found, so the search sees what there is.
+ * overwritten, deleted, expired, appended, of transactions, in namespaces, in events, and written while the pool gets a
+ * new password and a new data key; then all files of the pool, its log, snapshots and images, what the process maps
+ * shared, and the core dump of a program that has the pool open, are searched for a part of each, and for both
+ * passwords. The same is done with a pool that is not encrypted: there they are found, so the search can see.
  */
 #include "config.h"
 
-#include "lib/suite.h"
-
-#include <dirent.h>
-#include <ftw.h>
-
-#define MARK 24u
-#define PIECE 12u /* of each marker, this many bytes are searched for */
-#define PIECE_AT 6u
-#define MARKS_MAX 512u
-#define PASSWORD "Wh0-wou1d-gue55-th15"
-
-enum where {
-	IN_POOL,
-	IN_LOG,
-	IN_SNAPSHOT,
-	IN_MAPPING,
-	WHERES
-};
-
-struct mark {
-	unsigned char bytes[MARK];
-	char what[24];
-	unsigned found[WHERES];
-};
-
-static struct mark marks[MARKS_MAX];
-static unsigned mark_count;
-static uint8_t first_bytes[8192]; /* bit n: some piece begins with the 16 bits n */
-static unsigned passwords_found;
-static uint64_t bytes_searched[WHERES];
-
-/* ---- Markers and the search for them ----------------------------------------------------------------------------- */
-
-static void expect(const unsigned char *piece)
-{
-	unsigned first = piece[0] | (unsigned)piece[1] << 8;
-
-	first_bytes[first / 8] |= (uint8_t)(1u << first % 8);
-}
-
-static latz_slice mark(const char *what)
-{
-	static struct rng rng;
-	struct mark *m = &marks[mark_count++];
-
-	CHECK(mark_count < MARKS_MAX);
-	if (mark_count == 1)
-		rng_init(&rng, clock_ns() ^ (uint64_t)getpid() << 32);
-	rng_fill(&rng, m->bytes, MARK);
-	snprintf(m->what, sizeof m->what, "%s", what);
-	expect(m->bytes + PIECE_AT);
-	return slice(m->bytes, MARK);
-}
-
-static void look_at(const unsigned char *at, size_t size, enum where where)
-{
-	static const unsigned char password[] = PASSWORD;
-
-	bytes_searched[where] += size;
-	for (size_t i = 0; i + PIECE <= size; i++) {
-		unsigned first = at[i] | (unsigned)at[i + 1] << 8;
-
-		if ((first_bytes[first / 8] >> first % 8 & 1) == 0)
-			continue;
-		if (memcmp(at + i, password, PIECE) == 0)
-			passwords_found++;
-		for (unsigned m = 0; m < mark_count; m++)
-			marks[m].found[where] += memcmp(at + i, marks[m].bytes + PIECE_AT, PIECE) == 0;
-	}
-}
-
-static enum where where_now;
-
-/* The data of a file, holes left out. */
-static int look_at_file(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	int fd = kind == FTW_F ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	off_t from = 0, to;
-	unsigned char *at;
-
-	(void)ftw;
-	if (fd < 0 || st->st_size == 0 || !S_ISREG(st->st_mode)) {
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
-	at = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	CHECK(at != MAP_FAILED);
-	while (from < st->st_size && (from = lseek(fd, from, SEEK_DATA)) >= 0) {
-		to = lseek(fd, from, SEEK_HOLE);
-		CHECK(to > from);
-		if (to > st->st_size)
-			to = st->st_size;
-		look_at(at + from, (size_t)(to - from), where_now);
-		from = to;
-	}
-	munmap(at, (size_t)st->st_size);
-	close(fd);
-	return 0;
-}
-
-static void look_at_files(const char *path, enum where where)
-{
-	where_now = where;
-	CHECK(nftw(path, look_at_file, 16, FTW_PHYS) == 0);
-}
-
-/* What a core dump would hold of files: everything that this process maps shared. */
-static void look_at_mappings(void)
-{
-	FILE *maps = fopen("/proc/self/maps", "re");
-	int mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	unsigned char *bytes = check_alloc(1u << 20);
-	unsigned long from, to;
-	char line[1024], how[8];
-
-	CHECK(maps != NULL && mem >= 0);
-	while (fgets(line, sizeof line, maps) != NULL) {
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, how) != 3 || how[3] != 's')
-			continue;
-		while (from < to) {
-			size_t part = to - from < (1u << 20) ? to - from : 1u << 20;
-			ssize_t got = pread(mem, bytes, part, (off_t)from);
-
-			if (got <= 0)
-				break; /* past the end of the file */
-			look_at(bytes, (size_t)got, IN_MAPPING);
-			from += (unsigned long)got;
-		}
-	}
-	free(bytes);
-	fclose(maps);
-	close(mem);
-}
+#include "marks.h"
 
 /* ---- A busy life ------------------------------------------------------------------------------------------------- */
 
@@ -278,7 +146,7 @@ struct life {
 	latz_pool *pool, *sub;
 	latz_watch *watch;
 	latz_lock_t lock;
-	char snapshot[512], image[512];
+	char snapshot[512], image[512], later[512];
 };
 
 static void search_all(const struct life *life)
@@ -286,8 +154,122 @@ static void search_all(const struct life *life)
 	look_at_files(life->dir, IN_POOL);
 	look_at_files(life->disk, IN_LOG);
 	look_at_files(life->out, IN_SNAPSHOT);
-	look_at_mappings();
+	look_at_process(getpid(), IN_MAPPING, WHERES);
 }
+
+/* ---- New keys ---------------------------------------------------------------------------------------------------- */
+
+#define BUSY_KEYS 40u
+
+struct busy {
+	latz_pool *pool;
+	latz_slice key[BUSY_KEYS], value[BUSY_KEYS];
+	int ends[2]; /* of a pipe */
+};
+
+/* Until the parent closes its end. */
+static int be_busy(void *arg)
+{
+	struct busy *busy = arg;
+	unsigned i = 0;
+	char byte;
+
+	close(busy->ends[1]);
+	while (i < 2 * BUSY_KEYS || read(busy->ends[0], &byte, 1) < 0) {
+		unsigned other = i / BUSY_KEYS * 7 + i;
+
+		CHECK_OK(latz_set(busy->pool, busy->key[i % BUSY_KEYS], busy->value[other % BUSY_KEYS], NULL));
+		i++;
+	}
+	return 0;
+}
+
+/* While another process writes. */
+static void change_keys(struct life *life)
+{
+	latz_rekey_options options = LATZ_REKEY_OPTIONS_INIT;
+	struct busy busy = { .pool = life->pool };
+	struct proc writer;
+
+	CHECK(pipe2(busy.ends, O_CLOEXEC | O_NONBLOCK) == 0);
+	for (unsigned i = 0; i < BUSY_KEYS; i++) {
+		busy.key[i] = mark("key of the busy");
+		busy.value[i] = mark("busy");
+	}
+	proc_start(&writer, be_busy, &busy, false);
+	if (life->options.encrypt) {
+		options.password = NEW_PASSWORD;
+		options.data_key = 1;
+		CHECK_OK(latz_rekey(life->pool, &options));
+		life->options.password = NEW_PASSWORD;
+	}
+	close(busy.ends[1]);
+	CHECK(proc_wait(&writer, 60000) == 0);
+	close(busy.ends[0]);
+}
+
+/* ---- A core dump ------------------------------------------------------------------------------------------------- */
+
+/* A pipe from which it can be read once; -1: there is none. */
+static int password_pipe(const char *password)
+{
+	size_t size = password == NULL ? 0 : strlen(password);
+	int ends[2];
+
+	if (password == NULL)
+		return -1;
+	CHECK(pipe(ends) == 0 && write(ends[1], password, size) == (ssize_t)size);
+	close(ends[1]);
+	return ends[0];
+}
+
+/* latzero watch, which has the pool open; only the file that it is run as is its own, so nothing is in it of us. */
+static pid_t run_watch(const struct life *life, const char *where, int out)
+{
+	const char *tool = getenv("LATZERO");
+	int password = password_pipe(life->options.password);
+	char number[16];
+	pid_t pid;
+
+	CHECK(tool != NULL);
+	snprintf(number, sizeof number, "%d", password);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		want_core(where);
+		dup2(out, 1);
+		if (password >= 0)
+			execl(tool, tool, "--dir", life->dir, "--password-fd", number, "watch", "leaky", NULL);
+		else
+			execl(tool, tool, "--dir", life->dir, "watch", "leaky", NULL);
+		_exit(127);
+	}
+	if (password >= 0)
+		close(password);
+	return pid;
+}
+
+static void dump_core(struct life *life)
+{
+	const char *where = tempdir_make();
+	int ends[2];
+	pid_t pid;
+	char byte;
+
+	CHECK(pipe2(ends, O_CLOEXEC) == 0);
+	pid = run_watch(life, where, ends[1]);
+	close(ends[1]);
+	/* It has told of one, so it is there. */
+	while (fcntl(ends[0], F_SETFL, O_NONBLOCK), read(ends[0], &byte, 1) < 0) {
+		CHECK_OK(latz_set(life->pool, latz_str("harmless"), latz_str("harmless"), NULL));
+		sleep_ms(10);
+	}
+	look_at_core(pid, where, life->dir);
+	close(ends[0]);
+	tempdir_remove(where);
+}
+
+/* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 static void begin(struct life *life, bool encrypted)
 {
@@ -337,10 +319,15 @@ static void live(struct life *life)
 	CHECK_OK(latz_snapshot(life->pool, life->image, &image));
 	CHECK_OK(latz_sync_now(life->pool));
 	search_all(life);
+	change_keys(life);
+	search_all(life);
 	CHECK(maintain_all(life->pool));
 	write_values(life->pool); /* into what cleaning has emptied */
 	CHECK_OK(verify_print(life->pool));
+	snprintf(life->later, sizeof life->later, "%s/later", life->out);
+	CHECK_OK(latz_snapshot(life->pool, life->later, NULL));
 	search_all(life);
+	dump_core(life);
 }
 
 static void end(struct life *life)
@@ -352,6 +339,9 @@ static void end(struct life *life)
 	CHECK_OK(latz_watch_close(life->watch));
 	again.persist_dir = NULL;
 	again.snapshot_on_close = 0;
+	CHECK_OK(latz_restore(life->later, "later", &again, NULL));
+	if (life->options.encrypt) /* from before the change */
+		again.password = PASSWORD;
 	CHECK_OK(latz_restore(life->snapshot, "snapshot", &again, NULL));
 	CHECK_OK(latz_restore(life->image, "image", &again, NULL));
 	CHECK_OK(latz_open("image", &again, &pool));
@@ -381,15 +371,17 @@ static void live_and_search(bool encrypted)
 	memset(bytes_searched, 0, sizeof bytes_searched);
 	mark_count = passwords_found = 0;
 	expect((const unsigned char *)PASSWORD);
+	expect((const unsigned char *)NEW_PASSWORD);
 	begin(&life, encrypted);
 	live(&life);
 	end(&life);
-	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u\n",
+	print_message("# searched: pool %u MiB, log %u, snapshots %u, mappings %u, core dump %u and %u\n",
 	              (unsigned)(bytes_searched[IN_POOL] >> 20), (unsigned)(bytes_searched[IN_LOG] >> 20),
-	              (unsigned)(bytes_searched[IN_SNAPSHOT] >> 20), (unsigned)(bytes_searched[IN_MAPPING] >> 20));
+	              (unsigned)(bytes_searched[IN_SNAPSHOT] >> 20), (unsigned)(bytes_searched[IN_MAPPING] >> 20),
+	              (unsigned)(bytes_searched[IN_CORE] >> 20), (unsigned)(bytes_searched[IN_PRIVATE] >> 20));
 }
 
-static const char *const where_name[WHERES] = { "pool", "log", "snapshot", "mapping" };
+static const char *const where_name[WHERES] = { "pool", "log", "snapshot", "mapping", "core dump", "private memory" };
 
 static void encrypted_pool(void **state)
 {
@@ -398,7 +390,7 @@ static void encrypted_pool(void **state)
 	(void)state;
 	live_and_search(true);
 	for (unsigned m = 0; m < mark_count; m++) {
-		for (unsigned w = 0; w < WHERES; w++) {
+		for (unsigned w = 0; w < IN_PRIVATE; w++) {
 			if (marks[m].found[w] > 0 && leaks++ < 40)
 				print_message("# %s found in %s, %u times\n", marks[m].what, where_name[w],
 				              marks[m].found[w]);
@@ -425,9 +417,10 @@ static void plain_pool(void **state)
 		if (stored && (marks[m].found[IN_POOL] == 0 || marks[m].found[IN_MAPPING] == 0))
 			fail_msg("%s is not found in the pool", marks[m].what);
 	}
-	print_message("# of %u not found: pool %u, log %u, snapshots %u, mappings %u\n", mark_count, missed[IN_POOL],
-	              missed[IN_LOG], missed[IN_SNAPSHOT], missed[IN_MAPPING]);
+	print_message("# of %u not found: pool %u, log %u, snapshots %u, mappings %u, core dump %u\n", mark_count,
+	              missed[IN_POOL], missed[IN_LOG], missed[IN_SNAPSHOT], missed[IN_MAPPING], missed[IN_CORE]);
 	assert_true(missed[IN_LOG] < mark_count / 4 && missed[IN_SNAPSHOT] < mark_count / 2);
+	assert_true(missed[IN_CORE] < mark_count / 2);
 }
 
 int main(void)
@@ -437,6 +430,7 @@ int main(void)
 		cmocka_unit_test(encrypted_pool),
 	};
 
+	fork_prepare();
 	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
 	return suite_run(tests);
 }

@@ -285,6 +285,64 @@ static void plain_record(void **state)
 	latz_value_free(&values[0]);
 }
 
+/* How a pool that is not encrypted stores the letter; to make it takes no keys. */
+static uint32_t compress_letter(struct tampered *t, char letter, uint8_t *to)
+{
+	latz_options options = LATZ_OPTIONS_INIT;
+	latz_key_info info = { .size = sizeof info };
+	latz_pool *pool;
+	char path[512];
+	int fd;
+
+	options.dir = t->dir;
+	options.compress_min = 64;
+	options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_ok(latz_open("plain", &options, &pool));
+	assert_ok(set_letter(pool, "key", letter));
+	assert_ok(latz_key_stat(pool, key_of("key"), &info));
+	assert_true(info.stored_size < SIZE);
+	snprintf(path, sizeof path, "%s/plain/heap", t->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	/* Nothing is behind the value but padding to 16 bytes. */
+	CHECK(pread(fd, to, info.stored_size, (off_t)(info.address + LZI_RECORD_HEAD + strlen("key"))) ==
+	      (ssize_t)info.stored_size);
+	close(fd);
+	assert_ok(latz_close(pool));
+	return (uint32_t)info.stored_size;
+}
+
+/* Nor for a compressed one. */
+static void plain_compressed(void **state)
+{
+	struct tampered *t = *state;
+	latz_slice key, keys[1] = { key_of("key") };
+	latz_value values[1] = { LATZ_VALUE_INIT };
+	struct lzi_record *record;
+	latz_scan *scan;
+	uint8_t packed[SIZE];
+	uint32_t size;
+	int results[1];
+
+	open_pool(t);
+	size = compress_letter(t, 'F', packed);
+	assert_ok(set_letter(t->pool, "key", 'A'));
+	assert_ok(latz_scan_open(t->pool, NULL, &scan)); /* which looks at all records there are */
+	record = record_of(t, "key");
+	record->flags = (uint8_t)((record->flags & ~LZI_RECORD_SEALED) | LZI_RECORD_PACKED);
+	record->value_size = size;
+	memcpy(value_of(record), packed, size);
+	fix_crc(record);
+	assert_rc(LATZ_CORRUPT, try_get(t, "key"));
+	assert_non_null(strstr(latz_error_detail(), "not sealed"));
+	assert_ok(latz_mget(t->pool, keys, 1, values, results));
+	assert_rc(LATZ_CORRUPT, results[0]);
+	assert_rc(LATZ_CORRUPT, latz_scan_next(scan, &key, &t->value));
+	assert_ok(latz_scan_close(scan));
+	assert_rc(LATZ_CORRUPT, latz_append(t->pool, key_of("key"), key_of("x"), NULL));
+	latz_value_free(&values[0]);
+}
+
 /* A sum goes on from what there is. */
 static void plain_sum(void **state)
 {
@@ -465,7 +523,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TAMPER_TEST(every_byte),   TAMPER_TEST(swapped_between_keys), TAMPER_TEST(swapped_between_versions),
 		TAMPER_TEST(another_type_or_version), TAMPER_TEST(keys_exchanged), TAMPER_TEST(plain_record),
-		TAMPER_TEST(plain_sum),    TAMPER_TEST(plain_old_value),      TAMPER_TEST(said_to_be_plain),
+		TAMPER_TEST(plain_compressed), TAMPER_TEST(plain_sum), TAMPER_TEST(plain_old_value),
+		TAMPER_TEST(said_to_be_plain),
 		TAMPER_TEST(failures_are_counted), TAMPER_TEST(everybody_uses_the_new_key),
 	};
 

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "tamper.h"
+#include "tamper_files.h"
 
 #include <dirent.h>
 
@@ -13,84 +13,6 @@
 #include "base/hash.h"
 #include "format/log.h"
 #include "format/snapshot.h"
-
-#define KEYS 20u
-
-struct outcome {
-	unsigned refused, whole, corrupt, missing;
-};
-
-static const char *key_name(unsigned i)
-{
-	static char name[16];
-
-	snprintf(name, sizeof name, "key%u", i);
-	return name;
-}
-
-/* Each twice: a letter, then the small one. */
-static void write_keys(latz_pool *pool)
-{
-	for (unsigned i = 0; i < KEYS; i++)
-		assert_ok(set_letter(pool, key_name(i), (char)('A' + i)));
-	for (unsigned i = 0; i < KEYS; i++)
-		assert_ok(set_letter(pool, key_name(i), (char)('a' + i)));
-}
-
-/* old_too: the newer half may be cut off. */
-static void check_keys(struct tampered *t, latz_pool *pool, bool old_too, struct outcome *outcome)
-{
-	unsigned corrupt = 0, missing = 0;
-
-	for (unsigned i = 0; i < KEYS; i++) {
-		int rc = latz_get(pool, latz_str(key_name(i)), &t->value);
-
-		corrupt += rc == LATZ_CORRUPT;
-		missing += rc == LATZ_NOTFOUND;
-		if (rc == LATZ_CORRUPT || rc == LATZ_NOTFOUND)
-			continue;
-		assert_ok(rc);
-		if (!is_letter(t->value.data, t->value.size, (char)('a' + i)) &&
-		    !(old_too && is_letter(t->value.data, t->value.size, (char)('A' + i))))
-			fail_msg("%s has a value that was never written", key_name(i));
-	}
-	outcome->corrupt += corrupt > 0;
-	outcome->missing += corrupt == 0 && missing > 0;
-	outcome->whole += corrupt == 0 && missing == 0;
-}
-
-static void print_outcome(const char *what, const struct outcome *outcome)
-{
-	print_message("# %s: %u refused, %u with LATZ_CORRUPT, %u with keys missing, %u whole\n", what,
-	              outcome->refused, outcome->corrupt, outcome->missing, outcome->whole);
-}
-
-static uint8_t *read_file(const char *path, size_t *ret_size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	uint8_t *bytes;
-
-	CHECK(fd >= 0 && fstat(fd, &st) == 0);
-	bytes = check_alloc((size_t)st.st_size);
-	CHECK(pread(fd, bytes, (size_t)st.st_size, 0) == st.st_size);
-	close(fd);
-	*ret_size = (size_t)st.st_size;
-	return bytes;
-}
-
-static void write_file(const char *path, const uint8_t *bytes, size_t size)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	CHECK(fd >= 0 && pwrite(fd, bytes, size, 0) == (ssize_t)size);
-	close(fd);
-}
-
-static unsigned flips(void)
-{
-	return (unsigned)env_number("LATZ_TEST_FLIPS", 20);
-}
 
 /* ---- Snapshots --------------------------------------------------------------------------------------------------- */
 
@@ -281,7 +203,8 @@ static void copy_log(const char *from, const char *to)
 	CHECK(system(command) == 0);
 }
 
-static void try_log(struct tampered *t, const char *disk, struct outcome *outcome)
+/* old_too: as check_keys(). */
+static void try_log(struct tampered *t, const char *disk, bool old_too, struct outcome *outcome)
 {
 	latz_options options = t->options;
 	latz_pool *pool;
@@ -292,7 +215,7 @@ static void try_log(struct tampered *t, const char *disk, struct outcome *outcom
 	outcome->refused += rc != LATZ_OK;
 	if (rc != LATZ_OK)
 		return;
-	check_keys(t, pool, true, outcome);
+	check_keys(t, pool, old_too, outcome);
 	assert_ok(latz_close(pool));
 }
 
@@ -336,7 +259,7 @@ static void flip_log(struct tampered *t, const char *whole, bool fixed)
 		copy_log(whole, copy);
 		find_segment(inside, path, sizeof path);
 		damage(path, &rng, fixed, i);
-		try_log(t, copy, &outcome);
+		try_log(t, copy, true, &outcome);
 	}
 	print_outcome(fixed ? "log, checksums made right" : "log", &outcome);
 	assert_true(fixed ? outcome.corrupt > 0 : outcome.corrupt == 0);
@@ -375,9 +298,39 @@ static void plain_entries(void **state)
 	(void)go_over(bytes, size, true);
 	write_file(path, bytes, size);
 	free(bytes);
-	try_log(t, whole, &outcome);
+	try_log(t, whole, true, &outcome);
 	assert_int_equal(outcome.corrupt, 1);
 	assert_int_equal(outcome.whole + outcome.missing + outcome.refused, 0);
+}
+
+/* Each key's older entry behind its newer one: what counts is the version, not the place. */
+static void entries_reordered(void **state)
+{
+	struct tampered *t = *state;
+	struct outcome outcome = { 0, 0, 0, 0 };
+	char whole[512], inside[600], path[1024];
+	size_t size, entries[2 * KEYS];
+	uint8_t *bytes, kept[512];
+
+	make_log(t, whole);
+	snprintf(inside, sizeof inside, "%s/p", whole);
+	find_segment(inside, path, sizeof path);
+	bytes = read_file(path, &size);
+	assert_int_equal(list_entries(bytes, size, entries, 2 * KEYS), 2 * KEYS);
+	for (unsigned i = 0; i < KEYS; i++) {
+		const struct lzi_log_entry *entry = (struct lzi_log_entry *)(void *)(bytes + entries[i]);
+		size_t span = lzi_log_entry_span(entry->key_size, entry->value_size);
+
+		CHECK(span <= sizeof kept);
+		memcpy(kept, bytes + entries[i], span);
+		memcpy(bytes + entries[i], bytes + entries[KEYS + i], span);
+		memcpy(bytes + entries[KEYS + i], kept, span);
+	}
+	(void)go_over(bytes, size, true);
+	write_file(path, bytes, size);
+	free(bytes);
+	try_log(t, whole, false, &outcome);
+	assert_int_equal(outcome.whole, 1);
 }
 
 int main(void)
@@ -386,6 +339,7 @@ int main(void)
 		TAMPER_TEST(snapshots),
 		TAMPER_TEST(logs),
 		TAMPER_TEST(plain_entries),
+		TAMPER_TEST(entries_reordered),
 	};
 
 	latz_set_logger(NULL, NULL, LATZ_LOG_NONE);

@@ -177,7 +177,7 @@ static void evp_siv(const uint8_t *key, const void *domain, size_t domain_size, 
 
 static void siv_is_openssls(void **state)
 {
-	uint8_t key[64], text[100], want[116], out[116], back[100];
+	uint8_t key[64], text[300], want[316], out[316], back[300];
 	const char *domains[] = { "k", "l", "k\0\0\0\7" };
 	const size_t domain_sizes[] = { 1, 1, 5 };
 
@@ -221,12 +221,74 @@ static void siv_refuses(void **state)
 	lzi_siv_free(siv);
 }
 
+/* OpenSSL's CBC, of which the last block is the tag. */
+static void tie_is_cbc(void **state)
+{
+	uint8_t key[32], text[32], out[32], tag[16];
+	EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
+	static const uint8_t zero[16];
+	struct lzi_tie *tie;
+	int n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof key; i++) {
+		key[i] = (uint8_t)(i * 29 + 5);
+		text[i] = (uint8_t)(i * 43 + 7);
+	}
+	tie = lzi_tie_new(key);
+	assert_non_null(tie);
+	for (size_t i = 0; i < 100; i++) {
+		assert_int_equal(EVP_EncryptInit_ex2(context, cipher, key, zero, NULL), 1);
+		assert_int_equal(EVP_CIPHER_CTX_set_padding(context, 0), 1);
+		assert_int_equal(EVP_EncryptUpdate(context, out, &n, text, sizeof text), 1);
+		assert_int_equal(lzi_tie(tie, text, text + 16, tag), LATZ_OK);
+		assert_memory_equal(tag, out + 16, sizeof tag);
+		assert_true(lzi_same_tag(tag, out + 16));
+		tag[i % 16] ^= (uint8_t)(1 << i % 8);
+		assert_false(lzi_same_tag(tag, out + 16));
+		memcpy(text, out, sizeof text);
+	}
+	lzi_tie_free(tie);
+	EVP_CIPHER_CTX_free(context);
+	EVP_CIPHER_free(cipher);
+}
+
+/* Of all lengths about the step in which others' memory is copied: as of memory of one's own. */
+static void others_memory(void **state)
+{
+	static uint8_t text[10000], want[10000], out[10000];
+	static const size_t sizes[] = { 0, 1, 100, 3071, 3072, 3073, 6144, 6145, 10000 };
+	uint8_t key[32] = { 9 }, nonce[12] = { 0 }, tag[16], want_tag[16];
+	const struct lzi_aad aad = { "head", 4, "tail", 4 };
+	struct lzi_aead *aead = lzi_aead_new(key);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (uint8_t)(i * 31 + i / 256);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		nonce[0] = (uint8_t)i;
+		assert_int_equal(lzi_aead_seal(aead, nonce, &aad, text, sizes[i], want, want_tag), LATZ_OK);
+		assert_int_equal(lzi_aead_seal_to(aead, nonce, &aad, text, sizes[i], out, tag), LATZ_OK);
+		assert_memory_equal(tag, want_tag, sizeof tag);
+		assert_memory_equal(out, want, sizes[i]);
+		assert_int_equal(lzi_aead_open_from(aead, nonce, &aad, want, sizes[i], out, tag), LATZ_OK);
+		assert_memory_equal(out, text, sizes[i]);
+		tag[i] ^= 1;
+		assert_int_equal(lzi_aead_open_from(aead, nonce, &aad, want, sizes[i], out, tag), LATZ_CORRUPT);
+		for (size_t at = 0; at < sizes[i]; at++)
+			assert_int_equal(out[at], 0);
+	}
+	lzi_aead_free(aead);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(gcm_vectors),    cmocka_unit_test(gcm_refuses), cmocka_unit_test(scrypt_vectors),
 		cmocka_unit_test(scrypt_bounds),  cmocka_unit_test(hkdf_vector),
 		cmocka_unit_test(siv_is_openssls), cmocka_unit_test(siv_refuses),
+		cmocka_unit_test(tie_is_cbc),     cmocka_unit_test(others_memory),
 	};
 
 	return suite_run(tests);

@@ -1,0 +1,144 @@
+/*
+ * The key of an audit log: made, sealed, found again by the password.
+ */
+#include "config.h"
+
+#include "store/audit_key.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+#define RING_KEYS 32u
+#define RING_TRIES 64u /* passwords that the pools of one log had: each costs scrypt */
+
+struct lzi_audit_ring {
+	const char *password; /* the caller's */
+	unsigned keys, tries;
+	struct {
+		uint8_t id[LZI_AUDIT_KEY_ID];
+		uint8_t key[LZI_KEY_BYTES];
+	} key[RING_KEYS];
+	uint8_t tried[RING_TRIES][32]; /* salts */
+};
+
+int lzi_audit_key_make(const uint8_t master[LZI_KEY_BYTES], const uint8_t id[LZI_AUDIT_KEY_ID],
+                       uint8_t ret_key[LZI_KEY_BYTES], uint8_t ret_names[LZI_KEY_BYTES])
+{
+	int rc = lzi_hkdf(master, LZI_KEY_BYTES, "latzero: the audit log", id, LZI_AUDIT_KEY_ID, ret_key,
+	                  LZI_KEY_BYTES);
+
+	return rc == LATZ_OK ? lzi_hkdf(master, LZI_KEY_BYTES, "latzero: keys in the audit log", id, LZI_AUDIT_KEY_ID,
+	                                ret_names, LZI_KEY_BYTES)
+	                     : rc;
+}
+
+/* What the key is sealed with. Deterministic, as the same is sealed by everybody who opens the pool. */
+static int cipher_of(const uint8_t from_password[LZI_KEY_BYTES], const uint8_t id[LZI_AUDIT_KEY_ID],
+                     struct lzi_siv **ret_siv)
+{
+	uint8_t *key = lzi_secret_take(LZI_SIV_KEY_BYTES);
+	struct lzi_siv *siv = NULL;
+	int rc = key == NULL ? lzi_error(LATZ_NOMEM, "keys")
+	                     : lzi_hkdf(from_password, LZI_KEY_BYTES, "latzero: sealing the audit log's key", id,
+	                                LZI_AUDIT_KEY_ID, key, LZI_SIV_KEY_BYTES);
+
+	if (rc == LATZ_OK && (siv = lzi_siv_new(key)) == NULL)
+		rc = LATZ_NOMEM;
+	lzi_secret_give(key, LZI_SIV_KEY_BYTES);
+	if (rc == LATZ_OK)
+		rc = lzi_siv_domain(siv, id, LZI_AUDIT_KEY_ID);
+	if (rc != LATZ_OK) {
+		lzi_siv_free(siv);
+		siv = NULL;
+	}
+	*ret_siv = siv;
+	return rc;
+}
+
+int lzi_audit_key_seal(const uint8_t master[LZI_KEY_BYTES], const uint8_t from_password[LZI_KEY_BYTES],
+                       struct lzi_audit_seal *seal)
+{
+	uint8_t *key = lzi_secret_take(2 * LZI_KEY_BYTES);
+	struct lzi_siv *siv = NULL;
+	int rc = key == NULL ? lzi_error(LATZ_NOMEM, "keys")
+	                     : lzi_audit_key_make(master, seal->id, key, key + LZI_KEY_BYTES);
+
+	if (rc == LATZ_OK)
+		rc = cipher_of(from_password, seal->id, &siv);
+	if (rc == LATZ_OK)
+		rc = lzi_siv_seal(siv, key, LZI_KEY_BYTES, seal->sealed);
+	lzi_siv_free(siv);
+	lzi_secret_give(key, 2 * LZI_KEY_BYTES);
+	return rc;
+}
+
+/* ---- Verifying --------------------------------------------------------------------------------------------------- */
+
+struct lzi_audit_ring *lzi_audit_ring_new(const char *password)
+{
+	struct lzi_audit_ring *ring = lzi_secret_take(sizeof *ring);
+
+	if (ring != NULL)
+		ring->password = password;
+	else
+		(void)lzi_error(LATZ_NOMEM, "keys");
+	return ring;
+}
+
+void lzi_audit_ring_free(struct lzi_audit_ring *ring)
+{
+	lzi_secret_give(ring, sizeof *ring);
+}
+
+const uint8_t *lzi_audit_ring_find(const struct lzi_audit_ring *ring, const uint8_t id[LZI_AUDIT_KEY_ID])
+{
+	unsigned i;
+
+	for (i = 0; i < ring->keys; i++) {
+		if (memcmp(ring->key[i].id, id, LZI_AUDIT_KEY_ID) == 0)
+			return ring->key[i].key;
+	}
+	return NULL;
+}
+
+/* LATZ_CORRUPT: it is another password's. */
+static int open_seal(const struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal, uint8_t *ret_key)
+{
+	struct lzi_scrypt cost = { seal->log2_n, seal->r, seal->p };
+	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
+	struct lzi_siv *siv = NULL;
+	int rc = key == NULL ? lzi_error(LATZ_NOMEM, "keys")
+	                     : lzi_scrypt(ring->password, strlen(ring->password), seal->salt, sizeof seal->salt, &cost,
+	                                  key, LZI_KEY_BYTES);
+
+	if (rc == LATZ_OK)
+		rc = cipher_of(key, seal->id, &siv);
+	if (rc == LATZ_OK)
+		rc = lzi_siv_open(siv, seal->sealed, sizeof seal->sealed, ret_key);
+	lzi_siv_free(siv);
+	lzi_secret_give(key, LZI_KEY_BYTES);
+	return rc;
+}
+
+int lzi_audit_ring_learn(struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal)
+{
+	unsigned i;
+	int rc;
+
+	if (lzi_audit_ring_find(ring, seal->id) != NULL)
+		return LATZ_OK;
+	for (i = 0; i < ring->tries; i++) {
+		if (memcmp(ring->tried[i], seal->salt, sizeof seal->salt) == 0)
+			return LATZ_OK;
+	}
+	if (ring->tries == RING_TRIES || ring->keys == RING_KEYS)
+		return lzi_error(LATZ_TOOBIG, "it has keys that were sealed with more than %u passwords", RING_TRIES);
+	memcpy(ring->tried[ring->tries++], seal->salt, sizeof seal->salt);
+	rc = open_seal(ring, seal, ring->key[ring->keys].key);
+	if (rc == LATZ_OK)
+		memcpy(ring->key[ring->keys++].id, seal->id, LZI_AUDIT_KEY_ID);
+	/* Cost out of range, another password: who has the file may write such. */
+	return rc == LATZ_CORRUPT || rc == LATZ_INVALID ? LATZ_OK : rc;
+}

@@ -1,0 +1,175 @@
+/*
+ * What is encrypted in a snapshot, opened and thrown away. The keys stand behind most of what they are needed for, so
+ * the first reading looks for them, and everything is read again.
+ */
+#include "config.h"
+
+#include "store/snapshot_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "store/guess.h"
+#include "store/keys_int.h"
+#include "store/space.h"
+
+struct checking {
+	const char *name;
+	const struct lzi_snap_info *info;
+	struct lzi_keys keys;
+	int has_keys;
+	uint64_t entries;
+	/* From the second reading on. */
+	struct lzi_secrets *secrets;
+	struct lzi_siv *siv;
+	struct lzi_aead *aead[LZI_DATA_KEYS];
+	struct lzi_tie *tie[LZI_DATA_KEYS];
+	uint8_t *text; /* what came out; nobody looks at it */
+	size_t room;
+};
+
+static int find_keys(const struct lzi_snap_entry *entry, void *arg)
+{
+	struct checking *checking = arg;
+
+	if (!checking->info->escaped || !lzi_keys_is_record((latz_slice){ entry->key, entry->key_size }))
+		return LATZ_OK;
+	checking->has_keys = 1;
+	return lzi_keys_parse(entry->value, entry->value_size, &checking->keys);
+}
+
+static int get_room(struct checking *checking, size_t size)
+{
+	uint8_t *grown = size <= checking->room ? checking->text : malloc(size);
+
+	if (grown == NULL)
+		return lzi_error(LATZ_NOMEM, "a value");
+	if (grown != checking->text) {
+		lzi_wipe(checking->text, checking->room);
+		free(checking->text);
+		checking->text = grown;
+		checking->room = size;
+	}
+	return LATZ_OK;
+}
+
+static int open_key(struct checking *checking, const struct lzi_snap_entry *entry)
+{
+	int spaced = lzi_key_is_spaced(entry->key, entry->key_size);
+	unsigned strip = spaced ? LZI_SPACE_PREFIX : 1;
+	int rc;
+
+	if (entry->key_size < strip + LZI_TAG_BYTES)
+		return LATZ_CORRUPT;
+	rc = lzi_seal_domain(checking->siv, spaced ? lzi_key_space(entry->key) : 0);
+	return rc == LATZ_OK ? lzi_siv_open(checking->siv, (const uint8_t *)entry->key + strip, entry->key_size - strip,
+	                                    checking->text)
+	                     : rc;
+}
+
+/* As open_to() of seal.c does it with what is in a pool. */
+static int open_value(struct checking *checking, const struct lzi_snap_entry *entry)
+{
+	struct lzi_aad aad = { NULL, sizeof(struct lzi_sealed_about), entry->key, entry->key_size };
+	uint8_t tag[LZI_TAG_BYTES];
+	struct lzi_sealed_about about;
+	struct lzi_sealed sealed;
+	struct lzi_aead **aead;
+	struct lzi_tie **tie;
+	int rc;
+
+	if (entry->value_size < LZI_SEALED_HEAD)
+		return LATZ_CORRUPT;
+	memcpy(&sealed, entry->value, sizeof sealed);
+	if (sealed.key >= LZI_DATA_KEYS || (checking->secrets->have >> sealed.key & 1) == 0)
+		return LATZ_CORRUPT;
+	aead = &checking->aead[sealed.key];
+	tie = &checking->tie[sealed.key];
+	if (*aead == NULL && (*aead = lzi_aead_new(checking->secrets->data[sealed.key])) == NULL)
+		return LATZ_NOMEM;
+	if (*tie == NULL && (*tie = lzi_sealed_tie_new(checking->secrets->data[sealed.key])) == NULL)
+		return LATZ_NOMEM;
+	rc = lzi_sealed_tie(*tie, &sealed, entry->seq, tag);
+	if (rc == LATZ_OK && !lzi_same_tag(tag, sealed.head_tag))
+		rc = LATZ_CORRUPT;
+	lzi_sealed_describe(checking->secrets, &sealed, entry->type, &about);
+	aad.head = &about;
+	return rc == LATZ_OK ? lzi_aead_open(*aead, sealed.nonce, &aad, (const uint8_t *)entry->value + LZI_SEALED_HEAD,
+	                                     entry->value_size - LZI_SEALED_HEAD, checking->text, sealed.body_tag)
+	                     : rc;
+}
+
+static int open_entry(const struct lzi_snap_entry *entry, void *arg)
+{
+	struct checking *checking = arg;
+	int is_book = lzi_key_is_book(entry->key, entry->key_size);
+	int rc = LATZ_OK;
+
+	checking->entries++;
+	if (is_book || checking->secrets->kind != LZI_LOCKED_ENCRYPTED)
+		return entry->sealed ? lzi_error(LATZ_CORRUPT, "%s: entry %llu: sealed, where nothing is",
+		                                 checking->name, (unsigned long long)checking->entries)
+		                     : LATZ_OK;
+	if (!entry->sealed)
+		return lzi_error(LATZ_CORRUPT, "%s: entry %llu: not sealed, in the snapshot of an encrypted pool",
+		                 checking->name, (unsigned long long)checking->entries);
+	rc = get_room(checking, (size_t)entry->value_size + entry->key_size);
+	if (rc == LATZ_OK)
+		rc = open_key(checking, entry);
+	if (rc == LATZ_OK)
+		rc = open_value(checking, entry);
+	return rc == LATZ_CORRUPT ? lzi_error(rc,
+	                                      "%s: entry %llu, version %llu: sealed, but not as this key, version and "
+	                                      "type with the pool's keys",
+	                                      checking->name, (unsigned long long)checking->entries,
+	                                      (unsigned long long)entry->seq)
+	                          : rc;
+}
+
+static int unlock(struct checking *checking, const char *password)
+{
+	struct lzi_guess guess;
+	int rc;
+
+	if (!checking->has_keys)
+		return lzi_error(LATZ_AUTH, "%s is of a pool without a password", checking->name);
+	checking->secrets = lzi_secret_take(sizeof *checking->secrets);
+	if (checking->secrets == NULL)
+		return lzi_error(LATZ_NOMEM, "keys");
+	rc = lzi_guess_begin(&guess, NULL, checking->name, checking->keys.id, 0);
+	if (rc == LATZ_OK)
+		rc = lzi_guess_end(&guess, lzi_keys_try(&checking->keys, password, checking->secrets));
+	if (rc == LATZ_OK && (checking->siv = lzi_siv_new(checking->secrets->names)) == NULL)
+		rc = LATZ_NOMEM;
+	return rc;
+}
+
+int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
+{
+	struct checking checking = { .name = read->name, .info = &read->info };
+	unsigned i;
+	int rc;
+
+	read->arg = &checking;
+	read->entry = find_keys;
+	rc = lzi_snap_read(read);
+	if (rc == LATZ_OK)
+		rc = unlock(&checking, password);
+	if (rc == LATZ_OK && lseek(read->fd, 0, SEEK_SET) != 0)
+		rc = lzi_error(LATZ_UNSUPPORTED, "%s can't be read twice, which this takes", read->name);
+	if (rc == LATZ_OK) {
+		read->entry = open_entry;
+		rc = lzi_snap_read(read);
+	}
+	lzi_secrets_give(checking.secrets);
+	lzi_siv_free(checking.siv);
+	for (i = 0; i < LZI_DATA_KEYS; i++) {
+		lzi_aead_free(checking.aead[i]);
+		lzi_tie_free(checking.tie[i]);
+	}
+	lzi_wipe(checking.text, checking.room);
+	free(checking.text);
+	return rc;
+}

@@ -1,0 +1,209 @@
+/*
+ * latz_snapshot_verify() with a password: that all opens which is as it was sealed, and that what somebody put together
+ * anew, with checksums that are right, is found by it, and by nothing else; and what a snapshot says of how many keys
+ * it has.
+ */
+#include "lib/suite.h"
+
+#include "../../src/snap/snap.h"
+
+#define RIGHT "open sesame"
+#define WRONG "open barley"
+#define KEYS 50
+
+static void fill(latz_pool *pool)
+{
+	char name[32];
+
+	for (int i = 0; i < KEYS; i++) {
+		snprintf(name, sizeof name, "key %d", i);
+		assert_ok(put(pool, name, name));
+	}
+}
+
+static void make(struct fixture *f, const char *password, int encrypt)
+{
+	f->options.password = password;
+	f->options.encrypt = encrypt;
+	f->options.flags |= LATZ_NO_THREAD;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	fill(f->pool);
+}
+
+static const char *snapshot(struct fixture *f, char path[600], unsigned flags)
+{
+	latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+
+	options.flags = flags;
+	snprintf(path, 600, "%s/.snapshot", f->dir);
+	assert_ok(latz_snapshot(f->pool, path, &options));
+	return path;
+}
+
+/* ---- Put together anew ---- */
+
+enum change { NOTHING, SWAP, VERSION, TYPE, BARE, KEY, RECORD, WITHOUT };
+
+struct copying {
+	struct lzi_snap_writer *writer;
+	enum change change;
+	unsigned n;
+	uint8_t first[1024]; /* value of the first */
+	uint32_t first_size;
+	struct lzi_snap_info info;
+	int fd;
+};
+
+static int begin(const struct lzi_snap_info *info, void *arg)
+{
+	struct copying *copying = arg;
+
+	return lzi_snap_writer_open(copying->fd, info, 0, 1, &copying->writer);
+}
+
+static int copy(const struct lzi_snap_entry *entry, void *arg)
+{
+	struct copying *copying = arg;
+	struct lzi_snap_entry changed = *entry;
+	uint8_t key[1024], value[2048];
+	int is_book = *(const uint8_t *)entry->key == 0xff;
+
+	CHECK(entry->key_size <= sizeof key && entry->value_size <= sizeof value);
+	memcpy(key, entry->key, entry->key_size);
+	memcpy(value, entry->value, entry->value_size);
+	changed.key = key;
+	changed.value = value;
+	if (copying->n == 0) {
+		memcpy(copying->first, value, entry->value_size);
+		copying->first_size = entry->value_size;
+	}
+	if (++copying->n == 2) {
+		if (copying->change == SWAP) {
+			changed.value = copying->first;
+			changed.value_size = copying->first_size;
+		}
+		changed.seq += copying->change == VERSION;
+		changed.type = copying->change == TYPE ? LATZ_BYTES + 1 : changed.type;
+		changed.sealed = copying->change == BARE ? 0 : changed.sealed;
+		key[entry->key_size - 1] ^= copying->change == KEY; /* the last bit: it stays in order */
+	}
+	if (is_book && copying->change == RECORD)
+		value[entry->value_size - 100] ^= 1; /* a data key that nobody has */
+	if (is_book && copying->change == WITHOUT)
+		return LATZ_OK;
+	return lzi_snap_write(copying->writer, &changed);
+}
+
+static int check_changed(const char *from, enum change change, const char *password)
+{
+	struct copying copying = { .change = change };
+	struct lzi_snap_read read = { .name = from, .entry = copy, .begin = begin, .arg = &copying, .threads = 1 };
+	char to[620];
+
+	snprintf(to, sizeof to, "%s.changed", from);
+	read.fd = open(from, O_RDONLY | O_CLOEXEC);
+	copying.fd = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(read.fd >= 0 && copying.fd >= 0);
+	assert_ok(lzi_snap_read(&read));
+	assert_ok(lzi_snap_finish(copying.writer, NULL));
+	close(read.fd);
+	close(copying.fd);
+	return latz_snapshot_verify(to, password, NULL);
+}
+
+/* ---- Tests ---- */
+
+static void all_opens(void **state)
+{
+	struct fixture *f = *state;
+	latz_snapshot_info info = { .size = sizeof info };
+	latz_rekey_options new_key = LATZ_REKEY_OPTIONS_INIT;
+	latz_pool *sub;
+	char path[600];
+
+	make(f, RIGHT, 1);
+	new_key.data_key = 1;
+	assert_ok(latz_rekey(f->pool, &new_key));
+	assert_ok(latz_namespace(f->pool, "ns", &sub));
+	fill(sub);
+	assert_ok(latz_close(sub));
+	assert_ok(put(f->pool, "empty", ""));
+	assert_ok(latz_snapshot_verify(snapshot(f, path, 0), RIGHT, &info));
+	assert_int_equal(info.keys, 2 * KEYS + 1);
+	assert_int_equal(info.encrypted, 1);
+	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, WRONG, NULL));
+	assert_rc(LATZ_INVALID, latz_snapshot_verify(path, "", NULL));
+	assert_rc(LATZ_UNSUPPORTED, latz_snapshot_verify("-", RIGHT, NULL));
+	assert_rc(LATZ_NOTFOUND, latz_snapshot_verify("/nonexistent", RIGHT, NULL));
+}
+
+static void changes_are_found(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	make(f, RIGHT, 1);
+	snapshot(f, path, 0);
+	assert_ok(check_changed(path, NOTHING, RIGHT));
+	for (enum change change = SWAP; change <= RECORD; change++) {
+		assert_ok(check_changed(path, change, NULL));
+		assert_rc(LATZ_CORRUPT, check_changed(path, change, RIGHT));
+	}
+	assert_rc(LATZ_AUTH, check_changed(path, WITHOUT, RIGHT));
+	assert_int_equal(truncate(path, 1000), 0);
+	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, RIGHT, NULL));
+}
+
+static void of_other_pools(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	make(f, NULL, 0);
+	assert_ok(latz_snapshot_verify(snapshot(f, path, 0), NULL, NULL));
+	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, RIGHT, NULL));
+}
+
+static void of_a_password_alone(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	make(f, RIGHT, 0);
+	assert_ok(latz_snapshot_verify(snapshot(f, path, 0), RIGHT, NULL));
+	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, WRONG, NULL));
+}
+
+/* The pool's own are not the user's, in whichever file, looked at whichever way. */
+static void keys_are_counted(void **state)
+{
+	struct fixture *f = *state;
+	latz_pool *sub;
+	char path[600];
+
+	make(f, RIGHT, 1);
+	for (int round = 0; round < 2; round++) {
+		for (unsigned flags = 0; flags <= LATZ_SNAPSHOT_IMAGE; flags += LATZ_SNAPSHOT_IMAGE) {
+			latz_snapshot_info info = { .size = sizeof info }, again = info;
+
+			assert_ok(latz_snapshot_info_read(snapshot(f, path, flags), &info));
+			assert_ok(latz_snapshot_verify(path, NULL, &again));
+			assert_int_equal(info.keys, KEYS);
+			assert_int_equal(again.keys, KEYS);
+			assert_int_equal(info.image, flags != 0);
+		}
+		assert_ok(latz_namespace(f->pool, "ns", &sub)); /* a record of the book, too */
+		assert_ok(latz_close(sub));
+	}
+	assert_rc(LATZ_UNSUPPORTED, latz_snapshot_verify(path, RIGHT, NULL)); /* an image */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(all_opens),           DIR_TEST(changes_are_found), DIR_TEST(of_other_pools),
+		DIR_TEST(of_a_password_alone), DIR_TEST(keys_are_counted),
+	};
+
+	return suite_run(tests);
+}
