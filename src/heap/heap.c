@@ -90,6 +90,13 @@ uint64_t lzi_heap_count_view(struct lzi_heap *heap, uint64_t claimed)
 	return claimed < reach ? claimed : reach;
 }
 
+void *lzi_heap_at_view(struct lzi_heap *heap, uint64_t offset, uint64_t size)
+{
+	if (heap->reads_only || lzi_heap_view(heap) != LATZ_OK)
+		return NULL;
+	return lzi_map_at(&heap->map, offset, size);
+}
+
 /* Ends with the heap mutex held and everything it guards mended. */
 int lzi_heap_lock(struct lzi_heap *heap)
 {
@@ -150,6 +157,8 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 		return 0;
 	}
 	run = lzi_load_relaxed(&lzi_heap_meta(heap, extent)->run);
+	if (extent < n && run > n - extent)
+		n = lzi_heap_count(heap); /* it may have been taken where the heap has grown since we looked */
 	if ((offset & (LZI_EXTENT - 1)) != 0 || run == 0 || extent >= n || run > n - extent)
 		return 0;
 	/* Blocks end where the record does. Before the tail is stored, who published it vouches for the sizes. */

@@ -94,9 +94,13 @@ static inline enum lzi_extent_state lzi_heap_state(const struct lzi_heap *heap, 
 	return lzi_extent_word_state(lzi_load_acquire(lzi_heap_word(heap, extent)));
 }
 
+/* NULL: the heap has not so much. A run may have been taken where it has grown since this process last looked. */
+void *lzi_heap_at_view(struct lzi_heap *heap, uint64_t offset, uint64_t size) __attribute__((cold));
 static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, uint64_t size)
 {
-	return lzi_map_at(&heap->map, offset, size);
+	void *at = lzi_map_at(&heap->map, offset, size);
+
+	return lzi_likely(at != NULL) ? at : lzi_heap_at_view((struct lzi_heap *)(uintptr_t)heap, offset, size);
 }
 
 /* Brings an extent, or the run it is the head of, in from the image. LATZ_OK too if it is not, or no longer, IMAGE.

@@ -216,6 +216,9 @@ static int take_slot(struct lzi_store *store, const struct place *place, uint64_
 	if (!is_slot_same(store, place, word))
 		return LATZ_BUSY;
 	rc = copy_first(store, copied);
+	/* An extent that is being freed has its account cleared first, and the record had been moved before. */
+	if (rc == LATZ_CORRUPT && !is_slot_same(store, place, word))
+		return LATZ_BUSY;
 	return rc == LATZ_OK ? fn(store, place, copied, arg) : rc;
 }
 
@@ -309,6 +312,8 @@ static int settle(struct lzi_store *store, const struct place *place, struct cop
 	if (old == 0)
 		return LATZ_NOTFOUND;
 	rc = copy_first(store, copied);
+	if (rc == LATZ_CORRUPT && (read_heap(store, &again, sizeof again, died_at, &got) != LATZ_OK || again != died))
+		return LATZ_BUSY; /* decided meanwhile: what it replaces may be gone */
 	if (rc == LATZ_OK)
 		rc = compare_key(store, copied, key);
 	return rc == LATZ_NOTFOUND ? damaged(copied, "it is not what its transaction replaces") : rc;

@@ -3,6 +3,10 @@
  * and each looks for every key right after it has written it (cache_set()). In the smallest pools there are hardly more
  * extents, or entries, than processes.
  */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/point.h"
 #include "lib/cache.h"
 #include "lib/suite.h"
@@ -145,12 +149,69 @@ static void what_was_left_as_it_is(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- Where the heap has grown ---- */
+
+static bool is_there(latz_pool *pool, const char *key, size_t size)
+{
+	latz_value value = LATZ_VALUE_INIT;
+	bool same = latz_get(pool, latz_str(key), &value) == LATZ_OK && value.size == size &&
+	            ((const char *)value.data)[size - 1] == 'z';
+
+	latz_value_free(&value);
+	return same;
+}
+
+/* Looks at the pool, and looks away until it has grown. */
+static int looks_again(void *arg)
+{
+	latz_options options = *(const latz_options *)arg;
+	latz_pool *pool;
+	latz_value value = LATZ_VALUE_INIT;
+
+	options.flags |= LATZ_NO_THREAD;
+	CHECK_OK(latz_open("t", &options, &pool));
+	CHECK_OK(latz_get(pool, latz_str("seen"), &value));
+	latz_value_free(&value);
+	raise(SIGSTOP);
+	CHECK(is_there(pool, "large", 12 * MIB));
+	if ((options.flags & LATZ_READONLY) == 0)
+		CHECK_OK(latz_verify(pool, NULL, NULL));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* A large value takes extents of which some were there when others last looked, and some were not. */
+static void large_beyond_what_was_seen(void **state)
+{
+	struct fixture *f = *state;
+	static char bytes[12 * MIB];
+	struct proc writes, reads;
+	latz_options reader = f->options;
+
+	memset(bytes, 'z', sizeof bytes);
+	reader.flags = (unsigned)LATZ_READONLY;
+	assert_ok(put(f->pool, "seen", "z"));
+	assert_ok(latz_set(f->pool, latz_str("first"), (latz_slice){ bytes, 4 * MIB }, NULL));
+	proc_start(&writes, looks_again, &f->options, false);
+	proc_start(&reads, looks_again, &reader, false);
+	proc_wait_stopped(&writes);
+	proc_wait_stopped(&reads);
+	assert_ok(latz_set(f->pool, latz_str("second"), (latz_slice){ bytes, 8 * MIB }, NULL));
+	assert_ok(del(f->pool, "first"));
+	assert_ok(del(f->pool, "second"));
+	assert_ok(latz_maintain(f->pool, 1000));
+	assert_ok(latz_set(f->pool, latz_str("large"), (latz_slice){ bytes, 12 * MIB }, NULL));
+	assert_int_equal(proc_continue(&writes), 0);
+	assert_int_equal(proc_continue(&reads), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(in_few_bytes),
 		DIR_TEST(among_few_entries),
 		DIR_TEST(what_was_left_as_it_is),
+		POOL_TEST(large_beyond_what_was_seen),
 	};
 
 	fork_prepare();

@@ -30,21 +30,34 @@ static struct lzi_image_sum *sums_of(const struct image *image)
 	return (struct lzi_image_sum *)(void *)(image->bytes + header_of(image)->sums_offset);
 }
 
+/* The flip may have been in what says where things are. */
+static bool is_inside(const struct image *image, uint64_t offset, uint64_t count, uint64_t each)
+{
+	return offset <= image->size && count <= (image->size - offset) / each;
+}
+
+static void fix_chunk(const struct image *image, int part, uint64_t i)
+{
+	const struct lzi_image_header *header = header_of(image);
+	uint64_t number = header->part[part].first + i, offset = lzi_image_chunk_offset(header, part, i);
+	struct lzi_image_sum *sum = &sums_of(image)[number];
+
+	if (number < header->chunks && is_inside(image, offset, sum->length, 1))
+		sum->crc = lzi_image_crc(header, number, image->bytes + offset, sum->length);
+}
+
 /* All checksums as they should be for what is there. */
 static void fix_image(const struct image *image)
 {
 	struct lzi_image_header *header = header_of(image);
-	struct lzi_image_sum *sums = sums_of(image);
 
-	for (int part = 0; part < lzi_image_parts(header); part++) {
-		for (uint64_t i = 0; i < header->part[part].chunks; i++) {
-			struct lzi_image_sum *sum = &sums[header->part[part].first + i];
-
-			sum->crc = lzi_image_crc(header, header->part[part].first + i,
-			                         image->bytes + lzi_image_chunk_offset(header, part, i), sum->length);
+	if (is_inside(image, header->sums_offset, header->chunks, sizeof(struct lzi_image_sum))) {
+		for (int part = 0; part < lzi_image_parts(header); part++) {
+			for (uint64_t i = 0; i < header->part[part].chunks && i < header->chunks; i++)
+				fix_chunk(image, part, i);
 		}
+		header->sums_crc = lzi_crc32c(0, sums_of(image), header->chunks * sizeof(struct lzi_image_sum));
 	}
-	header->sums_crc = lzi_crc32c(0, sums, header->chunks * sizeof *sums);
 	lzi_image_header_seal(header);
 }
 
