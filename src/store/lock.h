@@ -31,6 +31,9 @@ static inline unsigned lzi_shard_of(lzi_hash128_t hash)
 int lzi_shard_lock(struct lzi_store *store, unsigned number, struct lzi_lock_shard **ret_shard);
 void lzi_shard_unlock(struct lzi_lock_shard *shard);
 
+/* Behind the last block. A file may have been made as long as one likes, but what we made of it is allocated. */
+uint64_t lzi_locks_end(const struct lzi_store *store);
+
 /* A node by its number; NULL if there is none of it. */
 struct lzi_lock_node *lzi_lock_node_reach(struct lzi_store *store, uint32_t index);
 static inline struct lzi_lock_node *lzi_lock_node_at(struct lzi_store *store, uint32_t index)

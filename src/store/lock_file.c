@@ -145,6 +145,13 @@ uint64_t lzi_locks_blocks(struct lzi_store *store)
 
 /* ---- Blocks and nodes ---- */
 
+uint64_t lzi_locks_end(const struct lzi_store *store)
+{
+	uint64_t claimed = blocks_of(store), have = lzi_file_blocks(store->locks.fd) / LZI_LOCK_BLOCK + 1;
+
+	return claimed < have ? claimed : have;
+}
+
 static void *reach(struct lzi_store *store, uint64_t block, uint64_t span)
 {
 	void *at = lzi_map_at(&store->locks.map, block * LZI_LOCK_BLOCK, span * LZI_LOCK_BLOCK);

@@ -38,7 +38,7 @@ static int collect(struct lzi_store *store, unsigned number, struct list *list)
 
 	if (rc != LATZ_OK)
 		return rc;
-	end = shard->used == 0 ? 0 : lzi_load_acquire(&store->control.shared->locks.blocks);
+	end = shard->used == 0 ? 0 : lzi_locks_end(store);
 	for (block = LZI_LOCK_FIRST; block < end && rc == LATZ_OK;) {
 		struct lzi_lock_node *node = lzi_lock_node_at(store, (uint32_t)block * LZI_LOCK_PER_BLOCK + 1);
 		const struct lzi_lock_block *header = node == NULL ? NULL : (const void *)(node - 1);
@@ -121,11 +121,12 @@ int lzi_store_is_parents(const struct lzi_store *store)
 void lzi_lock_release_all(struct lzi_call *call, uint32_t handle)
 {
 	struct lzi_store *store = call->store;
-	uint64_t block, end = lzi_load_acquire(&store->control.shared->locks.blocks);
+	uint64_t block, end;
 	unsigned i;
 
 	if (!lzi_locks_exist(store) || lzi_locks_ready(store) != LATZ_OK)
 		return;
+	end = lzi_locks_end(store);
 	/* Ours change only by us, or are lost: a look without the mutex finds them, and releasing looks again. */
 	for (block = LZI_LOCK_FIRST; block < end; block++) {
 		for (i = 1; i < LZI_LOCK_PER_BLOCK; i++) {

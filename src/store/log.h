@@ -13,6 +13,9 @@
 struct lzi_note {
 	struct lzi_record *record; /* NULL: there was no room for one */
 	uint64_t unit;
+	latz_slice key; /* the caller's */
+	uint32_t size;  /* of its value */
+	uint8_t type;
 };
 
 /* Room and everything but seq; before the bucket's lock is taken. */

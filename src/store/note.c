@@ -28,8 +28,7 @@ int lzi_note_draft(struct lzi_call *call, uint8_t type, latz_slice key, struct l
 	record->type = type;
 	record->flags = 0;
 	memcpy((uint8_t *)record + LZI_RECORD_HEAD, key.data, key.size);
-	ret_note->record = record;
-	ret_note->unit = lzi_unit_of(draft.offset);
+	*ret_note = (struct lzi_note){ record, lzi_unit_of(draft.offset), key, size, type };
 	return LATZ_OK;
 }
 
@@ -47,14 +46,15 @@ int lzi_note_for(struct lzi_call *call, const struct lzi_write *write, uint8_t t
 void lzi_note_fill(const struct lzi_note *note, uint64_t seq, const struct lzi_note_touch *touch)
 {
 	struct lzi_record *record = note->record;
-	uint8_t *value = (uint8_t *)record + LZI_RECORD_HEAD + record->key_size;
+	uint8_t *value = (uint8_t *)record + LZI_RECORD_HEAD + note->key.size;
 
 	record->seq = seq;
 	record->died = lzi_death_make(seq, LZI_DEATH_MOVED);
 	if (touch != NULL)
 		memcpy(value, touch, sizeof *touch);
-	record->crc = lzi_record_crc_seq(seq) ^ lzi_record_crc(record->value_size, record->key_size, record->type,
-	                                                       record->flags, lzi_record_key(record), value);
+	/* Of what we know, not of what stands there. */
+	record->crc = lzi_record_crc_seq(seq) ^
+	              lzi_record_crc(note->size, (uint16_t)note->key.size, note->type, 0, note->key.data, value);
 }
 
 void lzi_note_book(struct lzi_store *store, uint64_t unit, const struct lzi_record *record)
