@@ -152,6 +152,7 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 		latz_audit_info info = { .size = sizeof(info) };
 		struct verifying verifying = { .file = files[i] };
 
+		/* cppcheck-suppress autoVariables ; it is verified before it goes */
 		options->arg = &verifying;
 		options->head = i == count - 1 ? head : NULL;
 		int rc = latz_audit_verify(files[i], options, &info);

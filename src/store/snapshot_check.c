@@ -152,6 +152,7 @@ int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
 	unsigned i;
 	int rc;
 
+	/* cppcheck-suppress autoVariables ; it is read before we return */
 	read->arg = &checking;
 	read->entry = find_keys;
 	rc = lzi_snap_read(read);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/analyzed.h"
 #include "base/error.h"
 #include "base/point.h"
 #include "store/retain.h"
@@ -300,13 +301,11 @@ int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draf
 	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
 	if (lzi_likely(draft->record != NULL))
 		return LATZ_OK;
-	rc = lzi_heap_view(heap);
-	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
-	if (rc == LATZ_OK && draft->record == NULL)
+	rc = lzi_heap_view(heap); /* tells why not */
+	if (rc == LATZ_OK)
 		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap",
 		               (unsigned long long)draft->span);
-	if (rc != LATZ_OK)
-		lzi_append_abandon(call->store, draft->offset, draft->span);
+	lzi_append_abandon(call->store, draft->offset, draft->span);
 	return rc;
 }
 
@@ -674,6 +673,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		rc = lzi_draft_room(call, &call->actor->extent, &draft);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
+		lzi_analyzed_assume(draft.record != NULL);
 		rc = fill_draft(call, write, &draft, value);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
