@@ -76,6 +76,8 @@ static void print_authenticated(const char *file, const latz_audit_info *info)
 		printf("%s: no entry of it is authenticated by itself\n", file);
 		return;
 	}
+	uint64_t bare = info->last_keyed - info->first_seq + 1 - info->keyed - info->other_keys;
+
 	printf("%s: authenticated up to entry %" PRIu64, file, info->last_keyed);
 	if (info->last_keyed < info->last_seq)
 		printf("; the %" PRIu64 " behind it may be anybody's who can write the file",
@@ -83,6 +85,8 @@ static void print_authenticated(const char *file, const latz_audit_info *info)
 	if (info->other_keys > 0)
 		printf("; %" PRIu64 " are of pools with other keys", info->other_keys);
 	printf("\n");
+	if (bare > 0)
+		printf("%s: %" PRIu64 " of these have no code of their own, and may be anybody's\n", file, bare);
 }
 
 static void print_verified(const char *file, const latz_audit_info *info, bool whole, bool checked)
@@ -113,6 +117,9 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		       info->tail_bytes);
 	if (whole && checked)
 		print_authenticated(file, info);
+	else if (whole && info->keyed > 0)
+		printf("%s: %" PRIu64 " entries have codes, which take the pool's password to be checked\n", file,
+		       info->keyed);
 	if (whole)
 		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq,
 		       info->last_seq, info->first_seq > 1 ? ", going on from a file before" : "", head);

@@ -61,7 +61,8 @@ static int run_rekey(const struct cli_command *command, int argc, char **argv)
 		int rc = latz_password_read(from, &password);
 
 		if (rc != LATZ_OK)
-			return cli_fail(rc, "reading the new password", NULL, NULL);
+			return cli_fail_file(rc, "reading the new password from", from,
+			                     "it has to be one line; if in a file, in yours of mode 0600");
 	}
 	int code = cli_open_write(argv[0], LATZ_NO_THREAD, &pool);
 	if (code == CLI_OK) {

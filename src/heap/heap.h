@@ -110,7 +110,7 @@ uint64_t lzi_heap_room_run(const struct lzi_heap *heap, uint64_t offset, uint64_
 
 /* Bytes from `offset` to the end of its extent or run; 0 if it is in none that holds records. Brings it in
  * if need be; failing that, 0, and it still is IMAGE: lzi_heap_bring() tells why. Nothing in an extent may be looked at
- * before this says that it is there. */
+ * before this says that it is there, nor where it is: it may widen the view. */
 static inline uint64_t lzi_heap_room(const struct lzi_heap *heap, uint64_t offset, uint64_t word)
 {
 	_Static_assert(LZI_EXTENT_CLOSED == LZI_EXTENT_OPEN + 1 && LZI_EXTENT_ROOM == LZI_EXTENT_OPEN + 2, "a range");

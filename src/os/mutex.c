@@ -26,6 +26,8 @@
 
 /* Mutexes that a thread usually holds at once, at most. */
 #define FEW 16u
+/* Of a word that keeps changing. */
+#define PASS_TRIES 100u
 /* As often somebody who waits believes that the holder gets on. */
 #define RENEWED_MAX 600u
 /* Foreign entries of the list that are looked at: the kernel looks at 2048. */
@@ -209,6 +211,21 @@ static int is_over(const struct timespec *until)
 	return now.tv_sec > until->tv_sec || (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
 }
 
+/* Who leaves may have been woken in another's place, and somebody who does not know of any who wait may have been
+ * faster: he is told, so that he wakes one. */
+static LZI_COLD void pass_on(struct lzi_mutex *mutex)
+{
+	uint32_t word = lzi_load_relaxed(&mutex->word);
+	unsigned tries;
+
+	for (tries = 0; tries < PASS_TRIES && (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_WAITERS) == 0; tries++) {
+		if (lzi_cas_acquire(&mutex->word, &word, word | FUTEX_WAITERS))
+			return;
+	}
+	if ((word & FUTEX_TID_MASK) == 0)
+		lzi_futex_wake_some(&mutex->word, 1);
+}
+
 /* LATZ_TIMEOUT: somebody had it all the time, or so the word says. It ends, whatever becomes of the word meanwhile. */
 static int wait_and_take(struct lzi_mutex *mutex, const struct timespec *until)
 {
@@ -221,6 +238,8 @@ static int wait_and_take(struct lzi_mutex *mutex, const struct timespec *until)
 		(void)syscall(SYS_futex, &mutex->word, FUTEX_WAIT_BITSET, word | FUTEX_WAITERS, until, NULL,
 		              FUTEX_BITSET_MATCH_ANY);
 	}
+	if (rc == LATZ_BUSY)
+		pass_on(mutex);
 	return rc == LATZ_BUSY ? LATZ_TIMEOUT : rc;
 }
 

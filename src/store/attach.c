@@ -638,7 +638,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
 		if (rc != LATZ_BUSY)
-			rc = lzi_audit_refused(store, rc);
+			rc = lzi_audit_refused(store, options, rc);
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)
 			return LZI_ATTACH_AGAIN;

@@ -56,8 +56,12 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	memcpy(page.magic, LZI_AUDIT_MAGIC, sizeof page.magic);
 	page.what = options->audit_keys;
 	rc = lzi_chain_path(options->audit, name, page.path);
-	if (rc == LATZ_OK)
-		rc = lzi_random(page.secret, sizeof page.secret);
+	/* Else there would be a pool that nobody can open, nor destroy. */
+	if (rc == LATZ_OK && (options->audit_keys & LATZ_AUDIT_LAX) == 0)
+		rc = lzi_chain_try(page.path, options->timeout_ms == 0 ? 1000 : options->timeout_ms);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_random(page.secret, sizeof page.secret);
 	page.crc = sum_of(&page);
 	if (rc == LATZ_OK)
 		rc = lzi_file_create(poolfd, FILE_NAME, options->mode == 0 ? 0600 : options->mode, &fd);
@@ -343,7 +347,7 @@ int lzi_audit_open(struct lzi_store *store)
 	return LATZ_OK;
 }
 
-int lzi_audit_refused(struct lzi_store *store, int rc)
+int lzi_audit_refused(struct lzi_store *store, const latz_options *options, int rc)
 {
 	struct lzi_audit_note note;
 	struct kept_text kept;
@@ -354,6 +358,8 @@ int lzi_audit_refused(struct lzi_store *store, int rc)
 	put_result(lzi_audit_note(&note), rc);
 	if (store->reads_only)
 		lzi_audit_raw(&note.text, ",\"readonly\":true");
+	if (rc == LATZ_AUTH && options->password == NULL) /* who came by, and did not try one */
+		lzi_audit_raw(&note.text, ",\"password\":false");
 	if (store->audit == NULL)
 		(void)!lzi_audit_attach(store);
 	if (store->audit != NULL)

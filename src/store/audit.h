@@ -16,7 +16,7 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options);
 int lzi_audit_attach(struct lzi_store *store);
 int lzi_audit_open(struct lzi_store *store);
 /* The open fails: rc, with its text, stays what it is. */
-int lzi_audit_refused(struct lzi_store *store, int rc);
+int lzi_audit_refused(struct lzi_store *store, const latz_options *options, int rc);
 void lzi_audit_close(struct lzi_store *store);
 void lzi_audit_part(struct lzi_store *store);
 /* In a forked child, of its parent's. */

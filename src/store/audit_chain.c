@@ -252,6 +252,22 @@ static int lock(struct lzi_chain *chain)
 	return rc;
 }
 
+int lzi_chain_try(const char *path, unsigned timeout_ms)
+{
+	struct lzi_chain chain;
+	int rc = lzi_chain_open(&chain, path, NULL, timeout_ms);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lock(&chain);
+	if (rc == LATZ_OK)
+		unlock(&chain);
+	else
+		rc = lzi_error_prefix(rc, "audit log %s", chain.path);
+	lzi_chain_close(&chain);
+	return rc;
+}
+
 /* ---- Entries ---- */
 
 /* One entry more in the text, and the end of the chain with it. */

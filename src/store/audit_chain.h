@@ -46,6 +46,8 @@ struct lzi_chain_entry {
 int lzi_chain_path(const char *path, const char *name, char *ret_path);
 int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms);
 void lzi_chain_close(struct lzi_chain *chain);
+/* Whether a log can be written there; makes the file. */
+int lzi_chain_try(const char *path, unsigned timeout_ms);
 /* The key stays where it is. NULL: none. The first entry that is written from now on, and the first one in each file,
  * has the seal, if there is one. */
 void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal);

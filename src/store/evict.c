@@ -90,6 +90,8 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	actor->keys_after = actor->keys - 1;
 	if (spaced)
 		lzi_space_intend(call, NULL, record, -1);
+	/* Before it happens: a delete looks at it to see whether what is not there may be in the log. */
+	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
 	lzi_store_release(&actor->kind, kind);
 	LZI_POINT("evict.intent");
 	lzi_record_kill(call->store, record, unit, record->seq, LZI_DEATH_MOVED); /* the eviction happens here */
@@ -104,7 +106,6 @@ static void evict_slot(struct lzi_call *call, uint64_t *slot, struct lzi_record 
 	lzi_store_release(&actor->kind, (uint32_t)LZI_INTENT_NONE);
 	if (spaced)
 		lzi_store_release(&actor->space, 0u);
-	lzi_bump_relaxed(&shared->bound.evicted, 1ull);
 	lzi_bump_relaxed(&shared->bound.evicted_for[expired ? LZI_EVICT_EXPIRED : call->store->evictor->why], 1ull);
 	lzi_bump_relaxed(&shared->bound.evicted_bytes, lzi_record_span_of(record));
 }

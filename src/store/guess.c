@@ -44,7 +44,7 @@ static struct lzi_guesses rows[ROWS];
 
 static int64_t delay_after(uint32_t failures)
 {
-	int64_t delay = failures > 5 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
+	int64_t delay = failures > 5 || failures == 0 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
 
 	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
 }

@@ -70,6 +70,13 @@ int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *re
 	return rc;
 }
 
+int lzi_keys_are_gone(struct lzi_call *call)
+{
+	struct lzi_keys keys;
+
+	return lzi_keys_read(call, &keys, NULL) == LATZ_NOTFOUND;
+}
+
 /* ---- Sealing keys with keys -------------------------------------------------------------------------------------- */
 
 static int mac_of(const struct lzi_secrets *secrets, const struct lzi_keys *keys, uint8_t mac[32])
@@ -388,6 +395,8 @@ int lzi_seal_refresh(struct lzi_store *store)
 
 	if (rc == LATZ_OK)
 		rc = lzi_keys_read(&call, &keys, NULL);
+	if (rc == LATZ_OK)
+		rc = lzi_keys_check(secrets, &keys);
 	if (rc != LATZ_OK)
 		return rc;
 	pthread_mutex_lock(&store->seal->mutex);
@@ -398,7 +407,8 @@ int lzi_seal_refresh(struct lzi_store *store)
 		if (rc == LATZ_OK)
 			lzi_store_release(&secrets->have, secrets->have | 1u << i);
 	}
-	if (rc == LATZ_OK && secrets->have >> keys.current & 1)
+	/* An older record, put back, does not bring an older key back. */
+	if (rc == LATZ_OK && keys.current > secrets->current && secrets->have >> keys.current & 1)
 		lzi_store_release(&secrets->current, keys.current);
 	pthread_mutex_unlock(&store->seal->mutex);
 	return rc;

@@ -10,6 +10,8 @@
 /* Its value. LATZ_CORRUPT, LATZ_VERSION. */
 int lzi_keys_parse(const void *data, size_t size, struct lzi_keys *ret_keys);
 int lzi_keys_is_record(latz_slice key);
+/* 1: the pool has none. */
+int lzi_keys_are_gone(struct lzi_call *call);
 /* Costs scrypt. LATZ_AUTH, without a detail: another password. */
 int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets *secrets);
 /* LATZ_NOTFOUND: there is none. ret_version: may be NULL. */

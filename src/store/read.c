@@ -43,7 +43,6 @@ LZI_INLINE void prefetch_record(const uint8_t *record)
 static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word, struct lzi_found *found)
 {
 	uint64_t unit = lzi_slot_unit(word), offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
-	const uint8_t *record;
 
 	/* What lies past the last extent is mapped, but there is no file behind it. */
 	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach))) {
@@ -51,16 +50,15 @@ static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word,
 
 		return rc == LATZ_OK ? LATZ_BUSY : rc;
 	}
-	record = lzi_load_relaxed(&store->heap.map.base) + offset;
-	prefetch_record(record);
+	prefetch_record(lzi_load_relaxed(&store->heap.map.base) + offset);
 	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
 	found->word = lzi_load_acquire(found->word_at);
-	found->record = (const struct lzi_record *)record;
 	found->slot = slot;
 	found->unit = unit;
 	if (lzi_unlikely(lzi_load_acquire(slot) != word))
 		return LATZ_BUSY;
-	found->room = lzi_heap_room(&store->heap, offset, found->word);
+	found->room = lzi_heap_room(&store->heap, offset, found->word); /* which may move the map */
+	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	return LATZ_OK;
 }
 
@@ -467,7 +465,6 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 		return LATZ_BUSY;
 	found->slot = ahead->slot;
 	found->unit = lzi_slot_unit(ahead->word);
-	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), offset >> LZI_EXTENT_SHIFT);
 	found->word = lzi_load_acquire(found->word_at);
 	if (lzi_unlikely(lzi_load_acquire(ahead->slot) != ahead->word ||
@@ -475,6 +472,7 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	                         ahead->number))
 		return LATZ_BUSY;
 	found->room = lzi_heap_room(&store->heap, offset, found->word);
+	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
 }
 

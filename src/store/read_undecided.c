@@ -30,10 +30,10 @@ static int locate_old(struct lzi_store *store, uint64_t unit, struct lzi_found *
 		               ? LATZ_BUSY
 		               : LATZ_NOTFOUND;
 	old->unit = unit;
-	old->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	old->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
 	old->word = lzi_load_acquire(old->word_at);
-	old->room = lzi_heap_room(&store->heap, offset, old->word);
+	old->room = lzi_heap_room(&store->heap, offset, old->word); /* which may move the map */
+	old->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	return LATZ_OK;
 }
 

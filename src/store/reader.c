@@ -112,7 +112,7 @@ int lzi_reader_attach(const char *dir, const char *name, const latz_options *opt
 	if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 		rc = lzi_error(LATZ_NOTFOUND, "pool %s is being taken away", name);
 	if (rc != LATZ_OK) {
-		rc = lzi_audit_refused(store, rc);
+		rc = lzi_audit_refused(store, options, rc);
 		lzi_thread_leave(store);
 		lzi_store_end(store);
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);

@@ -101,7 +101,7 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 	if (rc == LATZ_OK && joined && (fill == NULL || !fill->trusted)) {
 		rc = lzi_seal_ask(store, options);
 		if (rc != LATZ_OK)
-			rc = lzi_audit_refused(store, rc);
+			rc = lzi_audit_refused(store, options, rc);
 		if (rc != LATZ_OK && was_held)
 			store->held = 1; /* as before: no handle was given out */
 		else if (rc != LATZ_OK)

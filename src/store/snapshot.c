@@ -15,6 +15,7 @@
 #include "base/point.h"
 #include "store/carry.h"
 #include "store/log.h"
+#include "store/keys_int.h"
 #include "store/pack.h"
 
 /* Progress is told after so many keys, or so many bytes of them: large values take their time, too. */
@@ -312,6 +313,9 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 		return rc;
 	rc = lzi_load_finish(&loading.load, lzi_snap_read(&read));
 	*ret_info = read.info;
+	/* Salvaged, or what it is made into would have keys of its own, or none. A log may have it yet. */
+	if (rc == LATZ_OK && options != NULL && read.info.has_sealed && lzi_keys_are_gone(call))
+		rc = lzi_error(LATZ_CORRUPT, "the record of the keys is lost: nobody can open what is encrypted");
 	if (rc == LATZ_OK)
 		/* Without options a log goes on from it. */
 		lzi_load_end(call->store, read.info.seq, options != NULL);

@@ -53,9 +53,9 @@ static inline struct lzi_record *record_at(struct lzi_store *store, uint64_t uni
 
 	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach)) && !reach_further(store, extent))
 		return NULL;
-	record = (struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
 	room = lzi_heap_room(&store->heap, offset,
 	                     lzi_load_acquire(lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent)));
+	record = (struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset); /* room may move the map */
 	if (lzi_unlikely(room < LZI_RECORD_HEAD || lzi_record_span_of(record) > room))
 		return NULL;
 	return record;

@@ -2,6 +2,13 @@
 # Audit logs and ages: create --audit, latzero audit, create and limit --max-age, what inspect says of them.
 . "${top_srcdir:-.}/tests/cli/cli.inc"
 
+: >"$scratch/linked"
+ln -s "$scratch/linked" "$scratch/link"
+for bad in "$scratch/nowhere/audit" "$scratch/link"; do
+	exits "create with a log that can't be: $bad" 3 create bad --keep --audit "$bad"
+done
+exits "makes no pool" 1 inspect bad
+
 log=$scratch/a.audit
 exits "create with a log" 0 create a --keep --audit "$log" --audit-keys writes,plain
 exits "a write" 0 set a greeting hello

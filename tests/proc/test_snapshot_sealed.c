@@ -154,6 +154,31 @@ static void changes_are_found(void **state)
 	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, RIGHT, NULL));
 }
 
+/* What is made of it would be a pool with other keys, or none, and nothing that can be read. */
+static void without_its_keys(void **state)
+{
+	struct fixture *f = *state;
+	latz_options options = f->options;
+	latz_snapshot_options salvage = LATZ_SNAPSHOT_OPTIONS_INIT;
+	char path[600], to[620];
+	latz_pool *pool;
+
+	make(f, RIGHT, 1);
+	snapshot(f, path, 0);
+	assert_ok(check_changed(path, WITHOUT, NULL));
+	snprintf(to, sizeof to, "%s.changed", path);
+	salvage.flags = LATZ_RESTORE_SALVAGE;
+	options.flags = LATZ_KEEP;
+	for (int round = 0; round < 4; round++) {
+		options.password = round & 1 ? RIGHT : NULL;
+		assert_rc(LATZ_CORRUPT, latz_restore(to, "other", &options, round & 2 ? &salvage : NULL));
+		options.password = NULL;
+		options.flags = 0;
+		assert_rc(LATZ_NOTFOUND, latz_open("other", &options, &pool));
+		options.flags = LATZ_KEEP;
+	}
+}
+
 static void of_other_pools(void **state)
 {
 	struct fixture *f = *state;
@@ -201,7 +226,8 @@ static void keys_are_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		DIR_TEST(all_opens),           DIR_TEST(changes_are_found), DIR_TEST(of_other_pools),
+		DIR_TEST(all_opens),           DIR_TEST(changes_are_found),
+		DIR_TEST(without_its_keys), DIR_TEST(of_other_pools),
 		DIR_TEST(of_a_password_alone), DIR_TEST(keys_are_counted),
 	};
 
