@@ -454,12 +454,11 @@ int lzi_log_wait(struct lzi_store *store)
 			return rc;
 		rc = lzi_log_lock(store, 0);
 		if (rc == LATZ_OK) {
+			/* What we have flushed ourselves has ours, whatever the numbers are by now. */
 			if (lzi_load_acquire(&log->synced) < need)
 				rc = lzi_log_flush(store, 1);
 			lzi_log_unlock(store);
-			if (rc != LATZ_OK)
-				return rc;
-			continue;
+			return rc;
 		}
 		if (rc != LATZ_BUSY)
 			return rc;
