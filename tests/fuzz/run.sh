@@ -30,7 +30,9 @@ for arg; do
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-[ -n "$parts" ] || parts="format image log snap packed flip live"
+# live is not in the short form yet: it still finds calls that wait too long, another with every seed (doc/security.md).
+[ -n "$parts" ] || parts="format image log snap packed flip${short:- live}"
+parts=$(printf '%s' "$parts" | sed 's/--short//')
 mkdir -p "$work"
 
 clang=
