@@ -97,6 +97,17 @@ void *lzi_heap_at_view(struct lzi_heap *heap, uint64_t offset, uint64_t size)
 	return lzi_map_at(&heap->map, offset, size);
 }
 
+int lzi_heap_reach_view(struct lzi_heap *heap, uint64_t offset, uint64_t size, void **ret_at)
+{
+	int rc = lzi_heap_view(heap);
+
+	*ret_at = rc == LATZ_OK ? lzi_map_at(&heap->map, offset, size) : NULL;
+	return rc != LATZ_OK || *ret_at != NULL
+	               ? rc
+	               : lzi_error(LATZ_CORRUPT, "%llu bytes at heap offset %llu reach past the heap",
+	                           (unsigned long long)size, (unsigned long long)offset);
+}
+
 /* Ends with the heap mutex held and everything it guards mended. */
 int lzi_heap_lock(struct lzi_heap *heap)
 {
@@ -313,7 +324,7 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 	uint64_t n = lzi_heap_count(heap), tail = lzi_load_relaxed(&meta->tail);
 	uint32_t run = lzi_load_relaxed(&meta->run);
 	uint64_t bytes = run > 0 ? (tail + LZI_PAGE - 1) & ~(uint64_t)(LZI_PAGE - 1) : LZI_EXTENT;
-	uint8_t *to;
+	void *to;
 	int rc;
 
 	if (heap->fetch == NULL || tail > bytes || tail == 0 || extent >= n || bytes > (n - extent) * LZI_EXTENT)
@@ -323,13 +334,7 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "bring in extent %llu", (unsigned long long)extent);
 	LZI_POINT("image.allocated");
-	to = lzi_heap_at(heap, extent * LZI_EXTENT, bytes);
-	if (to == NULL) {
-		rc = lzi_heap_view(heap);
-		to = lzi_heap_at(heap, extent * LZI_EXTENT, bytes);
-	}
-	if (rc == LATZ_OK && to == NULL)
-		rc = lzi_error(LATZ_CORRUPT, "extent %llu is past the heap", (unsigned long long)extent);
+	rc = lzi_heap_reach(heap, extent * LZI_EXTENT, bytes, &to);
 	if (rc == LATZ_OK)
 		rc = heap->fetch(heap->fetch_arg, extent, to, tail);
 	LZI_POINT("image.fetched");

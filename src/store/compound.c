@@ -11,6 +11,22 @@
 #include "store/log.h"
 #include "store/space.h"
 
+/* Of a key that others write meanwhile; more is damage. */
+#define TRIES_MAX 10000u
+
+/* Whether to try once more. */
+static int again(unsigned *tries, int *rc)
+{
+	if (*rc != LATZ_BUSY)
+		return 0;
+	if ((*tries)++ == TRIES_MAX) {
+		*rc = lzi_error(LATZ_CORRUPT, "the value keeps changing");
+		return 0;
+	}
+	lzi_pause();
+	return 1;
+}
+
 /* Writes what was made of `old` unless the key has changed since. LATZ_BUSY: it has. */
 static int write_if_same(struct lzi_call *call, struct lzi_write *write, const latz_value *old, int was_there)
 {
@@ -59,16 +75,19 @@ static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, i
 int lzi_store_append(struct lzi_call *call, latz_slice key, latz_slice tail, int64_t ttl_ms, size_t *ret_size)
 {
 	latz_value old = LATZ_VALUE_INIT;
+	unsigned tries = 0;
 	int rc;
 
-	while ((rc = append_once(call, key, tail, ttl_ms, &old, ret_size)) == LATZ_BUSY)
-		lzi_pause();
+	do
+		rc = append_once(call, key, tail, ttl_ms, &old, ret_size);
+	while (again(&tries, &rc));
 	latz_value_free(&old);
 	return rc;
 }
 
 int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int64_t ttl_ms, latz_value *old)
 {
+	unsigned tries = 0;
 	int rc, was_there;
 
 	do {
@@ -79,7 +98,7 @@ int lzi_store_swap(struct lzi_call *call, latz_slice key, latz_slice value, int6
 		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
 			return rc;
 		rc = write_if_same(call, &write, old, was_there);
-	} while (rc == LATZ_BUSY);
+	} while (again(&tries, &rc));
 	if (rc == LATZ_OK && !was_there) {
 		rc = lzi_value_reserve(old, 0);
 		if (rc == LATZ_OK)

@@ -8,10 +8,8 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/reader.h"
+#include "store/read_int.h"
 #include "store/seal.h"
-
-/* Of what moves under our eyes; more is damage. */
-#define TRIES_MAX 100000u
 
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
 {
@@ -64,9 +62,9 @@ int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *inf
 			out.value_size = sealed.size;
 		} else if (rc == LATZ_OK && flags & LZI_RECORD_PACKED)
 			rc = lzi_packed_parse(packed, out.stored_size, &out.dictionary, &out.value_size);
-	} while (rc == LATZ_BUSY && tries++ < TRIES_MAX);
+	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
 	if (rc == LATZ_BUSY)
-		rc = lzi_error(LATZ_CORRUPT, "what is looked at keeps changing");
+		rc = lzi_read_restless();
 	lzi_bump_relaxed(&call->actor->uses, 1u);
 	lzi_call_end(call);
 	if (rc == LATZ_OK) {

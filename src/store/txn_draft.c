@@ -115,19 +115,12 @@ static int reserve(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset
 
 static int room(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset, void *ret_at)
 {
-	struct lzi_heap *heap = &c->call->store->heap;
 	void *at;
 	int rc = reserve(c, span, ret_offset);
 
 	if (rc != LATZ_OK)
 		return rc;
-	at = lzi_heap_at(heap, *ret_offset, span);
-	if (at == NULL) {
-		rc = lzi_heap_view(heap);
-		at = lzi_heap_at(heap, *ret_offset, span);
-	}
-	if (rc == LATZ_OK && at == NULL)
-		rc = lzi_error(LATZ_CORRUPT, "record of %llu bytes reaches past the heap", (unsigned long long)span);
+	rc = lzi_heap_reach(&c->call->store->heap, *ret_offset, span, &at);
 	if (rc != LATZ_OK)
 		lzi_append_abandon(c->call->store, *ret_offset, span);
 	memcpy(ret_at, &at, sizeof at);

@@ -11,11 +11,9 @@
 #include "base/point.h"
 #include "store/audit.h"
 #include "store/idle.h"
+#include "store/read_int.h"
 #include "store/seal.h"
 #include "store/store_int.h"
-
-/* Of what moves under our eyes; more is damage. */
-#define TRIES_MAX 100000u
 
 /* Announces an extent; the index of the hazard, or -1 if all are in use. */
 static int hazard_take(struct lzi_store *store, uint64_t extent)
@@ -163,9 +161,9 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		rc = hold(call, key, hash, &found, at, &out);
 		if (rc != LATZ_OK)
 			hazard_drop(store, at);
-	} while (rc == LATZ_BUSY && tries++ < TRIES_MAX);
+	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
 	if (rc == LATZ_BUSY)
-		rc = lzi_error(LATZ_CORRUPT, "what is borrowed keeps changing");
+		rc = lzi_read_restless();
 	if (rc != LATZ_OK || out.owner != NULL) /* else the get of the copy counts */
 		lzi_bump_relaxed(&call->actor->gets, 1ull);
 	if (rc == LATZ_OK && out.owner != NULL) {

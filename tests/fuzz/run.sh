@@ -30,9 +30,7 @@ for arg; do
 	*) echo "run.sh: what is $arg? (see --help)" >&2; exit 2 ;;
 	esac
 done
-# live is not in the short form yet: it still finds calls that wait too long, another with every seed (doc/security.md).
-[ -n "$parts" ] || parts="format image log snap packed flip${short:- live}"
-parts=$(printf '%s' "$parts" | sed 's/--short//')
+[ -n "$parts" ] || parts="format image log snap packed flip live"
 mkdir -p "$work"
 
 clang=

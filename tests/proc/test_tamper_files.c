@@ -105,6 +105,7 @@ static void flip_snapshot(struct tampered *t, unsigned long flags, bool fixed, u
 	memcpy(copy, bytes, size); /* as it was it serves */
 	fix_snapshot(copy, size);
 	assert_memory_equal(copy, bytes, size);
+	write_file(path, bytes, size); /* the next one takes the place of no file that is not a snapshot */
 	free(bytes);
 	free(copy);
 }
