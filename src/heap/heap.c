@@ -97,15 +97,13 @@ void *lzi_heap_at_view(struct lzi_heap *heap, uint64_t offset, uint64_t size)
 	return lzi_map_at(&heap->map, offset, size);
 }
 
-int lzi_heap_reach_view(struct lzi_heap *heap, uint64_t offset, uint64_t size, void **ret_at)
+int lzi_heap_beyond(struct lzi_heap *heap, uint64_t offset, uint64_t size)
 {
 	int rc = lzi_heap_view(heap);
 
-	*ret_at = rc == LATZ_OK ? lzi_map_at(&heap->map, offset, size) : NULL;
-	return rc != LATZ_OK || *ret_at != NULL
-	               ? rc
-	               : lzi_error(LATZ_CORRUPT, "%llu bytes at heap offset %llu reach past the heap",
-	                           (unsigned long long)size, (unsigned long long)offset);
+	return rc != LATZ_OK ? rc
+	                     : lzi_error(LATZ_CORRUPT, "%llu bytes at heap offset %llu reach past the heap",
+	                                 (unsigned long long)size, (unsigned long long)offset);
 }
 
 /* Ends with the heap mutex held and everything it guards mended. */
@@ -334,7 +332,8 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "bring in extent %llu", (unsigned long long)extent);
 	LZI_POINT("image.allocated");
-	rc = lzi_heap_reach(heap, extent * LZI_EXTENT, bytes, &to);
+	to = lzi_heap_at(heap, extent * LZI_EXTENT, bytes);
+	rc = to == NULL ? lzi_heap_beyond(heap, extent * LZI_EXTENT, bytes) : LATZ_OK;
 	if (rc == LATZ_OK)
 		rc = heap->fetch(heap->fetch_arg, extent, to, tail);
 	LZI_POINT("image.fetched");

@@ -12,7 +12,6 @@
 
 #include <pthread.h>
 
-#include "base/error.h"
 #include "format/control.h"
 #include "format/heap.h"
 #include "os/os.h"
@@ -104,13 +103,8 @@ static inline void *lzi_heap_at(const struct lzi_heap *heap, uint64_t offset, ui
 	return lzi_likely(at != NULL) ? at : lzi_heap_at_view((struct lzi_heap *)(uintptr_t)heap, offset, size);
 }
 
-/* The same, with the reason if there is nothing: LATZ_CORRUPT if it is not of the heap, LATZ_IO, LATZ_NOMEM. */
-int lzi_heap_reach_view(struct lzi_heap *heap, uint64_t offset, uint64_t size, void **ret_at) __attribute__((cold));
-static inline int lzi_heap_reach(struct lzi_heap *heap, uint64_t offset, uint64_t size, void **ret_at)
-{
-	*ret_at = lzi_map_at(&heap->map, offset, size);
-	return lzi_likely(*ret_at != NULL) ? LATZ_OK : lzi_heap_reach_view(heap, offset, size, ret_at);
-}
+/* Why there was nothing: LATZ_CORRUPT if it is not of the heap, LATZ_IO, LATZ_NOMEM. */
+int lzi_heap_beyond(struct lzi_heap *heap, uint64_t offset, uint64_t size) __attribute__((cold));
 
 /* Brings an extent, or the run it is the head of, in from the image. LATZ_OK too if it is not, or no longer, IMAGE.
  * LATZ_NOSPC, LATZ_IO, LATZ_CORRUPT, LATZ_TIMEOUT: it is as it was. */

@@ -408,9 +408,10 @@ LZI_INLINE void look_at_record(const struct lzi_store *store, struct lzi_ahead *
 
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
 {
-	struct lzi_ahead ahead;
+	struct lzi_ahead ahead = { .hash = hash };
 
-	lzi_ahead_bucket(store, hash, &ahead);
+	look_at_bucket(store, &ahead);
+	lzi_prefetch(ahead.bucket); /* NULL does no harm */
 }
 
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash)
@@ -425,7 +426,7 @@ void lzi_ahead_bucket(const struct lzi_store *store, uint64_t hash, struct lzi_a
 {
 	ahead->hash = hash;
 	look_at_bucket(store, ahead);
-	lzi_prefetch(ahead->bucket); /* NULL does no harm */
+	lzi_prefetch(ahead->bucket);
 }
 
 void lzi_ahead_record(const struct lzi_store *store, struct lzi_ahead *ahead)

@@ -115,12 +115,14 @@ static int reserve(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset
 
 static int room(struct lzi_txn_commit *c, uint64_t span, uint64_t *ret_offset, void *ret_at)
 {
+	struct lzi_heap *heap = &c->call->store->heap;
 	void *at;
 	int rc = reserve(c, span, ret_offset);
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_heap_reach(&c->call->store->heap, *ret_offset, span, &at);
+	at = lzi_heap_at(heap, *ret_offset, span);
+	rc = at == NULL ? lzi_heap_beyond(heap, *ret_offset, span) : LATZ_OK;
 	if (rc != LATZ_OK)
 		lzi_append_abandon(c->call->store, *ret_offset, span);
 	memcpy(ret_at, &at, sizeof at);

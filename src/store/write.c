@@ -293,15 +293,16 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 
 int lzi_draft_room(struct lzi_call *call, uint32_t *open, struct lzi_draft *draft)
 {
-	void *at;
+	struct lzi_heap *heap = &call->store->heap;
 	int rc = lzi_append_reserve(call, open, draft->span, &draft->offset);
 
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	rc = lzi_heap_reach(&call->store->heap, draft->offset, draft->span, &at);
-	if (lzi_unlikely(rc != LATZ_OK))
-		lzi_append_abandon(call->store, draft->offset, draft->span);
-	draft->record = at;
+	draft->record = lzi_heap_at(heap, draft->offset, draft->span);
+	if (lzi_likely(draft->record != NULL))
+		return LATZ_OK;
+	rc = lzi_heap_beyond(heap, draft->offset, draft->span);
+	lzi_append_abandon(call->store, draft->offset, draft->span);
 	return rc;
 }
 
