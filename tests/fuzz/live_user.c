@@ -71,8 +71,10 @@ int live_end(struct live_client *c, int rc)
 		call->worst_ns = waits.max_wall_ns;
 	had = cpu_ns() - c->cpu_ns;
 	slept = waits.max_net_ns > had ? waits.max_net_ns - had : 0;
-	if (slept > call->worst_slept_ns)
+	if (slept > call->worst_slept_ns) {
 		call->worst_slept_ns = slept;
+		call->worst_began_ns = began;
+	}
 	if (waits.max_net_ns > call->worst_net_ns)
 		call->worst_net_ns = waits.max_net_ns;
 	if (!is_documented(rc)) {
