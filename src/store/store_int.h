@@ -80,6 +80,7 @@ struct lzi_store {
 	int64_t undue_ms;        /* then nothing was expired; atomic, a hint */
 	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
+	uint64_t huge_due_ns;    /* the same */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
