@@ -21,7 +21,7 @@ static pthread_key_t key;
 static int init_error;
 
 /* The store the thread used last, and all it has used. Every call looks here: initial-exec makes it one load instead of
- * a call, for 24 bytes of the reserve that the C library keeps for libraries loaded late. */
+ * a call, for 24 bytes (and 8 of lzi_waited_ns) of the reserve that the C library keeps for libraries loaded late. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
 	uint64_t store_id;
 	struct lzi_actor *actor;
@@ -251,6 +251,7 @@ int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call)
 {
 	int rc;
 
+	lzi_wait_begin();
 	if (lzi_unlikely((*store)->fork_count != lzi_fork_count)) {
 		rc = lzi_store_reattach(store);
 		if (rc != LATZ_OK)
