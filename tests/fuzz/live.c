@@ -39,8 +39,8 @@ static const struct hn_option options[] = {
 	{ "index", "over the ordered index too, which LMDB reads without checking it", NULL, NULL, &with_index },
 	{ "reader", "in every round the second user only reads, as another user if this one is root", NULL, NULL,
 	  &with_reader },
-	{ "where", "tell of every sleep over --hang-ms where it was, of those too that are allowed for the machine's sake",
-	  NULL, NULL, &tell_where },
+	{ "where", "tell where each sleep over --hang-ms was, also if lateness excuses it", NULL, NULL,
+	  &tell_where },
 	{ "log", "the scribbler's last writes before a failure go into this file", NULL, &log_path, NULL },
 	{ 0 }
 };
