@@ -156,12 +156,19 @@ static void nap(unsigned us)
 		late_ns = took - us * 1000ull;
 }
 
-/* Ends a user that is stuck: by a signal at which the sanitizer shows where. */
+/* Ends a user that is stuck: by a signal at which the sanitizer shows where. Since it was first looked at, the time in
+ * which others had the processor is not counted. */
 static int is_stuck(uint64_t number, unsigned who, pid_t pid)
 {
+	static uint64_t seen_ns[LIVE_USERS], stood_ns[LIVE_USERS];
 	uint64_t began = shared->user[who].began_ns;
 
-	if (began == 0 || hn_since_ms(began) < (double)stuck_s * 1e3)
+	if (began != seen_ns[who]) {
+		seen_ns[who] = began;
+		stood_ns[who] = live_where_stood(pid);
+	}
+	if (began == 0 ||
+	    hn_since_ms(began) < (double)stuck_s * 1e3 + (double)(live_where_stood(pid) - stood_ns[who]) / 1e6)
 		return 0;
 	fail(number, who, "is stuck");
 	kill(pid, SIGABRT);

@@ -73,6 +73,8 @@ int live_use(struct live_shared *shared, unsigned who);
 
 /* Looks where the call under way waits, if it does; and tells what was seen of the call that began then. */
 void live_where_clear(void);
+/* For how long its main thread has been ready in all while others had the processor. */
+uint64_t live_where_stood(pid_t pid);
 void live_where_look(const struct live_user *user, unsigned who, pid_t pid);
 void live_where_print(unsigned who, uint64_t began_ns);
 

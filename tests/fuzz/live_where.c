@@ -64,6 +64,22 @@ void live_where_clear(void)
 	memset(count, 0, sizeof count);
 }
 
+uint64_t live_where_stood(pid_t pid)
+{
+	unsigned long long had, stood = 0;
+	char path[40];
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/schedstat", (int)pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu %llu", &had, &stood) != 2)
+		stood = 0;
+	fclose(file);
+	return stood;
+}
+
 void live_where_look(const struct live_user *user, unsigned who, pid_t pid)
 {
 	struct look *look = &looks[who][count[who] % LOOKS];
