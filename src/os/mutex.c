@@ -346,7 +346,7 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 	until.tv_sec = (time_t)(until_ns / 1000000000);
 	until.tv_nsec = (long)(until_ns % 1000000000);
 	rc = wait_and_take(mutex, &until);
-	if (rc == LATZ_TIMEOUT && !has_holder(mutex)) {
+	if (rc == LATZ_TIMEOUT) {
 		lzi_wait_charge(begun_ns);
 		note(mutex);
 	}

@@ -295,10 +295,10 @@ int lzi_timer_open(int *ret_fd);
 int lzi_timer_set(int fd, uint64_t when_ns);
 void lzi_sleep_us(unsigned us);
 
-/* What the calling thread's call has waited for in vain: locks that nobody stands by, readers that do not leave, room
- * that does not come. A pool somebody scribbles over is full of them, and each alone would be worth its timeout; so
- * they have one in common, LZI_WAITS times as long, and when that is over nothing of the kind is waited for any more,
- * only looked at. Who waited and got what he wanted is not charged. */
+/* What the calling thread's call has waited for in vain: locks, readers that do not leave, room that does not come. A
+ * pool somebody scribbles over is full of them, and each alone would be worth its timeout; so they have one in common,
+ * LZI_WAITS times as long. When that is over nothing of the kind is waited for any more, only looked at, but for locks
+ * whose holders say who they are. Who waited and got what he wanted is not charged. */
 #define LZI_WAITS 3u
 extern __thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
 /* A call begins, or a worker's round. */
