@@ -83,7 +83,7 @@ struct live_client {
 	struct live_shared *shared;
 	struct live_user *user;
 	struct hn_meter meter;
-	uint64_t cpu_ns; /* of this thread, when the call under way began */
+	uint64_t cpu_ns; /* of this thread, or all of the process, when the call under way began */
 	int reads;       /* 1: it only reads */
 	uint64_t random;
 	unsigned name; /* of the pool: p0, p1, ... */
