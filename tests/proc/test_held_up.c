@@ -68,7 +68,7 @@ static void a_reader_that_never_leaves(void **state)
 	actor[1].op = 1; /* nobody's */
 	before = sleeps();
 	(void)!latz_maintain(f->pool, 0);
-	assert_true(sleeps() - before > 10); /* it did wait for him */
+	assert_true(sleeps() - before >= 1); /* it did wait for him */
 	assert_true(sleeps() - before < NAPS_MAX);
 	actor[1].op = 2;
 	assert_true(maintain_all(f->pool));
