@@ -348,8 +348,7 @@ static void client_gone(uint32_t slot, void *store)
 	lzi_audit_gone(store, slot);
 }
 
-/* A client slot for this process. In an audited pool the dead are reaped first: who takes a dead one's slot tells
- * nobody of it. */
+/* A client slot for this process. In an audited pool all the dead are reaped first, and not just one whose slot it is. */
 static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_had_pid)
 {
 	int rc = lzi_audit_attach(store);
@@ -359,10 +358,7 @@ static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_h
 	/* The change feed tells of them when the slot is taken, or maintenance does. */
 	if (lzi_is_audited(store) && !lzi_is_fed(store))
 		(void)lzi_client_reap(&store->control, UINT32_MAX, client_gone, store);
-	rc = lzi_client_claim(&store->control, flags, &store->client, ret_had_pid);
-	if (rc == LATZ_OK && *ret_had_pid != 0)
-		lzi_audit_gone_pid(store, *ret_had_pid);
-	return rc;
+	return lzi_client_claim(&store->control, flags, client_gone, store, &store->client, ret_had_pid);
 }
 
 /* What comes after the control file is mapped and the life byte locked. */
@@ -572,7 +568,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	store->poolfd = opened->poolfd;
 	rc = lzi_store_open_parts(store);
 	if (rc == LATZ_OK)
-		rc = lzi_client_claim(&store->control, 0, &store->client, &had_pid);
+		rc = lzi_client_claim(&store->control, 0, NULL, NULL, &store->client, &had_pid);
 	if (rc == LATZ_OK) {
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);

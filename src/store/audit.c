@@ -321,15 +321,25 @@ int lzi_audit_attach(struct lzi_store *store)
 int lzi_audit_open(struct lzi_store *store)
 {
 	struct lzi_audit *audit = store->audit;
-	struct lzi_client *client;
+	struct lzi_client *client = NULL;
 	int rc = LATZ_OK;
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
+	/* Noted before it is told of: that takes as long as the disk does, and who dies meanwhile may stand in the log.
+	 * At worst the end is told of one of whom there is no beginning. */
+	if (store->client != UINT32_MAX) { /* else nobody could tell of its death */
+		client = lzi_control_client(&store->control, store->client);
+		lzi_store_relaxed(&client->user, lzi_process_user());
+		lzi_store_relaxed(&client->started, lzi_process_start());
+		lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
+	}
 	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0)
 		rc = tell(audit, "create", "", 0, 1);
 	if (rc == LATZ_OK)
 		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
+	if (rc != LATZ_OK && client != NULL)
+		lzi_fetch_and(&client->flags, ~LZI_CLIENT_AUDITED);
 	if (store->reads_only && may_not(rc)) {
 		lzi_audit_part(store);
 		return LATZ_OK;
@@ -337,12 +347,6 @@ int lzi_audit_open(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	audit->opened = 1;
-	if (store->client == UINT32_MAX) /* nobody could tell of its death */
-		return LATZ_OK;
-	client = lzi_control_client(&store->control, store->client);
-	lzi_store_relaxed(&client->user, lzi_process_user());
-	lzi_store_relaxed(&client->started, lzi_process_start());
-	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
 	LZI_POINT("audit.opened");
 	return LATZ_OK;
 }
@@ -437,16 +441,6 @@ void lzi_audit_gone(struct lzi_store *store, uint32_t slot)
 {
 	if (lzi_is_audited(store))
 		tell_gone(store->audit, lzi_control_client(&store->control, slot));
-}
-
-void lzi_audit_gone_pid(struct lzi_store *store, uint32_t pid)
-{
-	struct lzi_audit_note note;
-
-	if (!lzi_is_audited(store))
-		return;
-	lzi_audit_raw(lzi_audit_note(&note), ",\"client\":{\"pid\":%u}", pid);
-	(void)tell(store->audit, "gone", note.data, 0, 0);
 }
 
 int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control *control)

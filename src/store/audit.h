@@ -29,8 +29,6 @@ void lzi_audit_unlocked(struct lzi_store *store);
 void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal);
 /* Its process is dead; `slots` is held. */
 void lzi_audit_gone(struct lzi_store *store, uint32_t slot);
-/* The same when nothing else is known of it any more. */
-void lzi_audit_gone_pid(struct lzi_store *store, uint32_t pid);
 
 /* Without an attachment: of who destroys the pool, and of who takes its files away. LATZ_OK also if it has no log. */
 int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control *control);
