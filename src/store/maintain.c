@@ -322,16 +322,18 @@ static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
-	uint64_t n = lzi_heap_count(&store->heap), e, tail, before, first;
 	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
-	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
+	uint64_t n, e, tail, before, first;
+	int busy, missed, rc = lzi_heap_view(&store->heap);
 	int64_t keys;
 
 	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(&shared->recount, 0u);
 	count.spaces = lzi_space_tally(store);
-	first = activity(call, &busy);
+	LZI_POINT("recount.begin");
+	first = activity(call, &missed);
+	n = lzi_heap_count(&store->heap); /* behind it: who writes where the heap grows from here on is active */
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_bound_urgent(store)) {
 			missed = 1;
