@@ -348,7 +348,7 @@ static void client_gone(uint32_t slot, void *store)
 	lzi_audit_gone(store, slot);
 }
 
-/* A client slot for this process. In an audited pool all the dead are reaped first, and not just one whose slot it is. */
+/* A client slot for this process. In an audited pool all the dead are reaped first, not just one whose slot it is. */
 static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_had_pid)
 {
 	int rc = lzi_audit_attach(store);

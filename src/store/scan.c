@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/idle.h"
 #include "store/keylist.h"
 #include "store/reader.h"
 #include "store/store_int.h"
@@ -600,8 +601,10 @@ void lzi_scan_packed(struct lzi_scan *scan)
 
 void lzi_scan_close(struct lzi_scan *scan)
 {
-	if (scan->pin != UINT32_MAX && scan->store->fork_count == lzi_fork_count)
+	if (scan->pin != UINT32_MAX && scan->store->fork_count == lzi_fork_count) {
+		lzi_idle_ended(&scan->store->control);
 		lzi_pin_drop(&scan->store->control, scan->pin);
+	}
 	lzi_keylist_fini(&scan->keys);
 	free(scan->low);
 	free(scan->high);
