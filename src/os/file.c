@@ -116,9 +116,9 @@ int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made)
 		*ret_made = 0;
 	do {
 		fd = lzi_os.openat(dirfd, name, flags, 0);
-		if (fd < 0 && errno == ENOENT && ret_made == NULL)
-			return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 		if (fd < 0 && errno == ENOENT) {
+			if (ret_made == NULL)
+				return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 			fd = lzi_os.openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
 			*ret_made = fd >= 0;
 		}
