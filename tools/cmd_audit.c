@@ -109,12 +109,16 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		cli_json_u64("keyed", info->keyed);
 		cli_json_u64("last_keyed", info->last_keyed);
 		cli_json_u64("other_keys", info->other_keys);
+		cli_json_u64("unseen", info->unseen);
 		cli_json_end('}');
 		return;
 	}
 	if (info->tail_bytes > 0)
 		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
 		       info->tail_bytes);
+	if (info->unseen > 0)
+		printf("%s: a file before it was not there any more when a pool went on, which notes what it knew of it: "
+		       "see the entries \"unseen\"\n", file);
 	if (whole && checked)
 		print_authenticated(file, info);
 	else if (whole && info->keyed > 0)

@@ -77,6 +77,7 @@ typedef struct latz_audit_info {
 	uint64_t keyed;       /* entries with an authentication code; with a key or password, the right one */
 	uint64_t last_keyed;  /* the last of them: what is behind it anybody who can write the file may have written */
 	uint64_t other_keys;  /* with a password: entries of other keys, which were not looked at */
+	uint64_t unseen;      /* times that a pool did not find the file with the last entry that it remembered */
 } latz_audit_info;
 
 /* Reads a whole log. LATZ_CORRUPT: an entry was changed, is missing, stands twice or elsewhere; `wrong` is told which

@@ -146,6 +146,7 @@ static int take_page(struct lzi_audit *audit, int poolfd, int reads_only, struct
 	if (audit->page == NULL)
 		return lzi_error(LATZ_NOMEM, "audit log");
 	*audit->page = *ret_made;
+	audit->page->seq = 0; /* which may have been another than the head's: see look_again() */
 	lzi_store_relaxed(&audit->page->lost, 0ull);
 	return rc;
 }
@@ -210,22 +211,36 @@ static LZI_COLD int missed(struct lzi_audit *audit, const char *event, int rc)
 	return rc;
 }
 
+/* What was written since, so that what is missing is noticed. A writer may be at it: who can't get it whole keeps what
+ * he has, since older does no harm. */
+static void look_again(struct lzi_audit *audit)
+{
+	uint8_t head[LZI_AUDIT_HASH];
+	uint64_t seq = lzi_load_acquire(&audit->seen->seq);
+
+	if (seq <= audit->page->seq)
+		return;
+	lzi_racy_reads_begin();
+	memcpy(head, audit->seen->head[seq & 1], sizeof head);
+	lzi_racy_reads_end();
+	lzi_fence_acquire();
+	if (lzi_load_relaxed(&audit->seen->seq) != seq) /* that place is written only after the next number is */
+		return;
+	memcpy(audit->page->head[seq & 1], head, sizeof head);
+	audit->page->seq = seq;
+}
+
 /* What was lost before is told of first. must: the event is not to happen if it can't be told of. */
 static int tell(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must)
 {
 	struct lzi_chain_entry entry = { event, audit->who, fields };
 	char count[64];
 	struct lzi_chain_entry lost = { "lost", audit->who, count };
-	uint64_t n = lzi_load_relaxed(&audit->page->lost), seq;
+	uint64_t n = lzi_load_relaxed(&audit->page->lost);
 	int rc = LATZ_OK;
 
-	if (audit->seen != NULL) { /* what was written since, so that what is missing is noticed. Older does no harm */
-		seq = lzi_load_acquire(&audit->seen->seq);
-		if (seq > audit->page->seq) {
-			memcpy(audit->page->head, audit->seen->head, sizeof audit->page->head);
-			audit->page->seq = seq;
-		}
-	}
+	if (audit->seen != NULL)
+		look_again(audit);
 	if (lzi_unlikely(n != 0)) {
 		snprintf(count, sizeof count, ",\"entries\":%llu", (unsigned long long)n);
 		rc = lzi_chain_append(&audit->chain, &lost, 0);

@@ -103,6 +103,9 @@ static void judge_place(struct verifying *v, const struct lzi_audit_line *parsed
 		memcpy(v->info.previous, prev, sizeof v->info.previous);
 		if (seq == 1 && memcmp(prev, none, sizeof none) != 0)
 			complain(v, "line %llu: entry 1 follows another", line);
+	} else if (is_event(parsed, "gap") && seq <= last) {
+		complain(v, "line %llu: entries before it, %llu to %llu, were put there instead of others: entry %llu "
+		            "is not what the pool remembers", line, seq, last, seq - 1);
 	} else if (seq > last + 1) {
 		complain(v, "line %llu: entries %llu to %llu are missing before it", line, last + 1, seq - 1);
 	} else if (seq <= last) {
@@ -183,6 +186,7 @@ static int judge(struct verifying *v, const char *text, size_t size)
 	v->info.last_seq = entry.seq = parsed.seq;
 	memcpy(v->info.head, hash, sizeof hash);
 	v->info.gone += (uint64_t)is_event(&parsed, "gone");
+	v->info.unseen += (uint64_t)is_event(&parsed, "unseen");
 	v->head_seen |= v->options->head != NULL && memcmp(hash, v->options->head, sizeof hash) == 0;
 	return v->options->entry == NULL ? LATZ_OK : v->options->entry(&entry, v->options->arg);
 }
