@@ -48,6 +48,8 @@ static int collect_name(const latz_pool_info *info, void *arg)
 	struct sample *sample = &samples->items[samples->count++];
 	memset(sample, 0, sizeof(*sample));
 	snprintf(sample->name, sizeof(sample->name), "%s", info->name);
+	/* Not even tried: it would be refused, which is told to its audit log. */
+	sample->rc = samples->only == NULL && info->password ? LATZ_AUTH : LATZ_OK;
 	return 0;
 }
 
@@ -127,9 +129,12 @@ static int take_samples(struct samples *samples)
 	int rc = latz_list(cli.dir, collect_name, samples);
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
-	for (size_t i = 0; i < samples->count; i++)
-		samples->only != NULL ? follow_sample(&samples->items[i], samples->kept)
-		                      : take_sample(&samples->items[i]);
+	for (size_t i = 0; i < samples->count; i++) {
+		if (samples->only != NULL)
+			follow_sample(&samples->items[i], samples->kept);
+		else if (samples->items[i].rc == LATZ_OK)
+			take_sample(&samples->items[i]);
+	}
 	return CLI_OK;
 }
 

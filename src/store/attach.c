@@ -409,6 +409,8 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
+	if (rc == LATZ_OK && opened->persist_lock != 0 && !lzi_is_audited(store)) /* which we have made */
+		rc = lzi_audit_remember(store);
 	if (rc == LATZ_OK)
 		rc = lzi_audit_open(store);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
@@ -586,6 +588,9 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 			rc = lzi_seal_make(&call, options, &opened->secrets);
 			if (rc != LATZ_OK && fill != NULL)
 				fill->failed = rc;
+			if (rc == LATZ_AUTH || rc == LATZ_TIMEOUT) /* it will never have been there, its log has */
+				rc = lzi_audit_refused(store, options, rc);
+			lzi_audit_part(store);
 		}
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
@@ -637,7 +642,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
-		if (rc != LATZ_BUSY)
+		if (rc != LATZ_BUSY && !(rc == LATZ_AUTH && fill != NULL && fill->has_no_password))
 			rc = lzi_audit_refused(store, options, rc);
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)

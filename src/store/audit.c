@@ -103,6 +103,20 @@ static int map_page(int poolfd, int writable, struct lzi_audit_page **ret_page, 
 	return LATZ_OK;
 }
 
+int lzi_audit_setting(int poolfd, struct lzi_audit_setting *ret_setting)
+{
+	struct lzi_audit_page made, *page;
+	int rc = map_page(poolfd, 0, &page, &made);
+
+	if (rc != LATZ_OK)
+		return rc;
+	munmap(page, sizeof *page);
+	ret_setting->keys = made.what;
+	memcpy(ret_setting->path, made.path, sizeof ret_setting->path);
+	explicit_bzero(made.secret, sizeof made.secret);
+	return LATZ_OK;
+}
+
 /* ---- Who ---- */
 
 static void put_id(struct lzi_audit_text *text, const char *name, const uint8_t id[16])
@@ -341,8 +355,11 @@ int lzi_audit_open(struct lzi_store *store)
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
-	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0)
-		rc = tell(audit, "create", "", 0, 1);
+	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0) {
+		rc = lzi_audit_remember(store);
+		if (rc == LATZ_OK)
+			rc = tell(audit, "create", "", 0, 1);
+	}
 	if (rc == LATZ_OK)
 		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
 	if (store->reads_only && may_not(rc)) {

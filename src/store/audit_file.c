@@ -108,7 +108,8 @@ int lzi_audit_file_end(const struct lzi_audit_file *file, struct lzi_audit_mark 
 /* ---- What is remembered ---- */
 
 /* Its first whole entry and what that follows. seq 0: none was found near its beginning. */
-static int first_of(const struct lzi_audit_file *file, struct lzi_audit_mark *ret_first, uint8_t ret_prev[LZI_AUDIT_HASH])
+static int first_of(const struct lzi_audit_file *file, struct lzi_audit_mark *ret_first,
+                    uint8_t ret_prev[LZI_AUDIT_HASH])
 {
 	uint64_t size = file->size < WINDOW_MAX ? file->size : WINDOW_MAX;
 	char *data = malloc(size + 1), *newline;

@@ -94,9 +94,19 @@ static int write_snapshot(struct lzi_call *call, const char *path, const latz_sn
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "snapshot %s", path);
 }
 
+/* Told with its path from the root: who reads the log knows of no working directory. */
+static int say_path(struct lzi_store *store, const char *event, const char *path)
+{
+	char *absolute = lzi_is_audited(store) && strcmp(path, "-") != 0 ? lzi_path_absolute(path) : NULL;
+	int rc = lzi_audit_say_text(store, event, "path", absolute != NULL ? absolute : path);
+
+	free(absolute);
+	return rc;
+}
+
 int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
 {
-	int rc = lzi_audit_say_text(call->store, "snapshot", "path", path);
+	int rc = say_path(call->store, "snapshot", path);
 
 	return rc == LATZ_OK ? lzi_audit_failed(call->store, "snapshot", write_snapshot(call, path, options)) : rc;
 }
@@ -232,7 +242,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("restore.published");
-	rc = lzi_audit_say_text(store, "restore", "path", path);
+	rc = say_path(store, "restore", path);
 	if (rc != LATZ_OK) {
 		lzi_store_close(store);
 		return rc;
