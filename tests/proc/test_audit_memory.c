@@ -4,6 +4,7 @@
  */
 #include "lib/suite.h"
 
+#include "../../src/base/point.h"
 #include "crypt/digest.h"
 
 struct text {
@@ -265,6 +266,69 @@ static void replaced_and_rotated(void **state)
 	}
 }
 
+struct death {
+	struct fixture *f;
+	const char *point;
+	unsigned nth;
+};
+
+static int dies(void *arg)
+{
+	struct death *death = arg;
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_KILL);
+	latz_pool *pool = fixture_attach(death->f);
+	(void)!put(pool, "k", "v");
+	return 0;
+}
+
+/* Between two entries that are written at once: the pool remembers the first, the last, or the one before. */
+static void death_raises_no_alarm(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	audited(f, path, NULL);
+	for (unsigned nth = 1; nth <= 3; nth++) {
+		for (int odd = 0; odd < 2; odd++) {
+			struct death death = { f, "audit.head", nth };
+			int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+			assert_int_equal(write(fd, "{\"seq\":7", 8), 8); /* told of by one entry more */
+			close(fd);
+			assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+			for (int i = 0; i <= odd; i++)
+				assert_ok(put(f->pool, "k", "v"));
+			no_alarm(path);
+		}
+	}
+}
+
+/* Who dies before the persist directory says that the pool is audited: the next does it. */
+static void death_before_it_is_noted(void **state)
+{
+	struct fixture *f = *state;
+	struct death death = { f, "audit.noted", 1 };
+	latz_audit_status_t status = { .size = sizeof status };
+	char path[600], dir[600];
+
+	snprintf(path, sizeof path, "%s/the.audit", f->dir);
+	snprintf(dir, sizeof dir, "%s/disk", f->dir);
+	f->options.audit = path;
+	f->options.persist_dir = dir;
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+	f->options.audit = NULL;
+	for (int i = 0; i < 2; i++) {
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(latz_audit_status(f->pool, &status));
+		assert_string_equal(status.path, path);
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
+	assert_int_equal(said(path, "\"event\":\"open\""), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +336,8 @@ int main(void)
 		DIR_TEST(shared_log),
 		DIR_TEST(rotated),
 		DIR_TEST(replaced_and_rotated),
+		DIR_TEST(death_raises_no_alarm),
+		DIR_TEST(death_before_it_is_noted),
 	};
 
 	return suite_run(tests);
