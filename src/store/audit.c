@@ -347,10 +347,26 @@ int lzi_audit_attach(struct lzi_store *store)
 	return store->reads_only && may_not(rc) ? LATZ_OK : rc;
 }
 
+/* From here on somebody tells of its death: before it is told that it came, as else nobody might. */
+static void enlist(struct lzi_store *store)
+{
+	struct lzi_client *client = lzi_control_client(&store->control, store->client);
+
+	lzi_store_relaxed(&client->user, lzi_process_user());
+	lzi_store_relaxed(&client->started, lzi_process_start());
+	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
+	LZI_POINT("audit.enlisted");
+}
+
+static void strike(struct lzi_store *store)
+{
+	if (store->client != UINT32_MAX)
+		lzi_fetch_and(&lzi_control_client(&store->control, store->client)->flags, ~LZI_CLIENT_AUDITED);
+}
+
 int lzi_audit_open(struct lzi_store *store)
 {
 	struct lzi_audit *audit = store->audit;
-	struct lzi_client *client;
 	int rc = LATZ_OK;
 
 	if (!lzi_is_audited(store))
@@ -360,21 +376,19 @@ int lzi_audit_open(struct lzi_store *store)
 		if (rc == LATZ_OK)
 			rc = tell(audit, "create", "", 0, 1);
 	}
+	if (rc == LATZ_OK && store->client != UINT32_MAX)
+		enlist(store);
 	if (rc == LATZ_OK)
 		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
 	if (store->reads_only && may_not(rc)) {
 		lzi_audit_part(store);
 		return LATZ_OK;
 	}
-	if (rc != LATZ_OK)
+	if (rc != LATZ_OK) {
+		strike(store);
 		return rc;
+	}
 	audit->opened = 1;
-	if (store->client == UINT32_MAX) /* nobody could tell of its death */
-		return LATZ_OK;
-	client = lzi_control_client(&store->control, store->client);
-	lzi_store_relaxed(&client->user, lzi_process_user());
-	lzi_store_relaxed(&client->started, lzi_process_start());
-	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
 	LZI_POINT("audit.opened");
 	return LATZ_OK;
 }
@@ -406,8 +420,7 @@ void lzi_audit_close(struct lzi_store *store)
 	store->audit->opened = 0;
 	(void)tell(store->audit, "close", "", 1, 0);
 	LZI_POINT("audit.closed");
-	if (store->client != UINT32_MAX)
-		lzi_fetch_and(&lzi_control_client(&store->control, store->client)->flags, ~LZI_CLIENT_AUDITED);
+	strike(store);
 }
 
 void lzi_audit_part(struct lzi_store *store)
