@@ -145,9 +145,14 @@ int lzi_api_password_take(latz_options *options, char **ret_secret)
 
 int latz_password_read(const char *from, char **password)
 {
+	int rc;
+
 	if (from == NULL || password == NULL)
 		return lzi_api_error(LATZ_INVALID, "%s is NULL", from == NULL ? "from" : "password");
-	return lzi_api_result(lzi_passphrase_take(from, password));
+	rc = lzi_passphrase_take(from, password);
+	if (rc == LATZ_OK)
+		lzi_passphrase_bequeath(*password);
+	return lzi_api_result(rc);
 }
 
 void latz_password_free(char *password)

@@ -141,6 +141,14 @@ void lzi_file_close(int fd)
 		close(fd);
 }
 
+void lzi_file_drop(int *fd)
+{
+	int was = *fd;
+
+	lzi_store_release(fd, -1);
+	lzi_file_close(was);
+}
+
 int lzi_file_size(int fd, uint64_t *ret_size)
 {
 	struct stat st;

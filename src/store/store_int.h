@@ -163,7 +163,7 @@ struct lzi_store {
 		struct lzi_map map;    /* file `locks` */
 	} locks;
 	struct lzi_audit *audit; /* NULL: the pool has no audit log */
-	struct lzi_store *next;  /* registry */
+	struct lzi_store *next;  /* registry, or what a child inherited */
 };
 
 /* A thread's slot in one store. */
@@ -187,6 +187,8 @@ void lzi_registry_unlock(void);
 void lzi_reattach_lock(void);
 void lzi_reattach_unlock(void);
 extern struct lzi_store *lzi_registry_first; /* under the registry's lock */
+/* In a forked child: what ancestors had attached and handles of ours still name; under the reattach lock. */
+extern struct lzi_store *lzi_registry_inherited;
 
 /* Inside begin..end the thread may hold pointers into the heap: nothing is given back meanwhile. A plain store: who
  * gives memory back makes up for the missing fence with a barrier in every process. */
