@@ -351,7 +351,7 @@ struct lzi_shared {
 		                       * says so. Who has not got it looks there */
 		uint32_t failures;    /* 528: attempts with another password since the last right one; anyone, atomic */
 		uint32_t attempts;    /* 532: of them since the pool was made; the same */
-		int64_t not_before;   /* 536: CLOCK_MONOTONIC ms: nobody's password is looked at before; the same */
+		int64_t not_before;   /* 536: ms, and a step (guess.c): no password is looked at before; the same */
 		int64_t failed_ms;    /* 544: CLOCK_REALTIME of the last failure; the same */
 	} guarded;
 	uint8_t pad4[88];
