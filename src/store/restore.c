@@ -293,11 +293,12 @@ int lzi_store_snapshot_look(const char *path, int whole, const char *password, l
 	if (rc != LATZ_OK)
 		return rc;
 	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
-		rc = password == NULL ? look_at_image(read.fd, path, whole, &out)
-		                      : lzi_error(LATZ_UNSUPPORTED,
-		                                  "%s is an image: checked without a password; what is encrypted, by "
-		                                  "latz_verify() of the pool that it is restored to",
-		                                  path);
+		rc = look_at_image(read.fd, path, whole, &out);
+		if (rc == LATZ_OK && password != NULL)
+			rc = lzi_error(LATZ_UNSUPPORTED,
+			               "%s is an image, its checksums are right; the password has not been tried, nor "
+			               "anything opened with it: for that restore it, and verify the pool",
+			               path);
 	} else if (password != NULL) {
 		rc = strcmp(path, "-") == 0
 		             ? lzi_error(LATZ_UNSUPPORTED, "with a password it is read twice, and has to be a file")
