@@ -312,6 +312,21 @@ int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **poo
 	return open_pool(name, flags, hint, false, pool);
 }
 
+int cli_open_read(const char *name, latz_pool **pool)
+{
+	latz_options options;
+
+	cli_pool_options(&options, LATZ_NO_THREAD);
+	int rc = latz_open(name, &options, pool);
+	if (rc == LATZ_ACCESS) {
+		options.flags = (unsigned)LATZ_READONLY;
+		rc = latz_open(name, &options, pool);
+	}
+	if (rc != LATZ_OK)
+		return cli_fail(rc, "attaching", name, NULL);
+	return cli.space == NULL ? CLI_OK : cli_enter_namespace(name, false, pool);
+}
+
 int cli_open_write(const char *name, unsigned flags, latz_pool **pool)
 {
 	char hint[160];

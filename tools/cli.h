@@ -122,6 +122,9 @@ bool cli_takes_namespace(const char *command);
 int cli_limit_namespace(const char *name, latz_pool *sub, const char *max_bytes, const char *max_entries,
                         const char *policy, const int64_t *ttl_ms);
 
+/* The same for commands that look only: of another user, whose pool may be read but not written, a read-only client. */
+int cli_open_read(const char *name, latz_pool **pool);
+
 /* The same for commands that write, whose hint is to create the pool first. */
 int cli_open_write(const char *name, unsigned flags, latz_pool **pool);
 

@@ -109,16 +109,22 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		cli_json_u64("keyed", info->keyed);
 		cli_json_u64("last_keyed", info->last_keyed);
 		cli_json_u64("other_keys", info->other_keys);
+		cli_json_u64("unseen", info->unseen);
 		cli_json_end('}');
 		return;
 	}
 	if (info->tail_bytes > 0)
 		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
 		       info->tail_bytes);
+	if (info->unseen > 0)
+		printf("%s: a file before it was not there any more when a pool went on: compare it with the entries "
+		       "\"unseen\"\n",
+		       file);
 	if (whole && checked)
 		print_authenticated(file, info);
 	else if (whole && info->keyed > 0)
-		printf("%s: %" PRIu64 " entries have codes, which take the pool's password to be checked\n", file,
+		printf("%s: %" PRIu64 " entries have codes, which take the pool's password to be checked: "
+		       "--password-file F\n", file,
 		       info->keyed);
 	if (whole)
 		printf("%s: whole, entries %" PRIu64 " to %" PRIu64 "%s, head %s\n", file, info->first_seq,
@@ -151,24 +157,34 @@ static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
 /* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
 static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head, bool *wrong)
 {
-	static const char about_password[] = "check what the password file or descriptor holds";
+	static const char about_password[] = "give a password that the pool had then, --password-file F, or with the "
+	                                     "one of now all files from this one on, oldest first";
 	latz_audit_info before = { .size = sizeof(before) };
+	const char **others = cli_realloc(NULL, (size_t)count * sizeof(*others));
 	bool any = false;
+	int code = CLI_OK;
 
-	for (int i = 0; i < count; i++) {
+	options->files = others;
+	for (int i = 0; i < count && code == CLI_OK; i++) {
 		latz_audit_info info = { .size = sizeof(info) };
 		struct verifying verifying = { .file = files[i] };
 
 		/* cppcheck-suppress autoVariables ; it is verified before it goes */
 		options->arg = &verifying;
 		options->head = i == count - 1 ? head : NULL;
+		/* The newest first: its password is the one that is known. */
+		for (int k = 0; k < count - 1 - i; k++)
+			others[k] = files[count - 1 - k];
+		others[count - 1 - i] = NULL;
 		int rc = latz_audit_verify(files[i], options, &info);
 		any |= rc == LATZ_OK;
 		/* A part that nobody who has the key wrote to: the others vouch for it, or do not. */
 		if (rc == LATZ_AUTH && info.other_keys == 0 && (any || i < count - 1))
 			rc = LATZ_OK;
-		if (rc != LATZ_OK && !verifying.told)
-			return cli_fail_file(rc, "verifying", files[i], rc == LATZ_AUTH ? about_password : NULL);
+		if (rc != LATZ_OK && !verifying.told) {
+			code = cli_fail_file(rc, "verifying", files[i], rc == LATZ_AUTH ? about_password : NULL);
+			break;
+		}
 		if (i > 0 && (info.first_seq != before.last_seq + 1 ||
 		              memcmp(info.previous, before.head, sizeof(before.head)) != 0))
 			print_wrong("does not go on where the file before it ends", &verifying);
@@ -176,7 +192,8 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 		*wrong |= verifying.told;
 		before = info;
 	}
-	return CLI_OK;
+	free(others);
+	return code;
 }
 
 static int verify(int count, char **files, const struct verify_arguments *arguments)
@@ -338,7 +355,8 @@ const struct cli_command cmd_audit = {
 	"  --pool POOL      the same with what the pool remembers\n"
 	"  --key-file F     the key of authenticated entries, 64 hexadecimal digits, is the first line of F\n"
 	"With a password, --password-file F and the like, entries that a locked pool's users wrote are authenticated.\n"
-	"It is the pool's, of now or of then, and the pool need not be there. Without one nothing is authenticated.\n\n"
+	"The pool need not be there. A file takes a password that the pool had while it was written, or with the one\n"
+	"of now, all files from it on. Without a password nothing is authenticated.\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --audit /var/log/cache.audit\n"
 	"  latzero audit verify /var/log/cache.audit --pool cache\n"

@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct create_arguments {
@@ -120,6 +121,48 @@ static const char *create_hint(int rc, const latz_options *options)
 	return NULL;
 }
 
+/* The file, or what the pool's own is in a directory, be it by another path. */
+static bool is_log(const char *asked, const char *name, const char *path)
+{
+	struct stat want, have;
+	char inside[4096];
+
+	if (stat(asked, &want) == 0 && S_ISDIR(want.st_mode)) {
+		snprintf(inside, sizeof(inside), "%s/%s.audit", asked, name);
+		asked = inside;
+	}
+	return stat(asked, &want) == 0 && stat(path, &have) == 0 && want.st_dev == have.st_dev &&
+	       want.st_ino == have.st_ino;
+}
+
+/* What a pool that is there already does not become is not passed over where somebody relies on it. */
+static int check_attached(const char *name, latz_pool *pool, const struct create_arguments *arguments)
+{
+	struct kept_search search = { .name = name };
+	const latz_options *options = &arguments->options;
+	latz_audit_status_t status = { .size = sizeof(status) };
+	latz_stats_t stats = { .size = sizeof(stats) };
+
+	if (arguments->keep && latz_list(cli.dir, find_kept, &search) == LATZ_OK && !search.kept)
+		return cli_error(CLI_NO,
+		                 "pool %s: is there already and goes with its last user; leave --keep "
+		                 "out, or destroy it first",
+		                 name);
+	if (options->audit != NULL && latz_audit_status(pool, &status) == LATZ_OK &&
+	    (status.path[0] == '\0' || !is_log(options->audit, name, status.path) ||
+	     status.keys != options->audit_keys))
+		return cli_error(CLI_NO,
+		                 "pool %s: is there already and is %s; leave --audit out, or destroy it first", name,
+		                 status.path[0] == '\0' ? "not audited" : "audited in another way (latzero inspect)");
+	if (options->max_age_ms > 0 && latz_stats(pool, &stats) == LATZ_OK &&
+	    stats.max_age_ms != options->max_age_ms)
+		return cli_error(CLI_NO,
+		                 "pool %s: is there already and has another --max-age, or none; latzero limit changes "
+		                 "it",
+		                 name);
+	return CLI_OK;
+}
+
 static int report_created(const char *name, bool created, bool keep, uint64_t restored)
 {
 	char text[CLI_TEXT_MAX];
@@ -185,17 +228,10 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 	int rc = latz_open(name, options, &pool);
 	bool created = rc == LATZ_OK;
 	if (rc == LATZ_EXISTS && arguments.attach) {
-		struct kept_search search = { .name = name };
 		options->flags &= ~(unsigned)LATZ_EXCLUSIVE;
 		rc = latz_open(name, options, &pool);
-		if (rc == LATZ_OK && arguments.keep && latz_list(cli.dir, find_kept, &search) == LATZ_OK &&
-		    !search.kept)
-			return cli_close(
-				name, pool,
-				cli_error(CLI_NO,
-			                  "pool %s: is there already and goes with its last user; leave --keep "
-			                  "out, or destroy it first",
-			                  name));
+		if (rc == LATZ_OK && (code = check_attached(name, pool, &arguments)) != CLI_OK)
+			return cli_close(name, pool, code);
 	}
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "creating", name, create_hint(rc, options));
@@ -220,7 +256,8 @@ const struct cli_command cmd_create = {
 	"  --no-thread         no maintenance thread in this process\n"
 	"  --max-age 30d       no key lives longer than that after it was last written, whatever it is told\n"
 	"Audited pools:\n"
-	"  --audit FILE        who opens, closes, changes or destroys it is written down there; see latzero audit\n"
+	"  --audit FILE        who opens, closes, changes or destroys it is written down there; see latzero audit.\n"
+	"                      A durable pool that comes back is audited as before\n"
 	"  --audit-keys all    and who writes or reads keys: writes, reads or all; with ,plain keys are not hashed\n"
 	"  --audit-lax         what can't be written down happens all the same, instead of failing\n"
 	"Durable pools:\n"

@@ -33,7 +33,7 @@ static int run_get(const struct cli_command *command, int argc, char **argv)
 
 	cli_parse(command, options, argc, argv, 2, 2);
 	latz_slice key = cli_key(argv[1], escaped);
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	int rc = latz_get(pool, key, &value);
@@ -66,7 +66,7 @@ static int run_exists(const struct cli_command *command, int argc, char **argv)
 	latz_pool *pool;
 
 	int count = cli_parse(command, options, argc, argv, 2, -1);
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	for (int i = 1; i < count && code != CLI_FAIL; i++) {
@@ -137,7 +137,7 @@ static int run_ttl(const struct cli_command *command, int argc, char **argv)
 		return cli_error(CLI_USAGE, "'%s' is not a time to live like 250ms, 5s, 2m, 1h, 1d, never or default",
 		                 argv[2]);
 	latz_slice key = cli_key(argv[1], escaped);
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = count == 3 ? cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool) : cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	if (count == 3) {

@@ -512,7 +512,7 @@ static int run_inspect(const struct cli_command *command, int argc, char **argv)
 		                 argv[0]);
 	if (count == 1 && cli_password() == NULL && inspect_locked(argv[0]))
 		return CLI_OK;
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	code = count > 1 ? inspect_key(argv[0], pool, key) : inspect_pool(argv[0], pool);

@@ -41,7 +41,7 @@ static int stream(const char *name, const latz_scan_options *options, enum outpu
 	latz_scan *scan;
 	latz_pool *pool;
 	uint64_t count = 0;
-	int code = cli_open(name, LATZ_NO_THREAD, NULL, &pool);
+	int code = cli_open_read(name, &pool);
 
 	if (code != CLI_OK)
 		return code;

@@ -71,7 +71,7 @@ static int run_namespaces(const struct cli_command *command, int argc, char **ar
 	const struct cli_option table[] = { { "drop", CLI_TEXT, &drop }, { NULL, CLI_FLAG, NULL } };
 
 	cli_parse(command, table, argc, argv, 1, 1);
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = drop != NULL ? cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool) : cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	if (drop == NULL)

@@ -181,7 +181,7 @@ static int run_stats(const struct cli_command *command, int argc, char **argv)
 	cli_parse(command, options, argc, argv, 1, 1);
 	if (prometheus && cli.json)
 		return cli_error(CLI_USAGE, "--prometheus and --json exclude each other");
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	int rc = latz_stats(pool, &stats);

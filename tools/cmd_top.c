@@ -16,6 +16,7 @@
 
 enum {
 	PROBES = 16,
+	COLUMNS = 14,
 	NAME_MAX_BYTES = 64
 };
 
@@ -48,6 +49,8 @@ static int collect_name(const latz_pool_info *info, void *arg)
 	struct sample *sample = &samples->items[samples->count++];
 	memset(sample, 0, sizeof(*sample));
 	snprintf(sample->name, sizeof(sample->name), "%s", info->name);
+	/* Not even tried: it would be refused, which is told to its audit log. */
+	sample->rc = samples->only == NULL && info->password ? LATZ_AUTH : LATZ_OK;
 	return 0;
 }
 
@@ -127,9 +130,12 @@ static int take_samples(struct samples *samples)
 	int rc = latz_list(cli.dir, collect_name, samples);
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
-	for (size_t i = 0; i < samples->count; i++)
-		samples->only != NULL ? follow_sample(&samples->items[i], samples->kept)
-		                      : take_sample(&samples->items[i]);
+	for (size_t i = 0; i < samples->count; i++) {
+		if (samples->only != NULL)
+			follow_sample(&samples->items[i], samples->kept);
+		else if (samples->items[i].rc == LATZ_OK)
+			take_sample(&samples->items[i]);
+	}
 	return CLI_OK;
 }
 
@@ -206,6 +212,22 @@ static void print_json(const struct sample *sample, const struct figures *figure
 	cli_json_end('}');
 }
 
+/* What can be told of a pool without its password: that it has one. */
+static void print_locked(struct cli_table *table, const struct sample *sample)
+{
+	if (cli.json) {
+		cli_json_begin(NULL, '{');
+		cli_json_text("pool", sample->name);
+		cli_json_bool("locked", true);
+		cli_json_end('}');
+		return;
+	}
+	cli_table_cell(table, "%s", sample->name);
+	cli_table_cell(table, "locked");
+	for (int i = 2; i < COLUMNS; i++)
+		cli_table_cell(table, "-");
+}
+
 static void print_row(struct cli_table *table, const struct sample *sample, const struct figures *figures)
 {
 	const double rates[] = { figures->gets, figures->sets, figures->deletes, figures->expired };
@@ -247,6 +269,8 @@ static void print_samples(const struct samples *before, const struct samples *no
 	}
 	for (size_t i = 0; i < now->count; i++) {
 		const struct sample *sample = &now->items[i];
+		if (sample->rc == LATZ_AUTH)
+			print_locked(table, sample);
 		if (sample->rc != LATZ_OK)
 			continue;
 		struct figures figures = compute(find_sample(before, sample->name), sample);
@@ -336,9 +360,8 @@ const struct cli_command cmd_top = {
 	"top",
 	"[POOL]",
 	"Shows operations per second, hits, memory and clients, live",
-	"All pools of the runtime directory that have no password, or POOL alone, each second. Piped it prints one\n"
-	"sample: pool, clients, "
-	"keys, gets/s,\n"
+	"All pools of the runtime directory, or POOL alone, each second; of those with a password only that they\n"
+	"are locked. Piped it prints one sample: pool, clients, keys, gets/s,\n"
 	"hit percent, sets/s, deletes/s, expired/s, live bytes, file bytes, nanoseconds of a lookup, sync mode, bytes "
 	"not synced\n"
 	"yet, evicted/s, tabs between. LOOKUP is how long a get of an absent key takes from here. SYNC is - for a pool "

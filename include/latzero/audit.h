@@ -59,10 +59,13 @@ typedef struct latz_audit_options {
 	/* Of the locked pool whose log it is, as it is now or as it was when the log was written; NULL: authentication
 	 * codes are not looked at, but with a key. Costs scrypt for each password that the log's pools have had. */
 	const char *password;
+	/* Paths, the last one NULL; NULL: none. Other files of the log that this one was rotated from, in which it is
+	 * looked for keys that the password does not open here: after a new password, those behind it have them. */
+	const char *const *files;
 } latz_audit_options;
 
 /* clang-format off */
-#define LATZ_AUDIT_OPTIONS_INIT { sizeof(latz_audit_options), NULL, NULL, NULL, NULL, NULL, NULL }
+#define LATZ_AUDIT_OPTIONS_INIT { sizeof(latz_audit_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 /* clang-format on */
 
 typedef struct latz_audit_info {
@@ -77,13 +80,15 @@ typedef struct latz_audit_info {
 	uint64_t keyed;       /* entries with an authentication code; with a key or password, the right one */
 	uint64_t last_keyed;  /* the last of them: what is behind it anybody who can write the file may have written */
 	uint64_t other_keys;  /* with a password: entries of other keys, which were not looked at */
+	uint64_t unseen;      /* times that a pool did not find the file with the last entry that it remembered */
 } latz_audit_info;
 
 /* Reads a whole log. LATZ_CORRUPT: an entry was changed, is missing, stands twice or elsewhere; `wrong` is told which
  * line. Without a key, a file that was written anew as a whole can't be told from the true one, but by a `head` noted
  * elsewhere, which also tells whether entries are missing at the end. With the password of a locked pool whose log it
  * is, all up to info.last_keyed is what was written by who had the pool open; LATZ_AUTH: the password opens no key of
- * the log, or nothing was authenticated with it. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
+ * the log, or nothing was authenticated with it. A file takes a password that the pool had while it was written, or
+ * with options.files a later one. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
  * LATZ_NOMEM, LATZ_IO; LATZ_TOOBIG. */
 LATZ_API int latz_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
 	LATZ_MUSTCHECK;

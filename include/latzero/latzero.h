@@ -215,8 +215,8 @@ typedef struct latz_options {
 	int snapshot_on_close;     /* C: the last user to leave writes a snapshot, so that the next start is faster */
 	unsigned timeout_ms;   /* how long a write waits for a stopped holder; 0: 1000 */
 	latz_dict compress_dict; /* C */
-	const char *audit;   /* C: file of the audit log, or a directory that gets one of the pool's name; NULL: none.
-	                      * See <latzero/audit.h>, as for the next two */
+	const char *audit;   /* C: file of the audit log, or a directory that gets one of the pool's name; NULL: none,
+	                      * or as before. See <latzero/audit.h>, as for the next two */
 	unsigned audit_keys; /* C: LATZ_AUDIT_WRITES ... */
 	int64_t max_age_ms;  /* C: no key lives longer than that after it was last written; 0: as it is told to, or,
 	                      * of a pool that comes back from a log, as before. latz_retain() changes it */

@@ -13,8 +13,8 @@ extern "C" {
 /* A pool that is made with a password asks everybody for it who opens it. With latz_options.encrypt keys and values are
  * encrypted besides, in memory, in the log, in snapshots and images; without, anybody who may read the files can read
  * them. A wrong password is LATZ_AUTH. It costs as much time as a right one, 50 ms or more, and each in a row makes the
- * next attempt wait longer, up to 3 seconds, whoever makes it; LATZ_TIMEOUT if too many wait. What is protected against
- * whom: doc/security.md.
+ * next attempt wait longer, up to 3 seconds, whoever makes it; LATZ_TIMEOUT if others were always faster, for 15. What
+ * is protected against whom: doc/security.md.
  *
  * Programs should not have passwords in their text, their arguments or their environment. Where they can be had:
  *

@@ -82,6 +82,7 @@ int latz_restore(const char *path, const char *name, const latz_options *options
 	char *secret = NULL;
 	int rc = check_path(path);
 
+	lzi_wait_begin();
 	if (rc == LATZ_OK)
 		rc = lzi_api_name(name);
 	if (rc == LATZ_OK)

@@ -145,9 +145,14 @@ int lzi_api_password_take(latz_options *options, char **ret_secret)
 
 int latz_password_read(const char *from, char **password)
 {
+	int rc;
+
 	if (from == NULL || password == NULL)
 		return lzi_api_error(LATZ_INVALID, "%s is NULL", from == NULL ? "from" : "password");
-	return lzi_api_result(lzi_passphrase_take(from, password));
+	rc = lzi_passphrase_take(from, password);
+	if (rc == LATZ_OK)
+		lzi_passphrase_bequeath(*password);
+	return lzi_api_result(rc);
 }
 
 void latz_password_free(char *password)
@@ -182,6 +187,7 @@ int latz_open(const char *name, const latz_options *options, latz_pool **pool)
 	handle = calloc(1, sizeof *handle);
 	if (handle == NULL)
 		return lzi_api_error(LATZ_NOMEM, "handle");
+	lzi_wait_begin();
 	handle->number = lzi_api_number();
 	handle->readonly = (taken.flags & (unsigned)LATZ_READONLY) != 0;
 	rc = open_pool(name, &taken, &handle->store);
@@ -200,6 +206,7 @@ int latz_close(latz_pool *pool)
 
 	if (pool == NULL)
 		return lzi_api_error(LATZ_INVALID, "pool is NULL");
+	lzi_wait_begin();
 	scans = lzi_api_counted(&pool->scans);
 	txns = lzi_api_counted(&pool->txns);
 	if (scans != 0)
@@ -219,6 +226,7 @@ int latz_destroy(const char *name, const latz_options *options)
 	latz_options taken;
 	int rc = lzi_api_name(name);
 
+	lzi_wait_begin();
 	memset(&taken, 0, sizeof taken);
 	if (rc == LATZ_OK && options != NULL) {
 		if (options->size < offsetof(latz_options, dir))

@@ -134,6 +134,7 @@ int latz_scan_close(latz_scan *scan)
 {
 	if (scan == NULL)
 		return lzi_api_error(LATZ_INVALID, "scan is NULL");
+	lzi_wait_begin();
 	if (scan->sealed != NULL)
 		lzi_sealed_scan_close(scan->sealed);
 	else

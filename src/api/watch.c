@@ -193,6 +193,7 @@ int latz_watch_close(latz_watch *watch)
 
 	if (watch == NULL)
 		return lzi_api_error(LATZ_INVALID, "watch is NULL");
+	lzi_wait_begin();
 	ours = watch->fork_count == lzi_fork_count;
 	lzi_watch_close(watch->watch, ours);
 	if (ours)

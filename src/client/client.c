@@ -55,7 +55,8 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 	lzi_mutex_unlock(&control->shared->pins);
 }
 
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot, uint32_t *ret_had_pid)
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, lzi_client_gone_fn gone, void *arg,
+                     uint32_t *ret_slot, uint32_t *ret_had_pid)
 {
 	uint32_t i;
 	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
@@ -68,8 +69,11 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t
 		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) != LATZ_OK)
 			continue; /* alive */
 		LZI_POINT("attach.slot_locked");
-		if (client->state != 0)
-			drop_pins_of(control, i);  /* a dead one's, nobody has reaped it yet */
+		if (client->state != 0) { /* a dead one's, nobody has reaped it yet */
+			drop_pins_of(control, i);
+			if (gone != NULL)
+				gone(i, arg);
+		}
 		*ret_had_pid = client->state != 0 && lzi_exchange(&client->connected, 0u) != 0 ? client->pid : 0;
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
 		client->connected = 1;

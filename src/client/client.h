@@ -46,16 +46,19 @@ static inline uint32_t *lzi_control_state(const struct lzi_control *control)
 /* Actors whose memory exists; a damaged count is cut to what the file holds. */
 uint32_t lzi_control_actors(const struct lzi_control *control);
 
-/* Takes a client slot for this process. *ret_had_pid: of a dead one that had it and of whom nobody has told that it
- * left; 0 if there was none. LATZ_CLIENTS, LATZ_TIMEOUT. */
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, uint32_t *ret_slot, uint32_t *ret_had_pid);
+/* `slots` held: the slot's process is dead, and what stands there is still its own. */
+typedef void (*lzi_client_gone_fn)(uint32_t slot, void *arg);
+
+/* Takes a client slot for this process; calls gone (NULL: nobody cares) for a dead one that nobody has reaped.
+ * *ret_had_pid: of a dead one that had it and of whom the change feed has not told that it left; 0 if there was none.
+ * LATZ_CLIENTS, LATZ_TIMEOUT. */
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, lzi_client_gone_fn gone, void *arg,
+                     uint32_t *ret_slot, uint32_t *ret_had_pid);
 void lzi_client_release(const struct lzi_control *control, uint32_t slot);
 /* Whether a living process holds the slot. Right for the caller's own slot only if `own` names it. */
 int lzi_client_alive(const struct lzi_control *control, uint32_t slot, uint32_t own);
 unsigned lzi_client_count(const struct lzi_control *control, uint32_t own);
-/* Frees slots, hazards and pins of dead processes, and calls gone for each, `slots` held. Returns how many there
- * were. */
-typedef void (*lzi_client_gone_fn)(uint32_t slot, void *arg);
+/* Frees slots, hazards and pins of dead processes, and calls gone for each. Returns how many there were. */
 unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_client_gone_fn gone, void *arg);
 
 /* Mends what the actor left undone; the caller holds its `alive`. */

@@ -164,7 +164,7 @@ int lzi_audit_parse(const char *line, size_t size, struct lzi_audit_line *ret_li
 {
 	struct lzi_audit_line parsed = { .seq = 0 };
 	const char *end = line + size, *at = take(line, end, "{\"seq\":");
-	size_t prev_at, mac_at, id_at;
+	size_t prev_at, mac_at, id_at = 0;
 
 	if (at != NULL)
 		at = take_number(at, end, &parsed.seq);
@@ -206,7 +206,7 @@ int lzi_audit_parse_seal(const char *line, const struct lzi_audit_line *parsed, 
 	static const char begin[] = ",\"scrypt\":{\"log2_n\":";
 	const char *const names[] = { begin, ",\"r\":", ",\"p\":" };
 	const char *end = line + parsed->hashed, *at;
-	uint64_t cost[3];
+	uint64_t cost[3] = { 0, 0, 0 };
 	int i;
 
 	at = parsed->has_id ? memmem(line, parsed->hashed, begin, sizeof begin - 1) : NULL;

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/mutex.h"
 #include "format/counters.h"
 #include "format/space.h"
@@ -351,7 +352,7 @@ struct lzi_shared {
 		                       * says so. Who has not got it looks there */
 		uint32_t failures;    /* 528: attempts with another password since the last right one; anyone, atomic */
 		uint32_t attempts;    /* 532: of them since the pool was made; the same */
-		int64_t not_before;   /* 536: CLOCK_MONOTONIC ms: nobody's password is looked at before; the same */
+		int64_t not_before;   /* 536: ms, and a step (guess.c): no password is looked at before; the same */
 		int64_t failed_ms;    /* 544: CLOCK_REALTIME of the last failure; the same */
 	} guarded;
 	uint8_t pad4[88];
@@ -432,7 +433,7 @@ _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
 _Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
-#define LZI_CLIENT_AUDITED 2u    /* the audit log knows that it came, and not that it went. Anyone, atomic */
+#define LZI_CLIENT_AUDITED 2u    /* the audit log may know that it came, and not that it went. Anyone, atomic */
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
 /* What an actor is in the middle of; read only by its reaper. */
@@ -518,10 +519,13 @@ _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
 _Static_assert(offsetof(struct lzi_actor, life) == 320, "layout");
 
-/* Of the keys that are counted, those that are the users': a locked pool's record of its keys is not. */
+/* Of the keys that are counted, those that are the users': neither a locked pool's record of its keys, nor that of the
+ * age that no key passes, which is there once it has been noted. */
 static inline int64_t lzi_keys_told(const struct lzi_shared *shared, int64_t keys)
 {
-	return keys - (shared->guarded.kind != 0);
+	return keys - (shared->guarded.kind != 0) -
+	       (lzi_load_relaxed(&shared->retain.max_age_ms) != 0 &&
+	        (lzi_load_relaxed(&shared->retain.due) & LZI_RETAIN_NOTE) == 0);
 }
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */

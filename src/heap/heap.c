@@ -350,14 +350,17 @@ static int bring_locked(struct lzi_heap *heap, uint64_t extent)
 /* Who may not write waits for those who may, and who bring in all of it sooner or later. */
 static LZI_COLD int wait_brought(const struct lzi_heap *heap, uint64_t extent)
 {
+	uint64_t begun_ns = lzi_clock_mono_ns();
 	unsigned i;
 
 	if (extent >= lzi_load_acquire(&heap->reach))
 		return LATZ_OK;
 	for (i = 0; lzi_heap_state(heap, extent) == LZI_EXTENT_IMAGE; i++) {
-		if (i >= heap->timeout_ms)
+		if (i >= heap->timeout_ms || i * 1000000ull >= lzi_wait_left_ns(heap->timeout_ms)) {
+			lzi_wait_charge(begun_ns);
 			return lzi_error(LATZ_TIMEOUT, "extent %llu is still in the image that the pool was restored "
 			                 "from, and who only reads can't bring it in", (unsigned long long)extent);
+		}
 		lzi_sleep_us(1000);
 	}
 	return LATZ_OK;

@@ -116,9 +116,9 @@ int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made)
 		*ret_made = 0;
 	do {
 		fd = lzi_os.openat(dirfd, name, flags, 0);
-		if (fd < 0 && errno == ENOENT && ret_made == NULL)
-			return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 		if (fd < 0 && errno == ENOENT) {
+			if (ret_made == NULL)
+				return lzi_error(LATZ_NOTFOUND, "%s is not there", name);
 			fd = lzi_os.openat(dirfd, name, flags | O_CREAT | O_EXCL, 0600);
 			*ret_made = fd >= 0;
 		}
@@ -139,6 +139,14 @@ void lzi_file_close(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+void lzi_file_drop(int *fd)
+{
+	int was = *fd;
+
+	lzi_store_release(fd, -1);
+	lzi_file_close(was);
 }
 
 int lzi_file_size(int fd, uint64_t *ret_size)

@@ -330,24 +330,26 @@ int lzi_mutex_died(const struct lzi_mutex *mutex)
 
 static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 {
+	uint64_t begun_ns, until_ns, left_ns;
 	struct timespec until;
 	uint32_t word;
 	int rc = try_take(mutex, 0, &word);
 
 	if (lzi_likely(rc != LATZ_BUSY) || timeout_ms == 0)
 		return rc;
-	if (is_noted(mutex))
+	left_ns = has_holder(mutex) ? UINT64_MAX : lzi_wait_left_ns(timeout_ms);
+	if (left_ns == 0 || is_noted(mutex))
 		return LATZ_TIMEOUT;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	begun_ns = lzi_clock_mono_ns();
+	until_ns = (uint64_t)timeout_ms * 1000000;
+	until_ns = begun_ns + (until_ns < left_ns ? until_ns : left_ns);
+	until.tv_sec = (time_t)(until_ns / 1000000000);
+	until.tv_nsec = (long)(until_ns % 1000000000);
 	rc = wait_and_take(mutex, &until);
-	if (rc == LATZ_TIMEOUT)
+	if (rc == LATZ_TIMEOUT) {
+		lzi_wait_charge(begun_ns);
 		note(mutex);
+	}
 	return rc;
 }
 

@@ -113,6 +113,8 @@ int lzi_file_append(int dirfd, const char *name, int *ret_fd, int *ret_made);
 /* Whether it is of this very user. */
 int lzi_file_is_ours(int fd);
 void lzi_file_close(int fd);
+/* *fd is -1 before it is closed: a child that is forked meanwhile must not close it again, when it may be another. */
+void lzi_file_drop(int *fd);
 /* Allocates blocks; LATZ_NOSPC if there are none. Extends the file. */
 int lzi_file_allocate(int fd, uint64_t offset, uint64_t size);
 /* The file's first bytes; LATZ_CORRUPT if there are fewer. */
@@ -218,9 +220,13 @@ int lzi_disk_allocate(int fd, const char *name, uint64_t size);
 /* ---- Secrets (secret.c) ------------------------------------------------------------------------------------------ */
 
 /* Pages for secrets: zeros, locked in memory as far as the limit allows, left out of core dumps; lzi_secret_give()
- * wipes them. NULL for want of memory. A forked child has a copy, which is not locked. */
+ * wipes them. NULL for want of memory. A forked child finds zeros there, where the kernel can do that. */
 void *lzi_secret_take(size_t size);
 void lzi_secret_give(void *secret, size_t size);
+/* From now on a forked child has a copy, left out of core dumps as ours; locked once it has called
+ * lzi_secret_inherited(), since locks are not inherited. */
+void lzi_secret_bequeath(void *secret, size_t size);
+void lzi_secret_inherited(void *secret, size_t size);
 /* A page that a forked child has zeros in, and nothing else: NULL if the kernel can't. Given back as a secret. */
 void *lzi_unforked_take(void);
 
@@ -233,6 +239,8 @@ void *lzi_unforked_take(void);
  * session's keyring or the user's). *ret_text: a string in memory for secrets, for lzi_passphrase_give(). LATZ_ACCESS;
  * LATZ_INVALID: of another kind, or not 1 to LZI_PASSPHRASE_MAX bytes without a NUL; LATZ_UNSUPPORTED: no keyring. */
 int lzi_passphrase_take(const char *from, char **ret_text);
+/* A forked child is to have it, too. */
+void lzi_passphrase_bequeath(char *text);
 /* NULL is allowed. */
 void lzi_passphrase_give(char *text);
 int lzi_passphrase_valid(const char *text, size_t size);
@@ -294,6 +302,21 @@ uint64_t lzi_clock_cpu_ns(void);
 int lzi_timer_open(int *ret_fd);
 int lzi_timer_set(int fd, uint64_t when_ns);
 void lzi_sleep_us(unsigned us);
+
+/* What the calling thread's call has waited for in vain: locks, readers that do not leave, room that does not come. A
+ * pool somebody scribbles over is full of them, and each alone would be worth its timeout; so they have one in common,
+ * LZI_WAITS times as long. When that is over nothing of the kind is waited for any more, only looked at, but for locks
+ * whose holders say who they are. Who waited and got what he wanted is not charged. */
+#define LZI_WAITS 3u
+extern __thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
+/* A call begins, or a worker's round. */
+static inline void lzi_wait_begin(void)
+{
+	lzi_waited_ns = 0;
+}
+uint64_t lzi_wait_left_ns(unsigned timeout_ms);
+/* In vain since then. */
+void lzi_wait_charge(uint64_t since_ns);
 uint32_t lzi_process_id(void);
 /* When it began, in clock ticks since the system did: with that and the boot id its pid is nobody else's; 0: not
  * known. And whose it is. */

@@ -141,6 +141,11 @@ int lzi_passphrase_take(const char *from, char **ret_text)
 	return LATZ_OK;
 }
 
+void lzi_passphrase_bequeath(char *text)
+{
+	lzi_secret_bequeath(text, ROOM);
+}
+
 void lzi_passphrase_give(char *text)
 {
 	lzi_secret_give(text, ROOM);

@@ -56,6 +56,20 @@ void lzi_sleep_us(unsigned us)
 	nanosleep(&ts, NULL);
 }
 
+__thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
+
+uint64_t lzi_wait_left_ns(unsigned timeout_ms)
+{
+	uint64_t most = (uint64_t)timeout_ms * LZI_WAITS * 1000000;
+
+	return lzi_waited_ns < most ? most - lzi_waited_ns : 0;
+}
+
+void lzi_wait_charge(uint64_t since_ns)
+{
+	lzi_waited_ns += lzi_clock_mono_ns() - since_ns;
+}
+
 /* The C library asks the kernel each time, and we ask at every lock. It is for people to read: a child made past the
  * library's fork() shows its parent's. */
 static uint32_t process_id;

@@ -16,6 +16,12 @@ static size_t pages(size_t size)
 	return (size + page - 1) / page * page;
 }
 
+/* What a forked child finds: zeros, or a copy. */
+static int leave_to_children(void *secret, size_t size, int advice)
+{
+	return lzi_os.madvise(secret, pages(size), advice);
+}
+
 void *lzi_secret_take(size_t size)
 {
 	void *secret = lzi_os.mmap(NULL, pages(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -25,7 +31,18 @@ void *lzi_secret_take(size_t size)
 	/* Both keep it from a disk; neither failing is a reason to refuse. */
 	(void)!mlock(secret, pages(size));
 	(void)!lzi_os.madvise(secret, pages(size), MADV_DONTDUMP);
+	(void)!leave_to_children(secret, size, MADV_WIPEONFORK);
 	return secret;
+}
+
+void lzi_secret_bequeath(void *secret, size_t size)
+{
+	(void)!leave_to_children(secret, size, MADV_KEEPONFORK);
+}
+
+void lzi_secret_inherited(void *secret, size_t size)
+{
+	(void)!mlock(secret, pages(size));
 }
 
 void lzi_secret_give(void *secret, size_t size)
@@ -40,7 +57,7 @@ void *lzi_unforked_take(void)
 {
 	void *page = lzi_secret_take(1);
 
-	if (page != NULL && lzi_os.madvise(page, pages(1), MADV_WIPEONFORK) != 0) {
+	if (page != NULL && leave_to_children(page, 1, MADV_WIPEONFORK) != 0) {
 		lzi_secret_give(page, 1);
 		return NULL;
 	}

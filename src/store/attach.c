@@ -348,8 +348,7 @@ static void client_gone(uint32_t slot, void *store)
 	lzi_audit_gone(store, slot);
 }
 
-/* A client slot for this process. In an audited pool the dead are reaped first: who takes a dead one's slot tells
- * nobody of it. */
+/* A client slot for this process. In an audited pool all the dead are reaped first, not just one whose slot it is. */
 static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_had_pid)
 {
 	int rc = lzi_audit_attach(store);
@@ -359,10 +358,7 @@ static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_h
 	/* The change feed tells of them when the slot is taken, or maintenance does. */
 	if (lzi_is_audited(store) && !lzi_is_fed(store))
 		(void)lzi_client_reap(&store->control, UINT32_MAX, client_gone, store);
-	rc = lzi_client_claim(&store->control, flags, &store->client, ret_had_pid);
-	if (rc == LATZ_OK && *ret_had_pid != 0)
-		lzi_audit_gone_pid(store, *ret_had_pid);
-	return rc;
+	return lzi_client_claim(&store->control, flags, client_gone, store, &store->client, ret_had_pid);
 }
 
 /* What comes after the control file is mapped and the life byte locked. */
@@ -409,6 +405,8 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
+	if (rc == LATZ_OK && opened->persist_lock != 0 && !lzi_is_audited(store)) /* which we have made */
+		rc = lzi_audit_remember(store);
 	if (rc == LATZ_OK)
 		rc = lzi_audit_open(store);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)
@@ -572,7 +570,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 	store->poolfd = opened->poolfd;
 	rc = lzi_store_open_parts(store);
 	if (rc == LATZ_OK)
-		rc = lzi_client_claim(&store->control, 0, &store->client, &had_pid);
+		rc = lzi_client_claim(&store->control, 0, NULL, NULL, &store->client, &had_pid);
 	if (rc == LATZ_OK) {
 		store->open = 1;
 		rc = lzi_thread_find(store, &call);
@@ -586,6 +584,9 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 			rc = lzi_seal_make(&call, options, &opened->secrets);
 			if (rc != LATZ_OK && fill != NULL)
 				fill->failed = rc;
+			if (rc == LATZ_AUTH || rc == LATZ_TIMEOUT) /* it will never have been there, its log has */
+				rc = lzi_audit_refused(store, options, rc);
+			lzi_audit_part(store);
 		}
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
@@ -637,7 +638,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
-		if (rc != LATZ_BUSY)
+		if (rc != LATZ_BUSY && !(rc == LATZ_AUTH && fill != NULL && fill->has_no_password))
 			rc = lzi_audit_refused(store, options, rc);
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)

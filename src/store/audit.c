@@ -103,6 +103,20 @@ static int map_page(int poolfd, int writable, struct lzi_audit_page **ret_page, 
 	return LATZ_OK;
 }
 
+int lzi_audit_setting(int poolfd, struct lzi_audit_setting *ret_setting)
+{
+	struct lzi_audit_page made, *page;
+	int rc = map_page(poolfd, 0, &page, &made);
+
+	if (rc != LATZ_OK)
+		return rc;
+	munmap(page, sizeof *page);
+	ret_setting->keys = made.what;
+	memcpy(ret_setting->path, made.path, sizeof ret_setting->path);
+	explicit_bzero(made.secret, sizeof made.secret);
+	return LATZ_OK;
+}
+
 /* ---- Who ---- */
 
 static void put_id(struct lzi_audit_text *text, const char *name, const uint8_t id[16])
@@ -146,6 +160,7 @@ static int take_page(struct lzi_audit *audit, int poolfd, int reads_only, struct
 	if (audit->page == NULL)
 		return lzi_error(LATZ_NOMEM, "audit log");
 	*audit->page = *ret_made;
+	audit->page->seq = 0; /* which may have been another than the head's: see look_again() */
 	lzi_store_relaxed(&audit->page->lost, 0ull);
 	return rc;
 }
@@ -210,22 +225,36 @@ static LZI_COLD int missed(struct lzi_audit *audit, const char *event, int rc)
 	return rc;
 }
 
+/* What was written since, so that what is missing is noticed. A writer may be at it: who can't get it whole keeps what
+ * he has, since older does no harm. */
+static void look_again(struct lzi_audit *audit)
+{
+	uint8_t head[LZI_AUDIT_HASH];
+	uint64_t seq = lzi_load_acquire(&audit->seen->seq);
+
+	if (seq <= audit->page->seq)
+		return;
+	lzi_racy_reads_begin();
+	memcpy(head, audit->seen->head[seq & 1], sizeof head);
+	lzi_racy_reads_end();
+	lzi_fence_acquire();
+	if (lzi_load_relaxed(&audit->seen->seq) != seq) /* that place is written only after the next number is */
+		return;
+	memcpy(audit->page->head[seq & 1], head, sizeof head);
+	audit->page->seq = seq;
+}
+
 /* What was lost before is told of first. must: the event is not to happen if it can't be told of. */
 static int tell(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must)
 {
 	struct lzi_chain_entry entry = { event, audit->who, fields };
 	char count[64];
 	struct lzi_chain_entry lost = { "lost", audit->who, count };
-	uint64_t n = lzi_load_relaxed(&audit->page->lost), seq;
+	uint64_t n = lzi_load_relaxed(&audit->page->lost);
 	int rc = LATZ_OK;
 
-	if (audit->seen != NULL) { /* what was written since, so that what is missing is noticed. Older does no harm */
-		seq = lzi_load_acquire(&audit->seen->seq);
-		if (seq > audit->page->seq) {
-			memcpy(audit->page->head, audit->seen->head, sizeof audit->page->head);
-			audit->page->seq = seq;
-		}
-	}
+	if (audit->seen != NULL)
+		look_again(audit);
 	if (lzi_unlikely(n != 0)) {
 		snprintf(count, sizeof count, ",\"entries\":%llu", (unsigned long long)n);
 		rc = lzi_chain_append(&audit->chain, &lost, 0);
@@ -318,18 +347,41 @@ int lzi_audit_attach(struct lzi_store *store)
 	return store->reads_only && may_not(rc) ? LATZ_OK : rc;
 }
 
+/* From here on somebody tells of its death: before it is told that it came, as else nobody might. */
+static void enlist(struct lzi_store *store)
+{
+	struct lzi_client *client = lzi_control_client(&store->control, store->client);
+
+	lzi_store_relaxed(&client->user, lzi_process_user());
+	lzi_store_relaxed(&client->started, lzi_process_start());
+	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
+	LZI_POINT("audit.enlisted");
+}
+
+static void strike(struct lzi_store *store)
+{
+	if (store->client != UINT32_MAX)
+		lzi_fetch_and(&lzi_control_client(&store->control, store->client)->flags, ~LZI_CLIENT_AUDITED);
+}
+
 int lzi_audit_open(struct lzi_store *store)
 {
 	struct lzi_audit *audit = store->audit;
-	struct lzi_client *client;
 	int rc = LATZ_OK;
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
-	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0)
-		rc = tell(audit, "create", "", 0, 1);
+	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0) {
+		rc = lzi_audit_remember(store);
+		if (rc == LATZ_OK)
+			rc = tell(audit, "create", "", 0, 1);
+	}
+	if (rc == LATZ_OK && store->client != UINT32_MAX)
+		enlist(store);
 	if (rc == LATZ_OK)
 		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
+	if (rc != LATZ_OK)
+		strike(store);
 	if (store->reads_only && may_not(rc)) {
 		lzi_audit_part(store);
 		return LATZ_OK;
@@ -337,12 +389,6 @@ int lzi_audit_open(struct lzi_store *store)
 	if (rc != LATZ_OK)
 		return rc;
 	audit->opened = 1;
-	if (store->client == UINT32_MAX) /* nobody could tell of its death */
-		return LATZ_OK;
-	client = lzi_control_client(&store->control, store->client);
-	lzi_store_relaxed(&client->user, lzi_process_user());
-	lzi_store_relaxed(&client->started, lzi_process_start());
-	lzi_fetch_or(&client->flags, LZI_CLIENT_AUDITED);
 	LZI_POINT("audit.opened");
 	return LATZ_OK;
 }
@@ -374,8 +420,7 @@ void lzi_audit_close(struct lzi_store *store)
 	store->audit->opened = 0;
 	(void)tell(store->audit, "close", "", 1, 0);
 	LZI_POINT("audit.closed");
-	if (store->client != UINT32_MAX)
-		lzi_fetch_and(&lzi_control_client(&store->control, store->client)->flags, ~LZI_CLIENT_AUDITED);
+	strike(store);
 }
 
 void lzi_audit_part(struct lzi_store *store)
@@ -437,16 +482,6 @@ void lzi_audit_gone(struct lzi_store *store, uint32_t slot)
 {
 	if (lzi_is_audited(store))
 		tell_gone(store->audit, lzi_control_client(&store->control, slot));
-}
-
-void lzi_audit_gone_pid(struct lzi_store *store, uint32_t pid)
-{
-	struct lzi_audit_note note;
-
-	if (!lzi_is_audited(store))
-		return;
-	lzi_audit_raw(lzi_audit_note(&note), ",\"client\":{\"pid\":%u}", pid);
-	(void)tell(store->audit, "gone", note.data, 0, 0);
 }
 
 int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control *control)

@@ -11,6 +11,19 @@
 /* On making a pool, its control file not sealed yet; nothing without options->audit. */
 int lzi_audit_make(int poolfd, const char *name, const latz_options *options);
 
+/* What a pool says of its log. */
+struct lzi_audit_setting {
+	unsigned keys; /* LATZ_AUDIT_* */
+	char path[LZI_AUDIT_PATH_MAX];
+};
+int lzi_audit_setting(int poolfd, struct lzi_audit_setting *ret_setting);
+/* options without an audit log get the one that the pool had, if it comes back from its persist directory or is
+ * replaced; they point into setting then. */
+int lzi_audit_inherit(int dirfd, const char *name, int replaces, latz_options *options,
+                      struct lzi_audit_setting *setting);
+/* In the persist directory, of a pool that has one. */
+int lzi_audit_remember(struct lzi_store *store);
+
 /* Opens the log, if the pool has one, and tells it of who is gone; nothing is refused for want of it before
  * lzi_audit_open(). */
 int lzi_audit_attach(struct lzi_store *store);
@@ -29,8 +42,6 @@ void lzi_audit_unlocked(struct lzi_store *store);
 void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal);
 /* Its process is dead; `slots` is held. */
 void lzi_audit_gone(struct lzi_store *store, uint32_t slot);
-/* The same when nothing else is known of it any more. */
-void lzi_audit_gone_pid(struct lzi_store *store, uint32_t pid);
 
 /* Without an attachment: of who destroys the pool, and of who takes its files away. LATZ_OK also if it has no log. */
 int lzi_audit_destroying(const char *name, int poolfd, const struct lzi_control *control);

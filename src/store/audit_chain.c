@@ -4,7 +4,7 @@
  *
  * What stands behind the last whole entry is what a writer left that died in its write, or ran out of disk and could
  * not take it back. It is closed with a newline and told of by an entry `torn` that has its size and digest: so it
- * can't be changed, and nothing that was an entry can be passed off as torn. A file that ends before the entry that the
+ * can't be changed, and nothing that was an entry can be passed off as torn. A file that has not got the entry that the
  * pool remembers has lost some: the chain goes on from what is remembered, so that the gap shows.
  */
 #include "config.h"
@@ -23,8 +23,6 @@
 #include "os/os.h"
 
 #define LOCK_BYTE (1ull << 40) /* past the file's end: no lock is ever on data */
-#define WINDOW_MIN 4096u
-#define WINDOW_MAX (4u << 20)
 #define REOPENS 16
 
 int lzi_chain_path(const char *path, const char *name, char *ret_path)
@@ -129,94 +127,52 @@ static void unlock(struct lzi_chain *chain)
 
 /* ---- The file's end ---- */
 
-/* Whether it is a whole entry; its number and hash. */
-static int is_entry(const char *line, size_t size, uint64_t *ret_seq, uint8_t ret_hash[LZI_AUDIT_HASH])
-{
-	struct lzi_audit_line parsed;
-	uint8_t digest[LZI_DIGEST_BYTES];
-
-	if (!lzi_audit_parse(line, size, &parsed) || !lzi_digest_parse(parsed.hash, ret_hash) ||
-	    lzi_digest(NULL, line, parsed.hashed, digest) != LATZ_OK || memcmp(digest, ret_hash, sizeof digest) != 0)
-		return 0;
-	*ret_seq = parsed.seq;
-	return 1;
-}
-
-/* The last entry in a window of the file; what is before its first newline is looked at only if it is the file's
- * beginning. *ret_end: just behind its newline. */
-static int last_in(const char *window, size_t size, int is_first, struct lzi_chain *chain, size_t *ret_end)
-{
-	size_t end = size, begin;
-
-	for (;; end = begin) {
-		const char *newline = end == 0 ? NULL : memrchr(window, '\n', end);
-
-		if (newline == NULL)
-			return 0;
-		end = (size_t)(newline - window);
-		newline = end == 0 ? NULL : memrchr(window, '\n', end);
-		if (newline == NULL && !is_first)
-			return 0;
-		begin = newline == NULL ? 0 : (size_t)(newline - window) + 1;
-		if (is_entry(window + begin, end - begin, &chain->seq, chain->hash)) {
-			*ret_end = end + 1;
-			return 1;
-		}
-	}
-}
-
-/* Where the last whole entry ends; chain->seq 0: there is none. */
+/* Where the last whole entry ends; chain->last.seq 0: there is none. */
 static int find_end(struct lzi_chain *chain, uint64_t size, uint64_t *ret_end)
 {
-	static const char first[] = "{\"seq\":";
-	uint64_t window = WINDOW_MIN, got;
-	char *data = NULL, *grown;
-	size_t end;
-	int rc;
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
 
-	*ret_end = 0;
-	chain->seq = 0;
-	memset(chain->hash, 0, sizeof chain->hash);
-	for (; size > 0; window *= 16) {
-		window = window < size ? window : size;
-		grown = realloc(data, window);
-		rc = grown == NULL ? lzi_error(LATZ_NOMEM, "its end") : LATZ_OK;
-		data = grown == NULL ? data : grown;
-		if (rc == LATZ_OK)
-			rc = lzi_disk_read_at(chain->fd, chain->name, data, window, size - window, &got);
-		if (rc == LATZ_OK && got < window)
-			rc = lzi_error(LATZ_IO, "it became shorter under its lock");
-		if (rc == LATZ_OK && last_in(data, window, window == size, chain, &end)) {
-			*ret_end = size - window + end;
-			break;
-		}
-		if (rc == LATZ_OK && window == size) /* a first entry that was torn, perhaps after others were */
-			rc = memcmp(data, first, size < sizeof first - 1 ? size : sizeof first - 1) == 0
-			             ? 1
-			             : lzi_error(LATZ_INVALID, "it is no audit log");
-		else if (rc == LATZ_OK && window >= WINDOW_MAX)
-			rc = lzi_error(LATZ_CORRUPT, "there is no whole entry in its last %u bytes", WINDOW_MAX);
-		if (rc != LATZ_OK) {
-			free(data);
-			return rc == 1 ? LATZ_OK : rc;
-		}
-	}
-	free(data);
+	return lzi_audit_file_end(&file, &chain->last, ret_end);
+}
+
+/* What the pool remembers. */
+static struct lzi_audit_mark page_mark(const struct lzi_audit_page *page)
+{
+	struct lzi_audit_mark mark = { .seq = page == NULL ? 0 : lzi_load_acquire(&page->seq) };
+
+	if (mark.seq != 0)
+		memcpy(mark.hash, page->head[mark.seq & 1], sizeof mark.hash);
+	return mark;
+}
+
+/* Whether that is there, in a file that ends no earlier. */
+static int recall(struct lzi_chain *chain, uint64_t size, const struct lzi_audit_mark *known,
+                  enum lzi_audit_memory *ret)
+{
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
+
+	*ret = LZI_AUDIT_THERE;
+	if (known->seq == chain->last.seq)
+		*ret = memcmp(known->hash, chain->last.hash, sizeof known->hash) == 0 ? LZI_AUDIT_THERE : LZI_AUDIT_NOT;
+	else if (known->seq != 0)
+		return lzi_audit_file_recall(&file, known, ret);
 	return LATZ_OK;
 }
 
-/* Where a file ends that has lost its name, for the one that goes on. */
+/* Where a file ends that has lost its name, for the one that goes on; unless it is not what the pool remembers. */
 static int take_along(struct lzi_chain *chain)
 {
+	struct lzi_audit_mark known = page_mark(chain->page);
+	enum lzi_audit_memory memory = LZI_AUDIT_NOT;
 	uint64_t size, end;
 	int rc = lzi_file_size(chain->fd, &size);
 
 	if (rc == LATZ_OK)
 		rc = find_end(chain, size, &end);
-	if (rc == LATZ_OK && chain->seq > chain->before_seq) {
-		chain->before_seq = chain->seq;
-		memcpy(chain->before, chain->hash, sizeof chain->before);
-	}
+	if (rc == LATZ_OK && chain->last.seq >= known.seq)
+		rc = recall(chain, size, &known, &memory);
+	if (rc == LATZ_OK && memory != LZI_AUDIT_NOT && chain->last.seq > chain->before.seq)
+		chain->before = chain->last;
 	return rc;
 }
 
@@ -277,7 +233,7 @@ static int compose(struct lzi_chain *chain, struct lzi_audit_text *text, const s
 	uint8_t digest[LZI_DIGEST_BYTES];
 	int rc = LATZ_OK;
 
-	lzi_audit_begin(text, chain->seq + 1, lzi_clock_wall_ms(), entry->event);
+	lzi_audit_begin(text, chain->last.seq + 1, lzi_clock_wall_ms(), entry->event);
 	lzi_audit_raw(text, "%s%s", entry->who, entry->fields);
 	if (chain->key != NULL && chain->is_sealed && !chain->told) {
 		lzi_audit_put_seal(text, &chain->seal);
@@ -285,7 +241,7 @@ static int compose(struct lzi_chain *chain, struct lzi_audit_text *text, const s
 	}
 	if (chain->key != NULL && chain->is_sealed)
 		lzi_audit_hex(text, "key_id", chain->seal.id, sizeof chain->seal.id);
-	lzi_audit_hex(text, "prev", chain->hash, sizeof chain->hash);
+	lzi_audit_hex(text, "prev", chain->last.hash, sizeof chain->last.hash);
 	if (chain->key != NULL) {
 		rc = lzi_digest(chain->key, text->data + begin, text->size - begin, digest);
 		lzi_audit_hex(text, "mac", digest, sizeof digest);
@@ -296,32 +252,44 @@ static int compose(struct lzi_chain *chain, struct lzi_audit_text *text, const s
 	lzi_audit_raw(text, "}\n");
 	if (text->full)
 		return lzi_error(LATZ_TOOBIG, "an entry of more than %u bytes", LZI_AUDIT_LINE_MAX);
-	memcpy(chain->hash, digest, sizeof chain->hash);
-	chain->seq++;
+	chain->prior = chain->last;
+	memcpy(chain->last.hash, digest, sizeof chain->last.hash);
+	chain->last.seq++;
 	return rc;
 }
 
-/* What is remembered of the chain, and the file does not have. found 0: it has nothing. */
-static int compose_gap(struct lzi_chain *chain, struct lzi_audit_text *text, const char *who)
+/* What is remembered of the chain, and the file does not have: cut off, or replaced, be it by more. Then the chain goes
+ * on from what is remembered. last.seq 0: the file has nothing. */
+static int compose_gap(struct lzi_chain *chain, struct lzi_audit_text *text, const char *who, uint64_t size)
 {
-	uint64_t seq = chain->page == NULL ? 0 : lzi_load_acquire(&chain->page->seq), found = chain->seq;
-	const uint8_t *head = seq == 0 ? NULL : chain->page->head[seq & 1];
-	char fields[64];
-	struct lzi_chain_entry gap = { "gap", who, fields };
+	struct lzi_audit_mark known = page_mark(chain->page);
+	unsigned long long found = chain->last.seq, seq;
+	enum lzi_audit_memory memory = LZI_AUDIT_NOT;
+	char fields[160], digits[LZI_DIGEST_TEXT + 1] = "";
+	struct lzi_chain_entry gap = { "gap", who, fields }, unseen = { "unseen", who, fields };
+	int rc = LATZ_OK;
 
-	if (found == 0 && chain->before_seq > seq) {
-		seq = chain->before_seq;
-		head = chain->before;
-	}
-	if (seq == 0 || found > seq || (found == seq && memcmp(head, chain->hash, sizeof chain->hash) == 0))
+	if (chain->before.seq > known.seq)
+		known = chain->before;
+	seq = known.seq;
+	if (seq == 0)
 		return LATZ_OK;
-	memcpy(chain->hash, head, sizeof chain->hash);
-	chain->seq = seq;
+	if (found >= seq)
+		rc = recall(chain, size, &known, &memory);
+	if (rc != LATZ_OK || memory == LZI_AUDIT_THERE)
+		return rc;
+	if (memory == LZI_AUDIT_UNSEEN) { /* in a file that was moved away: who has it can compare */
+		lzi_digest_text(known.hash, digits);
+		snprintf(fields, sizeof fields, ",\"entry\":%llu,\"entry_hash\":\"%s\"", seq, digits);
+		return compose(chain, text, &unseen);
+	}
+	chain->last = known;
 	if (found == 0) /* it begins so: with another number than 1 */
 		return LATZ_OK;
-	lzi_log(LATZ_LOG_WARNING, "audit log %s: its last entry is %llu, and not what entry %llu was", chain->path,
-	        (unsigned long long)found, (unsigned long long)seq);
-	snprintf(fields, sizeof fields, ",\"found\":%llu", (unsigned long long)found);
+	lzi_log(LATZ_LOG_ERROR, "audit log %s: its last entry is %llu, and entry %llu %s: it was changed by who can "
+	                        "write the file", chain->path, found, seq,
+	        found < seq ? "is missing" : "is not what it was");
+	snprintf(fields, sizeof fields, ",\"found\":%llu", found);
 	return compose(chain, text, &gap);
 }
 
@@ -359,13 +327,21 @@ static int compose_all(struct lzi_chain *chain, struct lzi_audit_text *text, con
 		lzi_audit_raw(text, "\n");
 	}
 	if (rc == LATZ_OK)
-		rc = compose_gap(chain, text, entry->who);
+		rc = compose_gap(chain, text, entry->who, size);
 	if (rc == LATZ_OK && n > 0)
 		rc = compose_torn(chain, text, entry->who, torn, n);
 	if (rc == LATZ_OK && end == 0)
 		rc = compose(chain, text, &begin);
 	free(torn);
 	return rc == LATZ_OK ? compose(chain, text, entry) : rc;
+}
+
+static void remember(struct lzi_audit_page *page, const struct lzi_audit_mark *last)
+{
+	lzi_fence_release(); /* who only reads knows by the number that this place is not being written */
+	memcpy(page->head[last->seq & 1], last->hash, sizeof last->hash);
+	LZI_POINT("audit.head");
+	lzi_store_release(&page->seq, last->seq);
 }
 
 /* Under the lock. */
@@ -399,9 +375,10 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 	if (rc == LATZ_OK) {
 		chain->size = size + text.size;
 		if (chain->page != NULL) {
-			memcpy(chain->page->head[chain->seq & 1], chain->hash, sizeof chain->hash);
-			LZI_POINT("audit.head");
-			lzi_store_release(&chain->page->seq, chain->seq);
+			/* The place of the head that is right until the next store must stay as it is. */
+			if (((chain->last.seq ^ chain->page->seq) & 1) == 0)
+				remember(chain->page, &chain->prior);
+			remember(chain->page, &chain->last);
 		}
 	}
 	free(text.data);
@@ -462,7 +439,7 @@ static int rotate(struct lzi_chain *chain, const char *who, char *name, size_t s
 	rc = append(chain, &last); /* so that the file says that it ends here */
 	if (rc == LATZ_OK)
 		rc = lzi_disk_sync(chain->fd, chain->name);
-	snprintf(name, size, "%s.%llu", chain->name, (unsigned long long)chain->seq);
+	snprintf(name, size, "%s.%llu", chain->name, (unsigned long long)chain->last.seq);
 	LZI_POINT("audit.rotate");
 	if (rc == LATZ_OK)
 		rc = make_next(chain, who, next);

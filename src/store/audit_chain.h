@@ -11,7 +11,7 @@
 #include <latzero/latzero.h>
 
 #include "crypt/digest.h"
-#include "format/audit.h"
+#include "store/audit_file.h"
 
 struct lzi_chain {
 	pthread_mutex_t mutex; /* of the process; the file's lock is its description's, which threads share */
@@ -28,10 +28,9 @@ struct lzi_chain {
 	int makes_none; /* fails if it is not there */
 	unsigned timeout_ms;
 	/* The file's end as we left it: still so if its size is. */
-	uint64_t size, seq;
-	uint8_t hash[LZI_AUDIT_HASH];
-	uint64_t before_seq; /* of the file that had the name before; 0: none was seen */
-	uint8_t before[LZI_AUDIT_HASH];
+	uint64_t size;
+	struct lzi_audit_mark last, prior; /* and the entry before it */
+	struct lzi_audit_mark before;      /* the last of the file that had the name before; 0: none was seen */
 };
 
 /* What an entry says beside its first and last members: members with a comma in front. */

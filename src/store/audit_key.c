@@ -20,7 +20,13 @@ struct lzi_audit_ring {
 		uint8_t id[LZI_AUDIT_KEY_ID];
 		uint8_t key[LZI_KEY_BYTES];
 	} key[RING_KEYS];
-	uint8_t tried[RING_TRIES][32]; /* salts */
+	int full; /* 1: there were more */
+	struct {
+		uint8_t salt[32];
+		struct lzi_scrypt cost;
+		int right; /* 0: the cost is none */
+		uint8_t key[LZI_KEY_BYTES]; /* what the password makes of them */
+	} tried[RING_TRIES];
 };
 
 int lzi_audit_key_make(const uint8_t master[LZI_KEY_BYTES], const uint8_t id[LZI_AUDIT_KEY_ID],
@@ -103,42 +109,68 @@ const uint8_t *lzi_audit_ring_find(const struct lzi_audit_ring *ring, const uint
 	return NULL;
 }
 
-/* LATZ_CORRUPT: it is another password's. */
-static int open_seal(const struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal, uint8_t *ret_key)
+int lzi_audit_ring_is_full(const struct lzi_audit_ring *ring)
+{
+	return ring->full;
+}
+
+/* What the password makes of a salt and a cost; the number of the try. LATZ_TOOBIG: too many were tried. */
+static int try_password(struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal, unsigned *ret_try)
 {
 	struct lzi_scrypt cost = { seal->log2_n, seal->r, seal->p };
-	uint8_t *key = lzi_secret_take(LZI_KEY_BYTES);
-	struct lzi_siv *siv = NULL;
-	int rc = key == NULL ? lzi_error(LATZ_NOMEM, "keys")
-	                     : lzi_scrypt(ring->password, strlen(ring->password), seal->salt, sizeof seal->salt, &cost,
-	                                  key, LZI_KEY_BYTES);
+	unsigned i;
+	int rc;
 
-	if (rc == LATZ_OK)
-		rc = cipher_of(key, seal->id, &siv);
+	for (i = 0; i < ring->tries; i++) {
+		if (memcmp(ring->tried[i].salt, seal->salt, sizeof seal->salt) == 0 &&
+		    memcmp(&ring->tried[i].cost, &cost, sizeof cost) == 0)
+			break;
+	}
+	*ret_try = i;
+	if (i < ring->tries)
+		return LATZ_OK;
+	if (i == RING_TRIES)
+		return LATZ_TOOBIG;
+	rc = lzi_scrypt(ring->password, strlen(ring->password), seal->salt, sizeof seal->salt, &cost,
+	                ring->tried[i].key, LZI_KEY_BYTES);
+	if (rc != LATZ_OK && rc != LATZ_INVALID) /* out of range: who has the file may write such */
+		return rc;
+	memcpy(ring->tried[i].salt, seal->salt, sizeof seal->salt);
+	ring->tried[i].cost = cost;
+	ring->tried[i].right = rc == LATZ_OK;
+	ring->tries++;
+	return LATZ_OK;
+}
+
+/* LATZ_CORRUPT: it is another password's, or made up. */
+static int open_seal(const uint8_t from_password[LZI_KEY_BYTES], const struct lzi_audit_seal *seal, uint8_t *ret_key)
+{
+	struct lzi_siv *siv = NULL;
+	int rc = cipher_of(from_password, seal->id, &siv);
+
 	if (rc == LATZ_OK)
 		rc = lzi_siv_open(siv, seal->sealed, sizeof seal->sealed, ret_key);
 	lzi_siv_free(siv);
-	lzi_secret_give(key, LZI_KEY_BYTES);
 	return rc;
 }
 
+/* Each is opened, whatever others there were with its salt: salts stand in the file for everybody to use. */
 int lzi_audit_ring_learn(struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal)
 {
-	unsigned i;
+	unsigned try;
 	int rc;
 
 	if (lzi_audit_ring_find(ring, seal->id) != NULL)
 		return LATZ_OK;
-	for (i = 0; i < ring->tries; i++) {
-		if (memcmp(ring->tried[i], seal->salt, sizeof seal->salt) == 0)
-			return LATZ_OK;
+	rc = ring->keys == RING_KEYS ? LATZ_TOOBIG : try_password(ring, seal, &try);
+	if (rc == LATZ_TOOBIG) {
+		ring->full = 1;
+		return LATZ_OK;
 	}
-	if (ring->tries == RING_TRIES || ring->keys == RING_KEYS)
-		return lzi_error(LATZ_TOOBIG, "it has keys that were sealed with more than %u passwords", RING_TRIES);
-	memcpy(ring->tried[ring->tries++], seal->salt, sizeof seal->salt);
-	rc = open_seal(ring, seal, ring->key[ring->keys].key);
+	if (rc != LATZ_OK || !ring->tried[try].right)
+		return rc;
+	rc = open_seal(ring->tried[try].key, seal, ring->key[ring->keys].key);
 	if (rc == LATZ_OK)
 		memcpy(ring->key[ring->keys++].id, seal->id, LZI_AUDIT_KEY_ID);
-	/* Cost out of range, another password: who has the file may write such. */
-	return rc == LATZ_CORRUPT || rc == LATZ_INVALID ? LATZ_OK : rc;
+	return rc == LATZ_CORRUPT ? LATZ_OK : rc;
 }

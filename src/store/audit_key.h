@@ -23,9 +23,11 @@ struct lzi_audit_ring;
 /* NULL: no memory. */
 struct lzi_audit_ring *lzi_audit_ring_new(const char *password);
 void lzi_audit_ring_free(struct lzi_audit_ring *ring);
-/* Costs scrypt, but for what was tried before. A seal that the password does not open is no error. LATZ_TOOBIG: there
- * are too many. */
+/* Costs scrypt, but for salts that were tried before. A seal that the password does not open is no error, nor is one
+ * too many. */
 int lzi_audit_ring_learn(struct lzi_audit_ring *ring, const struct lzi_audit_seal *seal);
+/* 1: not all were tried. */
+int lzi_audit_ring_is_full(const struct lzi_audit_ring *ring);
 /* LZI_KEY_BYTES. NULL: not known. */
 const uint8_t *lzi_audit_ring_find(const struct lzi_audit_ring *ring, const uint8_t id[LZI_AUDIT_KEY_ID]);
 

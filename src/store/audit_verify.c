@@ -18,6 +18,7 @@
 #define CHUNK (1u << 18)
 #define LINE_MOST (16u << 20) /* what is longer, in one line or in torn ones, is no part of a log */
 #define LOCK_TRIES 200
+#define IDS_MOST 32
 
 struct verifying {
 	const latz_audit_options *options;
@@ -28,6 +29,8 @@ struct verifying {
 	size_t junk_size;
 	int head_seen, any_wrong, begun;
 	struct lzi_audit_ring *ring; /* of the password; NULL: none was given */
+	unsigned ids; /* keys that entries have codes of */
+	uint8_t id[IDS_MOST][LZI_AUDIT_KEY_ID];
 	int (*line_fn)(struct verifying *v, const char *text, size_t size); /* size: with its newline */
 };
 
@@ -103,6 +106,9 @@ static void judge_place(struct verifying *v, const struct lzi_audit_line *parsed
 		memcpy(v->info.previous, prev, sizeof v->info.previous);
 		if (seq == 1 && memcmp(prev, none, sizeof none) != 0)
 			complain(v, "line %llu: entry 1 follows another", line);
+	} else if (is_event(parsed, "gap") && seq <= last) {
+		complain(v, "line %llu: entries before it, %llu to %llu, were put there instead of others: entry %llu "
+		            "is not what the pool remembers", line, seq, last, seq - 1);
 	} else if (seq > last + 1) {
 		complain(v, "line %llu: entries %llu to %llu are missing before it", line, last + 1, seq - 1);
 	} else if (seq <= last) {
@@ -153,10 +159,40 @@ static int learn(struct verifying *v, const char *text, size_t size)
 {
 	struct lzi_audit_line parsed;
 	struct lzi_audit_seal seal;
+	unsigned i;
 
-	return lzi_audit_parse(text, size - 1, &parsed) && lzi_audit_parse_seal(text, &parsed, &seal)
-	               ? lzi_audit_ring_learn(v->ring, &seal)
-	               : LATZ_OK;
+	if (!lzi_audit_parse(text, size - 1, &parsed) || !parsed.has_id)
+		return LATZ_OK;
+	for (i = 0; i < v->ids && memcmp(v->id[i], parsed.key_id, sizeof parsed.key_id) != 0; i++)
+		;
+	if (i == v->ids && i < IDS_MOST)
+		memcpy(v->id[v->ids++], parsed.key_id, sizeof parsed.key_id);
+	return lzi_audit_parse_seal(text, &parsed, &seal) ? lzi_audit_ring_learn(v->ring, &seal) : LATZ_OK;
+}
+
+static int knows_all(const struct verifying *v)
+{
+	unsigned i;
+
+	for (i = 0; i < v->ids && lzi_audit_ring_find(v->ring, v->id[i]) != NULL; i++)
+		;
+	return i == v->ids;
+}
+
+/* From a later file of the log: what this one has entries of. LATZ_DONE: no more is wanted. */
+static int learn_wanted(struct verifying *v, const char *text, size_t size)
+{
+	struct lzi_audit_line parsed;
+	struct lzi_audit_seal seal;
+	unsigned i;
+	int rc;
+
+	if (!lzi_audit_parse(text, size - 1, &parsed) || !lzi_audit_parse_seal(text, &parsed, &seal))
+		return LATZ_OK;
+	for (i = 0; i < v->ids && memcmp(v->id[i], seal.id, sizeof seal.id) != 0; i++)
+		;
+	rc = i < v->ids ? lzi_audit_ring_learn(v->ring, &seal) : LATZ_OK;
+	return rc == LATZ_OK && knows_all(v) ? LATZ_DONE : rc;
 }
 
 static int judge(struct verifying *v, const char *text, size_t size)
@@ -183,6 +219,7 @@ static int judge(struct verifying *v, const char *text, size_t size)
 	v->info.last_seq = entry.seq = parsed.seq;
 	memcpy(v->info.head, hash, sizeof hash);
 	v->info.gone += (uint64_t)is_event(&parsed, "gone");
+	v->info.unseen += (uint64_t)is_event(&parsed, "unseen");
 	v->head_seen |= v->options->head != NULL && memcmp(hash, v->options->head, sizeof hash) == 0;
 	return v->options->entry == NULL ? LATZ_OK : v->options->entry(&entry, v->options->arg);
 }
@@ -249,23 +286,63 @@ static int read_lines(struct verifying *v, int fd, const char *path, uint64_t si
 	return rc;
 }
 
+static int open_log(const char *path, int *ret_fd, uint64_t *ret_size)
+{
+	struct lzi_chain chain;
+	int rc = lzi_chain_open(&chain, path, NULL, 0);
+
+	if (rc != LATZ_OK)
+		return rc;
+	rc = lzi_disk_open(chain.dirfd, chain.name, 0, ret_fd);
+	lzi_chain_close(&chain);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = whole_size(*ret_fd, ret_size);
+	if (rc != LATZ_OK)
+		lzi_file_close(*ret_fd);
+	return rc;
+}
+
+/* The keys that the password opens: of the file itself, then of the others as far as they are wanted. */
+static int learn_all(struct verifying *v, int fd, const char *path, uint64_t size)
+{
+	const char *const *other = v->options->files;
+	int rc;
+
+	v->ring = lzi_audit_ring_new(v->options->password);
+	v->line_fn = learn;
+	rc = v->ring == NULL ? LATZ_NOMEM : read_lines(v, fd, path, size);
+	v->line_fn = learn_wanted;
+	for (; rc == LATZ_OK && other != NULL && *other != NULL && !knows_all(v); other++) {
+		rc = open_log(*other, &fd, &size);
+		if (rc != LATZ_OK)
+			return lzi_error_prefix(rc, "%s", *other);
+		rc = read_lines(v, fd, *other, size);
+		lzi_file_close(fd);
+		rc = rc == LATZ_DONE ? LATZ_OK : rc;
+	}
+	return rc;
+}
+
 static int read_all(struct verifying *v, int fd, const char *path, uint64_t size)
 {
-	int rc = LATZ_OK;
+	int rc = v->options->password != NULL ? learn_all(v, fd, path, size) : LATZ_OK;
 
-	if (v->options->password != NULL) {
-		v->ring = lzi_audit_ring_new(v->options->password);
-		v->line_fn = learn;
-		rc = v->ring == NULL ? LATZ_NOMEM : read_lines(v, fd, path, size);
-	}
 	v->line_fn = judge;
 	if (rc == LATZ_OK)
 		rc = read_lines(v, fd, path, size);
 	if (rc == LATZ_OK)
 		conclude(v);
+	if (rc == LATZ_OK && v->ring != NULL && v->info.other_keys > 0 && lzi_audit_ring_is_full(v->ring) &&
+	    !v->any_wrong)
+		rc = lzi_error(LATZ_TOOBIG, "it has keys that were sealed with more passwords than are tried");
 	if (rc == LATZ_OK && v->ring != NULL && v->info.keyed == 0 && !v->any_wrong)
-		rc = lzi_error(LATZ_AUTH, "no entry of it was authenticated with this password's key: it is another "
-		                          "password, a log of pools without one, or written anew");
+		rc = lzi_error(LATZ_AUTH,
+		               v->info.other_keys > 0
+		                       ? "no entry of it was authenticated with a key that this password opens: it "
+		                         "takes one that the pool had while it was written, or the files after it"
+		                       : "no entry of it has an authentication code: it is a log of pools without a "
+		                         "password, or written anew");
 	lzi_audit_ring_free(v->ring);
 	return rc;
 }
@@ -273,19 +350,13 @@ static int read_all(struct verifying *v, int fd, const char *path, uint64_t size
 int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
 {
 	struct verifying v = { .options = options };
-	struct lzi_chain chain;
 	uint64_t size = 0;
-	int fd = -1, rc = lzi_chain_open(&chain, path, NULL, 0);
+	int fd = -1, rc = open_log(path, &fd, &size);
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_disk_open(chain.dirfd, chain.name, 0, &fd);
-	if (rc == LATZ_OK)
-		rc = whole_size(fd, &size);
-	if (rc == LATZ_OK)
-		rc = read_all(&v, fd, chain.name, size);
+	rc = read_all(&v, fd, path, size);
 	lzi_file_close(fd);
-	lzi_chain_close(&chain);
 	free(v.junk);
 	if (rc == LATZ_OK || rc == LATZ_CORRUPT || rc == LATZ_AUTH) {
 		v.info.size = info->size < sizeof v.info ? info->size : sizeof v.info;

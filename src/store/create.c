@@ -184,9 +184,15 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened, int *ret_raced)
 {
+	struct lzi_audit_setting setting;
+	latz_options taken = *options;
 	int rc;
 
 	*ret_raced = 0;
+	rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
+	if (rc != LATZ_OK)
+		return rc;
+	options = &taken;
 	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);
 
 	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||

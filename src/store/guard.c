@@ -79,6 +79,7 @@ static void forget(struct watch *watch)
 static int see_off(struct watch *watch)
 {
 	latz_options options = LATZ_OPTIONS_INIT;
+	struct lzi_fill fill = { .has_no_password = 1 };
 	struct lzi_store *store;
 
 	if (lzi_load_acquire(&watch->opened.control.shared->durable) == LZI_DURABLE_OFF)
@@ -86,7 +87,7 @@ static int see_off(struct watch *watch)
 	lzi_ofd_unlock(watch->opened.control.fd, LZI_LOCK_LIFE);
 	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
 	if (lzi_thread_init() == LATZ_OK &&
-	    lzi_store_attach(watch->guard->dir, watch->name, &options, NULL, &store) == LATZ_OK)
+	    lzi_store_attach(watch->guard->dir, watch->name, &options, &fill, &store) == LATZ_OK)
 		lzi_store_detach(store);
 	else
 		lzi_log(LATZ_LOG_WARNING, "%s stays in memory: %s", watch->name, lzi_error_text());

@@ -1,14 +1,17 @@
 /*
- * Trying passwords: places in time.
+ * Trying passwords: turns in time.
  *
- * After a wrong password an attempt first takes a place in time, which every failure in a row puts further from the
- * last one (100 ms, doubled up to 3 s). It is taken before the attempt is made, by one compare-and-swap, so neither
- * trying from many processes nor dying at a failure saves anything, and nobody can hold others up by being stopped.
+ * After a wrong password none is looked at before a moment that every failure in a row puts further from the last one
+ * (100 ms, doubled up to 3 s). Who comes sooner waits for it; whose turn it is moves it on, before his attempt is
+ * made, by one compare-and-swap, and who finds it moved waits again. So neither trying from many processes nor dying at
+ * a failure saves anything; and who waits has nothing yet that others would have to wait for, should he be stopped or
+ * killed. There is no order among those who wait, so the moment comes with how far it was put: the next turn puts it
+ * one step further, if there were so many failures.
  *
  * While there was no failure nobody waits: many who open a pool at the same moment, with the right password, are not to
  * wait for each other. Those that began then and find, when they know whether theirs is right, that another one failed
- * meanwhile, take their place only now, and tell what they know no sooner than if they had stood in line from the
- * beginning. So a hundred at once learn no more in a second than one after another would.
+ * meanwhile, wait for their turn only now, and tell what they know no sooner than if they had waited at the beginning.
+ * So a hundred at once learn no more in a second than one after another would.
  *
  * What is done to a pool that is being made from its persist directory is done by one process at a time, which has the
  * directory for itself. Its file says that an attempt failed before the attempt is made, and is taken back if it did
@@ -42,11 +45,30 @@ _Static_assert(sizeof(struct record) == 48, "no padding");
 /* What this process knows of pools where it can't write anything down; two may share a row. */
 static struct lzi_guesses rows[ROWS];
 
-static int64_t delay_after(uint32_t failures)
-{
-	int64_t delay = failures > 5 || failures == 0 ? DELAY_MAX_MS : (int64_t)DELAY_MS << (failures - 1);
+/* not_before: the moment, and how many steps it was put off. */
+#define MOMENT_BITS 48
+#define STEPS_MAX 6u
 
-	return delay > DELAY_MAX_MS ? DELAY_MAX_MS : delay;
+static int64_t moment_of(int64_t word)
+{
+	return word & ((1ll << MOMENT_BITS) - 1);
+}
+
+/* That many ms from now, for the step that follows that word's. *ret_ms: how many. */
+static int64_t step_after(int64_t word, uint32_t failures, int64_t now, int64_t *ret_ms)
+{
+	uint32_t step = (uint32_t)((uint64_t)word >> MOMENT_BITS) + 1;
+
+	if (step > failures)
+		step = failures;
+	if (step > STEPS_MAX)
+		step = STEPS_MAX;
+	if (step == 0) /* the count went over */
+		step = 1;
+	*ret_ms = (int64_t)DELAY_MS << (step - 1);
+	if (*ret_ms > DELAY_MAX_MS)
+		*ret_ms = DELAY_MAX_MS;
+	return (int64_t)((uint64_t)step << MOMENT_BITS) | (now + *ret_ms);
 }
 
 static const char *kind(const struct lzi_guess *guess)
@@ -54,26 +76,38 @@ static const char *kind(const struct lzi_guess *guess)
 	return guess->store != NULL ? "pool " : "";
 }
 
-/* Takes the attempt's place in time, and waits for it. nth: the failure that it is, or may become; 0: of all. */
+/* Waits for the attempt's turn, and takes it. nth: the failure that it is; 0: it has not been made yet. */
 static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 {
-	int64_t had = lzi_load_relaxed(guess->not_before), now, turn;
+	const int64_t began = lzi_clock_mono_ms();
+	int64_t had, now, moment, next, ms;
 	uint32_t failures;
 
-	do {
+	for (;;) {
+		had = lzi_load_relaxed(guess->not_before);
 		now = lzi_clock_mono_ms();
 		failures = lzi_load_acquire(guess->failures);
-		if (failures == 0 && nth == 0)
+		if (failures < nth)
+			failures = nth;
+		if (failures == 0)
 			return LATZ_OK;
-		/* A word that nobody of us wrote must not lock everybody out. */
-		turn = had < now ? now : had > now + 2 * PATIENCE_MS ? now + DELAY_MAX_MS : had;
-		if (turn - now > PATIENCE_MS)
-			return lzi_error(LATZ_TIMEOUT, "%s%s: passwords are being tried, %u wrong ones in a row",
-			                 kind(guess), guess->name, failures);
-	} while (!lzi_cas_acquire(guess->not_before, &had, turn + delay_after(nth == 0 ? failures : nth)));
-	guess->has_place = 1;
-	if (turn > now)
-		lzi_sleep_us((unsigned)(turn - now) * 1000);
+		moment = moment_of(had);
+		next = step_after(had, failures, now, &ms);
+		if (moment > now + DELAY_MAX_MS) { /* nobody of us wrote that: it must not lock everybody out */
+			(void)lzi_cas_acquire(guess->not_before, &had, next);
+			continue;
+		}
+		if (moment <= now && lzi_cas_acquire(guess->not_before, &had, next))
+			break;
+		if (moment - began > PATIENCE_MS)
+			return lzi_error(LATZ_TIMEOUT,
+			                 "%s%s: others try passwords, %u wrong ones in a row, and it was not our turn "
+			                 "in %d s: try again",
+			                 kind(guess), guess->name, failures, PATIENCE_MS / 1000);
+		if (moment > now)
+			lzi_sleep_us((unsigned)(moment - now) * 1000);
+	}
+	guess->has_turn = 1;
 	return LATZ_OK;
 }
 
@@ -120,11 +154,12 @@ static void open_file(struct lzi_guess *guess)
 static void expect_failure(struct lzi_guess *guess)
 {
 	const struct lzi_guesses was = guess->file;
+	int64_t ms;
 
 	guess->file.failures++;
 	guess->file.attempts++;
 	guess->file.failed_ms = lzi_clock_wall_ms();
-	guess->file.not_before = lzi_clock_mono_ms() + delay_after(guess->file.failures);
+	guess->file.not_before = step_after(was.not_before, guess->file.failures, lzi_clock_mono_ms(), &ms);
 	write_file(guess);
 	guess->file = was;
 }
@@ -175,11 +210,20 @@ int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char
 	return rc;
 }
 
+/* Whoever comes next waits longer. */
+static void put_off(struct lzi_guess *guess, uint32_t failures)
+{
+	int64_t had = lzi_load_relaxed(guess->not_before), now = lzi_clock_mono_ms(), ms;
+	int64_t next = step_after(had, failures, now, &ms);
+
+	if (moment_of(had) < now + ms)
+		(void)lzi_cas_acquire(guess->not_before, &had, next);
+}
+
 static int failed(struct lzi_guess *guess)
 {
 	uint32_t failures = lzi_fetch_add(guess->failures, 1u) + 1;
-	int64_t was, now;
-	int rc;
+	int rc = LATZ_OK;
 
 	if (guess->fd >= 0) {
 		guess->file.attempts++;
@@ -188,14 +232,12 @@ static int failed(struct lzi_guess *guess)
 		lzi_fetch_add(&guess->guarded->attempts, 1u);
 		lzi_store_relaxed(&guess->guarded->failed_ms, lzi_clock_wall_ms());
 	}
-	/* Others failed while this one was looked at. */
-	rc = failures > 1 && !guess->has_place ? wait_for_turn(guess, failures) : LATZ_OK;
+	if (failures > 1 && !guess->has_turn) /* others failed while this one was looked at */
+		rc = wait_for_turn(guess, failures);
+	else
+		put_off(guess, failures);
 	if (rc != LATZ_OK)
 		return rc;
-	now = lzi_clock_mono_ms();
-	was = lzi_load_relaxed(guess->not_before);
-	if (was < now + delay_after(failures))
-		(void)lzi_cas_acquire(guess->not_before, &was, now + delay_after(failures));
 	lzi_log(LATZ_LOG_WARNING, "%s%s: opened with a wrong password, %u in a row", kind(guess), guess->name,
 	        failures);
 	return lzi_error(LATZ_AUTH, "%s%s: wrong password", kind(guess), guess->name);
@@ -205,10 +247,12 @@ int lzi_guess_end(struct lzi_guess *guess, int rc)
 {
 	if (rc == LATZ_AUTH)
 		rc = failed(guess);
-	else if (rc == LATZ_OK && !guess->has_place)
+	else if (rc == LATZ_OK && !guess->has_turn)
 		rc = wait_for_turn(guess, 0);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
+		lzi_store_relaxed(guess->not_before, 0ll);
 		lzi_store_release(guess->failures, 0u);
+	}
 	close_file(guess, rc);
 	return rc;
 }

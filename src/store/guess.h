@@ -12,7 +12,7 @@
 struct lzi_guesses {
 	uint32_t failures;  /* in a row */
 	uint32_t attempts;  /* in all */
-	int64_t not_before; /* CLOCK_MONOTONIC ms */
+	int64_t not_before; /* 47-0: CLOCK_MONOTONIC ms; above: steps that it was put off */
 	int64_t failed_ms;  /* CLOCK_REALTIME */
 };
 
@@ -22,13 +22,13 @@ struct lzi_guess {
 	struct lzi_guarded *guarded; /* what the next two are of; NULL: they are ours */
 	uint32_t *failures;
 	int64_t *not_before;
-	int has_place; /* 1: it has waited for its turn */
+	int has_turn; /* 1: it has waited for its turn */
 	int fd;        /* of the file; -1: there is none */
 	struct lzi_guesses file;
 };
 
 /* Before scrypt: waits, if there were wrong ones. store: NULL for a file. id: of the pool's keys. making: the pool is
- * not there yet. LATZ_TIMEOUT: too many wait. */
+ * not there yet. LATZ_TIMEOUT: it was always somebody else's turn. */
 int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char *name, const uint8_t id[16],
                     int making);
 /* Once, if that was LATZ_OK. rc: LATZ_OK, LATZ_AUTH, or what kept us from finding out. That, when it may be told;

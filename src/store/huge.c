@@ -16,6 +16,23 @@
 
 /* Huge pages gathered in one round: each is 2 MiB copied by the kernel. */
 #define ROUND 8u
+/* And how long a round takes; the kernel may wait for all processors each time. Who has spent more on it leaves it for
+ * twenty times as long. */
+#define ROUND_NS 10000000u
+#define PAUSE 20u
+
+struct round {
+	unsigned left;
+	uint64_t until_ns;
+};
+
+static void count_one(struct round *round)
+{
+	if (lzi_clock_mono_ns() >= round->until_ns)
+		round->left = 0;
+	else
+		round->left--;
+}
 
 /* Every extent of the group has its blocks and none is being given back. */
 static int is_whole(struct lzi_heap *heap, uint64_t first)
@@ -34,12 +51,12 @@ static int is_whole(struct lzi_heap *heap, uint64_t first)
 	return 1;
 }
 
-static int table_round(struct lzi_store *store, unsigned *left)
+static int table_round(struct lzi_store *store, struct round *round)
 {
 	struct lzi_shared *shared = store->control.shared;
 	int rc;
 
-	while (*left > 0 &&
+	while (round->left > 0 &&
 	       shared->table_huge + LZI_HUGE <= lzi_load_acquire(&shared->buckets) * sizeof(struct lzi_bucket)) {
 		void *at = lzi_map_at(&store->table.map, shared->table_huge, LZI_HUGE);
 
@@ -49,18 +66,18 @@ static int table_round(struct lzi_store *store, unsigned *left)
 		if (rc != LATZ_OK)
 			return rc;
 		shared->table_huge += LZI_HUGE;
-		--*left;
+		count_one(round);
 	}
 	return LATZ_OK;
 }
 
-static int heap_round(struct lzi_store *store, unsigned *left)
+static int heap_round(struct lzi_store *store, struct round *round)
 {
 	struct lzi_heap *heap = &store->heap;
 	uint64_t n = lzi_heap_count(&store->heap), e;
 	int rc;
 
-	for (e = 0; e + LZI_EXTENTS_HUGE <= n && *left > 0; e += LZI_EXTENTS_HUGE) {
+	for (e = 0; e + LZI_EXTENTS_HUGE <= n && round->left > 0; e += LZI_EXTENTS_HUGE) {
 		struct lzi_extent *meta = lzi_heap_meta(heap, e);
 		void *at = lzi_heap_at(heap, e * LZI_EXTENT, LZI_HUGE);
 
@@ -70,7 +87,7 @@ static int heap_round(struct lzi_store *store, unsigned *left)
 		if (rc != LATZ_OK)
 			return rc;
 		meta->huge = 1;
-		--*left;
+		count_one(round);
 	}
 	return LATZ_OK;
 }
@@ -84,23 +101,29 @@ static int is_wanted(void)
 
 void lzi_huge_table(struct lzi_store *store)
 {
-	unsigned left = UINT_MAX;
+	struct round round = { UINT_MAX, UINT64_MAX };
 
-	if (is_wanted() && table_round(store, &left) == LATZ_UNSUPPORTED)
+	if (is_wanted() && table_round(store, &round) == LATZ_UNSUPPORTED)
 		lzi_store_relaxed(&unsupported, 1);
 }
 
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more)
 {
-	unsigned left = ROUND;
+	uint64_t begin = lzi_clock_mono_ns(), end;
+	struct round round = { ROUND, begin + ROUND_NS };
 	int rc;
 
-	if (!is_wanted() || lzi_heap_view(&store->heap) != LATZ_OK || lzi_table_view(&store->table) != LATZ_OK)
+	if (!is_wanted() || begin < store->huge_due_ns || lzi_heap_view(&store->heap) != LATZ_OK ||
+	    lzi_table_view(&store->table) != LATZ_OK)
 		return;
-	rc = table_round(store, &left);
+	rc = table_round(store, &round);
 	if (rc == LATZ_OK)
-		rc = heap_round(store, &left);
+		rc = heap_round(store, &round);
 	if (rc == LATZ_UNSUPPORTED)
 		lzi_store_relaxed(&unsupported, 1);
-	*ret_more |= rc == LATZ_OK && left == 0;
+	end = lzi_clock_mono_ns();
+	if (end - begin >= ROUND_NS)
+		store->huge_due_ns = end + (end - begin) * PAUSE;
+	else
+		*ret_more |= rc == LATZ_OK && round.left == 0;
 }

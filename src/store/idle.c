@@ -58,6 +58,12 @@ void lzi_idle_use(const struct lzi_control *control)
 	lzi_store_relaxed(&control->shared->spaces.idle_since_ms, lzi_clock_mono_ms());
 }
 
+void lzi_idle_ended(const struct lzi_control *control)
+{
+	if (lzi_unlikely(lzi_load_relaxed(&control->shared->spaces.idle_ttl_ms) > 0))
+		lzi_idle_use(control);
+}
+
 /* Who waits for events uses the pool, and who looks at a value in it. */
 static int is_client_using(const struct lzi_store *store, uint32_t client)
 {

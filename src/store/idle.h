@@ -14,6 +14,8 @@ int64_t lzi_idle_known(const struct lzi_control *control);
 int lzi_idle_over(const struct lzi_control *control);
 /* It is used, now. */
 void lzi_idle_use(const struct lzi_control *control);
+/* Something has ended that the pool was used by as long as it lasted. */
+void lzi_idle_ended(const struct lzi_control *control);
 /* Has the pool go, if it is over. Not under `maint`. */
 void lzi_idle_check(struct lzi_call *call);
 

@@ -277,10 +277,9 @@ void lzi_image_attach(struct lzi_store *store)
 
 void lzi_image_part(struct lzi_store *store)
 {
-	lzi_file_close(store->image.fd);
-	lzi_file_close(store->image.note_fd);
+	lzi_file_drop(&store->image.fd);
+	lzi_file_drop(&store->image.note_fd);
 	free(store->image.note);
-	store->image.fd = store->image.note_fd = -1;
 	store->image.note = NULL;
 }
 

@@ -367,6 +367,8 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 		return rc;
 	store->secrets = *secrets;
 	*secrets = NULL;
+	if (store->secrets != NULL) /* a forked child can't ask for the password again */
+		lzi_secret_bequeath(store->secrets, sizeof *store->secrets);
 	return kind == LZI_LOCKED_ENCRYPTED ? lzi_seal_open(store) : LATZ_OK;
 }
 

@@ -93,8 +93,7 @@ static int open_file(struct lzi_store *store)
 static void close_file(struct lzi_store *store)
 {
 	lzi_map_close(&store->locks.map);
-	lzi_file_close(store->locks.fd);
-	store->locks.fd = -1;
+	lzi_file_drop(&store->locks.fd);
 }
 
 int lzi_locks_open(struct lzi_store *store)

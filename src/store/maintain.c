@@ -322,16 +322,18 @@ static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
-	uint64_t n = lzi_heap_count(&store->heap), e, tail, before, first;
 	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
-	int busy, missed = 0, rc = lzi_heap_view(&store->heap);
+	uint64_t n, e, tail, before, first;
+	int busy, missed, rc = lzi_heap_view(&store->heap);
 	int64_t keys;
 
 	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(&shared->recount, 0u);
 	count.spaces = lzi_space_tally(store);
-	first = activity(call, &busy);
+	LZI_POINT("recount.begin");
+	first = activity(call, &missed);
+	n = lzi_heap_count(&store->heap); /* behind it: who writes where the heap grows from here on is active */
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
 		if (lzi_bound_urgent(store)) {
 			missed = 1;
@@ -404,7 +406,8 @@ int lzi_readers_gone(const struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint32_t i, n = lzi_control_actors(&store->control);
-	uint64_t until = 0; /* by the clock: where many want the processor a nap is far longer than it is asked to be */
+	/* By the clock: where many want the processor a nap is far longer than it is asked to be. */
+	uint64_t begun = 0, until = 0, left;
 
 	lzi_store_relaxed(&store->in_way, 0u);
 	if (!all_reachable(store) || lzi_barrier_all() != LATZ_OK)
@@ -414,9 +417,13 @@ int lzi_readers_gone(const struct lzi_call *call)
 		uint64_t op = lzi_load_acquire(&actor->op);
 
 		while (actor != call->actor && (op & 1) != 0 && lzi_load_acquire(&actor->op) == op) {
-			if (until == 0)
-				until = lzi_clock_mono_ns() + READER_WAIT_NS;
+			if (begun == 0) {
+				left = lzi_wait_left_ns(store->control.timeout_ms);
+				begun = lzi_clock_mono_ns();
+				until = begun + (left < READER_WAIT_NS ? left : READER_WAIT_NS);
+			}
 			if (lzi_clock_mono_ns() >= until) { /* stopped, perhaps: another time */
+				lzi_wait_charge(begun);
 				lzi_store_relaxed(&store->in_way, i + 1);
 				return 0;
 			}

@@ -646,5 +646,10 @@ int lzi_store_persist(struct lzi_call *call, const latz_options *options)
 {
 	int rc = lzi_audit_say_text(call->store, "persist", "dir", options == NULL ? NULL : options->persist_dir);
 
-	return rc == LATZ_OK ? lzi_audit_failed(call->store, "persist", change_log(call, options)) : rc;
+	if (rc == LATZ_OK)
+		rc = lzi_audit_failed(call->store, "persist", change_log(call, options));
+	if (rc == LATZ_OK && lzi_audit_remember(call->store) != LATZ_OK)
+		lzi_log(LATZ_LOG_WARNING, "%s: after a restart it is not audited without the option: %s",
+		        call->store->name, lzi_error_text());
+	return rc;
 }

@@ -77,12 +77,11 @@ void lzi_persist_part(struct lzi_store *store)
 {
 	if (store->persist.generation != 0)
 		lzi_wal_close(&store->persist.wal);
-	lzi_file_close(store->persist.lockfd);
-	lzi_file_close(store->persist.dirfd);
-	lzi_file_close(store->persist.old_dirfd);
+	lzi_file_drop(&store->persist.lockfd);
+	lzi_file_drop(&store->persist.dirfd);
+	lzi_file_drop(&store->persist.old_dirfd);
 	free(store->persist.buffer);
 	store->persist.buffer = NULL;
-	store->persist.dirfd = store->persist.lockfd = store->persist.old_dirfd = -1;
 	store->persist.generation = 0;
 }
 

@@ -122,13 +122,32 @@ void lzi_store_ref(struct lzi_store *store)
 	lzi_fetch_add(&store->refs, 1u);
 }
 
+/* A handle or view less on what an ancestor had attached, of which we have a copy of the memory: by the last one the
+ * child could have attached to it. Under the reattach lock. */
+static void let_go(struct lzi_store *store)
+{
+	struct lzi_store **at;
+
+	if (lzi_fetch_sub(&store->refs, 1u) > 1)
+		return;
+	lzi_seal_forget(store);
+	for (at = &lzi_registry_inherited; *at != NULL && *at != store; at = &(*at)->next)
+		;
+	if (*at != NULL)
+		*at = store->next;
+}
+
 void lzi_store_close(struct lzi_store *store)
 {
 	struct lzi_store **at;
 	unsigned refs;
 
-	if (store->fork_count != lzi_fork_count)
-		return; /* our parent's; what we have of it is a copy of the memory */
+	if (store->fork_count != lzi_fork_count) {
+		lzi_reattach_lock();
+		let_go(store);
+		lzi_reattach_unlock();
+		return;
+	}
 	/* Only the last one need wait for who opens, closes or forks. */
 	for (refs = lzi_load_acquire(&store->refs); refs > 1;) {
 		if (lzi_cas_acquire(&store->refs, &refs, refs - 1))
@@ -191,6 +210,7 @@ int lzi_store_reattach(struct lzi_store **store)
 		if (rc == LATZ_OK) {
 			lzi_newest_inherit(fresh, old);
 			*store = fresh;
+			let_go(old);
 		}
 	}
 	lzi_reattach_unlock();

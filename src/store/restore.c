@@ -94,9 +94,19 @@ static int write_snapshot(struct lzi_call *call, const char *path, const latz_sn
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "snapshot %s", path);
 }
 
+/* Told with its path from the root: who reads the log knows of no working directory. */
+static int say_path(struct lzi_store *store, const char *event, const char *path)
+{
+	char *absolute = lzi_is_audited(store) && strcmp(path, "-") != 0 ? lzi_path_absolute(path) : NULL;
+	int rc = lzi_audit_say_text(store, event, "path", absolute != NULL ? absolute : path);
+
+	free(absolute);
+	return rc;
+}
+
 int lzi_store_snapshot(struct lzi_call *call, const char *path, const latz_snapshot_options *options)
 {
-	int rc = lzi_audit_say_text(call->store, "snapshot", "path", path);
+	int rc = say_path(call->store, "snapshot", path);
 
 	return rc == LATZ_OK ? lzi_audit_failed(call->store, "snapshot", write_snapshot(call, path, options)) : rc;
 }
@@ -232,7 +242,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (rc != LATZ_OK)
 		return rc;
 	LZI_POINT("restore.published");
-	rc = lzi_audit_say_text(store, "restore", "path", path);
+	rc = say_path(store, "restore", path);
 	if (rc != LATZ_OK) {
 		lzi_store_close(store);
 		return rc;
@@ -293,11 +303,12 @@ int lzi_store_snapshot_look(const char *path, int whole, const char *password, l
 	if (rc != LATZ_OK)
 		return rc;
 	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
-		rc = password == NULL ? look_at_image(read.fd, path, whole, &out)
-		                      : lzi_error(LATZ_UNSUPPORTED,
-		                                  "%s is an image: checked without a password; what is encrypted, by "
-		                                  "latz_verify() of the pool that it is restored to",
-		                                  path);
+		rc = look_at_image(read.fd, path, whole, &out);
+		if (rc == LATZ_OK && password != NULL)
+			rc = lzi_error(LATZ_UNSUPPORTED,
+			               "%s is an image, its checksums are right; the password has not been tried, nor "
+			               "anything opened with it: for that restore it, and verify the pool",
+			               path);
 	} else if (password != NULL) {
 		rc = strcmp(path, "-") == 0
 		             ? lzi_error(LATZ_UNSUPPORTED, "with a password it is read twice, and has to be a file")

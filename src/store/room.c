@@ -256,13 +256,20 @@ static int pause_for(struct lzi_call *call, unsigned us)
 {
 	struct lzi_store *store = call->store;
 	int inside = (call->actor->op & 1) != 0;
+	uint64_t begun = lzi_clock_mono_ns();
 
+	if (lzi_wait_left_ns(store->control.timeout_ms) == 0) {
+		lzi_room_end(call);
+		return lzi_error(LATZ_TIMEOUT, "waited %u ms for room, and for who is in the way",
+		                 store->control.timeout_ms * LZI_WAITS);
+	}
 	lzi_room_leave_open(call, 1);
 	lzi_room_end(call);
 	if (inside)
 		lzi_call_end(call);
 	(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	lzi_sleep_us(us);
+	lzi_wait_charge(begun);
 	if (inside)
 		lzi_call_begin(call);
 	return lzi_room_begin(call, 1);
@@ -279,15 +286,18 @@ static int let_others(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	uint32_t waiting = lzi_load_relaxed(&store->control.shared->bound.urgent);
-	uint64_t until;
+	uint64_t begun, until;
 
-	if (waiting == 0)
+	if (waiting == 0 || lzi_wait_left_ns(store->control.timeout_ms) == 0)
 		return LATZ_OK;
 	lzi_room_end(call);
 	lzi_call_end(call);
-	until = lzi_clock_mono_ns() + HANDOVER_NS;
+	begun = lzi_clock_mono_ns();
+	until = begun + HANDOVER_NS;
 	while (lzi_load_relaxed(&store->control.shared->bound.urgent) >= waiting && lzi_clock_mono_ns() < until)
 		lzi_sleep_us(HANDOVER_US);
+	if (lzi_load_relaxed(&store->control.shared->bound.urgent) >= waiting) /* nobody is, perhaps */
+		lzi_wait_charge(begun);
 	lzi_call_begin(call);
 	return lzi_room_begin(call, 1);
 }
@@ -385,6 +395,7 @@ static int is_loose(struct lzi_store *store)
 static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, struct lzi_need *need)
 {
 	struct lzi_store *store = call->store;
+	uint64_t begun;
 	unsigned held;
 	int expired = 0, rc;
 
@@ -403,7 +414,11 @@ static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, st
 			break;
 		lzi_call_end(call);
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
-		lzi_sleep_us(500);
+		if (lzi_wait_left_ns(store->control.timeout_ms) > 0) {
+			begun = lzi_clock_mono_ns();
+			lzi_sleep_us(500);
+			lzi_wait_charge(begun);
+		}
 		lzi_call_begin(call);
 	}
 	return full(store, "max_bytes");

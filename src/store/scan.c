@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/point.h"
+#include "store/idle.h"
 #include "store/keylist.h"
 #include "store/reader.h"
 #include "store/store_int.h"
@@ -115,7 +116,7 @@ static int still_there(const struct lzi_actor *actor, uint64_t bucket)
 static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 {
 	uint64_t bucket = lzi_load_seq_cst(&actor->bucket), op = lzi_load_acquire(&actor->op), since = 0, now;
-	unsigned spins = 0;
+	unsigned spins = 0, timeout_ms = call->store->control.timeout_ms;
 	int rc;
 
 	/* From even to odd is no end: it was cleaning, and is now being reaped. */
@@ -130,9 +131,11 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 		rc = lzi_actor_reap(&call->store->control, i, lzi_mend_actor, call->store);
 		if (rc < 0)
 			return rc;
-		if (now - since > (uint64_t)call->store->control.timeout_ms * 1000000)
+		if (now - since > (uint64_t)timeout_ms * 1000000 || now - since >= lzi_wait_left_ns(timeout_ms)) {
+			lzi_wait_charge(since);
 			return lzi_error(LATZ_TIMEOUT, "waited %u ms for a write by process %u to end",
-			                 call->store->control.timeout_ms, lzi_load_relaxed(&actor->alive.holder_pid));
+			                 timeout_ms, lzi_load_relaxed(&actor->alive.holder_pid));
+		}
 		lzi_sleep_us(50);
 	}
 	return LATZ_OK;
@@ -600,8 +603,10 @@ void lzi_scan_packed(struct lzi_scan *scan)
 
 void lzi_scan_close(struct lzi_scan *scan)
 {
-	if (scan->pin != UINT32_MAX && scan->store->fork_count == lzi_fork_count)
+	if (scan->pin != UINT32_MAX && scan->store->fork_count == lzi_fork_count) {
+		lzi_idle_ended(&scan->store->control);
 		lzi_pin_drop(&scan->store->control, scan->pin);
+	}
 	lzi_keylist_fini(&scan->keys);
 	free(scan->low);
 	free(scan->high);

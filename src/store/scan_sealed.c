@@ -60,9 +60,14 @@ static int grow(void **at, size_t *room, size_t need, size_t each)
 		return LATZ_OK;
 	while (wide < need)
 		wide *= 2;
-	wider = realloc(*at, wide * each);
+	wider = malloc(wide * each); /* not realloc, which leaves keys in what it frees */
 	if (wider == NULL)
 		return lzi_error(LATZ_NOMEM, "a scan of %zu keys", need);
+	if (*at != NULL) {
+		memcpy(wider, *at, *room * each);
+		lzi_wipe(*at, *room * each);
+		free(*at);
+	}
 	*at = wider;
 	*room = wide;
 	return LATZ_OK;
@@ -166,6 +171,8 @@ void lzi_sealed_scan_close(struct lzi_sealed_scan *scan)
 {
 	if (scan->raw != NULL)
 		lzi_scan_close(scan->raw);
+	if (scan->bytes != NULL)
+		lzi_wipe(scan->bytes, scan->room);
 	free(scan->bytes);
 	free(scan->items);
 	free(scan);

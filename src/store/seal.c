@@ -67,12 +67,38 @@ static void sealer_free(struct lzi_sealer *sealer)
 	free(sealer);
 }
 
+/* Not to be found any more before it goes: a child that is forked meanwhile must not free it again. */
+static struct lzi_sealer *take_out(struct lzi_seal *seal, uint32_t index)
+{
+	struct lzi_sealer *sealer = seal->sealer[index];
+
+	lzi_store_release(&seal->sealer[index], NULL);
+	return sealer;
+}
+
 void lzi_seal_part(struct lzi_store *store, uint32_t index)
 {
 	if (store->seal == NULL || index >= store->seal->actors)
 		return;
-	sealer_free(store->seal->sealer[index]);
-	store->seal->sealer[index] = NULL;
+	sealer_free(take_out(store->seal, index));
+}
+
+void lzi_seal_forked(struct lzi_store *store)
+{
+	uint32_t i;
+
+	for (i = 0; store->seal != NULL && i < store->seal->actors; i++)
+		sealer_free(take_out(store->seal, i));
+	if (store->held)
+		lzi_seal_forget(store);
+	else if (store->secrets != NULL)
+		lzi_secret_inherited(store->secrets, sizeof *store->secrets);
+}
+
+void lzi_seal_forget(struct lzi_store *store)
+{
+	lzi_secrets_give(store->secrets);
+	store->secrets = NULL;
 }
 
 void lzi_seal_close(struct lzi_store *store)
@@ -80,8 +106,7 @@ void lzi_seal_close(struct lzi_store *store)
 	struct lzi_seal *seal = store->seal;
 	uint32_t i;
 
-	lzi_secrets_give(store->secrets);
-	store->secrets = NULL;
+	lzi_seal_forget(store);
 	if (seal == NULL)
 		return;
 	store->seal = NULL;

@@ -63,6 +63,11 @@ int lzi_seal_open(struct lzi_store *store);
 void lzi_seal_close(struct lzi_store *store);
 /* The thread gives its slot back. */
 void lzi_seal_part(struct lzi_store *store, uint32_t index);
+/* In a forked child, of what its parent had attached: the ciphers go, since the child makes its own; the keys are
+ * locked, for the handles by which it may attach. */
+void lzi_seal_forked(struct lzi_store *store);
+/* And when the last of these is gone: the keys as well. */
+void lzi_seal_forget(struct lzi_store *store);
 
 static inline int lzi_is_sealed(const struct lzi_store *store)
 {

@@ -80,6 +80,7 @@ struct lzi_store {
 	int64_t undue_ms;        /* then nothing was expired; atomic, a hint */
 	uint32_t in_way;         /* actor + 1 that kept memory from being given back the last time; atomic, a hint */
 	uint64_t recount_due_ns; /* holder of `maint` */
+	uint64_t huge_due_ns;    /* the same */
 	/* This process's part in a durable pool; changed under the log's mutex, or by who is alone. */
 	struct {
 		uint64_t generation; /* of the log state that the rest belongs to; 0: none */
@@ -163,7 +164,7 @@ struct lzi_store {
 		struct lzi_map map;    /* file `locks` */
 	} locks;
 	struct lzi_audit *audit; /* NULL: the pool has no audit log */
-	struct lzi_store *next;  /* registry */
+	struct lzi_store *next;  /* registry, or what a child inherited */
 };
 
 /* A thread's slot in one store. */
@@ -187,6 +188,8 @@ void lzi_registry_unlock(void);
 void lzi_reattach_lock(void);
 void lzi_reattach_unlock(void);
 extern struct lzi_store *lzi_registry_first; /* under the registry's lock */
+/* In a forked child: what ancestors had attached and handles of ours still name; under the reattach lock. */
+extern struct lzi_store *lzi_registry_inherited;
 
 /* Inside begin..end the thread may hold pointers into the heap: nothing is given back meanwhile. A plain store: who
  * gives memory back makes up for the missing fence with a barrier in every process. */

@@ -13,6 +13,7 @@
 
 unsigned lzi_fork_count;
 struct lzi_store *lzi_registry_first;
+struct lzi_store *lzi_registry_inherited;
 
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t reattaching = PTHREAD_MUTEX_INITIALIZER; /* taken before `registry` */
@@ -21,7 +22,7 @@ static pthread_key_t key;
 static int init_error;
 
 /* The store the thread used last, and all it has used. Every call looks here: initial-exec makes it one load instead of
- * a call, for 24 bytes of the reserve that the C library keeps for libraries loaded late. */
+ * a call, for 24 bytes (and 8 of lzi_waited_ns) of the reserve that the C library keeps for libraries loaded late. */
 static __thread __attribute__((tls_model("initial-exec"))) struct {
 	uint64_t store_id;
 	struct lzi_actor *actor;
@@ -126,25 +127,44 @@ static void fork_parent(void)
 	pthread_mutex_unlock(&reattaching);
 }
 
-/* The child must not keep its parent's locks alive: its copies of the descriptors go. The memory stays mapped: views
- * borrowed before the fork can still be read. */
+/* The child must not keep its parent's locks alive, nor its files: its copies of the descriptors go. The memory stays
+ * mapped: views borrowed before the fork can still be read. */
+static void close_copies(struct lzi_store *store)
+{
+	lzi_file_close(store->control.fd);
+	lzi_file_close(store->heap.fd);
+	lzi_file_close(store->heap.dir_fd);
+	lzi_file_close(store->table.fd);
+	lzi_file_close(store->looked.fd);
+	lzi_file_close(store->dirfd);
+	lzi_file_close(store->poolfd);
+	lzi_file_close(store->feed.fd);
+	lzi_file_close(store->hear.fd);
+	lzi_file_close(store->locks.fd);
+	if (store->counters.ready)
+		lzi_file_close(store->counters.fd);
+	lzi_file_close(store->image.fd);
+	lzi_file_close(store->image.note_fd);
+	lzi_file_close(store->persist.dirfd);
+	lzi_file_close(store->persist.old_dirfd);
+	lzi_file_close(store->persist.lockfd);
+	lzi_file_close(store->persist.wal.fd);
+	lzi_audit_forget(store);
+}
+
 static void fork_child(void)
 {
-	struct lzi_store *store;
+	struct lzi_store *store, **end = &lzi_registry_first;
 
 	lzi_fork_count++;
 	for (store = lzi_registry_first; store != NULL; store = store->next) {
-		lzi_file_close(store->control.fd);
-		lzi_file_close(store->heap.fd);
-		lzi_file_close(store->heap.dir_fd);
-		lzi_file_close(store->table.fd);
-		lzi_file_close(store->poolfd);
-		lzi_file_close(store->feed.fd);
-		lzi_file_close(store->persist.dirfd);
-		lzi_file_close(store->persist.lockfd);
-		lzi_file_close(store->persist.wal.fd);
-		lzi_audit_forget(store);
+		close_copies(store);
+		end = &store->next;
 	}
+	*end = lzi_registry_inherited;
+	lzi_registry_inherited = lzi_registry_first;
+	for (store = lzi_registry_inherited; store != NULL; store = store->next)
+		lzi_seal_forked(store);
 	lzi_registry_first = NULL;
 	last.store_id = 0;
 	threads = NULL;
@@ -251,6 +271,7 @@ int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call)
 {
 	int rc;
 
+	lzi_wait_begin();
 	if (lzi_unlikely((*store)->fork_count != lzi_fork_count)) {
 		rc = lzi_store_reattach(store);
 		if (rc != LATZ_OK)

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/idle.h"
 #include "store/log.h"
 #include "store/txn.h"
 
@@ -69,8 +70,10 @@ int lzi_txn_begin(struct lzi_call *call, int reads_only, struct lzi_txn **ret_tx
 
 static void unpin(struct lzi_txn *txn)
 {
-	if (txn->pin != UINT32_MAX && txn->store->fork_count == lzi_fork_count)
+	if (txn->pin != UINT32_MAX && txn->store->fork_count == lzi_fork_count) {
+		lzi_idle_ended(&txn->store->control);
 		lzi_pin_drop(&txn->store->control, txn->pin);
+	}
 	txn->pin = UINT32_MAX;
 }
 

@@ -192,10 +192,11 @@ int lzi_view_release(latz_view *view)
 		return lzi_error(LATZ_INVALID, "the view holds nothing");
 	if (view->token == 0) {
 		free(view->owner);
-	} else if (store->fork_count == lzi_fork_count) { /* else our parent's: it is the parent that holds it */
-		if (lzi_load_relaxed(&store->control.shared->spaces.idle_ttl_ms) > 0)
-			lzi_idle_use(&store->control);
-		hazard_drop(store, (int)view->token - 1);
+	} else {
+		if (store->fork_count == lzi_fork_count) { /* else our parent's: it is the parent that holds it */
+			lzi_idle_ended(&store->control);
+			hazard_drop(store, (int)view->token - 1);
+		}
 		lzi_store_close(store);
 	}
 	memset(view, 0, sizeof *view);

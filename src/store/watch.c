@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "store/feed.h"
+#include "store/idle.h"
 #include "store/pack.h"
 #include "store/seal.h"
 
@@ -521,6 +522,7 @@ void lzi_watch_close(struct lzi_watcher *watch, int ours)
 {
 	if (ours) {
 		lzi_worker_stop(&watch->worker);
+		lzi_idle_ended(&watch->store->control);
 		lzi_feed_part(watch->store, watch->old_values);
 		pthread_mutex_destroy(&watch->mutex);
 		lzi_worker_fini(&watch->worker);

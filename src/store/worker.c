@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "os/os.h"
 
 void lzi_worker_init(struct lzi_worker *worker)
 {
@@ -73,6 +74,7 @@ int lzi_worker_nap(struct lzi_worker *worker, unsigned ms)
 		pthread_cond_timedwait(&worker->wake, &worker->mutex, &until);
 	stops = worker->stops;
 	pthread_mutex_unlock(&worker->mutex);
+	lzi_wait_begin();
 	return stops;
 }
 

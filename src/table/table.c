@@ -70,6 +70,7 @@ int lzi_table_view(struct lzi_table *table)
 static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header, uint64_t since_ns)
 {
 	uint32_t owner = (uint32_t)(header >> LZI_OWNER_SHIFT) - 1;
+	uint64_t waited_ns;
 	unsigned i;
 	int rc;
 
@@ -81,9 +82,12 @@ static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, u
 	rc = table->env.owner_dead(table->env.arg, owner);
 	if (rc != 0)
 		return rc < 0 ? rc : LATZ_OK;
-	if (lzi_clock_mono_ns() - since_ns > (uint64_t)table->timeout_ms * 1000000)
+	waited_ns = lzi_clock_mono_ns() - since_ns;
+	if (waited_ns > (uint64_t)table->timeout_ms * 1000000 || waited_ns >= lzi_wait_left_ns(table->timeout_ms)) {
+		lzi_wait_charge(since_ns);
 		return lzi_error(LATZ_TIMEOUT, "waited %u ms for a bucket held by process %u", table->timeout_ms,
 		                 table->env.owner_pid(table->env.arg, owner));
+	}
 	lzi_sleep_us(SLEEP_US);
 	return LATZ_OK;
 }

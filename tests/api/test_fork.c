@@ -272,13 +272,77 @@ static void fork_among_threads(void **state)
 	assert_ok(verify_print(c.f->pool));
 }
 
+/* Of files below the fixture's directory; the index's are LMDB's. */
+static unsigned open_files(const char *dir)
+{
+	char link[64], path[1024];
+	unsigned n = 0;
+	ssize_t size;
+
+	for (int fd = 0; fd < 256; fd++) {
+		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+		size = readlink(link, path, sizeof path - 1);
+		path[size < 0 ? 0 : size] = '\0';
+		if (strncmp(path, dir, strlen(dir)) != 0 || strstr(path, "/index/") != NULL)
+			continue;
+		printf("# %s\n", path);
+		n++;
+	}
+	return n;
+}
+
+static int child_has_no_files(void *arg)
+{
+	struct fixture *f = arg;
+
+	return open_files(f->dir) == 0 && latz_close(f->pool) == LATZ_OK ? 0 : 1;
+}
+
+/* Nothing of the parent's stays open in a child that does not use it. */
+static void fork_leaves_no_files(void **state)
+{
+	struct fixture *f = *state;
+	latz_lock_t lock = LATZ_LOCK_INIT;
+	char disk[600], image[600];
+	latz_snapshot_options as_image = LATZ_SNAPSHOT_OPTIONS_INIT;
+	latz_counter *counter;
+	latz_pool *sub;
+
+	snprintf(disk, sizeof disk, "%s/disk", f->dir);
+	snprintf(image, sizeof image, "%s/image", f->dir);
+	f->options.persist_dir = disk;
+	f->options.max_entries = 1000;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(count_keys(f->pool), 1);
+	assert_ok(latz_namespace(f->pool, "space", &sub));
+	assert_ok(latz_counter_open(f->pool, "c", NULL, &counter));
+	assert_ok(latz_counter_add(counter, 1));
+	assert_ok(latz_lock(f->pool, key_of("l"), NULL, &lock));
+	assert_true(open_files(f->dir) >= 8);
+	assert_int_equal(proc_run(child_has_no_files, f, 20000), 0);
+	assert_ok(latz_unlock(&lock));
+	assert_ok(latz_counter_close(counter));
+	assert_ok(latz_close(sub));
+	as_image.flags = LATZ_SNAPSHOT_IMAGE;
+	assert_ok(latz_snapshot(f->pool, image, &as_image));
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+	f->options.persist_dir = NULL;
+	f->options.max_entries = 0;
+	assert_ok(latz_restore(image, "u", &f->options, NULL));
+	assert_ok(latz_open("u", &f->options, &f->pool));
+	assert_text(f, "k", "v");
+	assert_int_equal(proc_run(child_has_no_files, f, 20000), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(fork_child_continues),         POOL_TEST(fork_child_ends),
 		POOL_TEST(fork_child_of_child),          DIR_TEST(fork_parent_dies),
 		POOL_TEST(fork_with_scan_and_view),      POOL_TEST(fork_among_threads),
-		POOL_TEST(fork_inherited_scan_and_view),
+		POOL_TEST(fork_inherited_scan_and_view), DIR_TEST(fork_leaves_no_files),
 	};
 
 	return suite_run(tests);

@@ -3,6 +3,7 @@
  * the pool can be changed through what they have open and mapped: by us, by another user who has the right to read.
  */
 #include "lib/suite.h"
+#include "lib/treesum.h"
 
 #include <dirent.h>
 #include <grp.h>
@@ -18,63 +19,6 @@ static void reading(latz_options *options)
 static latz_pool *reader_of(const char *dir)
 {
 	return must_open(dir, "t", (unsigned)LATZ_READONLY);
-}
-
-static uint64_t mix(uint64_t sum, const void *data, size_t size)
-{
-	const uint8_t *at = data;
-
-	for (size_t i = 0; i < size; i++)
-		sum = (sum ^ at[i]) * 0x100000001b3u;
-	return sum;
-}
-
-/* Names, sizes, modes, times of change, blocks and bytes of all that is below a directory. */
-static uint64_t tree_sum(const char *path, uint64_t sum)
-{
-	struct dirent **list = NULL;
-	static uint8_t buf[1 << 16], zeroes[1 << 16];
-	int n = scandir(path, &list, NULL, alphasort);
-
-	CHECK(n >= 0);
-	for (int i = 0; i < n; i++) {
-		char child[700];
-		struct stat st;
-		ssize_t got;
-		off_t at;
-		int fd;
-
-		if (strcmp(list[i]->d_name, ".") == 0 || strcmp(list[i]->d_name, "..") == 0) {
-			free(list[i]);
-			continue;
-		}
-		snprintf(child, sizeof child, "%s/%s", path, list[i]->d_name);
-		CHECK(lstat(child, &st) == 0);
-		sum = mix(sum, list[i]->d_name, strlen(list[i]->d_name));
-		sum = mix(sum, &st.st_mode, sizeof st.st_mode);
-		sum = mix(sum, &st.st_size, sizeof st.st_size);
-		sum = mix(sum, &st.st_mtim, sizeof st.st_mtim);
-		sum = mix(sum, &st.st_blocks, sizeof st.st_blocks);
-		if (S_ISDIR(st.st_mode)) {
-			sum = tree_sum(child, sum);
-		} else if (S_ISREG(st.st_mode)) {
-			fd = open(child, O_RDONLY);
-			CHECK(fd >= 0);
-			/* Of sparse files what has blocks. */
-			for (at = 0; (at = lseek(fd, at, SEEK_DATA)) >= 0; at += got) {
-				at -= at % (off_t)sizeof buf; /* what was allocated and never touched counts as none */
-				got = pread(fd, buf, sizeof buf, at);
-				CHECK(got > 0);
-				if (memcmp(buf, zeroes, (size_t)got) == 0)
-					continue;
-				sum = mix(mix(sum, &at, sizeof at), buf, (size_t)got);
-			}
-			close(fd);
-		}
-		free(list[i]);
-	}
-	free(list);
-	return sum;
 }
 
 /* ---- A pool with something of everything ---- */
@@ -428,13 +372,13 @@ static void changes_nothing(void **state)
 	assert_ok(latz_open("t", &options, &pool));
 	fill(pool);
 	assert_ok(latz_close(pool));
-	before = tree_sum(f->dir, 1);
+	before = tree_sum(f->dir, true);
 	pool = reader_of(f->dir);
 	read_everything(pool);
 	refuse_everything(pool);
 	assert_true(check_access(f->dir) > 6);
 	assert_ok(latz_close(pool));
-	assert_true(tree_sum(f->dir, 1) == before);
+	assert_true(tree_sum(f->dir, true) == before);
 	assert_int_equal(check_access(f->dir), 0);
 	assert_ok(latz_destroy("t", &options));
 }
@@ -486,7 +430,7 @@ static void of_a_busy_pool(void **state)
 	assert_ok(latz_sync_now(pool));
 	while (latz_maintain(pool, 0) == LATZ_BUSY)
 		continue;
-	before = tree_sum(path, 1);
+	before = tree_sum(path, true);
 	reader = reader_of(f->dir);
 	check_value(reader, latz_str("packed"), packed, sizeof packed - 1);
 	check_many(reader);
@@ -496,7 +440,7 @@ static void of_a_busy_pool(void **state)
 	assert_true(stats.durable && stats.max_bytes == 64 << 20 && stats.gets >= 2000 && stats.dictionaries == 1);
 	refuse_everything(reader);
 	assert_ok(latz_close(reader));
-	assert_true(tree_sum(path, 1) == before);
+	assert_true(tree_sum(path, true) == before);
 	assert_ok(latz_close(pool));
 	assert_ok(latz_destroy("t", &options));
 }
@@ -577,9 +521,9 @@ static void by_another_user(void **state)
 	assert_ok(put(pool, "key-00000", "00000"));
 	assert_ok(latz_close(pool));
 	assert_int_equal(chmod(f->dir, 0711), 0); /* to pass through is enough */
-	before = tree_sum(f->dir, 1);
+	before = tree_sum(f->dir, true);
 	assert_int_equal(proc_run(read_as_stranger, (void *)f->dir, 60000), 0);
-	assert_true(tree_sum(f->dir, 1) == before);
+	assert_true(tree_sum(f->dir, true) == before);
 	assert_ok(latz_destroy("t", &options));
 }
 

@@ -325,6 +325,42 @@ struct writing {
 	int stop;
 };
 
+static uint64_t keys_of(struct fixture *f)
+{
+	latz_stats_t stats = { .size = sizeof stats };
+
+	assert_ok(latz_stats(f->pool, &stats));
+	assert_ok(verify_print(f->pool));
+	return stats.keys;
+}
+
+/* That the age is written down in the pool makes no key of it. */
+static void is_no_key(void **state)
+{
+	struct fixture *f = *state;
+	char disk[600];
+
+	snprintf(disk, sizeof disk, "%s/disk", f->dir);
+	f->options.persist_dir = disk;
+	open_retaining(f, AGE);
+	assert_int_equal(keys_of(f), 0);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(keys_of(f), 1);
+	assert_ok(latz_retain(f->pool, 0));
+	assert_int_equal(keys_of(f), 1);
+	assert_ok(latz_retain(f->pool, AGE));
+	assert_ok(latz_retain(f->pool, 2 * AGE));
+	assert_int_equal(keys_of(f), 1);
+	assert_ok(latz_close(f->pool));
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_int_equal(keys_of(f), 1);
+	assert_ok(latz_delete(f->pool, key_of("k")));
+	assert_ok(latz_close(f->pool));
+	f->options.max_age_ms = 0;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_int_equal(keys_of(f), 0);
+}
+
 static void *writes(void *arg)
 {
 	struct writing *writing = arg;
@@ -379,6 +415,7 @@ int main(void)
 		DIR_TEST(of_namespaces),
 		DIR_TEST(over_restarts),
 		DIR_TEST(set_among_writers),
+		DIR_TEST(is_no_key),
 	};
 
 	return suite_run(tests);

@@ -52,6 +52,16 @@ exits "no such command" 2 audit tell "$log"
 exits "no hash" 2 audit verify "$log" --head 123
 exits "no such word" 2 create b --keep --audit "$log" --audit-keys some
 exits "keys without a log" 2 create b --keep --audit-keys all
+exits "create --attach with the same" 0 create a --keep --attach --audit "$log" --audit-keys writes,plain
+mkdir "$scratch/logs"
+exits "with another log" 1 create a --keep --attach --audit "$scratch/logs" --audit-keys writes,plain
+like "says so" 'audited in another way' "$err"
+exits "with other keys" 1 create a --keep --attach --audit "$log"
+exits "with an age" 1 create a --keep --attach --max-age 1h
+exits "a pool without" 0 create plain --keep
+exits "is not audited by attaching" 1 create plain --keep --attach --audit "$log"
+like "says so" 'not audited' "$err"
+l destroy plain
 exits "destroy" 0 destroy a
 like "is in it" '	destroy	a	' "$(l audit show "$log")"
 is "the file is ours alone" 600 "$(stat -c %a "$log")"
@@ -107,6 +117,19 @@ exits "a new password" 0 $right rekey e --new-password-file "$scratch/new"
 exits "verifies" 0 --password-file "$scratch/new" audit verify "$log"
 exits "as the old one does" 0 $right audit verify "$log"
 like "in JSON" '"last_keyed":[0-9]*,"other_keys":0' "$(l $right audit verify "$log" --json)"
+exits "rotate it" 0 audit rotate "$log"
+old=$out
+exits "a newer password" 0 --password-file "$scratch/new" rekey e --new-password-file "$scratch/right"
+cp "$scratch/right" "$scratch/third"
+printf 'the third\n' >"$scratch/third"
+exits "and another" 0 $right rekey e --new-password-file "$scratch/third"
+exits "the old file alone" 3 --password-file "$scratch/third" audit verify "$old"
+like "says what it takes" 'all files from this one on' "$err"
+exits "with the one after it" 0 --password-file "$scratch/third" audit verify "$old" "$log"
+l list >/dev/null
+lines=$(wc -l <"$log")
+l top --once >/dev/null 2>&1
+is "top leaves nothing in the log" "$lines" "$(wc -l <"$log")"
 l destroy e
 
 done_testing

@@ -19,10 +19,11 @@
 
 static uint64_t minutes, seconds = 60, round_only, round_ms = 1500, ceiling_ms = 3000, hang_ms = 100;
 static uint64_t stuck_s = 20, users;
-static int is_short, with_index, with_reader;
+static int is_short, with_index, with_reader, tell_where;
 static const char *only_file, *log_path;
 static uint64_t late_ns, latest_ns; /* this program's own naps, in this round; in all */
 static struct live_shared *shared;
+static pid_t pids[LIVE_USERS]; /* of the round's users; 0: none */
 
 static const struct hn_option options[] = {
 	{ "short", "the form that ./dev check runs: 60 seconds", NULL, NULL, &is_short },
@@ -38,6 +39,8 @@ static const struct hn_option options[] = {
 	{ "index", "over the ordered index too, which LMDB reads without checking it", NULL, NULL, &with_index },
 	{ "reader", "in every round the second user only reads, as another user if this one is root", NULL, NULL,
 	  &with_reader },
+	{ "where", "tell where each sleep over --hang-ms was, also if lateness excuses it", NULL, NULL,
+	  &tell_where },
 	{ "log", "the scribbler's last writes before a failure go into this file", NULL, &log_path, NULL },
 	{ 0 }
 };
@@ -137,23 +140,35 @@ static void fail(uint64_t number, unsigned who, const char *what)
 	fflush(stdout);
 }
 
-/* Sleeps, and sees how late the machine is to wake who sleeps. */
+/* Sleeps, and sees how late the machine is to wake who sleeps, and where the users are. */
 static void nap(unsigned us)
 {
-	uint64_t begin = hn_now_ns(), took;
+	uint64_t begin, took;
 
+	for (unsigned u = 0; u < LIVE_USERS; u++) {
+		if (pids[u] != 0)
+			live_where_look(&shared->user[u], u, pids[u]);
+	}
+	begin = hn_now_ns();
 	hn_sleep_us(us);
 	took = hn_now_ns() - begin;
 	if (took > us * 1000ull && took - us * 1000ull > late_ns)
 		late_ns = took - us * 1000ull;
 }
 
-/* Ends a user that is stuck: by a signal at which the sanitizer shows where. */
+/* Ends a user that is stuck: by a signal at which the sanitizer shows where. Since it was first looked at, the time in
+ * which others had the processor is not counted. */
 static int is_stuck(uint64_t number, unsigned who, pid_t pid)
 {
+	static uint64_t seen_ns[LIVE_USERS], stood_ns[LIVE_USERS];
 	uint64_t began = shared->user[who].began_ns;
 
-	if (began == 0 || hn_since_ms(began) < (double)stuck_s * 1e3)
+	if (began != seen_ns[who]) {
+		seen_ns[who] = began;
+		stood_ns[who] = live_where_stood(pid);
+	}
+	if (began == 0 ||
+	    hn_since_ms(began) < (double)stuck_s * 1e3 + (double)(live_where_stood(pid) - stood_ns[who]) / 1e6)
 		return 0;
 	fail(number, who, "is stuck");
 	kill(pid, SIGABRT);
@@ -217,7 +232,14 @@ static void check_calls(uint64_t number, struct live_call *worst)
 				snprintf(what, sizeof what, "slept for %.0f ms in a call: %s; naps were %.0f ms late",
 				         (double)call->worst_slept_ns / 1e6, call->name, (double)late_ns / 1e6);
 				fail(number, u, what);
-			} else if (call->worst_net_ns > ceiling * 1000000 + 10 * late_ns) {
+				live_where_print(u, call->worst_began_ns);
+			} else if (tell_where && !waits && call->worst_slept_ns > hang_ms * 1000000) {
+				printf("  slept for %.0f ms in %s; naps were %.0f ms late\n",
+				       (double)call->worst_slept_ns / 1e6, call->name, (double)late_ns / 1e6);
+				describe(number);
+				live_where_print(u, call->worst_began_ns);
+			}
+			if (call->worst_net_ns > ceiling * 1000000 + 10 * late_ns) {
 				snprintf(what, sizeof what, "had a call of %.0f ms: %s",
 				         (double)call->worst_net_ns / 1e6, call->name);
 				fail(number, u, what);
@@ -258,13 +280,14 @@ static void add_totals(void)
 
 static void run_round(uint64_t number, struct live_call *worst)
 {
-	pid_t pid[LIVE_USERS] = { 0, 0 }, scribbler;
+	pid_t scribbler;
 	uint64_t start;
 	int status;
 
 	memset(shared->user, 0, sizeof shared->user);
 	shared->stop_users = shared->stop_scribbler = 0;
 	late_ns = 0;
+	live_where_clear();
 	shared->writes = 0;
 	choose_round(number);
 	hn_subdir(shared->dir, sizeof shared->dir, "pools");
@@ -274,24 +297,24 @@ static void run_round(uint64_t number, struct live_call *worst)
 	if (hn_verbose)
 		describe(number);
 	fflush(stdout);
-	pid[0] = hn_fork(use_first, shared);
+	pids[0] = hn_fork(use_first, shared);
 	if (shared->round.users > 1)
-		pid[1] = hn_fork(use_second, shared);
+		pids[1] = hn_fork(use_second, shared);
 	hn_sleep_us(shared->round.seed % 2 ? 100000 : 0);
 	scribbler = hn_fork(scribble, shared);
 	start = hn_now_ns();
 	while (hn_since_ms(start) < shared->round.ms) {
 		for (unsigned i = 0; i < shared->round.ms / 35; i++)
 			nap(5000);
-		if (pid[1] != 0 && shared->round.kills) {
+		if (pids[1] != 0 && shared->round.kills) {
 			if (!shared->user[1].dying)
-				kill(pid[1], SIGKILL);
-			while (hn_wait(pid[1], 1000, &status) != 0)
+				kill(pids[1], SIGKILL);
+			while (hn_wait(pids[1], 1000, &status) != 0)
 				;
 			shared->user[1].began_ns = 0;
 			if (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : status != 0)
 				fail(number, 1, hn_status_text(status));
-			pid[1] = hn_fork(use_second, shared);
+			pids[1] = hn_fork(use_second, shared);
 		}
 	}
 	shared->stop_scribbler = 1;
@@ -300,8 +323,9 @@ static void run_round(uint64_t number, struct live_call *worst)
 	hn_sleep_us(shared->round.seed % 4 ? 0 : 200000);
 	shared->stop_users = 1;
 	for (unsigned u = 0; u < LIVE_USERS; u++) {
-		if (pid[u] != 0)
-			await_end(number, u, pid[u]);
+		if (pids[u] != 0)
+			await_end(number, u, pids[u]);
+		pids[u] = 0;
 	}
 	check_calls(number, worst);
 	latest_ns = late_ns > latest_ns ? late_ns : latest_ns;

@@ -1,6 +1,6 @@
 /*
  * What the parts of the program `live` share: honest users of a pool (live_user.c, live_calls.c) and who scribbles over
- * its files meanwhile (live_scribble.c), started and watched by live.c.
+ * its files meanwhile (live_scribble.c), started and watched by live.c, which sees where they wait (live_where.c).
  */
 #ifndef TESTS_FUZZ_LIVE_H
 #define TESTS_FUZZ_LIVE_H
@@ -28,6 +28,7 @@ struct live_call {
 	uint64_t worst_ns; /* from its begin to its end */
 	uint64_t worst_net_ns;  /* without the time that it stood ready, but others had the processor */
 	uint64_t worst_slept_ns; /* without the time that it had the processor either: it waited for something */
+	uint64_t worst_began_ns; /* when the call began that slept for so long */
 };
 
 struct live_user {
@@ -70,12 +71,19 @@ struct live_shared {
 int live_scribble(struct live_shared *shared);
 int live_use(struct live_shared *shared, unsigned who);
 
+/* Looks where the call under way waits, if it does; and tells what was seen of the call that began then. */
+void live_where_clear(void);
+/* For how long its main thread has been ready in all while others had the processor. */
+uint64_t live_where_stood(pid_t pid);
+void live_where_look(const struct live_user *user, unsigned who, pid_t pid);
+void live_where_print(unsigned who, uint64_t began_ns);
+
 /* An honest user's own. */
 struct live_client {
 	struct live_shared *shared;
 	struct live_user *user;
 	struct hn_meter meter;
-	uint64_t cpu_ns; /* of this thread, when the call under way began */
+	uint64_t cpu_ns; /* of this thread, or all of the process, when the call under way began */
 	int reads;       /* 1: it only reads */
 	uint64_t random;
 	unsigned name; /* of the pool: p0, p1, ... */

@@ -17,7 +17,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 	(void)st;
 	(void)kind;
 	(void)ftw;
-	remove(path);
+	(void)!remove(path);
 	return 0;
 }
 

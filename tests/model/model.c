@@ -37,6 +37,7 @@ static latz_pool *open_handle(const struct model *m, unsigned flags)
 
 	options.dir = m->plan->dir;
 	options.flags = flags;
+	options.timeout_ms = 30000; /* others may have to wait for the processor */
 	lock_options(&options);
 	EXPECT_RC(m, LATZ_OK, latz_open("model", &options, &pool));
 	if (m->space == NULL)

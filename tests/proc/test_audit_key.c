@@ -324,11 +324,76 @@ static void too_many_seals(void **state)
 	free(text.data);
 }
 
+/* A seal that opens nothing, with the salt of a true one, before that. */
+static void forged_seal(void **state)
+{
+	struct fixture *f = *state;
+	char path[600], forged[620], made[4096];
+	uint8_t last[32] = { 0 };
+	latz_audit_info info;
+	struct text text;
+	char *line, *sealed;
+
+	audited(f, path, OLD);
+	shut(f);
+	text = read_text(path);
+	line = strstr(text.data, "{\"seq\":1,");
+	snprintf(made, sizeof made, "%.*s", (int)strcspn(line, "\n"), line);
+	sealed = strstr(made, "\"sealed_key\":\"");
+	assert_non_null(sealed);
+	sealed[14] = sealed[14] == '0' ? '1' : '0';
+	chain(made, sizeof made, last);
+	snprintf(forged, sizeof forged, "%s.forged", path);
+	write_text(forged, made, strlen(made));
+	int fd = open(forged, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd, text.data, text.size), text.size);
+	close(fd);
+	assert_rc(LATZ_CORRUPT, verify(forged, OLD, &info)); /* it stands there; but it hides nothing */
+	assert_true(info.keyed >= 4 && info.other_keys == 0);
+	free(text.data);
+}
+
+/* The password of now opens what was rotated before it came, with a file from after it. */
+static void rotated_before(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+	latz_audit_info info = { .size = sizeof info };
+	const char *files[3] = { NULL, NULL, NULL };
+	char path[600], first[700], second[700];
+
+	audited(f, path, OLD);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_audit_rotate(path, first, sizeof first));
+	assert_ok(put(f->pool, "k", "v2"));
+	assert_ok(latz_audit_rotate(path, second, sizeof second));
+	assert_ok(rekey(f->pool, NEW, 0));
+	assert_rc(LATZ_AUTH, verify(first, NEW, &info));
+	assert_non_null(strstr(latz_error_detail(), "the files after it"));
+	options.password = NEW;
+	options.files = files;
+	files[0] = second;
+	assert_rc(LATZ_AUTH, latz_audit_verify(first, &options, &info));
+	files[1] = path;
+	assert_ok(latz_audit_verify(first, &options, &info));
+	assert_int_equal(info.keyed, info.entries - 1); /* but `rotate` */
+	assert_ok(latz_audit_verify(second, &options, &info));
+	assert_int_equal(info.other_keys, 0);
+	options.password = OLD;
+	assert_ok(latz_audit_verify(first, &options, &info));
+	files[1] = "/nonexistent";
+	options.password = NEW;
+	assert_rc(LATZ_NOTFOUND, latz_audit_verify(first, &options, &info));
+	options.password = OLD;
+	assert_ok(latz_audit_verify(first, &options, &info)); /* not looked at */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(what_is_found), DIR_TEST(new_passwords), DIR_TEST(in_each_file),
 		DIR_TEST(several_pools), DIR_TEST(without),       DIR_TEST(too_many_seals),
+		DIR_TEST(forged_seal),   DIR_TEST(rotated_before),
 	};
 
 	return suite_run(tests);

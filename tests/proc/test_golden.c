@@ -14,7 +14,7 @@
 #include "format/image.h"
 #include "wal/wal.h"
 
-#define WALL_MS 1700000000123ll
+#define WALL_MS 1700000000123
 #define MONO_MS 5000000ll
 #define GOLDEN_MAX ((size_t)20 << 20)
 

@@ -1,10 +1,13 @@
 /*
  * Wrong passwords: that trying many at the same moment, in a pool that is being restored, or to read only, gains
- * nothing; that dying while one is looked at gains nothing; and that right ones at the same moment are not held up.
+ * nothing; that dying while one is looked at gains nothing, and dying before that holds up nobody; and that right ones
+ * at the same moment are not held up.
  */
 #include "lib/suite.h"
 
 #include "../../src/base/point.h"
+#include "api/api.h"
+#include "store/store_int.h"
 
 #define RIGHT "open sesame"
 #define WRONG "open barley"
@@ -98,6 +101,69 @@ static void right_at_once(void **state)
 	print_message("a right one: %" PRIu64 " ms, %d at once: %" PRIu64 " ms\n", one, MANY, many);
 	assert_true(many < 10000 + one * MANY);
 	assert_int_equal(stats_of(f->pool).wrong_passwords, 0);
+}
+
+/* ms since then, when a right one has been told that it is. */
+static uint64_t open_and_close(struct fixture *f, uint64_t since)
+{
+	struct attempt attempt = { f, RIGHT, 0, LATZ_OK, NULL };
+
+	assert_int_equal(proc_run(tries, &attempt, 60000), 0);
+	return (clock_ns() - since) / 1000000;
+}
+
+/* Who is killed while he waits has kept nobody else's turn; and the failures before him count as ever. */
+static void killed_waiting(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL };
+	struct proc procs[MANY];
+	uint64_t since, took;
+
+	make(f);
+	(void)at_once(&wrong, TOGETHER);
+	since = clock_ns();
+	for (int i = 0; i < MANY; i++)
+		proc_start(&procs[i], tries, &wrong, false);
+	sleep_ms(1000);
+	for (int i = 0; i < MANY; i++) {
+		proc_kill(&procs[i], SIGKILL);
+		assert_int_equal(proc_wait(&procs[i], 20000), 128 + SIGKILL);
+	}
+	took = open_and_close(f, since);
+	print_message("%d failures, %d killed waiting, a right one after %" PRIu64 " ms\n", TOGETHER, MANY, took);
+	assert_true(took >= 2900);
+	assert_int_equal(stats_of(f->pool).wrong_passwords, TOGETHER);
+}
+
+/* Whose turn it was has used it, whether or not he has lived to be told. */
+static void killed_trying(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL }, dying = { f, WRONG, 0, LATZ_AUTH, "guess.begun" };
+	uint64_t since;
+
+	make(f);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(proc_run(tries, &wrong, 60000), 0);
+	since = clock_ns();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(proc_run(tries, &dying, 60000), 128 + SIGKILL);
+	assert_true(open_and_close(f, since) >= 4 * 400 - 100);
+}
+
+/* A moment that nobody of us wrote. */
+static void far_away(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL };
+	uint64_t since;
+
+	make(f);
+	assert_int_equal(proc_run(tries, &wrong, 60000), 0);
+	f->pool->store->control.shared->guarded.not_before = INT64_MAX / 2;
+	since = clock_ns();
+	assert_true(open_and_close(f, since) < 10000);
 }
 
 static int reads_wrongly(void *arg)
@@ -210,7 +276,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(wrong_at_once),   DIR_TEST(right_at_once), DIR_TEST(to_read_only),
-		DIR_TEST(while_restoring), DIR_TEST(of_snapshots),
+		DIR_TEST(while_restoring), DIR_TEST(of_snapshots),  DIR_TEST(killed_waiting),
+		DIR_TEST(killed_trying),   DIR_TEST(far_away),
 	};
 
 	return suite_run(tests);

@@ -54,6 +54,64 @@ static void what_a_dead_writer_published_is_synced(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- The first eviction is not over when the key that goes is deleted ---- */
+
+static int sets_the_oldest(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	CHECK_OK(put(pool, "k", "old"));
+	CHECK_OK(latz_sync_now(pool));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static int dies_evicting(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+	char key[16];
+
+	lzi_point_arm("evict.dead", 1, LZI_POINT_KILL);
+	for (int i = 0; i < 100; i++) {
+		snprintf(key, sizeof key, "k%d", i);
+		CHECK_OK(put(pool, key, key));
+	}
+	return 0;
+}
+
+/* That it is not there is on disk when a delete says so, though the log still has it and nobody could tell of what has
+ * gone but who evicted it. */
+static int deletes_after_the_first(void *arg)
+{
+	struct durable *d = arg;
+	latz_pool *pool = attach(d);
+
+	CHECK(proc_run(sets_the_oldest, d, 20000) == 0);
+	CHECK(proc_run(dies_evicting, d, 20000) == 128 + SIGKILL);
+	CHECK(del(pool, "k") == LATZ_NOTFOUND);
+	raise(SIGKILL);
+	return 0;
+}
+
+static void an_eviction_is_counted_before_it_happens(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	d->options.sync = LATZ_SYNC_ALWAYS;
+	d->options.max_entries = 10;
+	d->options.policy = LATZ_POLICY_FIFO;
+	assert_int_equal(proc_run(deletes_after_the_first, d, 60000), 128 + SIGKILL);
+	d->options.max_entries = 0; /* or it might be evicted now */
+	d->options.policy = LATZ_POLICY_DEFAULT;
+	pool = lose_memory(d);
+	assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("k")));
+	assert_ok(latz_exists(pool, key_of("k8"))); /* the log has the others */
+	assert_ok(latz_close(pool));
+}
+
 /* ---- A writer is held up between claiming its place in the ring and filling it, which others have used before ---- */
 
 static int is_held_up(void *arg)
@@ -617,6 +675,7 @@ static void versions_of_what_was_lost_are_new(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		LOG_TEST(an_eviction_is_counted_before_it_happens),
 		LOG_TEST(what_a_dead_writer_published_is_synced),
 		LOG_TEST(a_place_in_the_ring_filled_late_is_found),
 		LOG_TEST(the_position_is_never_half_moved),

@@ -199,6 +199,18 @@ static void of_a_password_alone(void **state)
 	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, WRONG, NULL));
 }
 
+/* But for the file's first pages. */
+static void spoil(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 16384);
+	for (off_t at = 8192; at < st.st_size; at += 512)
+		assert_int_equal(pwrite(fd, "spoilt", 6, at), 6);
+	close(fd);
+}
+
 /* The pool's own are not the user's, in whichever file, looked at whichever way. */
 static void keys_are_counted(void **state)
 {
@@ -221,6 +233,9 @@ static void keys_are_counted(void **state)
 		assert_ok(latz_close(sub));
 	}
 	assert_rc(LATZ_UNSUPPORTED, latz_snapshot_verify(path, RIGHT, NULL)); /* an image */
+	assert_non_null(strstr(latz_error_detail(), "its checksums are right; the password has not been tried"));
+	spoil(path);
+	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, RIGHT, NULL));
 }
 
 int main(void)

@@ -219,7 +219,7 @@ static void samples_tell_other_sizes(void **state)
 	assert_int_equal(lzi_advise_lru(&sample, size, 2, misses), LATZ_OK);
 	lzi_advise_measured(&sample, &measured);
 	for (unsigned at = 0; at < 2; at++) {
-		assert_true(fabs(misses[at].references - missed[at] / (REFERENCES / 2)) < 0.02);
+		assert_true(fabs(misses[at].references - missed[at] / (REFERENCES / 2.0)) < 0.02);
 		lzi_simulation_close(other[at]);
 	}
 	lzi_simulation_close(pool.simulation);

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Another user, who may read a pool and not write it: what the commands that look show him, and that the others refuse.
+. "${top_srcdir:-.}/tests/cli/cli.inc"
+
+stranger() {
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$LATZERO" "$@"
+}
+
+if [ "$(id -u)" != 0 ] || ! command -v setpriv >/dev/null || ! stranger --version >/dev/null 2>&1; then
+	echo "1..0 # SKIP it takes root, setpriv, and a build that others may read"
+	exit 0
+fi
+chmod 755 "$scratch"
+mkdir -m 755 "$LATZERO_DIR"
+l create open --keep --mode 0644 >/dev/null
+l create shut --keep >/dev/null
+l set open greeting hello
+l set --namespace space open inner there 2>/dev/null || l --namespace space set open inner there
+l set shut greeting hello
+
+is "get" hello "$(stranger get open greeting)"
+is "exists" true "$(stranger exists open greeting)"
+is "ttl" never "$(stranger ttl open greeting)"
+is "keys" greeting "$(stranger keys open)"
+is "scan" "greeting	hello" "$(stranger scan open)"
+is "dump" 1 "$(stranger dump open | wc -l)"
+is "of a namespace" there "$(stranger --namespace space get open inner)"
+like "namespaces" '^space' "$(stranger namespaces open)"
+like "stats" "^keys" "$(stranger stats open)"
+like "inspect" 'open' "$(stranger inspect open)"
+like "inspect of a key" 'greeting' "$(stranger inspect open greeting)"
+is "get of a key that is not there: 1" 1 "$(stranger get open nope 2>/dev/null || echo $?)"
+
+is "set: 3" 3 "$(stranger set open greeting other 2>/dev/null || echo $?)"
+is "ttl that changes: 3" 3 "$(stranger ttl open greeting 5s 2>/dev/null || echo $?)"
+is "of a pool that is not for him: 3" 3 "$(stranger get shut greeting 2>"$scratch/err" || echo $?)"
+is "with one line" 1 "$(wc -l <"$scratch/err")"
+is "nothing has changed" hello "$(l get open greeting)"
+done_testing

@@ -1,0 +1,344 @@
+/*
+ * What a pool remembers of its audit log: who replaces the last entries by others, be it by more than there were, is
+ * found out by the next entry; who only adds to the log, rotates it or moves it away raises no alarm.
+ */
+#include "lib/suite.h"
+
+#include "../../src/base/point.h"
+#include "crypt/digest.h"
+
+struct text {
+	char *data;
+	size_t size;
+};
+
+static struct text read_text(const char *path)
+{
+	struct stat st;
+	struct text text;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	text.data = check_alloc((size_t)st.st_size + 1);
+	text.size = (size_t)st.st_size;
+	assert_int_equal(read(fd, text.data, text.size), st.st_size);
+	text.data[text.size] = '\0';
+	close(fd);
+	return text;
+}
+
+/* How often the file says this. */
+static unsigned said(const char *path, const char *what)
+{
+	struct text text = read_text(path);
+	unsigned n = 0;
+
+	for (const char *at = text.data; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	free(text.data);
+	return n;
+}
+
+/* An entry made up of another: no code, the next number, behind what has `last` as its hash. */
+static void make_up(char *line, size_t room, unsigned long long seq, uint8_t last[32])
+{
+	char text[65] = "", made[8192], *end;
+
+	snprintf(made, sizeof made, "{\"seq\":%llu%s", seq, strchr(line, ','));
+	memcpy(strstr(made, "\"event\":\"") + 9, "del", 3); /* in the same millisecond it might be what was there */
+	end = strstr(made, ",\"prev\":\"");
+	assert_non_null(end);
+	lzi_digest_text(last, text);
+	snprintf(end, sizeof made - (size_t)(end - made), ",\"prev\":\"%s\"", text);
+	assert_ok(lzi_digest(NULL, made, strlen(made), last));
+	lzi_digest_text(last, text);
+	snprintf(line, room, "%s,\"hash\":\"%s\"}\n", made, text);
+}
+
+/* The last `gone` entries go, and `more` come in their place. */
+static void forge(const char *path, unsigned gone, unsigned more)
+{
+	struct text text = read_text(path);
+	char line[8192], *end = text.data + text.size;
+	unsigned long long seq;
+	uint8_t last[32];
+	int fd;
+
+	for (unsigned i = 0; i < gone; i++) {
+		end[-1] = '\0';
+		end = strrchr(text.data, '\n') + 1;
+	}
+	end[-1] = '\0';
+	const char *before = strrchr(text.data, '\n') + 1;
+	end[-1] = '\n';
+	assert_int_equal(sscanf(before, "{\"seq\":%llu,", &seq), 1);
+	assert_true(lzi_digest_parse(strstr(before, ",\"hash\":\"") + 9, last));
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0 && write(fd, text.data, (size_t)(end - text.data)) == end - text.data);
+	for (unsigned i = 0; i < more; i++) {
+		snprintf(line, sizeof line, "%s", before);
+		make_up(line, sizeof line, ++seq, last);
+		assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+	}
+	close(fd);
+	free(text.data);
+}
+
+static const char *audited(struct fixture *f, char path[600], const char *password)
+{
+	snprintf(path, 600, "%s/the.audit", f->dir);
+	f->options.audit = path;
+	f->options.audit_keys = LATZ_AUDIT_WRITES;
+	f->options.password = password;
+	f->options.encrypt = password != NULL;
+	f->options.flags |= LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	for (int i = 0; i < 5; i++)
+		assert_ok(put(f->pool, "k", "v"));
+	return path;
+}
+
+static void reopen(struct fixture *f, int shut)
+{
+	if (shut)
+		assert_ok(latz_close(f->pool));
+	else
+		assert_ok(latz_open("t", &f->options, &f->pool));
+}
+
+static int verify(const char *path, const char *password, latz_audit_info *info)
+{
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+
+	*info = (latz_audit_info){ .size = sizeof *info };
+	options.password = password;
+	return latz_audit_verify(path, &options, info);
+}
+
+static unsigned logged;
+
+static void count_errors(latz_log_level level, const char *text, void *arg)
+{
+	(void)arg;
+	logged += level == LATZ_LOG_ERROR && strstr(text, "audit log") != NULL;
+}
+
+/* With the pool open, and while nobody had it open. */
+static void replaced_by_more(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_info info;
+	char path[600];
+
+	latz_set_logger(count_errors, NULL, LATZ_LOG_ERROR);
+	for (int locked = 0; locked < 2; locked++) {
+		const char *password = locked ? "a password" : NULL;
+
+		audited(f, path, password);
+		for (unsigned round = 0; round < 4; round++) {
+			logged = 0;
+			if (round & 1)
+				reopen(f, 1);
+			forge(path, 2, 1 + round); /* instead of the last two */
+			assert_ok(verify(path, password, &info));
+			if (round & 1)
+				reopen(f, 0);
+			assert_ok(put(f->pool, "k", "v2"));
+			assert_rc(LATZ_CORRUPT, verify(path, password, &info));
+			assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+			assert_int_equal(logged, 1);
+			/* The chain goes on from what was remembered: once is enough. */
+			assert_ok(put(f->pool, "k", "v3"));
+			assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+			assert_int_equal(logged, 1);
+			assert_ok(latz_close(f->pool));
+			f->pool = NULL;
+			assert_ok(latz_destroy("t", &f->options));
+			assert_int_equal(unlink(path), 0);
+			audited(f, path, password);
+		}
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		assert_ok(latz_destroy("t", &f->options));
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+static void no_alarm(const char *path)
+{
+	latz_audit_info info;
+
+	assert_ok(verify(path, NULL, &info));
+	assert_int_equal(info.unseen, 0);
+	assert_int_equal(said(path, "\"event\":\"gap\""), 0);
+}
+
+/* Another pool that writes much to the same log, beside it and while nobody has this one open. */
+static void shared_log(void **state)
+{
+	struct fixture *f = *state;
+	latz_options options;
+	latz_pool *other;
+	char path[600];
+
+	audited(f, path, NULL);
+	options = f->options;
+	assert_ok(latz_open("other", &options, &other));
+	for (unsigned n = 1; n <= 10000; n *= 10) {
+		for (unsigned i = 0; i < n; i++)
+			assert_ok(put(other, "k", "v"));
+		if (n == 100)
+			reopen(f, 1);
+		if (n == 100)
+			reopen(f, 0);
+		assert_ok(put(f->pool, "k", "v"));
+	}
+	no_alarm(path);
+	assert_ok(latz_close(other));
+	assert_ok(latz_destroy("other", &options));
+	assert_ok(put(f->pool, "k", "v"));
+	no_alarm(path);
+}
+
+/* While nobody has the pool open, or while somebody has. */
+static void rotated(void **state)
+{
+	struct fixture *f = *state;
+	char path[600], names[3][700];
+	latz_audit_info info;
+
+	audited(f, path, NULL);
+	for (int shut = 1; shut >= 0; shut--) {
+		for (int i = 0; i < 3; i++) {
+			if (shut && i == 0)
+				reopen(f, 1);
+			assert_ok(latz_audit_rotate(path, names[i], sizeof names[i]));
+		}
+		if (shut)
+			reopen(f, 0);
+		assert_ok(put(f->pool, "k", "v"));
+		no_alarm(path);
+	}
+	/* The file that it was in is put somewhere else: it can't be known. */
+	reopen(f, 1);
+	assert_ok(latz_audit_rotate(path, names[0], sizeof names[0]));
+	snprintf(names[1], sizeof names[1], "%s/archive", f->dir);
+	assert_int_equal(rename(names[0], names[1]), 0);
+	reopen(f, 0);
+	assert_ok(verify(path, NULL, &info));
+	assert_int_equal(info.unseen, 1);
+	assert_int_equal(said(path, "\"event\":\"unseen\""), 1);
+	assert_int_equal(said(path, "\"event\":\"gap\""), 0);
+}
+
+/* What was rotated is looked at, too, and whether the file goes on from it. */
+static void replaced_and_rotated(void **state)
+{
+	struct fixture *f = *state;
+	char path[600], name[700], kept[700];
+	latz_audit_info info;
+
+	latz_set_logger(NULL, NULL, LATZ_LOG_NONE);
+	snprintf(kept, sizeof kept, "%s/kept", f->dir);
+	for (int round = 0; round < 3; round++) {
+		audited(f, path, NULL);
+		if (round > 0)
+			reopen(f, 1);
+		if (round < 2) {
+			forge(path, 2, 3);
+			assert_ok(latz_audit_rotate(path, name, sizeof name));
+		} else { /* true, but what goes on does not follow it */
+			assert_ok(latz_audit_rotate(path, name, sizeof name));
+			assert_int_equal(rename(name, kept), 0);
+			assert_ok(latz_audit_rotate(path, name, sizeof name));
+			assert_int_equal(rename(kept, name), 0);
+		}
+		if (round > 0)
+			reopen(f, 0);
+		assert_ok(put(f->pool, "k", "v"));
+		assert_rc(LATZ_CORRUPT, verify(path, NULL, &info));
+		assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		assert_ok(latz_destroy("t", &f->options));
+		assert_int_equal(unlink(path), 0);
+		assert_int_equal(unlink(name), 0);
+	}
+}
+
+struct death {
+	struct fixture *f;
+	const char *point;
+	unsigned nth;
+};
+
+static int dies(void *arg)
+{
+	struct death *death = arg;
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_KILL);
+	latz_pool *pool = fixture_attach(death->f);
+	(void)!put(pool, "k", "v");
+	return 0;
+}
+
+/* Between two entries that are written at once: the pool remembers the first, the last, or the one before. */
+static void death_raises_no_alarm(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	audited(f, path, NULL);
+	for (unsigned nth = 1; nth <= 3; nth++) {
+		for (int odd = 0; odd < 2; odd++) {
+			struct death death = { f, "audit.head", nth };
+			int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+			assert_int_equal(write(fd, "{\"seq\":7", 8), 8); /* told of by one entry more */
+			close(fd);
+			assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+			for (int i = 0; i <= odd; i++)
+				assert_ok(put(f->pool, "k", "v"));
+			no_alarm(path);
+		}
+	}
+}
+
+/* Who dies before the persist directory says that the pool is audited: the next does it. */
+static void death_before_it_is_noted(void **state)
+{
+	struct fixture *f = *state;
+	struct death death = { f, "audit.noted", 1 };
+	latz_audit_status_t status = { .size = sizeof status };
+	char path[600], dir[600];
+
+	snprintf(path, sizeof path, "%s/the.audit", f->dir);
+	snprintf(dir, sizeof dir, "%s/disk", f->dir);
+	f->options.audit = path;
+	f->options.persist_dir = dir;
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+	f->options.audit = NULL;
+	for (int i = 0; i < 2; i++) {
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(latz_audit_status(f->pool, &status));
+		assert_string_equal(status.path, path);
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
+	assert_int_equal(said(path, "\"event\":\"open\""), 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		DIR_TEST(replaced_by_more),
+		DIR_TEST(shared_log),
+		DIR_TEST(rotated),
+		DIR_TEST(replaced_and_rotated),
+		DIR_TEST(death_raises_no_alarm),
+		DIR_TEST(death_before_it_is_noted),
+	};
+
+	return suite_run(tests);
+}
