@@ -169,7 +169,12 @@ static inline int lzi_api_space(const struct latz_pool *pool, struct lzi_call *c
 /* LATZ_INVALID for a namespace's handle. */
 int lzi_api_whole(const struct latz_pool *pool);
 /* Default time to live. */
-int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms);
+static inline int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms)
+{
+	if (lzi_likely(ttl_ms == 0))
+		ttl_ms = lzi_likely(pool->space == 0) ? lzi_store_ttl(call->store) : lzi_space_ttl(call, pool->slot);
+	return ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : ttl_ms;
+}
 /* Counts one more in pool->scans or txns. A forked child has none yet, whatever its copy of the handle says. */
 static inline void lzi_api_count(uint64_t *count)
 {
@@ -205,7 +210,13 @@ int lzi_api_password_take(latz_options *options, char **ret_secret);
 /* lock.c: what was taken through the handle. */
 void lzi_api_unlock_all(struct latz_pool *pool);
 /* kv.c: checks of a write's arguments, and what the store is told. The pool's time to live for 0. */
-int lzi_api_value(latz_slice value, latz_type type);
+int lzi_api_typed(latz_slice value, latz_type type);
+static inline int lzi_api_value(latz_slice value, latz_type type)
+{
+	return lzi_likely(type == LATZ_BYTES && value.size <= LZI_VALUE_MAX && value.data != NULL)
+	               ? LATZ_OK
+	               : lzi_api_typed(value, type);
+}
 int lzi_api_set_options(const latz_set_options *options);
 void lzi_api_fill(const struct latz_pool *pool, struct lzi_call *call, struct lzi_write *write, latz_slice key,
                   latz_slice value, const latz_set_options *options);

@@ -21,13 +21,13 @@ static int type_size(latz_type type)
 	}
 }
 
-int lzi_api_value(latz_slice value, latz_type type)
+int lzi_api_typed(latz_slice value, latz_type type)
 {
-	if (lzi_unlikely(value.size > LZI_VALUE_MAX))
+	if (value.size > LZI_VALUE_MAX)
 		return lzi_error(LATZ_TOOBIG, "value of %zu bytes; the limit is 4 GiB - 1", value.size);
-	if (lzi_unlikely(value.data == NULL && value.size > 0))
+	if (value.data == NULL && value.size > 0)
 		return lzi_error(LATZ_INVALID, "value.data is NULL");
-	if (lzi_likely(type == LATZ_BYTES))
+	if (type == LATZ_BYTES)
 		return LATZ_OK;
 	if ((unsigned)type > LATZ_PICKLE && ((unsigned)type < LATZ_USER || (unsigned)type > LATZ_USER + 63))
 		return lzi_error(LATZ_INVALID, "there is no type %d", (int)type);

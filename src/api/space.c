@@ -132,13 +132,6 @@ int lzi_api_whole(const struct latz_pool *pool)
 	               : lzi_error(LATZ_INVALID, "it concerns the pool as a whole, and this is a namespace's handle");
 }
 
-int64_t lzi_api_ttl(const struct latz_pool *pool, struct lzi_call *call, int64_t ttl_ms)
-{
-	if (ttl_ms == 0)
-		ttl_ms = lzi_likely(pool->space == 0) ? lzi_store_ttl(call->store) : lzi_space_ttl(call, pool->slot);
-	return ttl_ms > LZI_TTL_MAX_MS ? LZI_TTL_MAX_MS : ttl_ms;
-}
-
 /* ---- Namespaces -------------------------------------------------------------------------------------------------- */
 
 static int check_name(const char *ns)
