@@ -51,7 +51,7 @@ static struct lzi_guesses rows[ROWS];
 
 static int64_t moment_of(int64_t word)
 {
-	return word & ((1ll << MOMENT_BITS) - 1);
+	return word & ((1LL << MOMENT_BITS) - 1);
 }
 
 /* That many ms from now, for the step that follows that word's. *ret_ms: how many. */
@@ -250,7 +250,7 @@ int lzi_guess_end(struct lzi_guess *guess, int rc)
 	else if (rc == LATZ_OK && !guess->has_turn)
 		rc = wait_for_turn(guess, 0);
 	if (rc == LATZ_OK) {
-		lzi_store_relaxed(guess->not_before, 0ll);
+		lzi_store_relaxed(guess->not_before, 0LL);
 		lzi_store_release(guess->failures, 0u);
 	}
 	close_file(guess, rc);
