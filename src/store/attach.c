@@ -555,6 +555,24 @@ static int lock_dir(int dirfd)
 	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
 }
 
+/* The log of a pool that has been filled. In its first snapshot, for which all comes in that an image has, what is
+ * sealed stands as it is: for that the store has to know that it is. */
+static int persist(struct lzi_store *store, const latz_options *options, struct lzi_opened *opened)
+{
+	int rc = LATZ_OK;
+
+	if (opened->secrets != NULL && opened->secrets->kind == LZI_LOCKED_ENCRYPTED) {
+		store->secrets = opened->secrets;
+		rc = lzi_seal_open(store);
+	}
+	if (rc == LATZ_OK)
+		rc = lzi_persist_create_from(store, options);
+	LZI_POINT("restore.persisted");
+	store->secrets = NULL; /* they are the maker's */
+	lzi_seal_close(store);
+	return rc;
+}
+
 int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *opened)
 {
@@ -588,6 +606,8 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 				rc = lzi_audit_refused(store, options, rc);
 			lzi_audit_part(store);
 		}
+		if (rc == LATZ_OK && fill != NULL && fill->persists)
+			fill->failed = rc = persist(store, options, opened);
 		LZI_POINT("fill.done");
 		lzi_thread_leave(store);
 	}

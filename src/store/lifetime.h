@@ -23,6 +23,7 @@ struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
 	int replace; /* a pool that has the name goes when the new one is whole */
+	int persists; /* its log begins with a snapshot of what fn, or files, brought: when its keys are known */
 	int failed;  /* out: what fn, or files, returned last. Final: not a race for the name, to be tried again */
 	/* NULL, or makes the files but for the control file, which is mapped, and the counts in it; `fn` may be NULL
 	 * then. With it, the hash seed. */

@@ -137,12 +137,10 @@ static int fill(struct lzi_store *store, const latz_options *options, void *arg)
 	struct lzi_call call;
 	int rc = lzi_thread_find(store, &call);
 
+	(void)options;
 	if (rc == LATZ_OK)
 		rc = load_path(&call, arg);
 	LZI_POINT("restore.loaded");
-	if (rc == LATZ_OK && options->persist_dir != NULL)
-		rc = lzi_persist_create_from(store, options);
-	LZI_POINT("restore.persisted");
 	return rc;
 }
 
@@ -166,7 +164,6 @@ static int map_files(struct lzi_opened *opened, const latz_options *options, voi
 	return rc;
 }
 
-/* What a log begins with is a snapshot of everything: so all comes in then. */
 static int fill_mapped(struct lzi_store *store, const latz_options *options, void *arg)
 {
 	const struct mapping *mapping = arg;
@@ -175,9 +172,10 @@ static int fill_mapped(struct lzi_store *store, const latz_options *options, voi
 
 	if (rc == LATZ_OK && mapping->image.header.minor == 0)
 		rc = lzi_space_escape_all(&call);
+	(void)options;
 	if (rc == LATZ_OK)
 		lzi_image_adopt(&mapping->image, &call);
-	return rc == LATZ_OK && options->persist_dir != NULL ? lzi_persist_create_from(store, options) : rc;
+	return rc;
 }
 
 /* The file behind the path, opened. */
@@ -215,6 +213,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	struct mapping mapping = { .options = snapshot_options };
 	struct lzi_fill with = { .fn = fill,
 		                 .arg = &restoring,
+		                 .persists = options->persist_dir != NULL,
 		                 .replace = (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0 };
 	latz_options taken = *options;
 	struct lzi_store *store;

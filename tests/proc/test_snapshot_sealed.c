@@ -238,12 +238,51 @@ static void keys_are_counted(void **state)
 	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, RIGHT, NULL));
 }
 
+/* What was restored with a log comes back from that, too; a wrong password makes no directory for one. */
+static void restored_with_a_log(void **state)
+{
+	static const unsigned forms[] = { 0, LATZ_SNAPSHOT_IMAGE };
+	struct fixture *f = *state;
+	char path[600], disk[300];
+	latz_options options;
+	latz_pool *pool;
+
+	snprintf(disk, sizeof disk, "%s/.disk", f->dir);
+	assert_int_equal(mkdir(disk, 0700), 0);
+	make(f, RIGHT, 1);
+	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+		const char *name = i == 0 ? "of-stream" : "of-image";
+
+		snapshot(f, path, forms[i]);
+		options = f->options;
+		options.persist_dir = disk;
+		options.password = WRONG;
+		assert_rc(LATZ_AUTH, latz_restore(path, name, &options, NULL));
+		options.password = RIGHT;
+		assert_ok(latz_restore(path, name, &options, NULL));
+		assert_ok(latz_open(name, &options, &pool));
+		assert_ok(put(pool, "later", "too"));
+		assert_ok(latz_close(pool));
+		assert_ok(latz_open(name, &options, &pool));
+		for (int k = 0; k < KEYS; k++) {
+			char key[32];
+
+			snprintf(key, sizeof key, "key %d", k);
+			assert_ok(latz_get(pool, key_of(key), &f->value));
+			assert_string_equal(f->value.data, key);
+		}
+		assert_ok(latz_get(pool, key_of("later"), &f->value));
+		assert_ok(latz_close(pool));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(all_opens),           DIR_TEST(changes_are_found),
 		DIR_TEST(without_its_keys), DIR_TEST(of_other_pools),
 		DIR_TEST(of_a_password_alone), DIR_TEST(keys_are_counted),
+		DIR_TEST(restored_with_a_log),
 	};
 
 	return suite_run(tests);
