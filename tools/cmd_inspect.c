@@ -274,9 +274,10 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 {
 	cli_json_begin(NULL, '{');
 	cli_json_text("pool", search->name);
-	if (search->found)
+	if (search->found) {
 		cli_json_bytes("path", search->path, strlen(search->path));
-	cli_json_bool("keep", search->keep);
+		cli_json_bool("keep", search->keep);
+	}
 	cli_json_i64("age_ms", stats->age_ms);
 	cli_json_u64("keys", stats->keys);
 	cli_json_u64("live_bytes", stats->live_bytes);
@@ -306,7 +307,8 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	compression_json(stats);
 	cli_json_i64("max_age_ms", stats->max_age_ms);
 	audit_json(pool);
-	locked_json(&search->info);
+	if (search->found)
+		locked_json(&search->info);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -358,7 +360,8 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	cli_field("pool", "%s", search->name);
 	if (search->found)
 		cli_field("path", "%s", search->path);
-	cli_field("lifetime", "%s", search->keep ? "kept until destroyed" : "until its last user leaves");
+	if (search->found) /* else the directory is another user's, which is not looked through */
+		cli_field("lifetime", "%s", search->keep ? "kept until destroyed" : "until its last user leaves");
 	field_age(cli.tty ? "age" : "age_ms", stats->age_ms);
 	field_count("keys", stats->keys);
 	field_size("live_bytes", stats->live_bytes);
@@ -389,7 +392,8 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	if (stats->max_age_ms > 0)
 		field_age(cli.tty ? "max_age" : "max_age_ms", stats->max_age_ms);
 	print_audit(pool);
-	print_locked(&search->info);
+	if (search->found)
+		print_locked(&search->info);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 	inspect_locks_print(pool);

@@ -152,7 +152,7 @@ static int run_limit(const struct cli_command *command, int argc, char **argv)
 	if (compression && cli.space != NULL)
 		return cli_error(CLI_USAGE, "compression is the whole pool's: not with --namespace");
 	int code = change ? cli_open_write(argv[0], LATZ_NO_THREAD, &pool)
-	                  : cli_open(argv[0], LATZ_NO_THREAD | LATZ_READONLY, NULL, &pool);
+	                  : cli_open_read(argv[0], &pool);
 	if (code != CLI_OK)
 		return code;
 	if (arguments.max_age != NULL && (code = change_age(argv[0], pool, max_age_ms)) != CLI_OK)

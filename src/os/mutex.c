@@ -376,8 +376,8 @@ int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *wha
 
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat)
 {
+	uint64_t before, waited_ns = lzi_waited_ns;
 	unsigned renewed = 0;
-	uint64_t before;
 	int rc;
 
 	do {
@@ -385,16 +385,21 @@ int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const c
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
 	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before && has_holder(mutex) &&
 	         renewed++ < RENEWED_MAX);
+	if (rc != LATZ_TIMEOUT)
+		lzi_wait_undo(waited_ns);
 	return rc;
 }
 
 int lzi_mutex_lock_long(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned times, const char *what)
 {
+	uint64_t waited_ns = lzi_waited_ns;
 	int rc;
 
 	do {
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
 	} while (rc == LATZ_TIMEOUT && --times > 0 && has_holder(mutex));
+	if (rc != LATZ_TIMEOUT)
+		lzi_wait_undo(waited_ns);
 	return rc;
 }
 

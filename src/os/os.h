@@ -225,7 +225,7 @@ void *lzi_secret_take(size_t size);
 void lzi_secret_give(void *secret, size_t size);
 /* From now on a forked child has a copy, left out of core dumps as ours; locked once it has called
  * lzi_secret_inherited(), since locks are not inherited. */
-void lzi_secret_bequeath(void *secret, size_t size);
+int lzi_secret_bequeath(void *secret, size_t size);
 void lzi_secret_inherited(void *secret, size_t size);
 /* A page that a forked child has zeros in, and nothing else: NULL if the kernel can't. Given back as a secret. */
 void *lzi_unforked_take(void);
@@ -317,6 +317,11 @@ static inline void lzi_wait_begin(void)
 uint64_t lzi_wait_left_ns(unsigned timeout_ms);
 /* In vain since then. */
 void lzi_wait_charge(uint64_t since_ns);
+/* Not in vain after all: what was charged since lzi_waited_ns was that. */
+static inline void lzi_wait_undo(uint64_t waited_ns)
+{
+	lzi_waited_ns = waited_ns;
+}
 uint32_t lzi_process_id(void);
 /* When it began, in clock ticks since the system did: with that and the boot id its pid is nobody else's; 0: not
  * known. And whose it is. */

@@ -143,7 +143,7 @@ int lzi_passphrase_take(const char *from, char **ret_text)
 
 void lzi_passphrase_bequeath(char *text)
 {
-	lzi_secret_bequeath(text, ROOM);
+	(void)!lzi_secret_bequeath(text, ROOM); /* else it has none, which is told as such */
 }
 
 void lzi_passphrase_give(char *text)

@@ -5,9 +5,12 @@
 
 #include "os/os.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "base/error.h"
 
 static size_t pages(size_t size)
 {
@@ -35,9 +38,11 @@ void *lzi_secret_take(size_t size)
 	return secret;
 }
 
-void lzi_secret_bequeath(void *secret, size_t size)
+int lzi_secret_bequeath(void *secret, size_t size)
 {
-	(void)!leave_to_children(secret, size, MADV_KEEPONFORK);
+	return leave_to_children(secret, size, MADV_KEEPONFORK) == 0
+	               ? LATZ_OK
+	               : lzi_error_sys(errno, "leave a pool's keys to forked children");
 }
 
 void lzi_secret_inherited(void *secret, size_t size)

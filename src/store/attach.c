@@ -370,6 +370,9 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	uint32_t had_pid = 0;
 	int rc = lzi_store_open_parts(store);
 
+	/* Who has no password leaves the pool as it is. */
+	if (rc == LATZ_OK && options->password == NULL && opened->secrets == NULL && (fill == NULL || !fill->trusted))
+		rc = lzi_seal_missed(store);
 	if (rc == LATZ_OK && alone)
 		rc = take_over(store);
 	if (rc != LATZ_OK)

@@ -266,6 +266,17 @@ int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
 }
 
+static int needs_password(const struct lzi_store *store)
+{
+	return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
+}
+
+int lzi_seal_missed(const struct lzi_store *store)
+{
+	return lzi_load_acquire(&store->control.shared->guarded.kind) == LZI_LOCKED_NOT ? LATZ_OK
+	                                                                                : needs_password(store);
+}
+
 /* LATZ_AUTH. making: the pool is not there yet, but for us. */
 static int ask(struct lzi_call *call, const char *password, int making, struct lzi_secrets **ret_secrets)
 {
@@ -276,7 +287,7 @@ static int ask(struct lzi_call *call, const char *password, int making, struct l
 	int rc;
 
 	if (password == NULL)
-		return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
+		return needs_password(store);
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
@@ -367,8 +378,9 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 		return rc;
 	store->secrets = *secrets;
 	*secrets = NULL;
-	if (store->secrets != NULL) /* a forked child can't ask for the password again */
-		lzi_secret_bequeath(store->secrets, sizeof *store->secrets);
+	/* A forked child can't ask for the password again. Zeros must not pass for keys there. */
+	if (store->secrets != NULL && (rc = lzi_secret_bequeath(store->secrets, sizeof *store->secrets)) != LATZ_OK)
+		return rc;
 	return kind == LZI_LOCKED_ENCRYPTED ? lzi_seal_open(store) : LATZ_OK;
 }
 

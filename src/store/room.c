@@ -429,6 +429,7 @@ static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, st
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_need *need)
 {
 	struct lzi_store *store = call->store;
+	uint64_t waited_ns = lzi_waited_ns;
 	unsigned i, done = 0, idle = 0;
 	int rc;
 
@@ -464,6 +465,8 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 			return rc;
 	}
 	lzi_room_end(call);
+	if (rc == LATZ_OK)
+		lzi_wait_undo(waited_ns);
 	return rc == LATZ_BUSY || i == STEPS_MAX ? full(store, "max_bytes") : rc;
 }
 
@@ -475,7 +478,7 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 	uint64_t max = lzi_load_relaxed(&store->control.shared->bound.max_entries);
 	int64_t over = lzi_store_keys(store) + count - (int64_t)(max < INT64_MAX ? max : INT64_MAX);
 	unsigned want = over > (int64_t)count ? count : over > 1 ? (unsigned)over : 1, done = 0, idle = 0;
-	uint64_t used, dead, since_ns = 0;
+	uint64_t used, dead, since_ns = 0, waited_ns = lzi_waited_ns;
 	int rc;
 
 	if (lzi_load_relaxed(&store->control.shared->bound.policy) == LATZ_POLICY_NONE) {
@@ -503,5 +506,7 @@ int lzi_bound_make_entries(struct lzi_call *call, uint32_t count)
 			return rc;
 	}
 	lzi_room_end(call);
+	if (rc == LATZ_OK)
+		lzi_wait_undo(waited_ns);
 	return rc == LATZ_BUSY ? full(store, "max_entries") : rc;
 }

@@ -45,6 +45,8 @@ struct lzi_seal {
  * options want that, else looks whether the password is right, unless the caller is trusted. *secrets: NULL, or what a
  * parent or an earlier step of this very opening knows; taken if it is kept. LATZ_AUTH. */
 int lzi_seal_join(struct lzi_call *call, const latz_options *options, int trusted, struct lzi_secrets **secrets);
+/* LATZ_AUTH: the pool has a password, and who opens it none. */
+int lzi_seal_missed(const struct lzi_store *store);
 /* A pool that is being made: with what the options, or what it was restored from, say. *ret_secrets: NULL if it is not
  * locked. */
 int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi_secrets **ret_secrets);
