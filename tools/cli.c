@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 struct cli_state cli;
 
@@ -227,8 +228,9 @@ static const char *usual_hint(int rc)
 /* of: "pool", or "file". */
 static int fail(int rc, const char *what, const char *of, const char *name, const char *key, const char *hint)
 {
-	const char *detail = latz_error_detail();
-	bool has_detail = detail != NULL && *detail != '\0';
+	char detail[1024]; /* a hint may take a look at the pool, which has a detail of its own */
+	snprintf(detail, sizeof(detail), "%s", latz_error_detail());
+	bool has_detail = *detail != '\0';
 
 	if (hint == NULL)
 		hint = rc == LATZ_AUTH && strcmp(of, "pool") == 0 ? cli_password_hint(name) : usual_hint(rc);
@@ -312,6 +314,29 @@ int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **poo
 	return open_pool(name, flags, hint, false, pool);
 }
 
+struct whose {
+	const char *name;
+	bool ours;
+};
+
+static int find_whose(const latz_pool_info *info, void *arg)
+{
+	struct whose *whose = arg;
+
+	if (strcmp(info->name, whose->name) != 0)
+		return 0;
+	whose->ours = access(info->path, W_OK) == 0;
+	return 1;
+}
+
+/* Then it is not the pool that may not be written, but its audit log, say: and what looks is to be in that. */
+static bool may_write(const char *name)
+{
+	struct whose whose = { .name = name };
+
+	return latz_list(cli.dir, find_whose, &whose) >= 0 && whose.ours;
+}
+
 int cli_open_read(const char *name, latz_pool **pool)
 {
 	latz_options options;
@@ -319,7 +344,8 @@ int cli_open_read(const char *name, latz_pool **pool)
 	cli_pool_options(&options, LATZ_NO_THREAD);
 	int rc = latz_open(name, &options, pool);
 	if (rc == LATZ_ACCESS) {
-		options.flags = (unsigned)LATZ_READONLY;
+		if (!may_write(name))
+			options.flags = (unsigned)LATZ_READONLY;
 		rc = latz_open(name, &options, pool);
 	}
 	if (rc != LATZ_OK)

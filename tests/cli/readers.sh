@@ -35,5 +35,18 @@ is "set: 3" 3 "$(stranger set open greeting other 2>/dev/null || echo $?)"
 is "ttl that changes: 3" 3 "$(stranger ttl open greeting 5s 2>/dev/null || echo $?)"
 is "of a pool that is not for him: 3" 3 "$(stranger get shut greeting 2>"$scratch/err" || echo $?)"
 is "with one line" 1 "$(wc -l <"$scratch/err")"
+printf 'secret\n' >"$scratch/right"
+printf 'wrong\n' >"$scratch/stranger"
+chmod 600 "$scratch/right" "$scratch/stranger"
+chown 65534 "$scratch/stranger"
+l create locked --keep --encrypt --mode 0644 --password-file "$scratch/right" >/dev/null
+stranger get locked greeting --password-file "$scratch/stranger" 2>"$scratch/err" || true
+like "a wrong password is told as such" 'locked: wrong password' "$(grep latzero\ get: "$scratch/err")"
+is "nor whether it is locked" 0 "$(stranger inspect open | grep -c -E '^(lifetime|locked)')"
+l create audited --keep --audit "$scratch/log" --audit-keys reads >/dev/null
+l set audited k v
+chmod 666 "$scratch/log"
+is "who may write a pool but not its audit log does not look in silence: 3" 3 \
+	"$(l get audited k >/dev/null 2>&1 || echo $?)"
 is "nothing has changed" hello "$(l get open greeting)"
 done_testing
