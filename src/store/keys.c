@@ -59,8 +59,14 @@ int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *re
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[RECORD_KEY_SIZE];
+	struct lzi_actor *actor = call->store->reads_only ? NULL : call->actor;
+	uint64_t gets = actor == NULL ? 0 : actor->gets, hits = actor == NULL ? 0 : actor->hits;
 	int rc = lzi_store_get(call, record_key(key), 0, &value);
 
+	if (actor != NULL) { /* the user has got nothing */
+		lzi_store_relaxed(&actor->gets, gets);
+		lzi_store_relaxed(&actor->hits, hits);
+	}
 	if (rc == LATZ_OK) {
 		rc = lzi_keys_parse(value.data, value.size, ret_keys);
 		if (ret_version != NULL)
@@ -101,10 +107,14 @@ int lzi_keys_write(struct lzi_call *call, const struct lzi_secrets *secrets, str
 		                   .type = LATZ_BYTES,
 		                   .if_version = version,
 		                   .ttl_ms = -1 };
+	uint64_t sets = call->actor->sets;
 	int rc = mac_of(secrets, keys, keys->mac);
 
 	lzi_space_mark_high(call->store);
-	return rc == LATZ_OK ? lzi_store_write(call, &write) : rc;
+	if (rc == LATZ_OK)
+		rc = lzi_store_write(call, &write);
+	lzi_store_relaxed(&call->actor->sets, sets); /* nor has he set anything */
+	return rc;
 }
 
 int lzi_keys_check(const struct lzi_secrets *secrets, const struct lzi_keys *keys)

@@ -184,6 +184,8 @@ static void pools(void **state)
 	assert_rc(LATZ_INVALID, latz_open("p", &options, &f->pool)); /* one of them */
 	options.password = NULL;
 	assert_ok(latz_open("p", &options, &f->pool));
+	assert_ok(latz_stats(f->pool, &stats));
+	assert_int_equal(stats.sets, 0);
 	assert_ok(put(f->pool, "k", "v"));
 	options.password_from = NULL;
 	assert_rc(LATZ_INVALID, latz_open("p", &options, &other));
@@ -198,6 +200,9 @@ static void pools(void **state)
 	assert_int_equal(info.wrong_in_row, 2);
 	assert_int_equal(info.wrong_passwords, 2);
 	assert_true(info.wrong_wall_ms > 1600000000000);
+	assert_ok(latz_stats(f->pool, &stats)); /* opening reads the keys, and nobody has got them */
+	assert_int_equal(stats.gets, 0);
+	assert_int_equal(stats.hits, 0);
 	assert_ok(latz_namespace(f->pool, "ns", &sub));
 	assert_ok(latz_stats(sub, &stats));
 	assert_true(stats.password && stats.encrypted && stats.wrong_in_row == 2);
