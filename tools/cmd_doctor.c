@@ -359,7 +359,7 @@ static void check_limits(void)
 	}
 	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0) {
 		format_limit(limit.rlim_cur, true, text);
-		doctor_report(DOCTOR_OK, "locked memory", NULL, "%s (pools lock none)", text);
+		doctor_report(DOCTOR_OK, "locked memory", NULL, "%s (pools lock only keys and passwords)", text);
 	}
 	if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
 		format_limit(limit.rlim_cur, true, text);

@@ -418,7 +418,7 @@ void lzi_audit_close(struct lzi_store *store)
 	if (!lzi_is_audited(store) || !store->audit->opened)
 		return;
 	store->audit->opened = 0;
-	(void)tell(store->audit, "close", "", 1, 0);
+	(void)tell(store->audit, "close", store->reads_only ? ",\"readonly\":true" : "", 1, 0);
 	LZI_POINT("audit.closed");
 	strike(store);
 }
