@@ -266,6 +266,42 @@ static void replaced_and_rotated(void **state)
 	}
 }
 
+/* A file made long by a hole, behind which stands a line that is right by itself: nobody reads all of the hole, which
+ * would be under the file's lock. */
+static void a_hole(void **state)
+{
+	static const off_t far = 400ll << 30;
+	struct fixture *f = *state;
+	char path[600], line[8192] = "\n", end[65536] = "";
+	uint8_t last[32] = "";
+	struct text text;
+	struct stat st;
+	uint64_t begun;
+	char *at;
+	int fd;
+
+	audited(f, path, NULL);
+	assert_ok(put(f->pool, "k", "v"));
+	text = read_text(path);
+	at = memrchr(text.data, '\n', text.size - 1);
+	assert_non_null(at);
+	snprintf(line + 1, sizeof line - 1, "%s", at + 1);
+	free(text.data);
+	make_up(line + 1, sizeof line - 1, 1000000, last);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && ftruncate(fd, 0) == 0);
+	assert_int_equal(pwrite(fd, line, strlen(line), far), strlen(line));
+	begun = clock_ns();
+	assert_ok(put(f->pool, "k", "v"));
+	assert_in_range(clock_ns() - begun, 0, 10000000000u);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_size > far && st.st_size - far < (off_t)sizeof end);
+	assert_int_equal(pread(fd, end, sizeof end - 1, far), st.st_size - far);
+	assert_non_null(strstr(end, "\"event\":\"gap\""));
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+}
+
 struct death {
 	struct fixture *f;
 	const char *point;
@@ -336,6 +372,7 @@ int main(void)
 		DIR_TEST(shared_log),
 		DIR_TEST(rotated),
 		DIR_TEST(replaced_and_rotated),
+		DIR_TEST(a_hole),
 		DIR_TEST(death_raises_no_alarm),
 		DIR_TEST(death_before_it_is_noted),
 	};
