@@ -365,6 +365,130 @@ static void death_before_it_is_noted(void **state)
 	assert_int_equal(said(path, "\"event\":\"open\""), 2);
 }
 
+/* With a log and a persist directory, both below the fixture's; the log is an option only if asked for. */
+static void persisted(struct fixture *f, char path[600], char dir[600])
+{
+	snprintf(path, 600, "%s/the.audit", f->dir);
+	snprintf(dir, 600, "%s/disk", f->dir);
+	f->options.persist_dir = dir;
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+}
+
+/* Opened without the option it has the log. */
+static void is_audited_still(struct fixture *f, const char *path)
+{
+	latz_audit_status_t status = { .size = sizeof status };
+
+	f->options.audit = NULL;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(latz_audit_status(f->pool, &status));
+	assert_string_equal(status.path, path);
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+}
+
+static int opens_slowly(void *arg)
+{
+	struct death *death = arg;
+	latz_pool *pool;
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_STOP);
+	CHECK_OK(latz_open("t", &death->f->options, &pool));
+	CHECK_OK(put(pool, "k", "v"));
+	return latz_close(pool) == LATZ_OK ? 0 : 1;
+}
+
+/* Two say so in the persist directory at once. */
+static void noted_by_two(void **state)
+{
+	struct fixture *f = *state;
+	struct death scene = { f, "audit.noted", 1 };
+	struct proc slow;
+	char path[600], dir[600];
+
+	persisted(f, path, dir);
+	f->options.audit = path;
+	proc_start(&slow, opens_slowly, &scene, false);
+	proc_wait_stopped(&slow);
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_int_equal(proc_continue(&slow), 0);
+	assert_ok(latz_close(f->pool));
+	is_audited_still(f, path);
+	is_audited_still(f, path);
+}
+
+/* Who has looked that it is not audited makes the pool after others had it audited, and gone. */
+static void noted_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct death scene = { f, "create.directory", 1 };
+	struct proc slow;
+	char path[600], dir[600];
+
+	persisted(f, path, dir);
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_close(f->pool));
+	proc_start(&slow, opens_slowly, &scene, false);
+	proc_wait_stopped(&slow);
+	f->options.audit = path;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+	assert_int_equal(said(path, "\"event\":\"close\""), 1);
+	assert_int_equal(proc_continue(&slow), 0);
+	assert_int_equal(said(path, "\"event\":\"close\""), 2);
+	is_audited_still(f, path);
+}
+
+static int persists(void *arg)
+{
+	struct death *death = arg;
+	latz_pool *pool = fixture_attach(death->f);
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_KILL);
+	return latz_persist(pool, &death->f->options);
+}
+
+static void rename_away(const char *dir, size_t number)
+{
+	char other[700];
+
+	snprintf(other, sizeof other, "%s.%zu", dir, number);
+	assert_int_equal(rename(dir, other), 0);
+}
+
+/* Who makes it durable dies as the log begins, which others do then. */
+static void death_as_it_becomes_durable(void **state)
+{
+	static const char *const points[] = { "audit.noted", "begin.marked", "begin.snapshot", "begin.segment" };
+	struct fixture *f = *state;
+	char path[600], dir[600];
+
+	for (size_t p = 0; p < ARRAY_LEN(points); p++) {
+		struct death death = { f, points[p], 1 };
+
+		persisted(f, path, dir);
+		f->options.audit = path;
+		f->options.persist_dir = NULL;
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(put(f->pool, "k", "v"));
+		f->options.persist_dir = dir;
+		assert_int_equal(proc_run(persists, &death, 20000), 128 + SIGKILL);
+		if (p == 0)
+			assert_ok(latz_persist(f->pool, &f->options)); /* it was not yet */
+		assert_ok(latz_maintain(f->pool, 0));
+		assert_ok(latz_close(f->pool));
+		is_audited_still(f, path);
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(latz_get(f->pool, key_of("k"), &f->value)); /* came from there */
+		assert_ok(latz_persist(f->pool, NULL));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		rename_away(dir, p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +499,9 @@ int main(void)
 		DIR_TEST(a_hole),
 		DIR_TEST(death_raises_no_alarm),
 		DIR_TEST(death_before_it_is_noted),
+		DIR_TEST(noted_by_two),
+		DIR_TEST(noted_meanwhile),
+		DIR_TEST(death_as_it_becomes_durable),
 	};
 
 	return suite_run(tests);
