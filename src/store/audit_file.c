@@ -130,6 +130,21 @@ static int first_of(const struct lzi_audit_file *file, struct lzi_audit_mark *re
 	return rc;
 }
 
+/* Whether an entry is the one that is known, or the gap that was told of behind that, by who died before the gap was
+ * remembered instead: it need not be told of again. Verification finds it, by what stands there. */
+static int speaks_of(const struct lzi_audit_line *parsed, const struct lzi_audit_mark *mark,
+                     const struct lzi_audit_mark *known)
+{
+	static const char gap[] = "gap";
+	uint8_t prev[LZI_AUDIT_HASH];
+
+	if (mark->seq == known->seq)
+		return memcmp(mark->hash, known->hash, sizeof mark->hash) == 0;
+	return mark->seq == known->seq + 1 && parsed->event_size == sizeof gap - 1 &&
+	       memcmp(parsed->event, gap, sizeof gap - 1) == 0 && lzi_digest_parse(parsed->prev, prev) &&
+	       memcmp(prev, known->hash, sizeof prev) == 0;
+}
+
 /* Whether the entry stands in the window, whose first line may be cut unless it is the file's beginning. */
 static int stands_in(const char *window, size_t size, int is_first, const struct lzi_audit_mark *known)
 {
@@ -150,8 +165,7 @@ static int stands_in(const char *window, size_t size, int is_first, const struct
 		if (begin == NULL && !is_first)
 			continue;
 		begin = begin == NULL ? window : begin + 1;
-		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) && mark.seq == known->seq &&
-		    memcmp(mark.hash, known->hash, sizeof mark.hash) == 0)
+		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) && speaks_of(&parsed, &mark, known))
 			return 1;
 	}
 	return 0;

@@ -340,6 +340,25 @@ static void death_raises_no_alarm(void **state)
 	}
 }
 
+/* Who dies as he has told of a gap has told of it. */
+static void death_tells_of_a_gap_once(void **state)
+{
+	struct fixture *f = *state;
+	struct death death = { f, "audit.written", 1 };
+	char path[600];
+
+	audited(f, path, NULL);
+	forge(path, 1, 2);
+	assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+	assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+	forge(path, 1, 2); /* another is told of again */
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(said(path, "\"event\":\"gap\""), 2);
+}
+
 /* Who dies before the persist directory says that the pool is audited: the next does it. */
 static void death_before_it_is_noted(void **state)
 {
@@ -498,6 +517,7 @@ int main(void)
 		DIR_TEST(replaced_and_rotated),
 		DIR_TEST(a_hole),
 		DIR_TEST(death_raises_no_alarm),
+		DIR_TEST(death_tells_of_a_gap_once),
 		DIR_TEST(death_before_it_is_noted),
 		DIR_TEST(noted_by_two),
 		DIR_TEST(noted_meanwhile),
