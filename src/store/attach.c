@@ -408,8 +408,6 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		lzi_feed_connect(&call, had_pid);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
-	if (rc == LATZ_OK && opened->persist_lock != 0 && !lzi_is_audited(store)) /* which we have made */
-		rc = lzi_audit_remember(store);
 	if (rc == LATZ_OK)
 		rc = lzi_audit_open(store);
 	if (rc == LATZ_OK && (store->flags & LATZ_NO_THREAD) == 0)

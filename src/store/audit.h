@@ -21,8 +21,14 @@ int lzi_audit_setting(int poolfd, struct lzi_audit_setting *ret_setting);
  * replaced; they point into setting then. */
 int lzi_audit_inherit(int dirfd, const char *name, int replaces, latz_options *options,
                       struct lzi_audit_setting *setting);
-/* In the persist directory, of a pool that has one. */
+/* In the persist directory, of a pool that has one; nothing of one that is not durable. A lax log's pool is opened and
+ * made durable without. */
 int lzi_audit_remember(struct lzi_store *store);
+/* A pool that is there gets that persist directory, which it holds and where no pool is: before it says so. */
+int lzi_audit_begin_dir(struct lzi_store *store);
+/* A pool that is being made has it for itself: what was there is not its. LZI_IN_USE: since lzi_audit_inherit() looked,
+ * the one that is in there came to be audited: it is to be made again. */
+int lzi_audit_take_dir(struct lzi_store *store, const char *dir);
 
 /* Opens the log, if the pool has one, and tells it of who is gone; nothing is refused for want of it before
  * lzi_audit_open(). */

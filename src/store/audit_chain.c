@@ -155,7 +155,7 @@ static int recall(struct lzi_chain *chain, uint64_t size, const struct lzi_audit
 	if (known->seq == chain->last.seq)
 		*ret = memcmp(known->hash, chain->last.hash, sizeof known->hash) == 0 ? LZI_AUDIT_THERE : LZI_AUDIT_NOT;
 	else if (known->seq != 0)
-		return lzi_audit_file_recall(&file, known, ret);
+		return lzi_audit_file_recall(&file, known, chain->last.seq, ret);
 	return LATZ_OK;
 }
 

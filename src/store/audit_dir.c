@@ -16,7 +16,8 @@
 #include "store/log.h"
 
 #define FILE_NAME "audit"
-#define FILE_TMP "audit.tmp"
+#define TMP_PREFIX "audit-" /* audit-<16 hex>.tmp */
+#define TMP_SUFFIX ".tmp"
 #define KNOWN (LATZ_AUDIT_WRITES | LATZ_AUDIT_READS | LATZ_AUDIT_PLAIN | LATZ_AUDIT_LAX)
 
 /* Its text: "audit KEYS\nPATH\n". */
@@ -108,37 +109,100 @@ int lzi_audit_inherit(int dirfd, const char *name, int replaces, latz_options *o
 	return LATZ_OK;
 }
 
+static int has_setting(int dirfd, const struct lzi_audit_setting *setting)
+{
+	struct lzi_audit_setting found;
+
+	return read_setting(dirfd, &found) == LATZ_OK && found.keys == setting->keys &&
+	       strcmp(found.path, setting->path) == 0;
+}
+
+/* Several may be at it, as each does who opens a pool whose log has no entry yet: so each has a temporary file of its
+ * own, and what is there already is not written again. */
 static int write_setting(int dirfd, const struct lzi_audit_setting *setting)
 {
-	char text[LZI_AUDIT_PATH_MAX + 64];
-	int n = snprintf(text, sizeof text, "audit %u\n%s\n", setting->keys, setting->path), fd;
-	int rc = lzi_disk_create(dirfd, FILE_TMP, &fd);
+	char text[LZI_AUDIT_PATH_MAX + 64], temporary[40];
+	int n = snprintf(text, sizeof text, "audit %u\n%s\n", setting->keys, setting->path), fd, rc;
+	uint64_t tag = 0;
 
+	if (has_setting(dirfd, setting))
+		return lzi_disk_sync_dir(dirfd); /* who renamed it may not have come to that */
+	rc = lzi_random(&tag, sizeof tag);
+	snprintf(temporary, sizeof temporary, TMP_PREFIX "%016" PRIx64 TMP_SUFFIX, tag);
+	if (rc == LATZ_OK)
+		rc = lzi_disk_create(dirfd, temporary, &fd);
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_disk_write_at(fd, FILE_TMP, text, (uint64_t)n, 0);
+	rc = lzi_disk_write_at(fd, temporary, text, (uint64_t)n, 0);
 	if (rc == LATZ_OK)
-		rc = lzi_disk_sync_all(fd, FILE_TMP);
+		rc = lzi_disk_sync_all(fd, temporary);
 	lzi_file_close(fd);
 	LZI_POINT("audit.noted");
 	if (rc == LATZ_OK)
-		rc = lzi_disk_rename(dirfd, FILE_TMP, FILE_NAME);
+		rc = lzi_disk_rename(dirfd, temporary, FILE_NAME);
+	if (rc != LATZ_OK)
+		(void)!lzi_disk_remove(dirfd, temporary);
 	return rc == LATZ_OK ? lzi_disk_sync_dir(dirfd) : rc;
 }
 
-int lzi_audit_remember(struct lzi_store *store)
+static int note(struct lzi_store *store)
 {
-	struct lzi_audit_setting setting;
+	const int is_audited = (store->control.header->incompatible & LZI_FEATURE_AUDIT) != 0;
+	struct lzi_audit_setting setting = { 0 };
 	int rc;
 
-	if (!lzi_is_durable(store) || store->persist.dirfd < 0)
-		return LATZ_OK;
-	if (!lzi_is_audited(store)) /* of a pool that was here before */
+	if (!is_audited) /* of a pool that was here before */
 		return lzi_disk_remove(store->persist.dirfd, FILE_NAME);
 	rc = lzi_audit_setting(store->poolfd, &setting);
 	if (rc == LATZ_OK && strchr(setting.path, '\n') != NULL)
 		rc = lzi_error(LATZ_INVALID, "the audit log's path has a line's end in it");
 	if (rc == LATZ_OK)
 		rc = write_setting(store->persist.dirfd, &setting);
+	if (rc != LATZ_OK && setting.keys & LATZ_AUDIT_LAX) {
+		lzi_log(LATZ_LOG_WARNING, "%s: after a restart it is not audited without the option: %s", store->name,
+		        lzi_error_text());
+		rc = LATZ_OK;
+	}
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory, which is to say that it is audited");
+}
+
+int lzi_audit_remember(struct lzi_store *store)
+{
+	return lzi_is_audited(store) && lzi_is_durable(store) && store->persist.dirfd >= 0 ? note(store) : LATZ_OK;
+}
+
+/* Of those who died as they wrote it. Whoever writes it has the directory's lock, which is ours alone. */
+static void clean(int dirfd)
+{
+	const size_t prefix = sizeof TMP_PREFIX - 1, suffix = sizeof TMP_SUFFIX - 1;
+	char **names;
+	size_t count, i, n;
+
+	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
+		return;
+	for (i = 0; i < count; i++) {
+		n = strlen(names[i]);
+		if (n == prefix + 16 + suffix && memcmp(names[i], TMP_PREFIX, prefix) == 0 &&
+		    strcmp(names[i] + n - suffix, TMP_SUFFIX) == 0)
+			(void)!lzi_disk_remove(dirfd, names[i]);
+	}
+	lzi_dir_free(names, count);
+}
+
+int lzi_audit_begin_dir(struct lzi_store *store)
+{
+	return note(store);
+}
+
+int lzi_audit_take_dir(struct lzi_store *store, const char *dir)
+{
+	struct lzi_audit_setting setting;
+
+	clean(store->persist.dirfd);
+	/* Whoever makes an audited pool notes it as it opens its log: one that dies before was not there. */
+	if ((store->control.header->incompatible & LZI_FEATURE_AUDIT) != 0)
+		return LATZ_OK;
+	if (lzi_persist_holds(dir, store->name) && read_setting(store->persist.dirfd, &setting) != LATZ_NOTFOUND)
+		return lzi_error(LZI_IN_USE, "%s/%s became an audited pool's meanwhile", dir, store->name);
+	return note(store);
 }

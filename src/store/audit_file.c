@@ -18,6 +18,7 @@
 #define WINDOW_MIN 4096u
 #define WINDOW_MAX (4u << 20)
 #define FILES_MOST 64 /* that are gone back through */
+#define BACK_MOST (64ull << 20) /* that is gone back in one: it is done under the file's lock */
 
 /* Whether it is a whole entry; its number and hash. */
 static int is_entry(const char *line, size_t size, struct lzi_audit_mark *ret_mark, struct lzi_audit_line *ret_parsed)
@@ -129,6 +130,21 @@ static int first_of(const struct lzi_audit_file *file, struct lzi_audit_mark *re
 	return rc;
 }
 
+/* Whether an entry is the one that is known, or the gap that was told of behind that, by who died before the gap was
+ * remembered instead: it need not be told of again. Verification finds it, by what stands there. */
+static int speaks_of(const struct lzi_audit_line *parsed, const struct lzi_audit_mark *mark,
+                     const struct lzi_audit_mark *known)
+{
+	static const char gap[] = "gap";
+	uint8_t prev[LZI_AUDIT_HASH];
+
+	if (mark->seq == known->seq)
+		return memcmp(mark->hash, known->hash, sizeof mark->hash) == 0;
+	return mark->seq == known->seq + 1 && parsed->event_size == sizeof gap - 1 &&
+	       memcmp(parsed->event, gap, sizeof gap - 1) == 0 && lzi_digest_parse(parsed->prev, prev) &&
+	       memcmp(prev, known->hash, sizeof prev) == 0;
+}
+
 /* Whether the entry stands in the window, whose first line may be cut unless it is the file's beginning. */
 static int stands_in(const char *window, size_t size, int is_first, const struct lzi_audit_mark *known)
 {
@@ -138,29 +154,39 @@ static int stands_in(const char *window, size_t size, int is_first, const struct
 	const char *at = window, *begin, *end = window + size;
 
 	lzi_digest_text(known->hash, text);
-	for (; (at = memmem(at, (size_t)(end - at), text, LZI_DIGEST_TEXT)) != NULL; at += LZI_DIGEST_TEXT) {
+	/* Each line once, however often it has the text: somebody may have filled the file with it. */
+	for (; (at = memmem(at, (size_t)(end - at), text, LZI_DIGEST_TEXT)) != NULL;) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 
 		begin = memrchr(window, '\n', (size_t)(at - window));
-		if (newline == NULL || (begin == NULL && !is_first))
+		if (newline == NULL)
+			return 0;
+		at = newline;
+		if (begin == NULL && !is_first)
 			continue;
 		begin = begin == NULL ? window : begin + 1;
-		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) && mark.seq == known->seq &&
-		    memcmp(mark.hash, known->hash, sizeof mark.hash) == 0)
+		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) && speaks_of(&parsed, &mark, known))
 			return 1;
 	}
 	return 0;
 }
 
-/* Windows from the end on, each with a line's length of the one behind it. */
-static int stands_there(const struct lzi_audit_file *file, const struct lzi_audit_mark *known, int *ret_there)
+/* Windows from the end on, each with a line's length of the one behind it. last: the number that the file ends with.
+ * No further than what came after the entry can reach, and what a write left that was torn, which
+ * lzi_audit_file_end() gets past: else a file that somebody made long, be it with a hole, would stop everybody for as
+ * long as it takes to read. */
+static int stands_there(const struct lzi_audit_file *file, const struct lzi_audit_mark *known, uint64_t last,
+                        int *ret_there)
 {
-	uint64_t begin = file->size, end, window = WINDOW_MIN;
+	uint64_t begin = file->size, end, window = WINDOW_MIN, behind = last > known->seq ? last - known->seq : 0;
+	uint64_t most = behind < BACK_MOST / LZI_AUDIT_LINE_MAX ? WINDOW_MAX + (behind + 1) * LZI_AUDIT_LINE_MAX
+	                                                        : BACK_MOST;
+	uint64_t least = file->size > most ? file->size - most : 0;
 	char *data = malloc(WINDOW_MAX);
 	int rc = data == NULL ? lzi_error(LATZ_NOMEM, "what is behind it") : LATZ_OK;
 
 	*ret_there = 0;
-	while (rc == LATZ_OK && begin > 0 && !*ret_there) {
+	while (rc == LATZ_OK && begin > least && !*ret_there) {
 		end = file->size - begin < LZI_AUDIT_LINE_MAX ? file->size : begin + LZI_AUDIT_LINE_MAX;
 		if (window > WINDOW_MAX)
 			window = WINDOW_MAX;
@@ -196,8 +222,8 @@ static int open_before(const struct lzi_audit_file *file, const char *name, uint
 	return rc;
 }
 
-/* In one file. UNSEEN: look in the one before, which ends with *ret_end. */
-static int recall_in(const struct lzi_audit_file *file, const struct lzi_audit_mark *known,
+/* In one file, which ends with number `last`. UNSEEN: look in the one before, which ends with *ret_end. */
+static int recall_in(const struct lzi_audit_file *file, const struct lzi_audit_mark *known, uint64_t last,
                      struct lzi_audit_mark *ret_end, enum lzi_audit_memory *ret)
 {
 	struct lzi_audit_mark first;
@@ -212,18 +238,18 @@ static int recall_in(const struct lzi_audit_file *file, const struct lzi_audit_m
 	if (first.seq == known->seq + 1)
 		there = memcmp(ret_end->hash, known->hash, sizeof known->hash) == 0;
 	else
-		rc = stands_there(file, known, &there);
+		rc = stands_there(file, known, last, &there);
 	*ret = there ? LZI_AUDIT_THERE : LZI_AUDIT_NOT;
 	return rc;
 }
 
-int lzi_audit_file_recall(const struct lzi_audit_file *file, const struct lzi_audit_mark *known,
+int lzi_audit_file_recall(const struct lzi_audit_file *file, const struct lzi_audit_mark *known, uint64_t last,
                           enum lzi_audit_memory *ret)
 {
 	struct lzi_audit_file now = *file, before;
 	struct lzi_audit_mark end;
 	char names[2][320];
-	int i, there = 1, rc = recall_in(file, known, &end, ret);
+	int i, there = 1, rc = recall_in(file, known, last, &end, ret);
 
 	for (i = 0; i < FILES_MOST && rc == LATZ_OK && *ret == LZI_AUDIT_UNSEEN; i++) {
 		rc = open_before(file, file->name, end.seq + 1, names[i & 1], &before);
@@ -232,11 +258,11 @@ int lzi_audit_file_recall(const struct lzi_audit_file *file, const struct lzi_au
 		if (rc != LATZ_OK)
 			return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 		now = before;
-		rc = stands_there(&now, &end, &there);
+		rc = stands_there(&now, &end, end.seq, &there);
 		if (rc == LATZ_OK && !there)
 			*ret = LZI_AUDIT_NOT; /* it goes on from something else */
 		else if (rc == LATZ_OK)
-			rc = recall_in(&now, known, &end, ret);
+			rc = recall_in(&now, known, end.seq, &end, ret);
 	}
 	if (i > 0)
 		lzi_file_close(now.fd);

@@ -29,8 +29,9 @@ enum lzi_audit_memory {
 	LZI_AUDIT_UNSEEN   /* before the first file that is there */
 };
 
-/* Whether the log has an entry that somebody remembers. Reads from the end backwards, as far as it has to. */
-int lzi_audit_file_recall(const struct lzi_audit_file *file, const struct lzi_audit_mark *known,
+/* Whether the log, which ends with number `last`, has an entry that somebody remembers. Reads from the end backwards,
+ * as far as that may honestly be, and not more than some 64 MiB of a file: what is further away counts as not there. */
+int lzi_audit_file_recall(const struct lzi_audit_file *file, const struct lzi_audit_mark *known, uint64_t last,
                           enum lzi_audit_memory *ret);
 
 #endif

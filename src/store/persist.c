@@ -277,6 +277,8 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 		rc = again ? lzi_persist_prepare_again(store, path) : lzi_persist_prepare(store, options);
 	if (rc == LATZ_OK && !again)
 		rc = lzi_persist_vacant(store, options);
+	if (rc == LATZ_OK) /* first of all, since it may be others who finish this */
+		rc = lzi_audit_begin_dir(store);
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
 	if (rc == LATZ_OK && !again)
@@ -345,6 +347,8 @@ int lzi_persist_create(struct lzi_store *store, const latz_options *options, voi
 	(void)arg;
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_take_dir(store, options->persist_dir);
 	if (rc != LATZ_OK)
 		return rc;
 	take_settings(log, options);
@@ -368,6 +372,8 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_persist_prepare(store, options);
 	if (rc == LATZ_OK)
 		rc = lzi_persist_vacant(store, options);
+	if (rc == LATZ_OK) /* it can be restored from when this is done, the pool being there or not */
+		rc = lzi_audit_begin_dir(store);
 	if (rc == LATZ_OK)
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
@@ -648,8 +654,5 @@ int lzi_store_persist(struct lzi_call *call, const latz_options *options)
 
 	if (rc == LATZ_OK)
 		rc = lzi_audit_failed(call->store, "persist", change_log(call, options));
-	if (rc == LATZ_OK && lzi_audit_remember(call->store) != LATZ_OK)
-		lzi_log(LATZ_LOG_WARNING, "%s: after a restart it is not audited without the option: %s",
-		        call->store->name, lzi_error_text());
 	return rc;
 }

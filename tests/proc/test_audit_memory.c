@@ -266,6 +266,42 @@ static void replaced_and_rotated(void **state)
 	}
 }
 
+/* A file made long by a hole, behind which stands a line that is right by itself: nobody reads all of the hole, which
+ * would be under the file's lock. */
+static void a_hole(void **state)
+{
+	static const off_t far = 400ll << 30;
+	struct fixture *f = *state;
+	char path[600], line[8192] = "\n", end[65536] = "";
+	uint8_t last[32] = "";
+	struct text text;
+	struct stat st;
+	uint64_t begun;
+	char *at;
+	int fd;
+
+	audited(f, path, NULL);
+	assert_ok(put(f->pool, "k", "v"));
+	text = read_text(path);
+	at = memrchr(text.data, '\n', text.size - 1);
+	assert_non_null(at);
+	snprintf(line + 1, sizeof line - 1, "%s", at + 1);
+	free(text.data);
+	make_up(line + 1, sizeof line - 1, 1000000, last);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && ftruncate(fd, 0) == 0);
+	assert_int_equal(pwrite(fd, line, strlen(line), far), strlen(line));
+	begun = clock_ns();
+	assert_ok(put(f->pool, "k", "v"));
+	assert_in_range(clock_ns() - begun, 0, 10000000000u);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_size > far && st.st_size - far < (off_t)sizeof end);
+	assert_int_equal(pread(fd, end, sizeof end - 1, far), st.st_size - far);
+	assert_non_null(strstr(end, "\"event\":\"gap\""));
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
+}
+
 struct death {
 	struct fixture *f;
 	const char *point;
@@ -304,6 +340,25 @@ static void death_raises_no_alarm(void **state)
 	}
 }
 
+/* Who dies as he has told of a gap has told of it. */
+static void death_tells_of_a_gap_once(void **state)
+{
+	struct fixture *f = *state;
+	struct death death = { f, "audit.written", 1 };
+	char path[600];
+
+	audited(f, path, NULL);
+	forge(path, 1, 2);
+	assert_int_equal(proc_run(dies, &death, 20000), 128 + SIGKILL);
+	assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(said(path, "\"event\":\"gap\""), 1);
+	forge(path, 1, 2); /* another is told of again */
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(said(path, "\"event\":\"gap\""), 2);
+}
+
 /* Who dies before the persist directory says that the pool is audited: the next does it. */
 static void death_before_it_is_noted(void **state)
 {
@@ -329,6 +384,130 @@ static void death_before_it_is_noted(void **state)
 	assert_int_equal(said(path, "\"event\":\"open\""), 2);
 }
 
+/* With a log and a persist directory, both below the fixture's; the log is an option only if asked for. */
+static void persisted(struct fixture *f, char path[600], char dir[600])
+{
+	snprintf(path, 600, "%s/the.audit", f->dir);
+	snprintf(dir, 600, "%s/disk", f->dir);
+	f->options.persist_dir = dir;
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+}
+
+/* Opened without the option it has the log. */
+static void is_audited_still(struct fixture *f, const char *path)
+{
+	latz_audit_status_t status = { .size = sizeof status };
+
+	f->options.audit = NULL;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(latz_audit_status(f->pool, &status));
+	assert_string_equal(status.path, path);
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+}
+
+static int opens_slowly(void *arg)
+{
+	struct death *death = arg;
+	latz_pool *pool;
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_STOP);
+	CHECK_OK(latz_open("t", &death->f->options, &pool));
+	CHECK_OK(put(pool, "k", "v"));
+	return latz_close(pool) == LATZ_OK ? 0 : 1;
+}
+
+/* Two say so in the persist directory at once. */
+static void noted_by_two(void **state)
+{
+	struct fixture *f = *state;
+	struct death scene = { f, "audit.noted", 1 };
+	struct proc slow;
+	char path[600], dir[600];
+
+	persisted(f, path, dir);
+	f->options.audit = path;
+	proc_start(&slow, opens_slowly, &scene, false);
+	proc_wait_stopped(&slow);
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_int_equal(proc_continue(&slow), 0);
+	assert_ok(latz_close(f->pool));
+	is_audited_still(f, path);
+	is_audited_still(f, path);
+}
+
+/* Who has looked that it is not audited makes the pool after others had it audited, and gone. */
+static void noted_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct death scene = { f, "create.directory", 1 };
+	struct proc slow;
+	char path[600], dir[600];
+
+	persisted(f, path, dir);
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_close(f->pool));
+	proc_start(&slow, opens_slowly, &scene, false);
+	proc_wait_stopped(&slow);
+	f->options.audit = path;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_ok(latz_close(f->pool));
+	f->pool = NULL;
+	assert_int_equal(said(path, "\"event\":\"close\""), 1);
+	assert_int_equal(proc_continue(&slow), 0);
+	assert_int_equal(said(path, "\"event\":\"close\""), 2);
+	is_audited_still(f, path);
+}
+
+static int persists(void *arg)
+{
+	struct death *death = arg;
+	latz_pool *pool = fixture_attach(death->f);
+
+	lzi_point_arm(death->point, death->nth, LZI_POINT_KILL);
+	return latz_persist(pool, &death->f->options);
+}
+
+static void rename_away(const char *dir, size_t number)
+{
+	char other[700];
+
+	snprintf(other, sizeof other, "%s.%zu", dir, number);
+	assert_int_equal(rename(dir, other), 0);
+}
+
+/* Who makes it durable dies as the log begins, which others do then. */
+static void death_as_it_becomes_durable(void **state)
+{
+	static const char *const points[] = { "audit.noted", "begin.marked", "begin.snapshot", "begin.segment" };
+	struct fixture *f = *state;
+	char path[600], dir[600];
+
+	for (size_t p = 0; p < ARRAY_LEN(points); p++) {
+		struct death death = { f, points[p], 1 };
+
+		persisted(f, path, dir);
+		f->options.audit = path;
+		f->options.persist_dir = NULL;
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(put(f->pool, "k", "v"));
+		f->options.persist_dir = dir;
+		assert_int_equal(proc_run(persists, &death, 20000), 128 + SIGKILL);
+		if (p == 0)
+			assert_ok(latz_persist(f->pool, &f->options)); /* it was not yet */
+		assert_ok(latz_maintain(f->pool, 0));
+		assert_ok(latz_close(f->pool));
+		is_audited_still(f, path);
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(latz_get(f->pool, key_of("k"), &f->value)); /* came from there */
+		assert_ok(latz_persist(f->pool, NULL));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		rename_away(dir, p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,8 +515,13 @@ int main(void)
 		DIR_TEST(shared_log),
 		DIR_TEST(rotated),
 		DIR_TEST(replaced_and_rotated),
+		DIR_TEST(a_hole),
 		DIR_TEST(death_raises_no_alarm),
+		DIR_TEST(death_tells_of_a_gap_once),
 		DIR_TEST(death_before_it_is_noted),
+		DIR_TEST(noted_by_two),
+		DIR_TEST(noted_meanwhile),
+		DIR_TEST(death_as_it_becomes_durable),
 	};
 
 	return suite_run(tests);
