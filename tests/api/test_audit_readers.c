@@ -125,7 +125,7 @@ static void is_written_down(void **state)
 	assert_int_equal(proc_wait(&stranger, 30000), 0);
 	assert_int_equal(entries(path, "\"event\":\"open\""), 2);
 	assert_int_equal(entries(path, "\"event\":\"open\",\"pool\":\"t\""), 2);
-	assert_int_equal(entries(path, "\"readonly\":true"), 1);
+	assert_int_equal(entries(path, "\"readonly\":true"), 2);
 	assert_int_equal(entries(path, "\"event\":\"close\""), 1);
 	assert_int_equal(entries(path, "\"event\":\"get\""), 0); /* what it read is not */
 	/* The pool does not remember what it was not told of; it goes on with it all the same. */
