@@ -73,7 +73,7 @@ static int arc_mend(struct lzi_policy_block state)
 {
 	struct lzi_book book = lzi_book_of(state);
 
-	if (lzi_book_mend(&book, MAGIC) != 0)
+	if (lzi_book_mend(&book, MAGIC, AGAIN_GHOST) != 0)
 		return -1;
 	limit_target(&book);
 	words_of(&book)->returning_list = 0;

@@ -359,7 +359,7 @@ static void mend_list(const struct lzi_book *book, unsigned number)
 	}
 }
 
-int lzi_book_mend(const struct lzi_book *book, uint64_t magic)
+int lzi_book_mend(const struct lzi_book *book, uint64_t magic, unsigned lists)
 {
 	struct lzi_book_node *node;
 	uint32_t index;
@@ -370,9 +370,10 @@ int lzi_book_mend(const struct lzi_book *book, uint64_t magic)
 	memset((char *)book->head + LZI_BOOK_HEAD, 0, sizeof(uint32_t) << (64 - book->shift));
 	for (index = 1; index <= book->nodes; index++)
 		lzi_analyzed_sure(lzi_book_at(book, index))->chain = UNTAKEN; /* 1 to nodes */
-	for (list = 1; list < LZI_BOOK_LISTS; list++)
+	for (list = 1; list <= lists; list++)
 		mend_list(book, list);
 	memset(&book->head->list[0], 0, sizeof book->head->list[0]);
+	memset(&book->head->list[lists + 1], 0, (LZI_BOOK_LISTS - 1 - lists) * sizeof book->head->list[0]);
 	book->head->free = 0;
 	book->head->fresh = book->nodes;
 	for (index = book->nodes; index >= 1; index--) {
@@ -380,7 +381,7 @@ int lzi_book_mend(const struct lzi_book *book, uint64_t magic)
 		if (node->chain != UNTAKEN)
 			continue;
 		list = (unsigned)(list_of(book, node) - book->head->list);
-		if (list != 0 && take_up(book, index, node)) {
+		if (list != 0 && list <= lists && take_up(book, index, node)) {
 			link_oldest(book, index, node, list);
 			continue;
 		}

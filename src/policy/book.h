@@ -77,9 +77,10 @@ struct lzi_book lzi_book_of(struct lzi_policy_block block);
  */
 void lzi_book_move(const struct lzi_book *to, const struct lzi_book *from);
 /* Lists, buckets and counts are made to agree: each list as far as it can be followed, then what else says it is in it,
- * as the oldest. Of two nodes with one hash the second is dropped. -1: it is not one with this magic.
+ * as the oldest. Of two nodes with one hash the second is dropped. `lists`: the policy has the numbers 1 to that; what
+ * is said to be in another is dropped too, since nobody would ever evict it there. -1: it is not one with this magic.
  */
-int lzi_book_mend(const struct lzi_book *book, uint64_t magic);
+int lzi_book_mend(const struct lzi_book *book, uint64_t magic, unsigned lists);
 
 /* The node of an index from the state; NULL if there is no such node. */
 static inline struct lzi_book_node *lzi_book_at(const struct lzi_book *book, uint32_t index)

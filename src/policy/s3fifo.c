@@ -65,7 +65,7 @@ static int s3fifo_mend(struct lzi_policy_block state)
 {
 	struct lzi_book book = lzi_book_of(state);
 
-	return lzi_book_mend(&book, MAGIC);
+	return lzi_book_mend(&book, MAGIC, GHOST);
 }
 
 static void s3fifo_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)

@@ -53,7 +53,7 @@ static int sieve_mend(struct lzi_policy_block state)
 	struct lzi_book book = lzi_book_of(state);
 	const struct lzi_book_node *node;
 
-	if (lzi_book_mend(&book, MAGIC) != 0)
+	if (lzi_book_mend(&book, MAGIC, QUEUE) != 0)
 		return -1;
 	node = lzi_book_at(&book, *hand_of(&book));
 	if (node == NULL || node->list != QUEUE)

@@ -53,7 +53,7 @@ static int twoq_mend(struct lzi_policy_block state)
 {
 	struct lzi_book book = lzi_book_of(state);
 
-	return lzi_book_mend(&book, MAGIC);
+	return lzi_book_mend(&book, MAGIC, OUT);
 }
 
 static void twoq_access(struct lzi_policy_block state, uint64_t hash, uint32_t weight, int created)

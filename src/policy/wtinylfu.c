@@ -171,7 +171,7 @@ static int wtinylfu_mend(struct lzi_policy_block state)
 	struct lzi_book book = wtinylfu_of(state);
 
 	/* Whatever the counters hold is some counts. */
-	if (lzi_book_mend(&book, MAGIC) != 0)
+	if (lzi_book_mend(&book, MAGIC, PROTECTED) != 0)
 		return -1;
 	if (words_of(&book)->counted > sample_of(book.nodes))
 		words_of(&book)->counted = sample_of(book.nodes);
