@@ -108,21 +108,6 @@ static void assert_same(latz_pool *a, latz_pool *b)
 	latz_value_free(&value_b);
 }
 
-/* The whole file; its size in *size. */
-static unsigned char *slurp(const char *path, size_t *size)
-{
-	struct stat st;
-	unsigned char *bytes;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	*size = (size_t)st.st_size;
-	bytes = check_alloc(*size + 1);
-	assert_int_equal(read(fd, bytes, *size), *size);
-	close(fd);
-	return bytes;
-}
-
 static void spill(const char *path, const unsigned char *bytes, size_t size)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -246,7 +231,7 @@ static void writes_leave_image(void **state)
 
 	fill(f->pool);
 	assert_ok(image_of(f->pool, image_path));
-	before = slurp(image_path, &size);
+	before = file_read(image_path, &size);
 	pool = restore(f, "copy");
 	for (unsigned i = 0; i < KEYS; i += 2)
 		assert_ok(put_number(pool, i, 1000000));
@@ -265,7 +250,7 @@ static void writes_leave_image(void **state)
 		else
 			assert_true(number_is(pool, &f->value, i, i < KEYS && i % 2 == 0 ? 1000000 : 0));
 	}
-	after = slurp(image_path, &size_after);
+	after = file_read(image_path, &size_after);
 	assert_int_equal(size, size_after);
 	assert_memory_equal(before, after, size);
 	free(before);
@@ -388,7 +373,7 @@ static void image_gone(void **state)
 	assert_rc(LATZ_CORRUPT, latz_get(pool, slice("number:000007", 13), &f->value));
 	assert_non_null(strstr(latz_error_detail(), image_path));
 	/* The same bytes are. */
-	bytes = slurp(away, &size);
+	bytes = file_read(away, &size);
 	spill(image_path, bytes, size);
 	free(bytes);
 	for (unsigned i = 0; i < KEYS; i++)
@@ -418,7 +403,7 @@ static void flipped_bytes(void **state)
 	int fd, rc;
 
 	small_image(f, keys);
-	bytes = slurp(image_path, &size);
+	bytes = file_read(image_path, &size);
 	fd = open(image_path, O_WRONLY | O_CLOEXEC);
 	for (i = 0; i < size; i++) {
 		unsigned char flipped = bytes[i] ^ (unsigned char)(1u << i % 8);
@@ -462,7 +447,7 @@ static void truncated(void **state)
 	int rc;
 
 	small_image(f, 3);
-	bytes = slurp(image_path, &size);
+	bytes = file_read(image_path, &size);
 	for (at = size; at-- > 0;) {
 		assert_int_equal(truncate(image_path, (off_t)at), 0);
 		rc = latz_snapshot_verify(image_path, NULL, NULL);

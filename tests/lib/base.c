@@ -41,6 +41,29 @@ void *check_alloc(size_t size)
 	return check_realloc(NULL, size);
 }
 
+void *file_read(const char *path, size_t *ret_size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	char *data;
+
+	CHECK(fd >= 0 && fstat(fd, &st) == 0);
+	data = check_alloc((size_t)st.st_size + 1);
+	CHECK(pread(fd, data, (size_t)st.st_size, 0) == st.st_size);
+	data[st.st_size] = '\0';
+	close(fd);
+	*ret_size = (size_t)st.st_size;
+	return data;
+}
+
+void file_write(const char *path, const void *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+	close(fd);
+}
+
 void *check_realloc(void *old, size_t size)
 {
 	void *memory = realloc(old, size ? size : 1);

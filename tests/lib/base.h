@@ -64,6 +64,10 @@ void sleep_ms(unsigned ms);
 void *check_alloc(size_t size);
 void *check_realloc(void *old, size_t size);
 
+/* A whole file, with a NUL behind it, to be freed; and one made, or made anew. */
+void *file_read(const char *path, size_t *ret_size);
+void file_write(const char *path, const void *data, size_t size);
+
 /* A number from the environment, or the default when it is not set. */
 uint64_t env_number(const char *name, uint64_t fallback);
 

@@ -111,3 +111,31 @@ int proc_run(proc_fn fn, void *arg, unsigned timeout_ms)
 	proc_start(&proc, fn, arg, false);
 	return proc_wait(&proc, timeout_ms);
 }
+
+void proc_mappings(pid_t pid, proc_mapping_fn fn, void *arg)
+{
+	struct proc_mapping mapping = { 0, 0, "", NULL };
+	unsigned long first, last;
+	char path[64], line[1024], how[8];
+	FILE *maps;
+	int mem;
+
+	snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
+	maps = fopen(path, "re");
+	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+	mem = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(maps != NULL && mem >= 0);
+	while (fgets(line, sizeof line, maps) != NULL) {
+		if (sscanf(line, "%lx-%lx %7s", &first, &last, how) == 3) {
+			mapping.from = first;
+			mapping.to = last;
+			memcpy(mapping.how, how, sizeof how);
+		}
+		if (strncmp(line, "VmFlags:", 8) != 0 || mapping.how[0] != 'r') /* they come last */
+			continue;
+		mapping.flags = line;
+		fn(mem, &mapping, arg);
+	}
+	fclose(maps);
+	close(mem);
+}

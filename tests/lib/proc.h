@@ -36,6 +36,17 @@ void proc_kill(const struct proc *proc, int signal);
 void proc_wait_stopped(const struct proc *proc);
 int proc_continue(struct proc *proc);
 
+/* A mapping of a process: how as "rw-p", flags as VmFlags of smaps tells them. */
+struct proc_mapping {
+	unsigned long from, to;
+	char how[8];
+	const char *flags;
+};
+
+/* Each that can be read; mem: the process's memory, by address. */
+typedef void (*proc_mapping_fn)(int mem, const struct proc_mapping *mapping, void *arg);
+void proc_mappings(pid_t pid, proc_mapping_fn fn, void *arg);
+
 /* proc_start and proc_wait in one. */
 int proc_run(proc_fn fn, void *arg, unsigned timeout_ms);
 

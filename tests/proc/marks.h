@@ -137,34 +137,26 @@ static void look_at_mapping(int mem, unsigned long from, unsigned long to, enum 
 	free(bytes);
 }
 
+struct wheres {
+	enum where shared, others;
+};
+
+static void look_at_one(int mem, const struct proc_mapping *mapping, void *arg)
+{
+	const struct wheres *wheres = arg;
+
+	if (mapping->how[3] == 's')
+		look_at_mapping(mem, mapping->from, mapping->to, wheres->shared);
+	else if (wheres->others != WHERES && strstr(mapping->flags, " dd") == NULL) /* else it is not in core dumps */
+		look_at_mapping(mem, mapping->from, mapping->to, wheres->others);
+}
+
 /* What a process maps shared; and, unless that is WHERES, what else a core dump of it would have. */
 static void look_at_process(pid_t pid, enum where shared, enum where others)
 {
-	unsigned long first, last, from = 0, to = 0;
-	char path[64], line[1024], flags[8], how[8] = "";
-	FILE *maps;
-	int mem;
+	struct wheres wheres = { shared, others };
 
-	snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
-	maps = fopen(path, "re");
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
-	CHECK(maps != NULL && mem >= 0);
-	while (fgets(line, sizeof line, maps) != NULL) {
-		if (sscanf(line, "%lx-%lx %7s", &first, &last, flags) == 3) {
-			from = first;
-			to = last;
-			memcpy(how, flags, sizeof how);
-		}
-		if (strncmp(line, "VmFlags:", 8) != 0 || how[0] != 'r') /* they come last */
-			continue;
-		if (how[3] == 's')
-			look_at_mapping(mem, from, to, shared);
-		else if (others != WHERES && strstr(line, " dd") == NULL) /* else it is not in core dumps */
-			look_at_mapping(mem, from, to, others);
-	}
-	fclose(maps);
-	close(mem);
+	proc_mappings(pid, look_at_one, &wheres);
 }
 
 /* ---- Core dumps -------------------------------------------------------------------------------------------------- */

@@ -58,28 +58,6 @@ static inline void print_outcome(const char *what, const struct outcome *outcome
 	              outcome->refused, outcome->corrupt, outcome->missing, outcome->whole);
 }
 
-static inline uint8_t *read_file(const char *path, size_t *ret_size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	uint8_t *bytes;
-
-	CHECK(fd >= 0 && fstat(fd, &st) == 0);
-	bytes = check_alloc((size_t)st.st_size);
-	CHECK(pread(fd, bytes, (size_t)st.st_size, 0) == st.st_size);
-	close(fd);
-	*ret_size = (size_t)st.st_size;
-	return bytes;
-}
-
-static inline void write_file(const char *path, const uint8_t *bytes, size_t size)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	CHECK(fd >= 0 && pwrite(fd, bytes, size, 0) == (ssize_t)size);
-	close(fd);
-}
-
 static inline unsigned flips(void)
 {
 	return (unsigned)env_number("LATZ_TEST_FLIPS", 20);

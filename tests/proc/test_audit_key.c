@@ -9,34 +9,6 @@
 #define OLD "the first password"
 #define NEW "the second password"
 
-struct text {
-	char *data;
-	size_t size;
-};
-
-static struct text read_text(const char *path)
-{
-	struct stat st;
-	struct text text;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	text.data = check_alloc((size_t)st.st_size + 1);
-	text.size = (size_t)st.st_size;
-	assert_int_equal(read(fd, text.data, text.size), st.st_size);
-	text.data[text.size] = '\0';
-	close(fd);
-	return text;
-}
-
-static void write_text(const char *path, const char *data, size_t size)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	assert_true(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-	close(fd);
-}
-
 static const char *audited(struct fixture *f, char path[600], const char *password)
 {
 	snprintf(path, 600, "%s/the.audit", f->dir);
@@ -100,8 +72,9 @@ static void chain(char *line, size_t room, uint8_t last[32])
 /* Written anew, so that without a key it is a whole log. */
 static void forge(const char *from, const char *to, const struct forgery *forgery)
 {
-	struct text text = read_text(from);
-	char *out = check_alloc(2 * text.size), *rest = text.data, *line;
+	size_t size_in;
+	char *data = file_read(from, &size_in);
+	char *out = check_alloc(2 * size_in), *rest = data, *line;
 	uint8_t last[32] = { 0 };
 	unsigned number = 0, seq = 0;
 	bool done = forgery->what == NULL;
@@ -125,9 +98,9 @@ static void forge(const char *from, const char *to, const struct forgery *forger
 		size += strlen(changed);
 	}
 	assert_true(done);
-	write_text(to, out, size);
+	file_write(to, out, size);
 	free(out);
-	free(text.data);
+	free(data);
 }
 
 /* ---- Tests ---- */
@@ -295,13 +268,14 @@ static void too_many_seals(void **state)
 	char path[600], forged[620], *line, *out, salt[65];
 	uint8_t last[32] = { 0 };
 	latz_audit_info info;
-	struct text text;
+	size_t size_in;
+	char *data;
 	size_t size = 0;
 
 	audited(f, path, OLD);
 	shut(f);
-	text = read_text(path);
-	line = strstr(text.data, "{\"seq\":1,");
+	data = file_read(path, &size_in);
+	line = strstr(data, "{\"seq\":1,");
 	assert_non_null(strstr(line, "\"scrypt\":{"));
 	*strchr(line, '\n') = '\0';
 	out = check_alloc(100 * (strlen(line) + 16));
@@ -318,10 +292,10 @@ static void too_many_seals(void **state)
 		memcpy(out + size, changed, strlen(changed));
 		size += strlen(changed);
 	}
-	write_text(forged, out, size);
+	file_write(forged, out, size);
 	assert_rc(LATZ_TOOBIG, verify(forged, OLD, &info));
 	free(out);
-	free(text.data);
+	free(data);
 }
 
 /* A seal that opens nothing, with the salt of a true one, before that. */
@@ -331,26 +305,27 @@ static void forged_seal(void **state)
 	char path[600], forged[620], made[4096];
 	uint8_t last[32] = { 0 };
 	latz_audit_info info;
-	struct text text;
+	size_t size_in;
+	char *data;
 	char *line, *sealed;
 
 	audited(f, path, OLD);
 	shut(f);
-	text = read_text(path);
-	line = strstr(text.data, "{\"seq\":1,");
+	data = file_read(path, &size_in);
+	line = strstr(data, "{\"seq\":1,");
 	snprintf(made, sizeof made, "%.*s", (int)strcspn(line, "\n"), line);
 	sealed = strstr(made, "\"sealed_key\":\"");
 	assert_non_null(sealed);
 	sealed[14] = sealed[14] == '0' ? '1' : '0';
 	chain(made, sizeof made, last);
 	snprintf(forged, sizeof forged, "%s.forged", path);
-	write_text(forged, made, strlen(made));
+	file_write(forged, made, strlen(made));
 	int fd = open(forged, O_WRONLY | O_APPEND | O_CLOEXEC);
-	assert_int_equal(write(fd, text.data, text.size), text.size);
+	assert_int_equal(write(fd, data, size_in), size_in);
 	close(fd);
 	assert_rc(LATZ_CORRUPT, verify(forged, OLD, &info)); /* it stands there; but it hides nothing */
 	assert_true(info.keyed >= 4 && info.other_keys == 0);
-	free(text.data);
+	free(data);
 }
 
 /* The password of now opens what was rotated before it came, with a file from after it. */

@@ -7,35 +7,16 @@
 #include "../../src/base/point.h"
 #include "crypt/digest.h"
 
-struct text {
-	char *data;
-	size_t size;
-};
-
-static struct text read_text(const char *path)
-{
-	struct stat st;
-	struct text text;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	text.data = check_alloc((size_t)st.st_size + 1);
-	text.size = (size_t)st.st_size;
-	assert_int_equal(read(fd, text.data, text.size), st.st_size);
-	text.data[text.size] = '\0';
-	close(fd);
-	return text;
-}
-
 /* How often the file says this. */
 static unsigned said(const char *path, const char *what)
 {
-	struct text text = read_text(path);
+	size_t size_in;
+	char *data = file_read(path, &size_in);
 	unsigned n = 0;
 
-	for (const char *at = text.data; (at = strstr(at, what)) != NULL; at++)
+	for (const char *at = data; (at = strstr(at, what)) != NULL; at++)
 		n++;
-	free(text.data);
+	free(data);
 	return n;
 }
 
@@ -58,30 +39,31 @@ static void make_up(char *line, size_t room, unsigned long long seq, uint8_t las
 /* The last `gone` entries go, and `more` come in their place. */
 static void forge(const char *path, unsigned gone, unsigned more)
 {
-	struct text text = read_text(path);
-	char line[8192], *end = text.data + text.size;
+	size_t size_in;
+	char *data = file_read(path, &size_in);
+	char line[8192], *end = data + size_in;
 	unsigned long long seq;
 	uint8_t last[32];
 	int fd;
 
 	for (unsigned i = 0; i < gone; i++) {
 		end[-1] = '\0';
-		end = strrchr(text.data, '\n') + 1;
+		end = strrchr(data, '\n') + 1;
 	}
 	end[-1] = '\0';
-	const char *before = strrchr(text.data, '\n') + 1;
+	const char *before = strrchr(data, '\n') + 1;
 	end[-1] = '\n';
 	assert_int_equal(sscanf(before, "{\"seq\":%llu,", &seq), 1);
 	assert_true(lzi_digest_parse(strstr(before, ",\"hash\":\"") + 9, last));
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	assert_true(fd >= 0 && write(fd, text.data, (size_t)(end - text.data)) == end - text.data);
+	assert_true(fd >= 0 && write(fd, data, (size_t)(end - data)) == end - data);
 	for (unsigned i = 0; i < more; i++) {
 		snprintf(line, sizeof line, "%s", before);
 		make_up(line, sizeof line, ++seq, last);
 		assert_int_equal(write(fd, line, strlen(line)), strlen(line));
 	}
 	close(fd);
-	free(text.data);
+	free(data);
 }
 
 static const char *audited(struct fixture *f, char path[600], const char *password)
@@ -274,7 +256,8 @@ static void a_hole(void **state)
 	struct fixture *f = *state;
 	char path[600], line[8192] = "\n", end[65536] = "";
 	uint8_t last[32] = "";
-	struct text text;
+	size_t size_in;
+	char *data;
 	struct stat st;
 	uint64_t begun;
 	char *at;
@@ -282,11 +265,11 @@ static void a_hole(void **state)
 
 	audited(f, path, NULL);
 	assert_ok(put(f->pool, "k", "v"));
-	text = read_text(path);
-	at = memrchr(text.data, '\n', text.size - 1);
+	data = file_read(path, &size_in);
+	at = memrchr(data, '\n', size_in - 1);
 	assert_non_null(at);
 	snprintf(line + 1, sizeof line - 1, "%s", at + 1);
-	free(text.data);
+	free(data);
 	make_up(line + 1, sizeof line - 1, 1000000, last);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0 && ftruncate(fd, 0) == 0);

@@ -57,35 +57,25 @@ static void search(int mem, unsigned long from, unsigned long to, bool locked, s
 	munmap(bytes, size);
 }
 
+static void look_at(int mem, const struct proc_mapping *mapping, void *arg)
+{
+	bool locked = strstr(mapping->flags, " lo") != NULL;
+	struct found *found = arg;
+
+	if (mapping->how[3] == 's')
+		return;
+	found->others_locked |= locked;
+	/* The constant in the program's own text is no secret of the library's. */
+	if (mapping->how[1] == 'w')
+		search(mem, mapping->from, mapping->to, locked, found);
+}
+
 /* Of what a process has for itself. */
 static struct found look(pid_t pid)
 {
 	struct found found = { 0, 0, 0, false };
-	unsigned long first, last, from = 0, to = 0;
-	char path[64], line[1024], flags[8], how[8] = "";
-	FILE *maps;
-	int mem;
 
-	snprintf(path, sizeof path, "/proc/%d/smaps", (int)pid);
-	maps = fopen(path, "re");
-	snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
-	mem = open(path, O_RDONLY | O_CLOEXEC);
-	CHECK(maps != NULL && mem >= 0);
-	while (fgets(line, sizeof line, maps) != NULL) {
-		if (sscanf(line, "%lx-%lx %7s", &first, &last, flags) == 3) {
-			from = first;
-			to = last;
-			memcpy(how, flags, sizeof how);
-		}
-		if (strncmp(line, "VmFlags:", 8) != 0 || how[0] != 'r' || how[3] == 's')
-			continue;
-		found.others_locked |= strstr(line, " lo") != NULL;
-		/* The constant in the program's own text is no secret of the library's. */
-		if (how[1] == 'w')
-			search(mem, from, to, strstr(line, " lo") != NULL, &found);
-	}
-	fclose(maps);
-	close(mem);
+	proc_mappings(pid, look_at, &found);
 	return found;
 }
 

@@ -85,7 +85,7 @@ static void flip_snapshot(struct tampered *t, unsigned long flags, bool fixed, u
 	snprintf(path, sizeof path, "%s/snapshot", t->disk);
 	options.flags = (unsigned)flags;
 	assert_ok(latz_snapshot(t->pool, path, &options));
-	bytes = read_file(path, &size);
+	bytes = file_read(path, &size);
 	copy = check_alloc(size);
 	for (unsigned i = 0; i < count; i++) {
 		memcpy(copy, bytes, size);
@@ -95,7 +95,7 @@ static void flip_snapshot(struct tampered *t, unsigned long flags, bool fixed, u
 		copy[at] ^= (uint8_t)(1u << rng_below(&rng, 8));
 		if (fixed)
 			fix_snapshot(copy, size);
-		write_file(path, copy, size);
+		file_write(path, copy, size);
 		try_snapshot(t, path, &outcome);
 		if (!fixed && outcome.refused != i + 1)
 			fail_msg("byte %zu of a snapshot: nobody has noticed", at);
@@ -105,7 +105,7 @@ static void flip_snapshot(struct tampered *t, unsigned long flags, bool fixed, u
 	memcpy(copy, bytes, size); /* as it was it serves */
 	fix_snapshot(copy, size);
 	assert_memory_equal(copy, bytes, size);
-	write_file(path, bytes, size); /* the next one takes the place of no file that is not a snapshot */
+	file_write(path, bytes, size); /* the next one takes the place of no file that is not a snapshot */
 	free(bytes);
 	free(copy);
 }
@@ -224,7 +224,7 @@ static void try_log(struct tampered *t, const char *disk, bool old_too, struct o
 static void damage(const char *path, struct rng *rng, bool fixed, unsigned i)
 {
 	size_t size, at, entries[2 * KEYS];
-	uint8_t *bytes = read_file(path, &size);
+	uint8_t *bytes = file_read(path, &size);
 
 	CHECK(list_entries(bytes, size, entries, 2 * KEYS) == 2 * KEYS);
 	if (fixed && i % 4 != 0)
@@ -234,7 +234,7 @@ static void damage(const char *path, struct rng *rng, bool fixed, unsigned i)
 	bytes[at] ^= (uint8_t)(1u << rng_below(rng, 8));
 	if (fixed)
 		(void)go_over(bytes, size, true);
-	write_file(path, bytes, size);
+	file_write(path, bytes, size);
 	free(bytes);
 }
 
@@ -288,7 +288,7 @@ static void plain_entries(void **state)
 	make_log(t, whole);
 	snprintf(inside, sizeof inside, "%s/p", whole);
 	find_segment(inside, path, sizeof path);
-	bytes = read_file(path, &size);
+	bytes = file_read(path, &size);
 	assert_int_equal(list_entries(bytes, size, entries, 2 * KEYS), 2 * KEYS);
 	for (unsigned i = 0; i < 2 * KEYS; i++) {
 		struct lzi_log_entry *entry = (struct lzi_log_entry *)(void *)(bytes + entries[i]);
@@ -297,7 +297,7 @@ static void plain_entries(void **state)
 		memset((uint8_t *)(entry + 1) + entry->key_size, 'F', entry->value_size);
 	}
 	(void)go_over(bytes, size, true);
-	write_file(path, bytes, size);
+	file_write(path, bytes, size);
 	free(bytes);
 	try_log(t, whole, true, &outcome);
 	assert_int_equal(outcome.corrupt, 1);
@@ -316,7 +316,7 @@ static void entries_reordered(void **state)
 	make_log(t, whole);
 	snprintf(inside, sizeof inside, "%s/p", whole);
 	find_segment(inside, path, sizeof path);
-	bytes = read_file(path, &size);
+	bytes = file_read(path, &size);
 	assert_int_equal(list_entries(bytes, size, entries, 2 * KEYS), 2 * KEYS);
 	for (unsigned i = 0; i < KEYS; i++) {
 		const struct lzi_log_entry *entry = (struct lzi_log_entry *)(void *)(bytes + entries[i]);
@@ -328,7 +328,7 @@ static void entries_reordered(void **state)
 		memcpy(bytes + entries[KEYS + i], kept, span);
 	}
 	(void)go_over(bytes, size, true);
-	write_file(path, bytes, size);
+	file_write(path, bytes, size);
 	free(bytes);
 	try_log(t, whole, false, &outcome);
 	assert_int_equal(outcome.whole, 1);

@@ -124,7 +124,7 @@ static void make_image(struct tampered *t, struct image *image)
 	snprintf(image->path, sizeof image->path, "%s/image", t->disk);
 	options.flags = LATZ_SNAPSHOT_IMAGE;
 	assert_ok(latz_snapshot(t->pool, image->path, &options));
-	image->whole = read_file(image->path, &image->size);
+	image->whole = file_read(image->path, &image->size);
 	image->bytes = check_alloc(image->size);
 	memcpy(image->bytes, image->whole, image->size);
 	fix_image(image); /* as it was it serves */
@@ -227,7 +227,7 @@ static void flip_image(struct tampered *t, struct image *image, bool fixed, unsi
 		image->bytes[at] ^= (uint8_t)(1u << rng_below(&rng, 8));
 		if (fixed)
 			fix_image(image);
-		write_file(image->path, image->bytes, image->size);
+		file_write(image->path, image->bytes, image->size);
 		if (!fixed && latz_snapshot_verify(image->path, NULL, NULL) == LATZ_OK)
 			fail_msg("byte %zu of an image: nobody has noticed", at);
 		try_image(t, image, &outcome);
@@ -261,14 +261,14 @@ static void behind_the_back(void **state)
 	for (unsigned i = 0; i < flips(); i++) {
 		latz_pool *pool;
 
-		write_file(image.path, image.whole, image.size);
+		file_write(image.path, image.whole, image.size);
 		assert_ok(latz_restore(image.path, "restored", &t->options, NULL));
 		assert_ok(latz_open("restored", &t->options, &pool));
 		memcpy(image.bytes, image.whole, image.size);
 		image.bytes[byte_of(&image, LZI_IMAGE_HEAP, &rng)] ^= (uint8_t)(1u << rng_below(&rng, 8));
 		if (i % 2 != 0) /* the pool has sums of its own */
 			fix_image(&image);
-		write_file(image.path, image.bytes, image.size);
+		file_write(image.path, image.bytes, image.size);
 		read_all(t, pool, &outcome);
 		assert_ok(latz_close(pool));
 	}
@@ -329,7 +329,7 @@ static void exchanged(void **state)
 		fix_crc(a);
 		fix_crc(b);
 		fix_image(&image);
-		write_file(image.path, image.bytes, image.size);
+		file_write(image.path, image.bytes, image.size);
 		try_image(t, &image, &outcome);
 		assert_int_equal(outcome.corrupt, 1);
 	}
