@@ -314,27 +314,37 @@ int cli_open(const char *name, unsigned flags, const char *hint, latz_pool **poo
 	return open_pool(name, flags, hint, false, pool);
 }
 
-struct whose {
+struct pool_search {
 	const char *name;
-	bool ours;
+	struct cli_pool *pool;
+	bool found;
 };
 
-static int find_whose(const latz_pool_info *info, void *arg)
+static int find_pool(const latz_pool_info *info, void *arg)
 {
-	struct whose *whose = arg;
+	struct pool_search *search = arg;
 
-	if (strcmp(info->name, whose->name) != 0)
+	if (strcmp(info->name, search->name) != 0)
 		return 0;
-	whose->ours = access(info->path, W_OK) == 0;
+	search->found = true;
+	search->pool->info = *info;
+	snprintf(search->pool->path, sizeof(search->pool->path), "%s", info->path);
 	return 1;
+}
+
+bool cli_find_pool(const char *name, struct cli_pool *ret_pool)
+{
+	struct pool_search search = { name, ret_pool, false };
+
+	return latz_list(cli.dir, find_pool, &search) >= 0 && search.found;
 }
 
 /* Then it is not the pool that may not be written, but its audit log, say: and what looks is to be in that. */
 static bool may_write(const char *name)
 {
-	struct whose whose = { .name = name };
+	struct cli_pool found;
 
-	return latz_list(cli.dir, find_whose, &whose) >= 0 && whose.ours;
+	return cli_find_pool(name, &found) && access(found.path, W_OK) == 0;
 }
 
 int cli_open_read(const char *name, latz_pool **pool)

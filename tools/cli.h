@@ -122,6 +122,14 @@ bool cli_takes_namespace(const char *command);
 int cli_limit_namespace(const char *name, latz_pool *sub, const char *max_bytes, const char *max_entries,
                         const char *policy, const int64_t *ttl_ms);
 
+/* What the runtime directory tells of a pool; its texts are gone but for the path. False: there is none of that name
+ * that we can see. */
+struct cli_pool {
+	latz_pool_info info;
+	char path[4096];
+};
+bool cli_find_pool(const char *name, struct cli_pool *ret_pool);
+
 /* The same for commands that look only: of another user, whose pool may be read but not written, a read-only client. */
 int cli_open_read(const char *name, latz_pool **pool);
 

@@ -58,29 +58,13 @@ const char *cli_password(void)
 	return cli.password;
 }
 
-struct search {
-	const char *name;
-	bool found, password;
-};
-
-static int find(const latz_pool_info *info, void *arg)
-{
-	struct search *search = arg;
-
-	if (strcmp(info->name, search->name) != 0)
-		return 0;
-	search->found = info->status == LATZ_OK;
-	search->password = info->password != 0;
-	return 1;
-}
-
 const char *cli_password_hint(const char *pool)
 {
-	struct search search = { .name = pool };
+	struct cli_pool found;
 
 	if (!is_given())
 		return "give it with --password-file F, --password-fd N or $LATZERO_PASSWORD_FILE";
-	if (pool != NULL && latz_list(cli.dir, find, &search) >= 0 && search.found && !search.password)
+	if (pool != NULL && cli_find_pool(pool, &found) && found.info.status == LATZ_OK && !found.info.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
 	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
 	       "without a password shows how many there were";

@@ -88,20 +88,6 @@ static int complete_options(struct create_arguments *arguments)
 	return CLI_OK;
 }
 
-struct kept_search {
-	const char *name;
-	bool kept;
-};
-
-static int find_kept(const latz_pool_info *info, void *arg)
-{
-	struct kept_search *search = arg;
-
-	if (strcmp(info->name, search->name) == 0)
-		search->kept = (info->flags & LATZ_KEEP) != 0;
-	return 0;
-}
-
 /* What a durable pool begins with: keys of an earlier run. */
 static uint64_t restored_keys(latz_pool *pool, const latz_options *options)
 {
@@ -138,12 +124,12 @@ static bool is_log(const char *asked, const char *name, const char *path)
 /* What a pool that is there already does not become is not passed over where somebody relies on it. */
 static int check_attached(const char *name, latz_pool *pool, const struct create_arguments *arguments)
 {
-	struct kept_search search = { .name = name };
+	struct cli_pool found;
 	const latz_options *options = &arguments->options;
 	latz_audit_status_t status = { .size = sizeof(status) };
 	latz_stats_t stats = { .size = sizeof(stats) };
 
-	if (arguments->keep && latz_list(cli.dir, find_kept, &search) == LATZ_OK && !search.kept)
+	if (arguments->keep && cli_find_pool(name, &found) && (found.info.flags & LATZ_KEEP) == 0)
 		return cli_error(CLI_NO,
 		                 "pool %s: is there already and goes with its last user; leave --keep "
 		                 "out, or destroy it first",

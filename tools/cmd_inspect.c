@@ -9,24 +9,20 @@
 #include <time.h>
 #include <unistd.h>
 
-struct pool_search {
+struct seen {
 	const char *name;
-	char path[4096];
-	bool keep, found;
-	latz_pool_info info; /* its texts are gone */
+	bool found;
+	struct cli_pool pool;
 };
 
-static int find_pool(const latz_pool_info *info, void *arg)
+static bool is_kept(const struct cli_pool *pool)
 {
-	struct pool_search *search = arg;
+	return (pool->info.flags & LATZ_KEEP) != 0;
+}
 
-	if (strcmp(info->name, search->name) != 0)
-		return 0;
-	search->found = true;
-	search->keep = (info->flags & LATZ_KEEP) != 0;
-	search->info = *info;
-	snprintf(search->path, sizeof(search->path), "%s", info->path);
-	return 1;
+static void field_lifetime(const struct cli_pool *pool)
+{
+	cli_field("lifetime", "%s", is_kept(pool) ? "kept until destroyed" : "until its last user leaves");
 }
 
 /* Size for people on a terminal, bytes for programs. */
@@ -270,13 +266,13 @@ static void print_locked(const latz_pool_info *info)
 		cli_field("wrong_wall_ms", "%" PRId64, info->wrong_wall_ms);
 }
 
-static void pool_json(latz_pool *pool, const struct pool_search *search, const latz_stats_t *stats)
+static void pool_json(latz_pool *pool, const struct seen *seen, const latz_stats_t *stats)
 {
 	cli_json_begin(NULL, '{');
-	cli_json_text("pool", search->name);
-	if (search->found) {
-		cli_json_bytes("path", search->path, strlen(search->path));
-		cli_json_bool("keep", search->keep);
+	cli_json_text("pool", seen->name);
+	if (seen->found) {
+		cli_json_bytes("path", seen->pool.path, strlen(seen->pool.path));
+		cli_json_bool("keep", is_kept(&seen->pool));
 	}
 	cli_json_i64("age_ms", stats->age_ms);
 	cli_json_u64("keys", stats->keys);
@@ -307,8 +303,8 @@ static void pool_json(latz_pool *pool, const struct pool_search *search, const l
 	compression_json(stats);
 	cli_json_i64("max_age_ms", stats->max_age_ms);
 	audit_json(pool);
-	if (search->found)
-		locked_json(&search->info);
+	if (seen->found)
+		locked_json(&seen->pool.info);
 	cli_json_begin("clients", '[');
 	(void)!latz_clients(pool, client_json, NULL);
 	cli_json_end(']');
@@ -355,13 +351,13 @@ static void print_clients(latz_pool *pool)
 	cli_table_close(table);
 }
 
-static void print_pool(latz_pool *pool, const struct pool_search *search, const latz_stats_t *stats)
+static void print_pool(latz_pool *pool, const struct seen *seen, const latz_stats_t *stats)
 {
-	cli_field("pool", "%s", search->name);
-	if (search->found)
-		cli_field("path", "%s", search->path);
-	if (search->found) /* else the directory is another user's, which is not looked through */
-		cli_field("lifetime", "%s", search->keep ? "kept until destroyed" : "until its last user leaves");
+	cli_field("pool", "%s", seen->name);
+	if (seen->found) { /* else the directory is another user's, which is not looked through */
+		cli_field("path", "%s", seen->pool.path);
+		field_lifetime(&seen->pool);
+	}
 	field_age(cli.tty ? "age" : "age_ms", stats->age_ms);
 	field_count("keys", stats->keys);
 	field_size("live_bytes", stats->live_bytes);
@@ -392,8 +388,8 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 	if (stats->max_age_ms > 0)
 		field_age(cli.tty ? "max_age" : "max_age_ms", stats->max_age_ms);
 	print_audit(pool);
-	if (search->found)
-		print_locked(&search->info);
+	if (seen->found)
+		print_locked(&seen->pool.info);
 	cli_field("clients", "%u of %u", stats->clients, stats->clients_max);
 	print_clients(pool);
 	inspect_locks_print(pool);
@@ -401,48 +397,48 @@ static void print_pool(latz_pool *pool, const struct pool_search *search, const 
 
 static int inspect_pool(const char *name, latz_pool *pool)
 {
-	struct pool_search search = { .name = name };
+	struct seen seen = { .name = name };
 	latz_stats_t stats = { .size = sizeof(stats) };
 
 	int rc = latz_stats(pool, &stats);
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "reading figures", name, NULL);
-	(void)!latz_list(cli.dir, find_pool, &search);
+	seen.found = cli_find_pool(name, &seen.pool);
 	if (cli.json)
-		pool_json(pool, &search, &stats);
+		pool_json(pool, &seen, &stats);
 	else
-		print_pool(pool, &search, &stats);
+		print_pool(pool, &seen, &stats);
 	return CLI_OK;
 }
 
 /* A pool whose password we have not got: what everybody can see who may read its files. False: it is none. */
 static bool inspect_locked(const char *name)
 {
-	struct pool_search search = { .name = name };
+	struct seen seen = { .name = name };
 
-	if (latz_list(cli.dir, find_pool, &search) < 0 || !search.found || !search.info.password)
+	if (!cli_find_pool(name, &seen.pool) || !seen.pool.info.password)
 		return false;
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_text("pool", name);
-		cli_json_bytes("path", search.path, strlen(search.path));
-		cli_json_bool("keep", search.keep);
-		cli_json_i64("age_ms", search.info.age_ms);
-		cli_json_u64("keys", search.info.keys);
-		cli_json_u64("file_bytes", search.info.bytes);
-		cli_json_u64("clients", search.info.clients);
-		locked_json(&search.info);
+		cli_json_bytes("path", seen.pool.path, strlen(seen.pool.path));
+		cli_json_bool("keep", is_kept(&seen.pool));
+		cli_json_i64("age_ms", seen.pool.info.age_ms);
+		cli_json_u64("keys", seen.pool.info.keys);
+		cli_json_u64("file_bytes", seen.pool.info.bytes);
+		cli_json_u64("clients", seen.pool.info.clients);
+		locked_json(&seen.pool.info);
 		cli_json_end('}');
 		return true;
 	}
 	cli_field("pool", "%s", name);
-	cli_field("path", "%s", search.path);
-	cli_field("lifetime", "%s", search.keep ? "kept until destroyed" : "until its last user leaves");
-	field_age(cli.tty ? "age" : "age_ms", search.info.age_ms);
-	field_count("keys", search.info.keys);
-	field_size("file_bytes", search.info.bytes);
-	field_count("clients", search.info.clients);
-	print_locked(&search.info);
+	cli_field("path", "%s", seen.pool.path);
+	field_lifetime(&seen.pool);
+	field_age(cli.tty ? "age" : "age_ms", seen.pool.info.age_ms);
+	field_count("keys", seen.pool.info.keys);
+	field_size("file_bytes", seen.pool.info.bytes);
+	field_count("clients", seen.pool.info.clients);
+	print_locked(&seen.pool.info);
 	return true;
 }
 
