@@ -145,7 +145,7 @@ static int write_setting(int dirfd, const struct lzi_audit_setting *setting)
 	return rc == LATZ_OK ? lzi_disk_sync_dir(dirfd) : rc;
 }
 
-static int note(struct lzi_store *store)
+int lzi_audit_begin_dir(struct lzi_store *store)
 {
 	const int is_audited = (store->control.header->incompatible & LZI_FEATURE_AUDIT) != 0;
 	struct lzi_audit_setting setting = { 0 };
@@ -168,7 +168,9 @@ static int note(struct lzi_store *store)
 
 int lzi_audit_remember(struct lzi_store *store)
 {
-	return lzi_is_audited(store) && lzi_is_durable(store) && store->persist.dirfd >= 0 ? note(store) : LATZ_OK;
+	return lzi_is_audited(store) && lzi_is_durable(store) && store->persist.dirfd >= 0
+	               ? lzi_audit_begin_dir(store)
+	               : LATZ_OK;
 }
 
 /* Of those who died as they wrote it. Whoever writes it has the directory's lock, which is ours alone. */
@@ -189,11 +191,6 @@ static void clean(int dirfd)
 	lzi_dir_free(names, count);
 }
 
-int lzi_audit_begin_dir(struct lzi_store *store)
-{
-	return note(store);
-}
-
 int lzi_audit_take_dir(struct lzi_store *store, const char *dir)
 {
 	struct lzi_audit_setting setting;
@@ -204,5 +201,5 @@ int lzi_audit_take_dir(struct lzi_store *store, const char *dir)
 		return LATZ_OK;
 	if (lzi_persist_holds(dir, store->name) && read_setting(store->persist.dirfd, &setting) != LATZ_NOTFOUND)
 		return lzi_error(LZI_IN_USE, "%s/%s became an audited pool's meanwhile", dir, store->name);
-	return note(store);
+	return lzi_audit_begin_dir(store);
 }

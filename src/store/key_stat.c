@@ -11,6 +11,19 @@
 #include "store/read_int.h"
 #include "store/seal.h"
 
+int lzi_store_get_own(struct lzi_call *call, latz_slice key, latz_value *value)
+{
+	struct lzi_actor *actor = call->store->reads_only ? NULL : call->actor;
+	uint64_t gets = actor == NULL ? 0 : actor->gets, hits = actor == NULL ? 0 : actor->hits;
+	int rc = lzi_store_get(call, key, 0, value);
+
+	if (actor != NULL) {
+		lzi_store_relaxed(&actor->gets, gets);
+		lzi_store_relaxed(&actor->hits, hits);
+	}
+	return rc;
+}
+
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info)
 {
 	uint64_t hash = lzi_store_hash(call->store, key.data, key.size);

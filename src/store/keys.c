@@ -59,14 +59,8 @@ int lzi_keys_read(struct lzi_call *call, struct lzi_keys *ret_keys, uint64_t *re
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[RECORD_KEY_SIZE];
-	struct lzi_actor *actor = call->store->reads_only ? NULL : call->actor;
-	uint64_t gets = actor == NULL ? 0 : actor->gets, hits = actor == NULL ? 0 : actor->hits;
-	int rc = lzi_store_get(call, record_key(key), 0, &value);
+	int rc = lzi_store_get_own(call, record_key(key), &value);
 
-	if (actor != NULL) { /* the user has got nothing */
-		lzi_store_relaxed(&actor->gets, gets);
-		lzi_store_relaxed(&actor->hits, hits);
-	}
 	if (rc == LATZ_OK) {
 		rc = lzi_keys_parse(value.data, value.size, ret_keys);
 		if (ret_version != NULL)

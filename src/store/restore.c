@@ -170,9 +170,9 @@ static int fill_mapped(struct lzi_store *store, const latz_options *options, voi
 	struct lzi_call call;
 	int rc = lzi_thread_find(store, &call);
 
+	(void)options;
 	if (rc == LATZ_OK && mapping->image.header.minor == 0)
 		rc = lzi_space_escape_all(&call);
-	(void)options;
 	if (rc == LATZ_OK)
 		lzi_image_adopt(&mapping->image, &call);
 	return rc;
@@ -224,8 +224,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	if (strcmp(path, "-") != 0)
 		rc = open_image(path, &mapping, &is_image);
 	if (is_image) {
-		with.fn = options->persist_dir != NULL || mapping.image.header.incompatible & LZI_IMAGE_KNOWN ||
-		                          mapping.image.header.minor == 0
+		with.fn = mapping.image.header.incompatible & LZI_IMAGE_KNOWN || mapping.image.header.minor == 0
 		                  ? fill_mapped
 		                  : NULL;
 		with.arg = &mapping;

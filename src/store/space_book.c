@@ -130,7 +130,7 @@ static int book_read(struct lzi_call *call, const char *name, struct entry *ret_
 {
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[BOOK_KEY_MAX];
-	int rc = lzi_store_get(call, name_key(key, name), 0, &value);
+	int rc = lzi_store_get_own(call, name_key(key, name), &value);
 
 	if (rc == LATZ_OK)
 		rc = entry_parse(value.data, value.size, ret_entry);
@@ -323,7 +323,7 @@ static int settle_age(struct lzi_call *call)
 	struct lzi_shared *shared = call->store->control.shared;
 	latz_value value = LATZ_VALUE_INIT;
 	uint8_t key[BOOK_KEY_MAX];
-	int rc = lzi_store_get(call, book_key(key, 'a', NULL, 0), 0, &value);
+	int rc = lzi_store_get_own(call, book_key(key, 'a', NULL, 0), &value);
 	int64_t age = rc == LATZ_OK && value.size == 8 ? (int64_t)get_number(value.data, 8) : 0;
 
 	latz_value_free(&value);

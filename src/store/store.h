@@ -42,6 +42,8 @@ int lzi_store_call(struct lzi_store **store, struct lzi_call *ret_call);
 
 /* if_changed_from: 0, or the version for which LATZ_MISMATCH is wanted. value may be NULL: only whether it is there. */
 int lzi_store_get(struct lzi_call *call, latz_slice key, uint64_t if_changed_from, latz_value *value);
+/* Of a record of the library's own: counted as no get, since the user has got nothing. */
+int lzi_store_get_own(struct lzi_call *call, latz_slice key, latz_value *value);
 /* Of one moment. keys with a result that is not LATZ_OK are left out. */
 int lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz_value *values, int *results);
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info);
