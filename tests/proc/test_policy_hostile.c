@@ -218,6 +218,8 @@ static void goes_on_afterwards(void **unused)
 			use(&rng, policy, block, 700, 0);
 		}
 		(void)take_out(policy, block, 700);
+		if (policy->mend(block) == 0) /* entries that no list led to any more come back, as the oldest */
+			(void)take_out(policy, block, 700);
 		if (lzi_book_of(block).nodes < 700) /* what it says of its size is another's */
 			policy->init(block, 700, 700);
 		policy->resize(block, 700);
