@@ -66,13 +66,17 @@ static inline int lzi_api_key_result(int rc)
 	return rc == LATZ_NOTFOUND ? lzi_api_answer(rc, "no such key") : lzi_api_key_failed(rc);
 }
 
+static LZI_COLD LZI_NOINLINE int lzi_api_key_wrong(latz_slice key)
+{
+	if (key.size > LZI_KEY_MAX && key.data != NULL)
+		return lzi_error(LATZ_TOOBIG, "key of %zu bytes; the limit is %u", key.size, LZI_KEY_MAX);
+	return lzi_error(LATZ_INVALID, "%s", key.size == 0 ? "key is empty" : "key.data is NULL");
+}
+
 static inline int lzi_api_key(latz_slice key)
 {
-	if (lzi_unlikely(key.data == NULL || key.size == 0))
-		return lzi_error(LATZ_INVALID, "%s", key.size == 0 ? "key is empty" : "key.data is NULL");
-	if (lzi_unlikely(key.size > LZI_KEY_MAX))
-		return lzi_error(LATZ_TOOBIG, "key of %zu bytes; the limit is %u", key.size, LZI_KEY_MAX);
-	return LATZ_OK;
+	/* One comparison for none and for too many. */
+	return lzi_likely(key.data != NULL && key.size - 1 < LZI_KEY_MAX) ? LATZ_OK : lzi_api_key_wrong(key);
 }
 
 /* The buffer that takes the value must not be what the arguments stand in: it is written, or freed, while they are

@@ -383,8 +383,8 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 
 LZI_INLINE void look_at_bucket(const struct lzi_store *store, struct lzi_ahead *ahead)
 {
-	ahead->number = lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets));
-	ahead->bucket = lzi_table_bucket(&store->table, ahead->number);
+	ahead->buckets = lzi_load_acquire(&store->control.shared->buckets);
+	ahead->bucket = lzi_table_bucket(&store->table, lzi_bucket_of(ahead->hash, ahead->buckets));
 }
 
 LZI_INLINE void look_at_record(const struct lzi_store *store, struct lzi_ahead *ahead)
@@ -469,8 +469,7 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), offset >> LZI_EXTENT_SHIFT);
 	found->word = lzi_load_acquire(found->word_at);
 	if (lzi_unlikely(lzi_load_acquire(ahead->slot) != ahead->word ||
-	                 lzi_bucket_of(ahead->hash, lzi_load_acquire(&store->control.shared->buckets)) !=
-	                         ahead->number))
+	                 lzi_load_acquire(&store->control.shared->buckets) != ahead->buckets))
 		return LATZ_BUSY;
 	found->room = lzi_heap_room(&store->heap, offset, found->word);
 	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);

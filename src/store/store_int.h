@@ -361,7 +361,7 @@ enum lzi_read_how {
  * oddities, whose first slot with the key's tag is the key's. Whatever else there is, is looked at from the beginning
  * when the key's turn comes. What a step keeps may be used in a later call. */
 struct lzi_ahead {
-	uint64_t hash, number, word;
+	uint64_t hash, buckets /* that there were */, word;
 	struct lzi_bucket *bucket;
 	uint64_t *slot; /* the first with the key's tag; NULL: look properly */
 };

@@ -61,3 +61,43 @@ int lzi_write_compare(struct lzi_call *call, const struct lzi_write *write, uint
 	latz_value_free(&value);
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }
+
+/* 1: the value is the same already. */
+static int compare_packed(const struct lzi_write *write, const struct lzi_record *old,
+                          const struct lzi_compared *compared)
+{
+	struct lzi_sealed sealed;
+	unsigned dict;
+	uint64_t size;
+
+	if (old->flags & LZI_RECORD_SEALED && old->value_size >= sizeof sealed) {
+		memcpy(&sealed, lzi_record_value(old), sizeof sealed);
+		size = sealed.size;
+	} else if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK) {
+		return LATZ_OK;
+	}
+	if (size != write->value.size)
+		return LATZ_OK;
+	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
+}
+
+int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
+                    int present, const struct lzi_compared *compared)
+{
+	if (write->flags & LATZ_IF_ABSENT && present)
+		return LATZ_EXISTS;
+	if (write->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION) && !present)
+		return LATZ_NOTFOUND;
+	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
+		return LATZ_MISMATCH;
+	if (write->flags & LATZ_IF_CHANGED && present && old->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
+		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
+	if (present && lzi_seal_lacks(store, old->flags, write->key))
+		return LATZ_OK; /* written over: whether it is the same would tell what we write */
+	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
+	    old->value_size == write->value.size &&
+	    lzi_map_holds(&store->heap.map, lzi_record_value(old), write->value.size) &&
+	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
+		return 1;
+	return LATZ_OK;
+}

@@ -361,46 +361,6 @@ LZI_NOINLINE int lzi_draft_seal(struct lzi_call *call, struct lzi_draft *draft, 
 	                     draft->sealed);
 }
 
-/* 1: the value is the same already. */
-static int compare_packed(const struct lzi_write *write, const struct lzi_record *old,
-                          const struct lzi_compared *compared)
-{
-	struct lzi_sealed sealed;
-	unsigned dict;
-	uint64_t size;
-
-	if (old->flags & LZI_RECORD_SEALED && old->value_size >= sizeof sealed) {
-		memcpy(&sealed, lzi_record_value(old), sizeof sealed);
-		size = sealed.size;
-	} else if (lzi_packed_parse(lzi_record_value(old), old->value_size, &dict, &size) != LATZ_OK) {
-		return LATZ_OK;
-	}
-	if (size != write->value.size)
-		return LATZ_OK;
-	return compared->seq != old->seq ? LZI_WRITE_LOOK : compared->same;
-}
-
-int lzi_write_check(const struct lzi_store *store, const struct lzi_write *write, const struct lzi_record *old,
-                    int present, const struct lzi_compared *compared)
-{
-	if (write->flags & LATZ_IF_ABSENT && present)
-		return LATZ_EXISTS;
-	if (write->flags & (LATZ_IF_PRESENT | LATZ_IF_VERSION) && !present)
-		return LATZ_NOTFOUND;
-	if (write->flags & LATZ_IF_VERSION && old->seq != write->if_version)
-		return LATZ_MISMATCH;
-	if (write->flags & LATZ_IF_CHANGED && present && old->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
-		return old->type == write->type ? compare_packed(write, old, compared) : LATZ_OK;
-	if (present && lzi_seal_lacks(store, old->flags, write->key))
-		return LATZ_OK; /* written over: whether it is the same would tell what we write */
-	if (write->flags & LATZ_IF_CHANGED && present && old->type == write->type &&
-	    old->value_size == write->value.size &&
-	    lzi_map_holds(&store->heap.map, lzi_record_value(old), write->value.size) &&
-	    memcmp(lzi_record_value(old), write->value.data == NULL ? "" : write->value.data, write->value.size) == 0)
-		return 1;
-	return LATZ_OK;
-}
-
 static LZI_COLD LZI_NOINLINE int read_sealed(struct lzi_call *call, const struct lzi_record *old, latz_slice key,
                                              int64_t *ret_value)
 {
@@ -458,35 +418,39 @@ static int add_up(struct lzi_call *call, struct lzi_write *write, const struct l
 	return LATZ_OK;
 }
 
-/* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed. 1: nothing to do.
- * LZI_WRITE_LOOK. */
-static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket,
-                  struct lzi_draft *draft, const struct lzi_compared *compared)
+/* Under the bucket's lock. LATZ_BUSY: the draft lacks an extension that turned out to be needed, or it is not a plain
+ * write any more. 1: nothing to do. LZI_WRITE_LOOK. */
+LZI_INLINE int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash, struct lzi_bucket *bucket,
+                      struct lzi_draft *draft, const struct lzi_compared *compared, const int plain)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_record *old = NULL, *record = draft->record;
+	struct lzi_space *const space = plain ? NULL : write->space;
+	const int is_sum = !plain && write->kind == LZI_WRITE_INCREMENT;
 	int present = 0, keep, needed, inserted, rc;
 	enum lzi_death death = LZI_DEATH_SUPERSEDED;
 	unsigned kind = LZI_INTENT_WRITE;
 	uint64_t *slot = NULL, seq, old_span = 0;
-	int64_t expiry = write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
+	int64_t expiry = !plain && write->ttl_ms > 0 ? lzi_clock_mono_ms() + write->ttl_ms : 0;
 
+	if (plain && lzi_unlikely(lzi_load_relaxed(&store->control.shared->watch) != 0))
+		return LATZ_BUSY;
 	rc = lzi_write_find(store, bucket, write->key, hash, &slot, &old);
 	if (rc == LATZ_OK)
 		present = lzi_record_present(old);
 	else if (rc != LATZ_NOTFOUND)
 		return rc;
-	rc = lzi_unlikely(write->flags != 0) ? lzi_write_check(store, write, old, present, compared) : LATZ_OK;
+	rc = !plain && write->flags != 0 ? lzi_write_check(store, write, old, present, compared) : LATZ_OK;
 	if (lzi_unlikely(rc == 1)) {
 		write->version = old->seq;
 		lzi_bound_renew(store);
 	}
 	if (rc != LATZ_OK)
 		return rc;
-	keep = present && (write->flags & LATZ_KEEP_TTL || write->kind == LZI_WRITE_INCREMENT);
+	keep = present && ((!plain && write->flags & LATZ_KEEP_TTL) || is_sum);
 	if (keep)
 		expiry = lzi_record_expiry(old);
-	if (lzi_retains(store))
+	if (!plain && lzi_retains(store))
 		expiry = lzi_retain_deadline(store, write->key, expiry);
 	/* The clock before the pins: who takes a pin announces it and then moves the clock, so a seq beyond a pin knows
 	 * it. */
@@ -495,29 +459,29 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 	needed = old != NULL && lzi_record_needed(store, old);
 	if (lzi_unlikely((needed || expiry != 0) && !draft->ext))
 		return LATZ_BUSY;
-	if (write->kind == LZI_WRITE_INCREMENT && (rc = add_up(call, write, old, present, draft)) != LATZ_OK)
+	if (is_sum && (rc = add_up(call, write, old, present, draft)) != LATZ_OK)
 		return rc;
 	/* An expired record nobody has collected counts as a key until it is; so replacing it adds none. */
 	inserted = old == NULL || lzi_load_relaxed(&old->died) != 0;
-	if (lzi_unlikely(write->space != NULL)) {
+	if (lzi_unlikely(space != NULL)) {
 		old_span = inserted ? 0 : lzi_record_span_of(old);
 		rc = lzi_space_admit(call, write, draft->span, old_span);
 		if (lzi_unlikely(rc != LATZ_OK))
 			return rc;
 	}
-	if (lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
+	if (!plain && lzi_is_bounded(store) && inserted && lzi_bound_entries_full(store)) {
 		write->crowded = LZI_CROWDED;
 		return LATZ_FULL;
 	}
 	if (slot == NULL && (rc = lzi_table_room(&store->table, call->actor, call->index, bucket, 0, &slot)) != LATZ_OK)
 		return rc;
 	record->seq = seq;
-	if (lzi_unlikely(draft->sealed != NULL) && (rc = seal_head(call, write, old, draft, seq)) != LATZ_OK)
+	if (!plain && lzi_unlikely(draft->sealed != NULL) && (rc = seal_head(call, write, old, draft, seq)) != LATZ_OK)
 		return rc;
 	record->crc ^= lzi_record_crc_seq(record->seq);
 	if (inserted)
 		record->flags |= LZI_RECORD_INSERT;
-	if (draft->ext) {
+	if (!plain && draft->ext) {
 		if (lzi_retains(store))
 			*lzi_record_written(record) = lzi_retain_now();
 		lzi_record_ext(record)->expiry = expiry;
@@ -526,16 +490,17 @@ static int commit(struct lzi_call *call, struct lzi_write *write, uint64_t hash,
 			                       lzi_slot_unit(lzi_load_relaxed(slot)));
 		lzi_expiry_note(store, lzi_unit_of(draft->offset), expiry);
 	}
-	if (lzi_is_fed(store)) {
+	if (!plain && lzi_is_fed(store)) {
 		lzi_feed_set(call, write->key, seq, record->type, old, present);
 		kind |= LZI_INTENT_FED;
 	}
-	if (lzi_unlikely(write->space != NULL))
+	if (lzi_unlikely(space != NULL))
 		lzi_space_intend_write(call, write, inserted, draft->span, old_span);
 	lzi_publish(call, slot,
 	            lzi_slot_make(hash, lzi_unit_of(draft->offset)) | (lzi_load_relaxed(slot) & LZI_SLOT_VISITS),
 	            record, old, inserted, kind, death);
-	lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
+	if (!plain)
+		lzi_expiry_note_again(store, lzi_unit_of(draft->offset), expiry);
 	write->version = record->seq;
 	write->created = inserted;
 	call->actor->debt += (uint32_t)inserted;
@@ -626,6 +591,46 @@ LZI_INLINE int fill_draft(struct lzi_call *call, struct lzi_write *write, struct
 	return rc;
 }
 
+/* A set on no conditions, of a key of the pool's own that does not expire, where nobody else is to hear of it. */
+static inline int is_plain(const struct lzi_store *store, const struct lzi_write *write)
+{
+	return write->kind == LZI_WRITE_SET && write->flags == 0 && write->ttl_ms <= 0 && write->space == NULL &&
+	       write->fence == NULL && lzi_load_relaxed(&store->control.shared->watch) == 0 && !lzi_is_sealed(store) &&
+	       !lzi_key_is_spaced(write->key.data, write->key.size) && !lzi_pack_wanted(store, write->value.size);
+}
+
+/* What put() comes to for a plain one, with none of its questions asked. LATZ_BUSY: nothing is done, it is put()'s. */
+static int put_plain(struct lzi_call *call, struct lzi_write *write)
+{
+	struct lzi_store *store = call->store;
+	uint64_t hash = lzi_store_hash(store, write->key.data, write->key.size);
+	struct lzi_draft draft = { .span = lzi_record_span(write->key.size, write->value.size, 0) };
+	struct lzi_bucket *bucket;
+	int rc;
+
+	lzi_read_prefetch_bucket(store, hash);
+	rc = lzi_draft_room(call, &call->actor->extent, &draft);
+	if (lzi_unlikely(rc != LATZ_OK))
+		return rc;
+	lzi_analyzed_assume(draft.record != NULL);
+	fill(&draft, write->key, write->value, write->type);
+	LZI_POINT("set.drafted");
+	lzi_read_prefetch_record(store, hash);
+	rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
+	if (lzi_likely(rc == LATZ_OK)) {
+		rc = commit(call, write, hash, bucket, &draft, NULL, 1);
+		lzi_table_unlock(call->actor, bucket);
+	}
+	if (lzi_unlikely(rc != LATZ_OK)) {
+		lzi_append_abandon(store, draft.offset, draft.span);
+		return rc == LATZ_NOSPC ? LATZ_BUSY : rc; /* put() cleans for room */
+	}
+	lzi_bump_relaxed(&call->actor->sets, 1ull);
+	if (lzi_unlikely(call->actor->debt >= SPLIT_EVERY))
+		grow_table(call);
+	return LATZ_OK;
+}
+
 /* 1: it is the same already. SEALED: it is written, sealed. */
 static int put(struct lzi_call *call, struct lzi_write *write)
 {
@@ -684,7 +689,7 @@ static int put(struct lzi_call *call, struct lzi_write *write)
 		if (lzi_likely(rc == LATZ_OK))
 			rc = lzi_table_lock(&store->table, call->actor, call->index, hash, &bucket);
 		if (lzi_likely(rc == LATZ_OK)) {
-			rc = commit(call, write, hash, bucket, &draft, &compared);
+			rc = commit(call, write, hash, bucket, &draft, &compared, 0);
 			lzi_table_unlock(call->actor, bucket);
 		}
 		lzi_fence_end(call, write->fence);
@@ -763,7 +768,9 @@ int lzi_store_write(struct lzi_call *call, struct lzi_write *write)
 	/* A write is a call of its own, so that a scan waiting for it sees it end. */
 	lzi_call_begin(call);
 	if (write->kind == LZI_WRITE_SET || write->kind == LZI_WRITE_INCREMENT) {
-		rc = put(call, write);
+		rc = lzi_likely(is_plain(store, write)) ? put_plain(call, write) : LATZ_BUSY;
+		if (lzi_unlikely(rc == LATZ_BUSY))
+			rc = put(call, write);
 		if (lzi_unlikely(write->space != NULL))
 			lzi_store_release(&call->actor->space_at, 0u);
 		if (lzi_unlikely(rc != LATZ_OK))

@@ -154,13 +154,14 @@ int lzi_table_lock(struct lzi_table *table, struct lzi_actor *actor, uint32_t in
 	int rc;
 
 	for (;;) {
-		uint64_t number = lzi_bucket_of(hash, lzi_load_acquire(&table->shared->buckets));
+		uint64_t n = lzi_load_acquire(&table->shared->buckets), number = lzi_bucket_of(hash, n), now;
 
 		rc = lock_bucket(table, actor, index, number, ret_bucket, &since_ns);
 		if (rc != LATZ_OK)
 			return rc;
 		/* A split may have moved the hash before we had the lock; with it, nothing moves. */
-		if (lzi_likely(lzi_bucket_of(hash, lzi_load_acquire(&table->shared->buckets)) == number))
+		now = lzi_load_acquire(&table->shared->buckets);
+		if (lzi_likely(now == n) || lzi_bucket_of(hash, now) == number)
 			break;
 		lzi_table_unlock(actor, *ret_bucket);
 	}
