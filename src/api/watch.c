@@ -123,6 +123,9 @@ static int next_sealed(latz_watch *watch, struct lzi_call *call, int64_t timeout
 		rc = lzi_watch_next(call, watch->watch, left, out);
 		if (rc != LATZ_OK || out->key.size == 0)
 			return rc;
+		if (lzi_unlikely(out->key.size > LZI_KEY_MAX)) /* there are no such keys, nor room for one */
+			return lzi_error(LATZ_CORRUPT, "event %llu of the change feed has a key of %zu bytes",
+			                 (unsigned long long)out->seq, out->key.size);
 		rc = lzi_key_seen(call->store, &out->key, &number, watch->key);
 		if (rc != LATZ_OK || (out->key.size >= watch->prefix_size &&
 		                      memcmp(out->key.data, watch->prefix, watch->prefix_size) == 0))

@@ -309,11 +309,13 @@ void lzi_sleep_us(unsigned us);
  * whose holders say who they are. Who waited and got what he wanted is not charged. */
 #define LZI_WAITS 3u
 extern __thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
-/* A call begins, or a worker's round. */
+/* A call begins. */
 static inline void lzi_wait_begin(void)
 {
 	lzi_waited_ns = 0;
 }
+/* A round of the calling thread, a worker: all in all it waits in vain for one timeout only. */
+void lzi_wait_begin_round(void);
 uint64_t lzi_wait_left_ns(unsigned timeout_ms);
 /* In vain since then. */
 void lzi_wait_charge(uint64_t since_ns);

@@ -58,9 +58,18 @@ void lzi_sleep_us(unsigned us)
 
 __thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
 
+/* Of workers: who closes what they work for waits for them, and what they leave they come back to. */
+static __thread __attribute__((tls_model("initial-exec"))) int is_worker;
+
+void lzi_wait_begin_round(void)
+{
+	is_worker = 1;
+	lzi_wait_begin();
+}
+
 uint64_t lzi_wait_left_ns(unsigned timeout_ms)
 {
-	uint64_t most = (uint64_t)timeout_ms * LZI_WAITS * 1000000;
+	uint64_t most = (uint64_t)timeout_ms * (is_worker ? 1 : LZI_WAITS) * 1000000;
 
 	return lzi_waited_ns < most ? most - lzi_waited_ns : 0;
 }

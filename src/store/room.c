@@ -429,7 +429,7 @@ static int make_room_by_cleaning(struct lzi_call *call, const uint32_t *open, st
 int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_need *need)
 {
 	struct lzi_store *store = call->store;
-	uint64_t waited_ns = lzi_waited_ns;
+	uint64_t waited_ns, before_ns;
 	unsigned i, done = 0, idle = 0;
 	int rc;
 
@@ -443,6 +443,8 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 	lzi_hear_tidy(call);
 	lzi_bound_look(store);
 	lzi_room_give_back_lost(call);
+	/* What was waited for readers stays charged even where room is made: they did not leave. */
+	waited_ns = lzi_waited_ns;
 	for (i = 0; i < STEPS_MAX && rc == LATZ_OK && !has_room(store, need); i++) {
 		rc = use_strays(call, need);
 		if (rc < 0)
@@ -456,7 +458,9 @@ int lzi_bound_make_room(struct lzi_call *call, const uint32_t *open, struct lzi_
 		if (rc == LATZ_BUSY) {
 			if (is_run(need->span))
 				leave_all(call, need);
+			before_ns = lzi_waited_ns;
 			lzi_room_give_back(call);
+			waited_ns += lzi_waited_ns - before_ns;
 			if (++idle < IDLE_MAX && (rc = wait_a_little(call, idle)) != LATZ_OK)
 				return rc;
 		}

@@ -74,7 +74,7 @@ int lzi_worker_nap(struct lzi_worker *worker, unsigned ms)
 		pthread_cond_timedwait(&worker->wake, &worker->mutex, &until);
 	stops = worker->stops;
 	pthread_mutex_unlock(&worker->mutex);
-	lzi_wait_begin();
+	lzi_wait_begin_round();
 	return stops;
 }
 

@@ -499,6 +499,44 @@ static void watches(void **state)
 	assert_ok(latz_close(sub));
 }
 
+/* Somebody scribbles over an event: its key is longer than there are any, and than the watch has room for. */
+static void event_with_too_long_a_key(void **state)
+{
+	enum { CELL = 64, VERSION = 8, KEY_SIZE = 28 }; /* of an event, format/feed.h */
+	latz_watch_options options = LATZ_WATCH_OPTIONS_INIT;
+	latz_set_options how = LATZ_SET_OPTIONS_INIT;
+	latz_event event = LATZ_EVENT_INIT;
+	uint16_t longest = UINT16_MAX;
+	unsigned forged = 0;
+	uint64_t version, seen;
+	latz_watch *watch;
+	struct stat st;
+	char path[256], *file;
+	int fd;
+
+	(void)state;
+	options.kinds = LATZ_EVENT_SET;
+	assert_ok(latz_watch_open(shared->pool, &options, &watch));
+	how.version = &version;
+	assert_ok(latz_set(shared->pool, key_of("forged"), key_of("v"), &how));
+	snprintf(path, sizeof path, "%s/t/events", shared->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	file = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(file != MAP_FAILED);
+	for (off_t at = 0; at + CELL <= st.st_size; at += CELL) {
+		memcpy(&seen, file + at + VERSION, sizeof seen);
+		if (seen == version && ++forged)
+			memcpy(file + at + KEY_SIZE, &longest, sizeof longest);
+	}
+	assert_int_equal(forged, 1);
+	assert_rc(LATZ_CORRUPT, latz_watch_next(watch, 0, &event));
+	assert_non_null(strstr(latz_error_detail(), "a key of 655"));
+	munmap(file, (size_t)st.st_size);
+	close(fd);
+	assert_ok(latz_watch_close(watch));
+}
+
 static int see_lock(const latz_lock_info *info, void *arg)
 {
 	const char *want = arg;
@@ -654,6 +692,7 @@ int main(void)
 		cmocka_unit_test(sums_and_tails),  cmocka_unit_test(conditions),        cmocka_unit_test(deadlines),
 		cmocka_unit_test(several_keys),    cmocka_unit_test(transactions),      cmocka_unit_test(namespaces),
 		cmocka_unit_test(scans),           cmocka_unit_test(scan_of_one_moment), cmocka_unit_test(watches),
+		cmocka_unit_test(event_with_too_long_a_key),
 		cmocka_unit_test(locks_and_leases), cmocka_unit_test(long_names),       cmocka_unit_test(expire_hooks),
 		cmocka_unit_test(too_big),
 		cmocka_unit_test(hot_keys),        cmocka_unit_test(key_info),          cmocka_unit_test(is_whole),
