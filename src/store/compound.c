@@ -157,7 +157,9 @@ static int clear_bucket(struct lzi_call *call, uint64_t number, uint32_t space)
 
 				if (record != NULL && lzi_load_relaxed(&record->died) == 0 && is_of(record, space)) {
 					size = lzi_load_relaxed(&record->key_size);
-					size = size <= LZI_KEY_MAX ? size : 0;
+					if (size > LZI_KEY_MAX ||
+					    !lzi_map_holds(&store->heap.map, lzi_record_key(record), size))
+						size = 0;
 					memcpy(key, lzi_record_key(record), size);
 					rc = check_place(store, word, number, key, size);
 				}

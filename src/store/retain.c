@@ -117,7 +117,8 @@ static size_t find_one(struct lzi_call *call, const struct lzi_bucket *bucket, u
 			if (record == NULL || lzi_load_relaxed(&record->died) != 0)
 				continue;
 			size = lzi_load_relaxed(&record->key_size);
-			if (size == 0 || size > LZI_KEY_MAX)
+			if (size == 0 || size > LZI_KEY_MAX ||
+			    !lzi_map_holds(&store->heap.map, lzi_record_key(record), size))
 				continue;
 			memcpy(key, lzi_record_key(record), size);
 			if (!fits(store, record, (latz_slice){ key, size }))
