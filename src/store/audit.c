@@ -433,8 +433,8 @@ void lzi_audit_forget(struct lzi_store *store)
 {
 	if (!lzi_is_audited(store))
 		return;
-	lzi_file_close(store->audit->chain.fd);
-	lzi_file_close(store->audit->chain.dirfd);
+	lzi_file_drop(&store->audit->chain.fd);
+	lzi_file_drop(&store->audit->chain.dirfd);
 	store->audit->chain.key = NULL;
 }
 

@@ -74,12 +74,11 @@ int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_p
 
 void lzi_chain_close(struct lzi_chain *chain)
 {
-	lzi_file_close(chain->fd);
-	lzi_file_close(chain->dirfd);
+	lzi_file_drop(&chain->fd);
+	lzi_file_drop(&chain->dirfd);
 	pthread_mutex_destroy(&chain->mutex);
 	free(chain->path);
 	chain->key = NULL;
-	chain->fd = chain->dirfd = -1;
 	chain->path = NULL;
 }
 
@@ -98,8 +97,7 @@ void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi
 
 static void let_go(struct lzi_chain *chain)
 {
-	lzi_file_close(chain->fd);
-	chain->fd = -1;
+	lzi_file_drop(&chain->fd); /* a child may be forked by another thread just now */
 	chain->size = 0;
 	chain->told = 0;
 }
