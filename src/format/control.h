@@ -289,6 +289,7 @@ _Static_assert(offsetof(struct lzi_retain, max_age_ms) == 64, "layout");
 _Static_assert(sizeof(struct lzi_retain) == 128, "layout");
 #define LZI_RETAIN_NOTE 1u  /* the age is to be noted in the book */
 #define LZI_RETAIN_SWEEP 2u /* keys are to be gone through */
+#define LZI_RETAIN_SETS 4u  /* somebody is changing it, or died in that: the book may say another: noted again */
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
