@@ -434,6 +434,7 @@ _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
 _Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
+#define LZI_CLIENT_REAPED 4u     /* it is dead, and who has its byte frees the slot soon. By him, under `slots` */
 #define LZI_CLIENT_AUDITED 2u    /* the audit log may know that it came, and not that it went. Anyone, atomic */
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 
