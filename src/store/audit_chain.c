@@ -128,7 +128,7 @@ static void unlock(struct lzi_chain *chain)
 /* Where the last whole entry ends; chain->last.seq 0: there is none. */
 static int find_end(struct lzi_chain *chain, uint64_t size, uint64_t *ret_end)
 {
-	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size, chain->key };
 
 	return lzi_audit_file_end(&file, &chain->last, ret_end);
 }
@@ -147,7 +147,7 @@ static struct lzi_audit_mark page_mark(const struct lzi_audit_page *page)
 static int recall(struct lzi_chain *chain, uint64_t size, const struct lzi_audit_mark *known,
                   enum lzi_audit_memory *ret)
 {
-	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size, chain->key };
 
 	*ret = LZI_AUDIT_THERE;
 	if (known->seq == chain->last.seq)
