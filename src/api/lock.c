@@ -211,12 +211,12 @@ static int end(latz_lock_t *lock)
 	struct lzi_lock_held held = held_of(lock);
 	latz_pool *pool = lock->pool;
 	struct lzi_call call;
-	int rc;
+	int fd = lock->fd - 1, rc;
 
-	if (lzi_unlikely(lock->fd != 0))
-		lzi_file_close(lock->fd - 1);
 	lock->token = 0;
-	lock->fd = 0;
+	lzi_store_release(&lock->fd, 0); /* first: a child that is forked just now closes its copy, too */
+	if (lzi_unlikely(fd >= 0))
+		lzi_file_close(fd);
 	if (lock->fork_count != lzi_fork_count)
 		return LATZ_OK;
 	rc = lzi_api_call(pool, &call);

@@ -241,14 +241,17 @@ int latz_list(const char *dir, latz_list_fn fn, void *arg)
 {
 	if (fn == NULL)
 		return lzi_api_error(LATZ_INVALID, "fn is NULL");
+	lzi_wait_begin();
 	return lzi_api_result(lzi_store_list(dir, fn, arg));
 }
 
 int latz_sweep(const char *dir, unsigned *removed)
 {
 	unsigned n = 0;
-	int rc = lzi_store_sweep(dir, &n);
+	int rc;
 
+	lzi_wait_begin();
+	rc = lzi_store_sweep(dir, &n);
 	if (rc == LATZ_OK && removed != NULL)
 		*removed = n;
 	return lzi_api_result(rc);

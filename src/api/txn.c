@@ -165,6 +165,7 @@ int latz_txn_abort(latz_txn *txn)
 {
 	if (txn == NULL)
 		return lzi_api_error(LATZ_INVALID, "txn is NULL");
+	lzi_wait_begin();
 	forget(txn);
 	return LATZ_OK;
 }

@@ -55,24 +55,49 @@ static void drop_pins_of(const struct lzi_control *control, uint32_t slot)
 	lzi_mutex_unlock(&control->shared->pins);
 }
 
-int lzi_client_claim(const struct lzi_control *control, uint32_t flags, lzi_client_gone_fn gone, void *arg,
-                     uint32_t *ret_slot, uint32_t *ret_had_pid)
+/* Tells of a dead one, whose byte is ours, which keeps all others from the slot. What tells may wait for a disk: nobody
+ * else is to wait for that, so `slots` is given back meanwhile. Dying in here leaves it all to the next reaper. Not
+ * LATZ_OK: `slots` was not to be had again; told it is, and the byte is given back. */
+static int tell_gone(const struct lzi_control *control, uint32_t slot, lzi_client_gone_fn gone, void *arg)
+{
+	struct lzi_client *client = lzi_control_client(control, slot);
+	int rc;
+
+	if (gone == NULL)
+		return LATZ_OK;
+	lzi_fetch_or(&client->flags, LZI_CLIENT_REAPED);
+	lzi_mutex_unlock(&control->shared->slots);
+	gone(slot, arg);
+	rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+	if (rc >= 0)
+		return LATZ_OK;
+	lzi_fetch_and(&client->flags, ~LZI_CLIENT_REAPED);
+	lzi_ofd_unlock(control->fd, LZI_LOCK_CLIENT + slot);
+	return rc;
+}
+
+/* Takes one that is to be had; `slots` is held, and given back whatever comes of it. *ret_reaped, with LATZ_CLIENTS:
+ * one will soon be free. */
+static int claim(const struct lzi_control *control, uint32_t flags, lzi_client_gone_fn gone, void *arg,
+                 uint32_t *ret_slot, uint32_t *ret_had_pid, int *ret_reaped)
 {
 	uint32_t i;
-	int rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+	int rc;
 
-	if (rc < 0)
-		return rc;
+	*ret_reaped = 0;
 	for (i = 0; i < control->header->clients_max; i++) {
 		struct lzi_client *client = lzi_control_client(control, i);
 
-		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) != LATZ_OK)
-			continue; /* alive */
+		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) != LATZ_OK) { /* alive, or being reaped */
+			*ret_reaped |= (lzi_load_relaxed(&client->flags) & LZI_CLIENT_REAPED) != 0;
+			continue;
+		}
 		LZI_POINT("attach.slot_locked");
 		if (client->state != 0) { /* a dead one's, nobody has reaped it yet */
 			drop_pins_of(control, i);
-			if (gone != NULL)
-				gone(i, arg);
+			rc = tell_gone(control, i, gone, arg);
+			if (rc != LATZ_OK)
+				return rc;
 		}
 		*ret_had_pid = client->state != 0 && lzi_exchange(&client->connected, 0u) != 0 ? client->pid : 0;
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
@@ -90,6 +115,23 @@ int lzi_client_claim(const struct lzi_control *control, uint32_t flags, lzi_clie
 	}
 	lzi_mutex_unlock(&control->shared->slots);
 	return lzi_error(LATZ_CLIENTS, "all %u client slots are in use", control->header->clients_max);
+}
+
+int lzi_client_claim(const struct lzi_control *control, uint32_t flags, lzi_client_gone_fn gone, void *arg,
+                     uint32_t *ret_slot, uint32_t *ret_had_pid)
+{
+	uint64_t until = lzi_clock_mono_ns() + (uint64_t)control->timeout_ms * 1000000;
+	int reaped, rc;
+
+	for (;;) {
+		rc = lzi_mutex_lock(&control->shared->slots, control->timeout_ms, "slots");
+		if (rc < 0)
+			return rc;
+		rc = claim(control, flags, gone, arg, ret_slot, ret_had_pid, &reaped);
+		if (rc != LATZ_CLIENTS || !reaped || lzi_clock_mono_ns() > until)
+			return rc;
+		lzi_sleep_us(1000);
+	}
 }
 
 void lzi_client_release(const struct lzi_control *control, uint32_t slot)
@@ -134,7 +176,9 @@ unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_cl
 		if (lzi_ofd_try(control->fd, LZI_LOCK_CLIENT + i, 1) == LATZ_OK) {
 			memset(client->hazards, 0, sizeof client->hazards);
 			drop_pins_of(control, i);
-			gone(i, arg);
+			if (tell_gone(control, i, gone, arg) != LATZ_OK)
+				return n;
+			lzi_fetch_and(&client->flags, ~LZI_CLIENT_REAPED);
 			LZI_POINT("reap.client");
 			lzi_store_release(&client->state, 0u);
 			lzi_ofd_unlock(control->fd, LZI_LOCK_CLIENT + i);

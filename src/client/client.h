@@ -46,7 +46,8 @@ static inline uint32_t *lzi_control_state(const struct lzi_control *control)
 /* Actors whose memory exists; a damaged count is cut to what the file holds. */
 uint32_t lzi_control_actors(const struct lzi_control *control);
 
-/* `slots` held: the slot's process is dead, and what stands there is still its own. */
+/* The slot's process is dead, and what stands there is still its own: its byte is ours. No lock of the pool's is held.
+ */
 typedef void (*lzi_client_gone_fn)(uint32_t slot, void *arg);
 
 /* Takes a client slot for this process; calls gone (NULL: nobody cares) for a dead one that nobody has reaped.
@@ -58,7 +59,8 @@ void lzi_client_release(const struct lzi_control *control, uint32_t slot);
 /* Whether a living process holds the slot. Right for the caller's own slot only if `own` names it. */
 int lzi_client_alive(const struct lzi_control *control, uint32_t slot, uint32_t own);
 unsigned lzi_client_count(const struct lzi_control *control, uint32_t own);
-/* Frees slots, hazards and pins of dead processes, and calls gone for each. Returns how many there were. */
+/* Frees slots, hazards and pins of dead processes, and calls gone for each. Returns how many there were. By one thread
+ * of a process at a time: their locks on bytes are the same. */
 unsigned lzi_client_reap(const struct lzi_control *control, uint32_t own, lzi_client_gone_fn gone, void *arg);
 
 /* Mends what the actor left undone; the caller holds its `alive`. */

@@ -37,9 +37,12 @@ struct lzi_audit_page {
 	uint64_t lost;      /* 56: entries that could not be written; anyone, atomic add */
 	uint8_t head[2][LZI_AUDIT_HASH]; /* 64: hash of the last entry, at seq & 1 */
 	char path[LZI_AUDIT_PATH_MAX];   /* 128: of the log, absolute */
-	uint8_t reserved[1920];
+	uint32_t unborn; /* 2176: 1: nobody has told the log yet that the pool was made. The maker; who tells, plain:
+	                    to be told twice does no harm */
+	uint8_t reserved[1916];
 };
 _Static_assert(offsetof(struct lzi_audit_page, head) == 64, "layout");
+_Static_assert(offsetof(struct lzi_audit_page, unborn) == 2176, "layout");
 _Static_assert(sizeof(struct lzi_audit_page) == 4096, "a page");
 
 /* ---- Writing a line -----------------------------------------------------------------------------------------------

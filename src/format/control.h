@@ -289,6 +289,7 @@ _Static_assert(offsetof(struct lzi_retain, max_age_ms) == 64, "layout");
 _Static_assert(sizeof(struct lzi_retain) == 128, "layout");
 #define LZI_RETAIN_NOTE 1u  /* the age is to be noted in the book */
 #define LZI_RETAIN_SWEEP 2u /* keys are to be gone through */
+#define LZI_RETAIN_SETS 4u  /* somebody is changing it, or died in that: the book may say another: noted again */
 
 /* Pages 1 and 2. Each group below starts on its own 128 bytes. */
 struct lzi_shared {
@@ -433,6 +434,7 @@ _Static_assert(sizeof(struct lzi_client) == 256, "layout");
 _Static_assert(offsetof(struct lzi_client, hazards) == 64, "layout");
 _Static_assert(offsetof(struct lzi_client, watches) == 40, "layout");
 
+#define LZI_CLIENT_REAPED 4u     /* it is dead, and who has its byte frees the slot soon. By him, under `slots` */
 #define LZI_CLIENT_AUDITED 2u    /* the audit log may know that it came, and not that it went. Anyone, atomic */
 #define LZI_CLIENT_MEMBARRIER 1u /* its readers can be waited for with membarrier(): memory may be given back */
 

@@ -328,13 +328,15 @@ int lzi_mutex_died(const struct lzi_mutex *mutex)
 	return (lzi_load_acquire(&mutex->word) & FUTEX_OWNER_DIED) != 0;
 }
 
-static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
+/* *ret_ms, with LATZ_TIMEOUT: how long that was waited for. */
+static int take(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned *ret_ms)
 {
 	uint64_t begun_ns, until_ns, left_ns;
 	struct timespec until;
 	uint32_t word;
 	int rc = try_take(mutex, 0, &word);
 
+	*ret_ms = 0;
 	if (lzi_likely(rc != LATZ_BUSY) || timeout_ms == 0)
 		return rc;
 	left_ns = has_holder(mutex) ? UINT64_MAX : lzi_wait_left_ns(timeout_ms);
@@ -347,6 +349,7 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 	until.tv_nsec = (long)(until_ns % 1000000000);
 	rc = wait_and_take(mutex, &until);
 	if (rc == LATZ_TIMEOUT) {
+		*ret_ms = (unsigned)((lzi_clock_mono_ns() - begun_ns) / 1000000);
 		lzi_wait_charge(begun_ns);
 		note(mutex);
 	}
@@ -355,17 +358,18 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms)
 
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what)
 {
+	unsigned ms;
 	int rc = ready();
 
 	if (rc != LATZ_OK)
 		return rc;
 	begin_step(mutex);
-	rc = take(mutex, timeout_ms);
+	rc = take(mutex, timeout_ms, &ms);
 	if (rc >= 0)
 		put_in(mutex);
 	end_step();
 	if (rc == LATZ_TIMEOUT)
-		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", timeout_ms, what,
+		return lzi_error(LATZ_TIMEOUT, "waited %u ms for the %s lock, held by process %u", ms, what,
 		                 holder(mutex));
 	if (rc >= 0) {
 		lzi_store_relaxed(&mutex->check, check_of(lzi_process_id(), held.tid));

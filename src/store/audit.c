@@ -19,7 +19,7 @@
 #include "store/space.h"
 
 #define FILE_NAME "audit"
-/* What waits for others under a lock of the pool's, or can't fail, waits no longer. */
+/* What others may be waiting for, or can't fail, waits no longer. */
 #define SHORT_MS 200
 
 struct lzi_audit {
@@ -55,6 +55,7 @@ int lzi_audit_make(int poolfd, const char *name, const latz_options *options)
 	memset(&page, 0, sizeof page);
 	memcpy(page.magic, LZI_AUDIT_MAGIC, sizeof page.magic);
 	page.what = options->audit_keys;
+	page.unborn = 1;
 	rc = lzi_chain_path(options->audit, name, page.path);
 	/* Else there would be a pool that nobody can open, nor destroy. */
 	if (rc == LATZ_OK && (options->audit_keys & LATZ_AUDIT_LAX) == 0)
@@ -244,25 +245,16 @@ static void look_again(struct lzi_audit *audit)
 	audit->page->seq = seq;
 }
 
-/* What was lost before is told of first. must: the event is not to happen if it can't be told of. */
-static int tell(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must)
+/* must: the event is not to happen if it can't be told of. most_ms: as of a chain's entry. */
+static int tell_within(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must,
+                       unsigned most_ms)
 {
-	struct lzi_chain_entry entry = { event, audit->who, fields };
-	char count[64];
-	struct lzi_chain_entry lost = { "lost", audit->who, count };
-	uint64_t n = lzi_load_relaxed(&audit->page->lost);
-	int rc = LATZ_OK;
+	struct lzi_chain_entry entry = { event, audit->who, fields, most_ms };
+	int rc;
 
 	if (audit->seen != NULL)
 		look_again(audit);
-	if (lzi_unlikely(n != 0)) {
-		snprintf(count, sizeof count, ",\"entries\":%llu", (unsigned long long)n);
-		rc = lzi_chain_append(&audit->chain, &lost, 0);
-		if (rc == LATZ_OK)
-			lzi_fetch_sub(&audit->page->lost, n);
-	}
-	if (rc == LATZ_OK)
-		rc = lzi_chain_append(&audit->chain, &entry, sync);
+	rc = lzi_chain_append(&audit->chain, &entry, sync);
 	if (rc == LATZ_OK) {
 		lzi_store_relaxed(&audit->warned, 0);
 		return rc;
@@ -271,6 +263,11 @@ static int tell(struct lzi_audit *audit, const char *event, const char *fields, 
 		return rc;
 	(void)missed(audit, event, rc);
 	return LATZ_OK;
+}
+
+static int tell(struct lzi_audit *audit, const char *event, const char *fields, int sync, int must)
+{
+	return tell_within(audit, event, fields, sync, must, 0);
 }
 
 /* An error's text is kept while something else is done. */
@@ -371,10 +368,13 @@ int lzi_audit_open(struct lzi_store *store)
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
-	if (!store->reads_only && lzi_load_acquire(&audit->page->seq) == 0) {
+	/* Not by the number of the last entry: somebody may have been refused before us. */
+	if (!store->reads_only && lzi_load_acquire(&audit->page->unborn) != 0) {
 		rc = lzi_audit_remember(store);
 		if (rc == LATZ_OK)
 			rc = tell(audit, "create", "", 0, 1);
+		if (rc == LATZ_OK)
+			lzi_store_release(&audit->page->unborn, 0u);
 	}
 	if (rc == LATZ_OK && store->client != UINT32_MAX)
 		enlist(store);
@@ -433,8 +433,8 @@ void lzi_audit_forget(struct lzi_store *store)
 {
 	if (!lzi_is_audited(store))
 		return;
-	lzi_file_close(store->audit->chain.fd);
-	lzi_file_close(store->audit->chain.dirfd);
+	lzi_file_drop(&store->audit->chain.fd);
+	lzi_file_drop(&store->audit->chain.dirfd);
 	store->audit->chain.key = NULL;
 }
 
@@ -462,7 +462,6 @@ static void tell_gone(struct lzi_audit *audit, struct lzi_client *client)
 {
 	struct lzi_audit_note note;
 	struct lzi_audit_text *text = lzi_audit_note(&note);
-	unsigned timeout_ms = audit->chain.timeout_ms;
 
 	if ((lzi_load_acquire(&client->flags) & LZI_CLIENT_AUDITED) == 0)
 		return;
@@ -471,9 +470,7 @@ static void tell_gone(struct lzi_audit *audit, struct lzi_client *client)
 	lzi_audit_number(text, "start", lzi_load_relaxed(&client->started));
 	lzi_audit_member(text, "command", client->command, strnlen(client->command, sizeof client->command));
 	lzi_audit_raw(text, "}");
-	audit->chain.timeout_ms = timeout_ms < SHORT_MS ? timeout_ms : SHORT_MS;
-	(void)tell(audit, "gone", note.data, 0, 0);
-	audit->chain.timeout_ms = timeout_ms;
+	(void)tell_within(audit, "gone", note.data, 0, 0, SHORT_MS);
 	LZI_POINT("audit.gone"); /* dying here tells of it twice, which does no harm; the other way nobody would */
 	lzi_fetch_and(&client->flags, ~LZI_CLIENT_AUDITED);
 }

@@ -46,7 +46,7 @@ void lzi_audit_key(struct lzi_store *store, const uint8_t *key, const struct lzi
 /* That, when there are store->secrets; and when the password is another, which the log is told of. */
 void lzi_audit_unlocked(struct lzi_store *store);
 void lzi_audit_rekeyed(struct lzi_store *store, const struct lzi_audit_seal *seal);
-/* Its process is dead; `slots` is held. */
+/* Its process is dead. */
 void lzi_audit_gone(struct lzi_store *store, uint32_t slot);
 
 /* Without an attachment: of who destroys the pool, and of who takes its files away. LATZ_OK also if it has no log. */

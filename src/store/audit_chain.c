@@ -74,12 +74,11 @@ int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_p
 
 void lzi_chain_close(struct lzi_chain *chain)
 {
-	lzi_file_close(chain->fd);
-	lzi_file_close(chain->dirfd);
+	lzi_file_drop(&chain->fd);
+	lzi_file_drop(&chain->dirfd);
 	pthread_mutex_destroy(&chain->mutex);
 	free(chain->path);
 	chain->key = NULL;
-	chain->fd = chain->dirfd = -1;
 	chain->path = NULL;
 }
 
@@ -98,22 +97,21 @@ void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi
 
 static void let_go(struct lzi_chain *chain)
 {
-	lzi_file_close(chain->fd);
-	chain->fd = -1;
+	lzi_file_drop(&chain->fd); /* a child may be forked by another thread just now */
 	chain->size = 0;
 	chain->told = 0;
 }
 
-static int lock_file(struct lzi_chain *chain)
+static int lock_file(struct lzi_chain *chain, unsigned timeout_ms)
 {
-	uint64_t until = lzi_clock_mono_ns() + (uint64_t)chain->timeout_ms * 1000000;
+	uint64_t until = lzi_clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
 	unsigned pause = 20;
 	int rc;
 
 	/* By trying: a holder that was stopped is not to stop everybody. */
 	while ((rc = lzi_ofd_try(chain->fd, LOCK_BYTE, 1)) == LATZ_BUSY) {
 		if (lzi_clock_mono_ns() > until)
-			return lzi_error(LATZ_TIMEOUT, "another process has locked it for %u ms", chain->timeout_ms);
+			return lzi_error(LATZ_TIMEOUT, "another process has locked it for %u ms", timeout_ms);
 		lzi_sleep_us(pause);
 		pause = pause < 1000 ? pause * 2 : pause;
 	}
@@ -130,7 +128,7 @@ static void unlock(struct lzi_chain *chain)
 /* Where the last whole entry ends; chain->last.seq 0: there is none. */
 static int find_end(struct lzi_chain *chain, uint64_t size, uint64_t *ret_end)
 {
-	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size, chain->key };
 
 	return lzi_audit_file_end(&file, &chain->last, ret_end);
 }
@@ -149,7 +147,7 @@ static struct lzi_audit_mark page_mark(const struct lzi_audit_page *page)
 static int recall(struct lzi_chain *chain, uint64_t size, const struct lzi_audit_mark *known,
                   enum lzi_audit_memory *ret)
 {
-	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size };
+	struct lzi_audit_file file = { chain->dirfd, chain->fd, chain->name, size, chain->key };
 
 	*ret = LZI_AUDIT_THERE;
 	if (known->seq == chain->last.seq)
@@ -177,7 +175,7 @@ static int take_along(struct lzi_chain *chain)
 }
 
 /* Ends with the file that has the name open and locked. */
-static int lock(struct lzi_chain *chain)
+static int lock(struct lzi_chain *chain, unsigned timeout_ms)
 {
 	int i, made = 0, rc = LATZ_OK;
 
@@ -195,7 +193,7 @@ static int lock(struct lzi_chain *chain)
 				rc = lzi_disk_sync_dir(chain->dirfd);
 		}
 		if (rc == LATZ_OK)
-			rc = lock_file(chain);
+			rc = lock_file(chain, timeout_ms);
 		if (rc != LATZ_OK)
 			break;
 		if (lzi_file_same(chain->dirfd, chain->name, chain->fd))
@@ -215,7 +213,7 @@ int lzi_chain_try(const char *path, unsigned timeout_ms)
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lock(&chain);
+	rc = lock(&chain, timeout_ms);
 	if (rc == LATZ_OK)
 		unlock(&chain);
 	else
@@ -266,7 +264,8 @@ static int compose_gap(struct lzi_chain *chain, struct lzi_audit_text *text, con
 	unsigned long long found = chain->last.seq, seq;
 	enum lzi_audit_memory memory = LZI_AUDIT_NOT;
 	char fields[160], digits[LZI_DIGEST_TEXT + 1] = "";
-	struct lzi_chain_entry gap = { "gap", who, fields }, unseen = { "unseen", who, fields };
+	struct lzi_chain_entry gap = { .event = "gap", .who = who, .fields = fields };
+	struct lzi_chain_entry unseen = { .event = "unseen", .who = who, .fields = fields };
 	int rc = LATZ_OK;
 
 	if (chain->before.seq > known.seq)
@@ -298,7 +297,7 @@ static int compose_torn(struct lzi_chain *chain, struct lzi_audit_text *text, co
                         uint64_t size)
 {
 	char fields[160], digits[LZI_DIGEST_TEXT + 1] = "";
-	struct lzi_chain_entry entry = { "torn", who, fields };
+	struct lzi_chain_entry entry = { .event = "torn", .who = who, .fields = fields };
 	uint8_t digest[LZI_DIGEST_BYTES];
 	int rc = lzi_digest(NULL, torn, size, digest);
 
@@ -309,11 +308,24 @@ static int compose_torn(struct lzi_chain *chain, struct lzi_audit_text *text, co
 	return compose(chain, text, &entry);
 }
 
+/* What the pool could not write before. *ret_lost: of how much the entry tells; 0: none is needed. */
+static int compose_lost(struct lzi_chain *chain, struct lzi_audit_text *text, const char *who, uint64_t *ret_lost)
+{
+	char fields[64];
+	struct lzi_chain_entry entry = { .event = "lost", .who = who, .fields = fields };
+
+	*ret_lost = chain->page == NULL ? 0 : lzi_load_relaxed(&chain->page->lost);
+	if (lzi_likely(*ret_lost == 0))
+		return LATZ_OK;
+	snprintf(fields, sizeof fields, ",\"entries\":%llu", (unsigned long long)*ret_lost);
+	return compose(chain, text, &entry);
+}
+
 /* All that is to be written for the entry, behind the last one, which ends at `end`. */
 static int compose_all(struct lzi_chain *chain, struct lzi_audit_text *text, const struct lzi_chain_entry *entry,
-                       uint64_t end, uint64_t size)
+                       uint64_t end, uint64_t size, uint64_t *ret_lost)
 {
-	struct lzi_chain_entry begin = { "begin", entry->who, "" };
+	struct lzi_chain_entry begin = { .event = "begin", .who = entry->who, .fields = "" };
 	uint64_t n = size - end, got = 0;
 	char *torn = n == 0 ? NULL : malloc(n + 1);
 	int rc = n == 0 || torn != NULL ? LATZ_OK : lzi_error(LATZ_NOMEM, "its end");
@@ -332,6 +344,8 @@ static int compose_all(struct lzi_chain *chain, struct lzi_audit_text *text, con
 		rc = compose_torn(chain, text, entry->who, torn, n);
 	if (rc == LATZ_OK && end == 0)
 		rc = compose(chain, text, &begin);
+	if (rc == LATZ_OK)
+		rc = compose_lost(chain, text, entry->who, ret_lost);
 	free(torn);
 	return rc == LATZ_OK ? compose(chain, text, entry) : rc;
 }
@@ -348,7 +362,7 @@ static void remember(struct lzi_audit_page *page, const struct lzi_audit_mark *l
 static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 {
 	struct lzi_audit_text text = { malloc(4ul * LZI_AUDIT_LINE_MAX), 0, 4ul * LZI_AUDIT_LINE_MAX, 0 };
-	uint64_t size = 0, end;
+	uint64_t size = 0, end, lost = 0;
 	ssize_t n;
 	int rc = text.data == NULL ? lzi_error(LATZ_NOMEM, "an entry") : lzi_file_size(chain->fd, &size);
 
@@ -359,7 +373,7 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 		rc = find_end(chain, size, &end);
 	chain->size = 0; /* until all has gone well */
 	if (rc == LATZ_OK)
-		rc = compose_all(chain, &text, entry, end, size);
+		rc = compose_all(chain, &text, entry, end, size, &lost);
 	LZI_POINT("audit.composed");
 	if (rc == LATZ_OK) {
 		n = lzi_os.write(chain->fd, text.data, text.size);
@@ -379,18 +393,43 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 			if (((chain->last.seq ^ chain->page->seq) & 1) == 0)
 				remember(chain->page, &chain->prior);
 			remember(chain->page, &chain->last);
+			/* Under the lock, so that nobody else told of the same; who dies here has it told of twice. */
+			if (lzi_unlikely(lost != 0))
+				lzi_fetch_sub(&chain->page->lost, lost);
 		}
 	}
 	free(text.data);
 	return rc;
 }
 
+/* Another thread of ours may be waiting for the disk under it: so long does, as a rule, whoever has something to tell;
+ * but for an entry that says how long it may take, as others may be waiting for who tells. */
+static int lock_mutex(struct lzi_chain *chain, unsigned most_ms)
+{
+	uint64_t until = lzi_clock_mono_ns() + (uint64_t)most_ms * 1000000;
+	unsigned pause = 20;
+
+	if (most_ms == 0) {
+		pthread_mutex_lock(&chain->mutex);
+		return LATZ_OK;
+	}
+	while (pthread_mutex_trylock(&chain->mutex) != 0) {
+		if (lzi_clock_mono_ns() > until)
+			return lzi_error(LATZ_TIMEOUT, "another thread has had it for %u ms", most_ms);
+		lzi_sleep_us(pause);
+		pause = pause < 1000 ? pause * 2 : pause;
+	}
+	return LATZ_OK;
+}
+
 int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync)
 {
-	int rc;
+	unsigned most_ms = entry->most_ms;
+	int rc = lock_mutex(chain, most_ms);
 
-	pthread_mutex_lock(&chain->mutex);
-	rc = lock(chain);
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "audit log %s", chain->path);
+	rc = lock(chain, most_ms != 0 && most_ms < chain->timeout_ms ? most_ms : chain->timeout_ms);
 	if (rc == LATZ_OK) {
 		rc = append(chain, entry);
 		unlock(chain);
@@ -408,7 +447,7 @@ int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entr
 static int make_next(struct lzi_chain *chain, const char *who, const char *next)
 {
 	struct lzi_audit_text text = { malloc(LZI_AUDIT_LINE_MAX), 0, LZI_AUDIT_LINE_MAX, 0 };
-	struct lzi_chain_entry begin = { "begin", who, "" };
+	struct lzi_chain_entry begin = { .event = "begin", .who = who, .fields = "" };
 	int fd = -1, rc = text.data == NULL ? lzi_error(LATZ_NOMEM, "an entry") : compose(chain, &text, &begin);
 
 	if (rc == LATZ_OK)
@@ -426,7 +465,7 @@ static int make_next(struct lzi_chain *chain, const char *who, const char *next)
  * the other name; whoever finds it there gives it its own first. */
 static int rotate(struct lzi_chain *chain, const char *who, char *name, size_t size)
 {
-	struct lzi_chain_entry last = { "rotate", who, "" };
+	struct lzi_chain_entry last = { .event = "rotate", .who = who, .fields = "" };
 	char next[300];
 	int fd, rc;
 
@@ -461,7 +500,7 @@ int lzi_chain_rotate(struct lzi_chain *chain, const char *who, char *ret_name, s
 	int rc;
 
 	pthread_mutex_lock(&chain->mutex);
-	rc = lock(chain);
+	rc = lock(chain, chain->timeout_ms);
 	if (rc == LATZ_OK) {
 		rc = rotate(chain, who, name, sizeof name);
 		unlock(chain);

@@ -38,6 +38,7 @@ struct lzi_chain_entry {
 	const char *event;
 	const char *who;    /* of entries of the chain's own, too */
 	const char *fields; /* may be "" */
+	unsigned most_ms;   /* that is waited for others; 0: the chain's timeout, for threads of ours as they take */
 };
 
 /* path: of a file, or of a directory that has one of `name` in it or gets one. Makes no file. The path is absolute
@@ -51,8 +52,8 @@ int lzi_chain_try(const char *path, unsigned timeout_ms);
  * has the seal, if there is one. */
 void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal);
 
-/* sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS, LATZ_TIMEOUT; LATZ_INVALID and
- * LATZ_CORRUPT: it is no audit log. */
+/* What the page says was lost is told of first. sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS,
+ * LATZ_TIMEOUT; LATZ_INVALID and LATZ_CORRUPT: it is no audit log. */
 int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync);
 /* The file gets another name, path.<its last number>, and a new one goes on. */
 int lzi_chain_rotate(struct lzi_chain *chain, const char *who, char *ret_name, size_t size);

@@ -130,10 +130,23 @@ static int first_of(const struct lzi_audit_file *file, struct lzi_audit_mark *re
 	return rc;
 }
 
+/* Whether somebody wrote it who has the key, if there is one. */
+static int is_ours(const struct lzi_audit_file *file, const char *line, const struct lzi_audit_line *parsed)
+{
+	uint8_t told[LZI_DIGEST_BYTES], digest[LZI_DIGEST_BYTES];
+
+	if (file->key == NULL)
+		return 1;
+	return parsed->mac != NULL && lzi_digest_parse(parsed->mac, told) &&
+	       lzi_digest(file->key, line, parsed->maced, digest) == LATZ_OK &&
+	       memcmp(told, digest, sizeof told) == 0;
+}
+
 /* Whether an entry is the one that is known, or the gap that was told of behind that, by who died before the gap was
- * remembered instead: it need not be told of again. Verification finds it, by what stands there. */
-static int speaks_of(const struct lzi_audit_line *parsed, const struct lzi_audit_mark *mark,
-                     const struct lzi_audit_mark *known)
+ * remembered instead: it need not be told of again. Verification finds it, by what stands there. Whoever can write the
+ * file can make up such a gap: where there is a key, it is to have been told by who has that. */
+static int speaks_of(const struct lzi_audit_file *file, const char *line, const struct lzi_audit_line *parsed,
+                     const struct lzi_audit_mark *mark, const struct lzi_audit_mark *known)
 {
 	static const char gap[] = "gap";
 	uint8_t prev[LZI_AUDIT_HASH];
@@ -142,11 +155,12 @@ static int speaks_of(const struct lzi_audit_line *parsed, const struct lzi_audit
 		return memcmp(mark->hash, known->hash, sizeof mark->hash) == 0;
 	return mark->seq == known->seq + 1 && parsed->event_size == sizeof gap - 1 &&
 	       memcmp(parsed->event, gap, sizeof gap - 1) == 0 && lzi_digest_parse(parsed->prev, prev) &&
-	       memcmp(prev, known->hash, sizeof prev) == 0;
+	       memcmp(prev, known->hash, sizeof prev) == 0 && is_ours(file, line, parsed);
 }
 
 /* Whether the entry stands in the window, whose first line may be cut unless it is the file's beginning. */
-static int stands_in(const char *window, size_t size, int is_first, const struct lzi_audit_mark *known)
+static int stands_in(const struct lzi_audit_file *file, const char *window, size_t size, int is_first,
+                     const struct lzi_audit_mark *known)
 {
 	char text[LZI_DIGEST_TEXT + 1] = "";
 	struct lzi_audit_line parsed;
@@ -165,7 +179,8 @@ static int stands_in(const char *window, size_t size, int is_first, const struct
 		if (begin == NULL && !is_first)
 			continue;
 		begin = begin == NULL ? window : begin + 1;
-		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) && speaks_of(&parsed, &mark, known))
+		if (is_entry(begin, (size_t)(newline - begin), &mark, &parsed) &&
+		    speaks_of(file, begin, &parsed, &mark, known))
 			return 1;
 	}
 	return 0;
@@ -193,7 +208,7 @@ static int stands_there(const struct lzi_audit_file *file, const struct lzi_audi
 		begin = end < window ? 0 : end - window;
 		rc = read_part(file, data, end - begin, begin);
 		if (rc == LATZ_OK)
-			*ret_there = stands_in(data, (size_t)(end - begin), begin == 0, known);
+			*ret_there = stands_in(file, data, (size_t)(end - begin), begin == 0, known);
 		window *= 16;
 	}
 	free(data);

@@ -18,6 +18,7 @@ struct lzi_audit_file {
 	int dirfd, fd;
 	const char *name;
 	uint64_t size;
+	const uint8_t *key; /* what entries of who looks have a code of, LZI_DIGEST_KEY_BYTES; NULL: they have none */
 };
 
 /* The last whole entry, and where it ends; both 0: there is none. LATZ_INVALID, LATZ_CORRUPT: it is no log. */

@@ -86,11 +86,14 @@ static int see_off(struct watch *watch)
 		return 0;
 	lzi_ofd_unlock(watch->opened.control.fd, LZI_LOCK_LIFE);
 	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
+	lzi_wait_begin();
 	if (lzi_thread_init() == LATZ_OK &&
-	    lzi_store_attach(watch->guard->dir, watch->name, &options, &fill, &store) == LATZ_OK)
+	    lzi_store_attach(watch->guard->dir, watch->name, &options, &fill, &store) == LATZ_OK) {
+		lzi_wait_begin();
 		lzi_store_detach(store);
-	else
+	} else {
 		lzi_log(LATZ_LOG_WARNING, "%s stays in memory: %s", watch->name, lzi_error_text());
+	}
 	return 1;
 }
 
@@ -225,8 +228,10 @@ void lzi_guard_run(struct guard *guard)
 	int idle_ms = 0;
 
 	for (;;) {
-		size_t n = scan(guard);
+		size_t n;
 
+		lzi_wait_begin();
+		n = scan(guard);
 		if (!lzi_dir_exists(guard->dirfd))
 			return;
 		idle_ms = n == 0 ? idle_ms : 0;

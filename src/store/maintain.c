@@ -540,7 +540,10 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	int more = 0, rounds, rc;
 
-	(void)lzi_client_reap(&store->control, store->client, client_gone, call);
+	if (lzi_exchange(&store->reaping, 1u) == 0) {
+		(void)lzi_client_reap(&store->control, store->client, client_gone, call);
+		lzi_store_release(&store->reaping, 0u);
+	}
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;

@@ -267,6 +267,20 @@ static uint32_t env_owner_pid(void *arg, uint32_t actor)
 	return lzi_load_relaxed(&lzi_control_actor(&store->control, actor)->alive.holder_pid);
 }
 
+/* A transaction has its buckets in a list, and announces one of them at most. */
+static int env_owner_stands_by(void *arg, uint32_t index, uint64_t number)
+{
+	struct lzi_store *store = arg;
+	const struct lzi_actor *actor;
+
+	if (index >= lzi_control_actors(&store->control))
+		return 0;
+	actor = lzi_control_actor(&store->control, index);
+	return lzi_mutex_has_holder(&actor->alive) &&
+	       (lzi_load_acquire(&actor->bucket) == number * sizeof(struct lzi_bucket) + 1 ||
+	        lzi_load_acquire(&actor->kind) == LZI_INTENT_TXN);
+}
+
 void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env)
 {
 	env->overflow = env_overflow;
@@ -275,5 +289,6 @@ void lzi_table_env_make(struct lzi_store *store, struct lzi_table_env *env)
 	env->hash_of = env_hash_of;
 	env->owner_dead = env_owner_dead;
 	env->owner_pid = env_owner_pid;
+	env->owner_stands_by = env_owner_stands_by;
 	env->arg = store;
 }

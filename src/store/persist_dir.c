@@ -114,9 +114,8 @@ int lzi_persist_join(struct lzi_store *store)
 	rc = lzi_persist_follow(store, path, &store->persist.dirfd, &store->persist.lockfd);
 	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK) {
 		rc = lzi_error(LATZ_BUSY, "%s is being restored by another pool", path);
-		lzi_file_close(store->persist.lockfd);
-		lzi_file_close(store->persist.dirfd);
-		store->persist.lockfd = store->persist.dirfd = -1;
+		lzi_file_drop(&store->persist.lockfd);
+		lzi_file_drop(&store->persist.dirfd);
 	}
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "persist directory %s", path);

@@ -222,16 +222,14 @@ void lzi_retain_rest(struct lzi_call *call, int sweeps)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_retain *retain = &store->control.shared->retain;
+	const uint32_t notes = LZI_RETAIN_NOTE | LZI_RETAIN_SETS;
 	int rc = LATZ_OK;
 
-	if (lzi_likely((lzi_load_acquire(&retain->due) & (sweeps ? ~0u : LZI_RETAIN_NOTE)) == 0) ||
+	if (lzi_likely((lzi_load_acquire(&retain->due) & (sweeps ? ~0u : notes)) == 0) ||
 	    lzi_mutex_lock(&retain->mutex, 0, "ages") < 0)
 		return;
-	if (lzi_load_acquire(&retain->due) & LZI_RETAIN_NOTE) {
+	if (lzi_load_acquire(&retain->due) & notes)
 		rc = lzi_space_note_age(call, -1);
-		if (rc == LATZ_OK)
-			lzi_fetch_and(&retain->due, ~LZI_RETAIN_NOTE);
-	}
 	if (rc == LATZ_OK && sweeps && lzi_load_acquire(&retain->due) & LZI_RETAIN_SWEEP)
 		rc = sweep(call);
 	lzi_mutex_unlock(&retain->mutex);

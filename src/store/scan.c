@@ -133,8 +133,9 @@ static int wait_for(struct lzi_call *call, uint32_t i, struct lzi_actor *actor)
 			return rc;
 		if (now - since > (uint64_t)timeout_ms * 1000000 || now - since >= lzi_wait_left_ns(timeout_ms)) {
 			lzi_wait_charge(since);
-			return lzi_error(LATZ_TIMEOUT, "waited %u ms for a write by process %u to end",
-			                 timeout_ms, lzi_load_relaxed(&actor->alive.holder_pid));
+			return lzi_error(LATZ_TIMEOUT, "waited %llu ms for a write by process %u to end",
+			                 (unsigned long long)((now - since) / 1000000),
+			                 lzi_load_relaxed(&actor->alive.holder_pid));
 		}
 		lzi_sleep_us(50);
 	}

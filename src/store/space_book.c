@@ -531,6 +531,9 @@ int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms)
 	if (max_age_ms < 0)
 		max_age_ms = lzi_load_relaxed(&shared->retain.max_age_ms);
 	put_number(bytes, (uint64_t)max_age_ms, sizeof bytes);
+	/* The record is no key that users know of, as long as there is an age: who dies between the two stores leaves
+	 * this, and maintenance makes them agree. */
+	lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SETS);
 	rc = max_age_ms == 0 ? book_erase(call, book_key(key, 'a', NULL, 0))
 	                     : book_write(call, book_key(key, 'a', NULL, 0), bytes, sizeof bytes);
 	LZI_POINT("retain.noted");
@@ -538,8 +541,10 @@ int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms)
 		lzi_fetch_or(&shared->watch, (uint32_t)LZI_WATCH_RETAIN);
 		lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
 	}
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
 		lzi_store_seq_cst(&shared->retain.max_age_ms, max_age_ms);
+		lzi_fetch_and(&shared->retain.due, ~(LZI_RETAIN_SETS | LZI_RETAIN_NOTE));
+	}
 	LZI_POINT("retain.set");
 	unlock(call);
 	return rc;

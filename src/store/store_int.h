@@ -65,6 +65,7 @@ struct lzi_store {
 	struct {
 		uint32_t log, scribe, maint;
 	} own;
+	uint32_t reaping; /* atomic: 1: a thread of ours looks for dead processes */
 	unsigned refills; /* extents taken by this process to append to; atomic */
 	uint32_t in_runs; /* and in runs; atomic */
 	uint32_t moved_to; /* empty extents taken by this process for what cleaning and eviction move; atomic */

@@ -105,6 +105,7 @@ static void thread_exits(void *arg)
 
 	(void)arg;
 	threads = NULL;
+	lzi_wait_begin(); /* what its last call had no patience for is no matter of the exit's */
 	for (; thread != NULL; thread = next) {
 		next = thread->next_of_thread;
 		if (thread->store->fork_count == lzi_fork_count)

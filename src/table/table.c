@@ -66,8 +66,10 @@ int lzi_table_view(struct lzi_table *table)
 	return rc;
 }
 
-/* Waits for a bucket to be unlocked by `owner`. LATZ_OK: look again. */
-static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t header, uint64_t since_ns)
+/* Waits for a bucket to be unlocked by `owner`. LATZ_OK: look again. An owner who says that he is there has the whole
+ * timeout, however much of the call's patience went on words that nobody stands by. */
+static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, uint64_t number, uint64_t header,
+                     uint64_t since_ns)
 {
 	uint32_t owner = (uint32_t)(header >> LZI_OWNER_SHIFT) - 1;
 	uint64_t waited_ns;
@@ -83,9 +85,12 @@ static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, u
 	if (rc != 0)
 		return rc < 0 ? rc : LATZ_OK;
 	waited_ns = lzi_clock_mono_ns() - since_ns;
-	if (waited_ns > (uint64_t)table->timeout_ms * 1000000 || waited_ns >= lzi_wait_left_ns(table->timeout_ms)) {
+	if (waited_ns > (uint64_t)table->timeout_ms * 1000000 ||
+	    (waited_ns >= lzi_wait_left_ns(table->timeout_ms) &&
+	     !table->env.owner_stands_by(table->env.arg, owner, number))) {
 		lzi_wait_charge(since_ns);
-		return lzi_error(LATZ_TIMEOUT, "waited %u ms for a bucket held by process %u", table->timeout_ms,
+		return lzi_error(LATZ_TIMEOUT, "waited %llu ms for a bucket held by process %u",
+		                 (unsigned long long)(waited_ns / 1000000),
 		                 table->env.owner_pid(table->env.arg, owner));
 	}
 	lzi_sleep_us(SLEEP_US);
@@ -94,7 +99,7 @@ static int ask_owner(struct lzi_table *table, const struct lzi_bucket *bucket, u
 
 /* The same, counted. *since_ns: when the wait began; 0: now. */
 static LZI_NOINLINE int wait_owner(struct lzi_table *table, struct lzi_actor *actor, const struct lzi_bucket *bucket,
-                                   uint64_t header, uint64_t *since_ns)
+                                   uint64_t number, uint64_t header, uint64_t *since_ns)
 {
 	uint64_t begun = lzi_clock_mono_ns();
 	int rc;
@@ -103,7 +108,7 @@ static LZI_NOINLINE int wait_owner(struct lzi_table *table, struct lzi_actor *ac
 		*since_ns = begun;
 		lzi_bump_relaxed(&actor->bucket_waits, 1ull);
 	}
-	rc = ask_owner(table, bucket, header, *since_ns);
+	rc = ask_owner(table, bucket, number, header, *since_ns);
 	lzi_bump_relaxed(&actor->bucket_wait_ns, lzi_clock_mono_ns() - begun);
 	return rc;
 }
@@ -137,7 +142,7 @@ static inline int lock_bucket(struct lzi_table *table, struct lzi_actor *actor, 
 			}
 			continue;
 		}
-		rc = wait_owner(table, actor, bucket, header, since_ns);
+		rc = wait_owner(table, actor, bucket, number, header, since_ns);
 		if (rc != LATZ_OK) {
 			lzi_store_release(&actor->bucket, 0ull);
 			return rc;

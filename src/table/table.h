@@ -28,6 +28,8 @@ struct lzi_table_env {
 	int (*hash_of)(void *arg, uint64_t unit, uint64_t *ret_hash);
 	int (*owner_dead)(void *arg, uint32_t actor); /* 1: it was, and has been reaped; 0: it lives; negative: error */
 	uint32_t (*owner_pid)(void *arg, uint32_t actor);
+	/* Whether the thread says that it lives, and is at the bucket whose number this is. */
+	int (*owner_stands_by)(void *arg, uint32_t actor, uint64_t number);
 	void *arg;
 };
 

@@ -58,8 +58,7 @@ void lzi_wal_init(struct lzi_wal *wal, int dirfd, const uint8_t log_id[16])
 
 void lzi_wal_close(struct lzi_wal *wal)
 {
-	lzi_file_close(wal->fd);
-	wal->fd = -1;
+	lzi_file_drop(&wal->fd); /* a child may be forked by another thread just now */
 	wal->segment = wal->size = 0;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "lib/suite.h"
 
+#include <sys/mman.h>
+
 #include "../../src/base/point.h"
 #include "../../src/store/audit.h"
 
@@ -37,7 +39,7 @@ static latz_audit_info verified(const char *path)
 }
 
 struct counted {
-	uint64_t opens, closes, gone;
+	uint64_t opens, closes, gone, refused, creates, tellings, lost; /* these: entries `lost`, and of what */
 };
 
 static int count_one(const latz_audit_entry *entry, void *arg)
@@ -47,13 +49,20 @@ static int count_one(const latz_audit_entry *entry, void *arg)
 	counted->opens += memmem(entry->text, entry->text_size, "\"event\":\"open\"", 14) != NULL;
 	counted->closes += memmem(entry->text, entry->text_size, "\"event\":\"close\"", 15) != NULL;
 	counted->gone += memmem(entry->text, entry->text_size, "\"event\":\"gone\"", 14) != NULL;
+	counted->refused += memmem(entry->text, entry->text_size, "\"event\":\"refused\"", 17) != NULL;
+	counted->creates += memmem(entry->text, entry->text_size, "\"event\":\"create\"", 16) != NULL;
+	if (memmem(entry->text, entry->text_size, "\"event\":\"lost\"", 14) != NULL) {
+		counted->tellings++;
+		counted->lost += strtoull((char *)memmem(entry->text, entry->text_size, "\"entries\":", 10) + 10, NULL,
+		                          10);
+	}
 	return 0;
 }
 
 static struct counted counted_in(const char *path)
 {
 	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
-	struct counted counted = { 0, 0, 0 };
+	struct counted counted = { 0 };
 
 	options.entry = count_one;
 	options.arg = &counted;
@@ -176,6 +185,187 @@ static void telling_of_the_gone(void **state)
 	verified(path);
 }
 
+static int leaves_slowly(void *arg)
+{
+	struct scene *scene = arg;
+	latz_pool *pool;
+
+	lzi_point_arm("audit.gone", 1, LZI_POINT_STOP);
+	pool = fixture_attach(scene->f);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* Who tells of the gone may take long: nobody waits for that, and a death in it leaves it to the next. */
+static void nobody_waits_for_who_tells(void **state)
+{
+	struct fixture *f = *state;
+	struct scene scene = { f, NULL, 0 };
+	struct proc teller;
+	struct counted before;
+	char path[600];
+
+	f->options.timeout_ms = 500;
+	audited(f, path);
+	for (int dies = 0; dies < 2; dies++) {
+		before = counted_in(path);
+		assert_int_equal(proc_run(leaves_nothing, &scene, 20000), 128 + SIGKILL);
+		proc_start(&teller, leaves_slowly, &scene, false);
+		proc_wait_stopped(&teller);
+		assert_int_equal(counted_in(path).gone, before.gone + 1);
+		/* Another place is free. */
+		assert_int_equal(proc_run(comes_and_goes, &(struct scene){ f, NULL, 0 }, 20000), 0);
+		if (dies) {
+			proc_kill(&teller, SIGKILL);
+			assert_int_equal(proc_wait(&teller, 20000), 128 + SIGKILL);
+			assert_ok(latz_maintain(f->pool, 0));
+			/* Once more: it might not have been. */
+			assert_int_equal(counted_in(path).gone, before.gone + 2);
+		} else {
+			assert_int_equal(proc_continue(&teller), 0);
+			assert_ok(latz_maintain(f->pool, 0));
+			assert_int_equal(counted_in(path).gone, before.gone + 1);
+		}
+	}
+}
+
+static int maintains_slowly(void *arg)
+{
+	struct scene *scene = arg;
+	latz_pool *pool = fixture_attach(scene->f);
+
+	while (latz_maintain(pool, 0) == LATZ_OK && scene->nth == 0) {
+		raise(SIGSTOP); /* it is here; the next time somebody will be dead */
+		lzi_point_arm("audit.gone", 1, LZI_POINT_STOP);
+		scene->nth++;
+	}
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* All places are taken, one of them by a dead one whom somebody is reaping: whoever comes waits for that. */
+static void his_place_is_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct scene scene = { f, NULL, 0 };
+	struct proc maintainer, comer;
+	char path[600];
+
+	f->options.max_clients = 3;
+	f->options.timeout_ms = 20000;
+	audited(f, path);
+	proc_start(&maintainer, maintains_slowly, &scene, false);
+	proc_wait_stopped(&maintainer);
+	assert_int_equal(proc_run(leaves_nothing, &scene, 20000), 128 + SIGKILL);
+	proc_kill(&maintainer, SIGCONT);
+	proc_wait_stopped(&maintainer);
+	proc_start(&comer, comes_and_goes, &scene, false);
+	sleep_ms(100);
+	assert_int_equal(proc_continue(&maintainer), 0);
+	assert_int_equal(proc_wait(&comer, 20000), 0);
+}
+
+static int tells_slowly(void *arg)
+{
+	latz_pool *pool = fixture_attach(arg);
+
+	raise(SIGSTOP); /* now something is lost */
+	lzi_point_arm("audit.unlocked", 1, LZI_POINT_STOP);
+	CHECK_OK(put(pool, "k", "v"));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+#define LOST 5
+
+/* Whatever was lost is told of once, though two find that some was. */
+static void lost_is_told_of_once(void **state)
+{
+	struct fixture *f = *state;
+	struct lzi_audit_page *at;
+	struct proc teller;
+	char path[600], page[600];
+	int fd;
+
+	audited(f, path);
+	snprintf(page, sizeof page, "%s/t/audit", f->dir);
+	fd = open(page, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	at = mmap(NULL, sizeof *at, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	assert_true(at != MAP_FAILED);
+	proc_start(&teller, tells_slowly, f, false);
+	proc_wait_stopped(&teller);
+	lzi_fetch_add(&at->lost, (uint64_t)LOST);
+	proc_kill(&teller, SIGCONT);
+	proc_wait_stopped(&teller);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_int_equal(proc_continue(&teller), 0);
+	assert_int_equal(at->lost, 0);
+	assert_int_equal(counted_in(path).lost, LOST);
+	assert_int_equal(counted_in(path).tellings, 1);
+	munmap(at, sizeof *at);
+}
+
+struct made {
+	struct fixture *f;
+	int action; /* LZI_POINT_* */
+};
+
+static int makes(void *arg)
+{
+	struct made *made = arg;
+	latz_pool *pool;
+
+	lzi_point_arm("attach.client", 1, made->action);
+	CHECK_OK(latz_open("t", &made->f->options, &pool));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* Somebody is refused before the pool's maker has told of it: it is told of all the same, by whoever comes. */
+static void refused_before_it_was_made(void **state)
+{
+	struct fixture *f = *state;
+	struct made made = { f, LZI_POINT_STOP };
+	char path[600], disk[600], set[700];
+	struct proc maker;
+	latz_pool *pool;
+
+	snprintf(path, sizeof path, "%s/the.audit", f->dir);
+	f->options.audit = path;
+	f->options.password = "right";
+	f->options.persist_dir = disk;
+	f->options.flags = LATZ_CREATE | LATZ_KEEP | LATZ_NO_THREAD | LATZ_NO_GUARD;
+	for (int dies = 0; dies < 2; dies++) {
+		latz_options wrong = f->options;
+
+		snprintf(disk, sizeof disk, "%s/disk%d", f->dir, dies);
+		assert_int_equal(mkdir(disk, 0700), 0);
+		made.action = dies ? LZI_POINT_KILL : LZI_POINT_STOP;
+		proc_start(&maker, makes, &made, false);
+		if (dies)
+			assert_int_equal(proc_wait(&maker, 20000), 128 + SIGKILL);
+		else
+			proc_wait_stopped(&maker);
+		wrong.password = "wrong";
+		assert_rc(LATZ_AUTH, latz_open("t", &wrong, &pool));
+		assert_int_equal(counted_in(path).refused, 1);
+		assert_int_equal(counted_in(path).creates, 0);
+		if (!dies)
+			assert_int_equal(proc_continue(&maker), 0);
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_int_equal(counted_in(path).creates, 1);
+		/* What a restart without the option goes by. */
+		snprintf(set, sizeof set, "%s/t/audit", disk);
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		assert_ok(latz_destroy("t", &f->options));
+		assert_int_equal(access(set, F_OK), 0);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static int works(void *arg)
 {
 	struct fixture *f = arg;
@@ -283,6 +473,10 @@ int main(void)
 		DIR_TEST(at_points),
 		DIR_TEST(none_is_forgotten),
 		DIR_TEST(telling_of_the_gone),
+		DIR_TEST(nobody_waits_for_who_tells),
+		DIR_TEST(his_place_is_waited_for),
+		DIR_TEST(lost_is_told_of_once),
+		DIR_TEST(refused_before_it_was_made),
 		DIR_TEST(at_random),
 		DIR_TEST(authenticated),
 	};

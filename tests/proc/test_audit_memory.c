@@ -342,6 +342,60 @@ static void death_tells_of_a_gap_once(void **state)
 	assert_int_equal(said(path, "\"event\":\"gap\""), 2);
 }
 
+/* A gap behind the entry that is remembered, as if one of the pool's users had told of it and died; without a code. */
+static void make_up_gap(const char *path)
+{
+	size_t size_in;
+	char *data = file_read(path, &size_in), *last, *rest;
+	unsigned long long seq;
+	char made[8192], text[65] = "";
+	uint8_t hash[32];
+	int fd;
+
+	data[size_in - 1] = '\0';
+	last = strrchr(data, '\n') + 1;
+	assert_int_equal(sscanf(last, "{\"seq\":%llu,", &seq), 1);
+	assert_true(lzi_digest_parse(strstr(last, ",\"hash\":\"") + 9, hash));
+	rest = strstr(last, ",\"time\"");
+	*strstr(rest, ",\"event\"") = '\0';
+	lzi_digest_text(hash, text);
+	snprintf(made, sizeof made, "{\"seq\":%llu%s,\"event\":\"gap\",\"found\":%llu,\"prev\":\"%s\"", seq + 1, rest,
+	         seq - 1, text);
+	assert_ok(lzi_digest(NULL, made, strlen(made), hash));
+	lzi_digest_text(hash, text);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	assert_true(fd >= 0 && write(fd, data, (size_t)(last - data)) == last - data); /* all but the last */
+	assert_true(dprintf(fd, "%s,\"hash\":\"%s\"}\n", made, text) > 0);
+	close(fd);
+	free(data);
+}
+
+/* Where entries have codes, only who can make one is believed that he has told of a gap; where not, anybody is. */
+static void a_gap_is_made_up(void **state)
+{
+	struct fixture *f = *state;
+	latz_audit_info info;
+	char path[600];
+
+	latz_set_logger(count_errors, NULL, LATZ_LOG_ERROR);
+	for (int locked = 0; locked < 2; locked++) {
+		const char *password = locked ? "a password" : NULL;
+
+		audited(f, path, password);
+		logged = 0;
+		make_up_gap(path);
+		assert_ok(put(f->pool, "k", "v2"));
+		assert_int_equal(logged, locked);
+		assert_int_equal(said(path, "\"event\":\"gap\""), 1 + (unsigned)locked);
+		assert_rc(LATZ_CORRUPT, verify(path, password, &info)); /* finds it either way */
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		assert_ok(latz_destroy("t", &f->options));
+		assert_int_equal(unlink(path), 0);
+	}
+	latz_set_logger(NULL, NULL, LATZ_LOG_NONE);
+}
+
 /* Who dies before the persist directory says that the pool is audited: the next does it. */
 static void death_before_it_is_noted(void **state)
 {
@@ -501,6 +555,7 @@ int main(void)
 		DIR_TEST(a_hole),
 		DIR_TEST(death_raises_no_alarm),
 		DIR_TEST(death_tells_of_a_gap_once),
+		DIR_TEST(a_gap_is_made_up),
 		DIR_TEST(death_before_it_is_noted),
 		DIR_TEST(noted_by_two),
 		DIR_TEST(noted_meanwhile),

@@ -12,7 +12,7 @@ struct scene {
 	struct fixture *f;
 	const char *point;
 	unsigned nth;
-	int retains;
+	int retains; /* 1: sets an age; 2: takes it away */
 };
 
 static latz_slice name(char text[16], int i)
@@ -26,7 +26,7 @@ static int asks(latz_pool *pool, int retains)
 	latz_rekey_options options = LATZ_REKEY_OPTIONS_INIT;
 
 	options.data_key = 1;
-	return retains ? latz_retain(pool, 3600000) : latz_rekey(pool, &options);
+	return retains ? latz_retain(pool, retains == 1 ? 3600000 : 0) : latz_rekey(pool, &options);
 }
 
 static int dies(void *arg)
@@ -41,6 +41,7 @@ static int dies(void *arg)
 
 static void check(struct fixture *f)
 {
+	latz_stats_t stats = { .size = sizeof stats };
 	char text[16];
 
 	for (int i = 0; i < KEYS; i++) {
@@ -49,6 +50,10 @@ static void check(struct fixture *f)
 		assert_true(pattern_is(f->value.data, 500, (uint64_t)i));
 	}
 	assert_int_equal(count_keys(f->pool), KEYS);
+	/* What the pool has for itself is not counted, whichever part of it was there. */
+	(void)!latz_maintain(f->pool, 0);
+	assert_ok(latz_stats(f->pool, &stats));
+	assert_int_equal(stats.keys, KEYS);
 	assert_ok(verify_print(f->pool));
 }
 
@@ -65,6 +70,8 @@ static void walk(struct fixture *f, const char *point, unsigned nth, int retains
 		pattern_fill(value, sizeof value, (uint64_t)i);
 		assert_ok(latz_set(f->pool, name(text, i), slice(value, sizeof value), NULL));
 	}
+	if (retains == 2)
+		assert_ok(asks(f->pool, 1));
 	assert_int_equal(proc_run(dies, &scene, 60000), 128 + SIGKILL); /* so it was reached */
 	check(f);
 	pattern_fill(value, sizeof value, 7);
@@ -98,6 +105,16 @@ static void age_is_set(void **state)
 	walk(*state, "retain.set", 1, 1);
 }
 
+static void no_age_is_noted(void **state)
+{
+	walk(*state, "retain.noted", 1, 2);
+}
+
+static void no_age_is_set(void **state)
+{
+	walk(*state, "retain.set", 1, 2);
+}
+
 static void some_are_held(void **state)
 {
 	walk(*state, "retain.swept_one", KEYS / 2, 1);
@@ -108,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(keys_are_written), DIR_TEST(first_is_sealed), DIR_TEST(some_are_sealed),
 		DIR_TEST(age_is_noted),     DIR_TEST(age_is_set),      DIR_TEST(some_are_held),
+		DIR_TEST(no_age_is_noted),  DIR_TEST(no_age_is_set),
 	};
 
 	return suite_run(tests);
