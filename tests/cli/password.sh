@@ -223,6 +223,41 @@ exits "a new data key" 0 rekey turned --password-file "$scratch/new" --data
 is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
 l destroy turned
 
+# ---- How many keys ----
+
+l create five --keep --encrypt --max-age 30d --persist "$scratch/five" "$right"
+for key in a b c; do l set five $key v "$right"; done
+for key in x y; do l set five $key v --namespace ns "$right"; done
+l set five z v --namespace gone "$right"
+l namespaces five --drop gone "$right"
+five() {
+	is "$1: list" 5 "$(l list | sed -n 's/^five	[0-9]*	\([0-9]*\)	.*/\1/p')"
+	is "$1: inspect without the password" 5 "$(l inspect five | sed -n 's/^keys	//p')"
+	is "$1: inspect" 5 "$(l inspect five "$right" | sed -n 's/^keys	//p')"
+	is "$1: stats" 5 "$(l stats five "$right" | sed -n 's/^keys	//p')"
+	is "$1: limit" 5 "$(l limit five "$right" | sed -n 's/^keys	//p')"
+	is "$1: top" 5 "$(l top five --once --interval 10ms "$right" | cut -f 3)"
+	is "$1: verify" "ok: 5 keys, everything checked" "$(l verify five "$right")"
+	is "$1: keys, of the pool itself" 3 "$(l keys five "$right" | wc -l)"
+	is "$1: dump" 3 "$(l dump five "$right" | wc -l)"
+	is "$1: namespaces" 2 "$(l namespaces five "$right" | cut -f 2)"
+}
+five "three keys, and two of a namespace"
+for kind in '' --image; do
+	like "as many in a snapshot" '^five: 5 keys, ' "$("$LATZERO-snapshot" five "$scratch/five.lzs$kind" $kind "$right")"
+	like "as its footer has" '^keys	5$' "$("$LATZERO-snapshot" --info "$scratch/five.lzs$kind")"
+done
+like "verified" 'with 5 keys' "$("$LATZERO-snapshot" --verify "$scratch/five.lzs" "$right")"
+l destroy five
+like "brought back" ', 5 keys restored$' "$(l create five --keep --persist "$scratch/five" "$right")"
+five "from its log"
+l destroy five
+for kind in '' --image; do
+	like "restored" '^restored five: 5 keys, ' "$("$LATZERO-restore" "$scratch/five.lzs$kind" five --keep "$right")"
+	five "from a snapshot $kind"
+	l destroy five
+done
+
 exits "destroy needs no password" 0 destroy e
 # ---- A pool has 16 data keys ----
 
