@@ -258,6 +258,29 @@ for kind in '' --image; do
 	l destroy five
 done
 
+# ---- Who was refused was never connected ----
+
+: >"$scratch/events"
+"$LATZERO" watch e --kinds connect,disconnect "$right" >"$scratch/events" 2>&1 &
+watcher=$!
+helpers="$helpers $watcher"
+watched() {
+	l get e key "$right" >/dev/null
+	test "$(grep -c '	disconnect	' "$scratch/events")" -ge 1
+}
+until_true 20 watched
+before=$(wc -l <"$scratch/events")
+l get e key "$wrong" 2>/dev/null
+l get e key "$right" >/dev/null
+more() {
+	test "$(wc -l <"$scratch/events")" -ge $((before + 2))
+}
+until_true 20 more
+is "he who was let in, and no other" "connect disconnect" \
+	"$(tail -n +$((before + 1)) "$scratch/events" | cut -f 2 | tr '\n' ' ' | sed 's/ $//')"
+kill "$watcher"
+wait "$watcher"
+
 exits "destroy needs no password" 0 destroy e
 # ---- A pool has 16 data keys ----
 
