@@ -195,6 +195,27 @@ struct cli_persist {
 int cli_persist_options(const struct cli_persist *persist, latz_options *options);
 const char *cli_sync_name(latz_sync sync);
 
+/* ---- Audit logs: cli_audit.c ------------------------------------------------------------------------------------- */
+
+/* The options of audit logs, which create and latzero-restore share. */
+struct cli_audit {
+	const char *file, *keys;
+	bool lax;
+};
+/* clang-format off */
+#define CLI_AUDIT_OPTIONS(audit)                      \
+	{ "audit", CLI_TEXT, &(audit).file },         \
+	{ "audit-keys", CLI_TEXT, &(audit).keys },    \
+	{ "audit-lax", CLI_FLAG, &(audit).lax }
+#define CLI_AUDIT_HELP                                                                                                 \
+	"  --audit FILE        who opens, closes, changes or destroys it is written down there; see latzero audit\n"   \
+	"  --audit-keys all    and who writes or reads keys: writes, reads or all; with ,plain keys are not hashed\n"  \
+	"  --audit-lax         what can't be written down happens all the same, instead of failing\n"
+/* clang-format on */
+
+/* Into the library's options. CLI_USAGE, with its line, if they do not fit. */
+int cli_audit_options(const struct cli_audit *audit, latz_options *options);
+
 /* ---- Bounds: cli_bound.c ----------------------------------------------------------------------------------------- */
 
 #define CLI_POLICIES "adaptive|lru|fifo|clock|sieve|s3fifo|2q|arc|wtinylfu|none"

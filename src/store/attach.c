@@ -603,7 +603,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 		if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
 			fill->failed = rc = fill->fn(store, options, fill->arg);
 		if (rc == LATZ_OK && (fill == NULL || !fill->trusted)) {
-			rc = lzi_seal_make(&call, options, &opened->secrets);
+			rc = lzi_seal_make(&call, options, fill == NULL ? NULL : fill->from, &opened->secrets);
 			if (rc != LATZ_OK && fill != NULL)
 				fill->failed = rc;
 			if (rc == LATZ_AUTH || rc == LATZ_TIMEOUT) /* it will never have been there, its log has */

@@ -74,7 +74,7 @@ static int64_t step_after(int64_t word, uint32_t failures, int64_t now, int64_t 
 
 static const char *kind(const struct lzi_guess *guess)
 {
-	return guess->store != NULL ? "pool " : "";
+	return guess->store != NULL && guess->name == guess->store->name ? "pool " : "";
 }
 
 /* Waits for the attempt's turn, and takes it. nth: the failure that it is; 0: it has not been made yet. */
@@ -194,7 +194,7 @@ int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char
 	struct lzi_guesses *row = &rows[id[0] % ROWS];
 	int rc;
 
-	*guess = (struct lzi_guess){ .store = store, .name = name, .fd = -1 };
+	*guess = (struct lzi_guess){ .store = store, .name = name != NULL ? name : store->name, .fd = -1 };
 	guess->failures = &row->failures;
 	guess->not_before = &row->not_before;
 	if (store != NULL && !store->reads_only && !making) {
