@@ -180,11 +180,11 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 
-	int rc = latz_open(name, options, &pool);
+	int rc = cli_attach(name, options, &pool);
 	bool created = rc == LATZ_OK;
 	if (rc == LATZ_EXISTS && arguments.attach) {
 		options->flags &= ~(unsigned)LATZ_EXCLUSIVE;
-		rc = latz_open(name, options, &pool);
+		rc = cli_attach(name, options, &pool);
 		if (rc == LATZ_OK && (code = check_attached(name, pool, &arguments)) != CLI_OK)
 			return cli_close(name, pool, code);
 	}

@@ -70,7 +70,7 @@ static int run_list(const struct cli_command *command, int argc, char **argv)
 	state.table = cli_table_open(columns);
 	int rc = latz_list(cli.dir, list_pool, &state);
 	cli_table_close(state.table);
-	return rc == LATZ_OK ? CLI_OK : cli_fail(rc, "listing", "directory", "check --dir and who may read it");
+	return rc == LATZ_OK ? CLI_OK : cli_fail_dir(rc, "listing", "check --dir and who may read it");
 }
 
 const struct cli_command cmd_list = {

@@ -73,9 +73,14 @@ static int restore_failed(int rc, const char *file, const char *name, const stru
 	case LATZ_CORRUPT:
 		return cli_fail_file(rc, "restoring", file,
 		                     arguments->salvage ? "nothing of it can be read" : NULL);
+	case LATZ_AUTH: /* it is the file's */
+		return cli_fail_file(rc, "restoring", file,
+		                     cli_password() == NULL
+		                             ? NULL
+		                             : "give the password that the pool had when the file was written");
 	case LATZ_NOTFOUND:
 	case LATZ_VERSION: return cli_fail_file(rc, "restoring", file, NULL);
-	default: return cli_fail(rc, "restoring", name, NULL);
+	default: return cli_fail_attaching(rc, "restoring", name, NULL);
 	}
 }
 
@@ -126,7 +131,8 @@ static int restore_pool(const struct arguments *arguments, const char *file, con
 	snapshot.arg = &restore;
 	snapshot.lost = tell_lost;
 	snapshot.threads = (unsigned)arguments->threads;
-	int rc = latz_restore(file, name, &options, &snapshot);
+	cli_hold_log();
+	int rc = cli_release_log(latz_restore(file, name, &options, &snapshot));
 	double seconds = cli_work_end(&restore.work);
 	if (rc != LATZ_OK)
 		return restore_failed(rc, file, name, arguments);

@@ -152,5 +152,42 @@ lines=$(wc -l <"$log")
 l top --once >/dev/null 2>&1
 is "top leaves nothing in the log" "$lines" "$(wc -l <"$log")"
 l destroy e
+l create plain --keep --audit "$scratch/plain.audit"
+exits "a log of a pool without a password, with one" 3 $right audit verify "$scratch/plain.audit"
+like "is told to leave it out" 'leave --password-file and $LATZERO_PASSWORD_FILE out' "$err"
+one_line "a log of a pool without a password, with one"
+l set plain k v
+"$LATZERO-snapshot" plain "$scratch/plain.lzs" >/dev/null
+l destroy plain
+
+# ---- latzero-restore makes audited pools, too ----
+
+"$LATZERO-restore" "$scratch/plain.lzs" back --keep --audit "$scratch/back.audit" --audit-keys reads,plain --audit-lax \
+	>"$scratch/out"
+is "latzero-restore with a log" 0 $?
+is "get" v "$(l get back k)"
+like "is in it" '"event":"get".*"key":"k"' "$(cat "$scratch/back.audit")"
+exits "it is what was asked for" 0 create back --keep --attach --audit "$scratch/back.audit" --audit-keys reads,plain \
+	--audit-lax
+is "no such word" 2 "$("$LATZERO-restore" "$scratch/plain.lzs" no --keep --audit "$log" --audit-keys some 2>/dev/null
+	echo $?)"
+is "keys without a log" 2 "$("$LATZERO-restore" "$scratch/plain.lzs" no --keep --audit-keys all 2>/dev/null; echo $?)"
+l destroy back
+
+# ---- Its directory gone ----
+
+mkdir "$scratch/logs/there"
+l create lost --keep --audit "$scratch/logs/there/lost.audit"
+l set lost k v
+mv "$scratch/logs/there" "$scratch/logs/elsewhere"
+for what in "get lost k" "set lost k v" "inspect lost" "destroy lost"; do
+	exits "without the log's directory: $what" 3 $what
+	like "the log is named" 'audit log /.*/there/lost.audit: .*; what can.t be written down is not done' "$err"
+	one_line "without the log's directory: $what"
+done
+mkdir "$scratch/logs/there"
+exits "as the hint says" 0 get lost k
+like "the log goes on" '^{"seq":[1-9][0-9]*,.*"prev":"[0-9a-f]*[1-9a-f]' "$(head -1 "$scratch/logs/there/lost.audit")"
+exits "and it can be destroyed" 0 destroy lost
 
 done_testing
