@@ -76,7 +76,10 @@ const char *cli_password_hint(const char *pool)
 
 	if (!is_given())
 		return "give it with --password-file F, --password-fd N or $LATZERO_PASSWORD_FILE";
-	if (pool != NULL && cli_find_pool(pool, &found) && found.info.status == LATZ_OK && !found.info.password)
+	bool there = pool != NULL && cli_find_pool(pool, &found) && found.info.status == LATZ_OK;
+	if (pool != NULL && !there)
+		return "check what the password file holds; every wrong one makes the next wait longer";
+	if (there && !found.info.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
 	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
 	       "without a password shows how many there were";

@@ -125,9 +125,9 @@ static int attach_to_read(const char *name, latz_pool **pool)
 	latz_options options;
 
 	cli_pool_options(&options, (unsigned)LATZ_READONLY);
+	bool counts = options.password != NULL && cli_may_write(name); /* before, as it has a detail of its own */
 	int rc = cli_attach(name, &options, pool);
-	if (rc == LATZ_AUTH && options.password != NULL && cli_may_write(name) &&
-	    (rc = attach_to_write(name)) == LATZ_OK) /* another password came meanwhile */
+	if (rc == LATZ_AUTH && counts && (rc = attach_to_write(name)) == LATZ_OK) /* it is another meanwhile */
 		rc = cli_attach(name, &options, pool);
 	return rc;
 }

@@ -43,6 +43,8 @@ l create locked --keep --encrypt --mode 0644 --password-file "$scratch/right" >/
 stranger get locked greeting --password-file "$scratch/stranger" 2>"$scratch/err" || true
 like "a wrong password is told as such" 'locked: wrong password' "$(cat "$scratch/err")"
 is "in one line" 1 "$(wc -l <"$scratch/err")"
+stranger top locked --once --password-file "$scratch/stranger" 2>"$scratch/err" || true
+like "of top, too" 'locked: wrong password' "$(cat "$scratch/err")"
 like "top of a pool that may be read" '^open	' "$(stranger top open --once --interval 10ms)"
 for what in "set open k v" "del open k" "incr open n" "append open k v" "ttl open k 5s" "load open" "clear open" \
 	"limit open --max-entries 10" "lock open job -- true" "watch open" "verify open" "advise open" "train open" \
