@@ -121,15 +121,16 @@ _latzero_file_and_pool() {
 	COMPREPLY=()
 	case $previous in
 	--dir | --persist) mapfile -t COMPREPLY < <(compgen -d -- "$current"); return ;;
-	--verify | --info | --password-file) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+	--verify | --info | --password-file | --audit) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
 	--sync) mapfile -t COMPREPLY < <(compgen -W 'always interval none' -- "$current"); return ;;
+	--audit-keys) mapfile -t COMPREPLY < <(compgen -W 'writes reads all all,plain' -- "$current"); return ;;
 	--ttl | --sync-interval) mapfile -t COMPREPLY < <(compgen -W '250ms 5s 2m 1h 1d' -- "$current"); return ;;
 	--password-fd | --level | --threads | --mode | --max-clients | --checkpoint-bytes) return ;;
 	esac
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--dir | --password-file | --password-fd | --persist | --sync | --ttl | --sync-interval | --level | --threads | --mode | \
-			--max-clients | --checkpoint-bytes) ((i++)) ;;
+			--max-clients | --checkpoint-bytes | --audit | --audit-keys) ((i++)) ;;
 		-) ((plain++)) ;;
 		-*) ;;
 		*) ((plain++)) ;;
@@ -141,7 +142,7 @@ _latzero_file_and_pool() {
 		((plain == 0)) && pool=1
 	else
 		options+=' --keep --replace --salvage --mode --max-clients --ttl --no-guard --persist --sync --sync-interval
-			--checkpoint-bytes --snapshot-on-close'
+			--checkpoint-bytes --snapshot-on-close --audit --audit-keys --audit-lax'
 		((plain == 1)) && pool=1
 	fi
 	if [[ $current == -* ]]; then

@@ -156,5 +156,8 @@ end
 for option in mode max-clients ttl sync-interval checkpoint-bytes
     complete -c latzero-restore -l $option -x
 end
+complete -c latzero-restore -l audit -r -F -d 'File of the audit log'
+complete -c latzero-restore -l audit-keys -x -a 'writes reads all all,plain'
+complete -c latzero-restore -l audit-lax -d 'Go on without it'
 complete -c latzero-restore -l persist -r -F -d 'Directory on a disk'
 complete -c latzero-restore -l sync -x -a 'always interval none'

@@ -213,6 +213,7 @@ static const char *usual_hint(int rc)
 	case LATZ_ACCESS: return "check the owner and mode of the pool's directory and files";
 	case LATZ_AUTH: return cli_password_hint(NULL);
 	case LATZ_CORRUPT: return "latzero verify shows what is damaged; latzero destroy removes the pool";
+	case LATZ_READONLY: return "have the pool's owner do it";
 	case LATZ_VERSION: return "use the release that made it, or latzero destroy it";
 	case LATZ_DEAD:
 		return cli.space != NULL ? "the namespace was dropped meanwhile, or the pool destroyed"
@@ -225,16 +226,31 @@ static const char *usual_hint(int rc)
 	}
 }
 
-/* of: "pool", or "file". */
+/* What the line's detail is about may be something else than the pool or file. */
+static const char *hint_of_detail(int rc, const char *of, const char *detail)
+{
+	if (rc == LATZ_AUTH && strstr(detail, "has no password") != NULL)
+		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this one";
+	if (strcmp(of, "pool") == 0 && strstr(detail, "audit log /") != NULL &&
+	    (rc == LATZ_IO || rc == LATZ_NOSPC || rc == LATZ_ACCESS))
+		return "what can't be written down is not done: see that you can write there, in a directory of yours "
+		       "with room, and the log goes on";
+	return NULL;
+}
+
+/* of: "pool", "file", or "directory". */
 static int fail(int rc, const char *what, const char *of, const char *name, const char *key, const char *hint)
 {
 	char detail[1024]; /* a hint may take a look at the pool, which has a detail of its own */
 	snprintf(detail, sizeof(detail), "%s", latz_error_detail());
 	bool has_detail = *detail != '\0';
 
+	if (hint_of_detail(rc, of, detail) != NULL)
+		hint = hint_of_detail(rc, of, detail);
 	if (hint == NULL)
 		hint = rc == LATZ_AUTH && strcmp(of, "pool") == 0 ? cli_password_hint(name) : usual_hint(rc);
-	return cli_error(cli_exit_code(rc), "%s: %s %s%s: %s%s%s%s%s%s", what, of, name, key, latz_strerror(rc),
+	return cli_error(cli_exit_code(rc), "%s: %s%s%s%s: %s%s%s%s%s%s", what, of, *name != '\0' ? " " : "", name, key,
+	                 latz_strerror(rc),
 	                 has_detail ? " (" : "", has_detail ? detail : "", has_detail ? ")" : "",
 	                 hint != NULL ? "; " : "", hint != NULL ? hint : "");
 }
@@ -242,6 +258,43 @@ static int fail(int rc, const char *what, const char *of, const char *name, cons
 int cli_fail(int rc, const char *what, const char *pool, const char *hint)
 {
 	return fail(rc, what, "pool", pool, "", hint);
+}
+
+int cli_fail_dir(int rc, const char *what, const char *hint)
+{
+	return fail(rc, what, "runtime directory", "", "", hint);
+}
+
+/* Then latzero verify can't, either. */
+static const char not_to_be_opened[] = "nothing of it can be looked at: put a snapshot in its place "
+				       "(latzero-restore FILE POOL --replace), or remove it (latzero destroy)";
+
+/* His files are to be read, and not to be written. */
+static bool may_only_read(const char *name, uid_t *ret_owner)
+{
+	const char *dir = cli.dir != NULL ? cli.dir : getenv("LATZERO_DIR");
+	char path[4096];
+	struct stat st;
+
+	if (dir == NULL || *dir == '\0' || geteuid() == 0)
+		return false;
+	int size = snprintf(path, sizeof(path), "%s/%s/pool", dir, name);
+	if (size < 0 || (size_t)size >= sizeof(path) || stat(path, &st) != 0)
+		return false;
+	*ret_owner = st.st_uid;
+	return st.st_uid != geteuid() && access(path, R_OK) == 0;
+}
+
+int cli_fail_attaching(int rc, const char *what, const char *pool, const char *hint)
+{
+	uid_t owner;
+
+	if (rc == LATZ_ACCESS && may_only_read(pool, &owner))
+		return cli_error(CLI_FAIL,
+		                 "%s: pool %s: %s (it is user %u's, and we are user %u, who may only read it: get, "
+		                 "keys, scan, dump, stats, top, inspect and the like); have its owner do the rest",
+		                 what, pool, latz_strerror(LATZ_READONLY), (unsigned)owner, (unsigned)geteuid());
+	return cli_fail(rc, what, pool, rc == LATZ_CORRUPT && hint == NULL ? not_to_be_opened : hint);
 }
 
 static const char *file_hint(int rc)
@@ -303,9 +356,9 @@ static int open_pool(const char *name, unsigned flags, const char *hint, bool ma
 	latz_options options;
 
 	cli_pool_options(&options, flags);
-	int rc = latz_open(name, &options, pool);
+	int rc = cli_attach(name, &options, pool);
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "attaching", name, rc == LATZ_NOTFOUND ? hint : NULL);
+		return cli_fail_attaching(rc, "attaching", name, rc == LATZ_NOTFOUND ? hint : NULL);
 	return cli.space == NULL ? CLI_OK : cli_enter_namespace(name, make, pool);
 }
 
@@ -340,7 +393,7 @@ bool cli_find_pool(const char *name, struct cli_pool *ret_pool)
 }
 
 /* Then it is not the pool that may not be written, but its audit log, say: and what looks is to be in that. */
-static bool may_write(const char *name)
+bool cli_may_write(const char *name)
 {
 	struct cli_pool found;
 
@@ -352,14 +405,14 @@ int cli_open_read(const char *name, latz_pool **pool)
 	latz_options options;
 
 	cli_pool_options(&options, LATZ_NO_THREAD);
-	int rc = latz_open(name, &options, pool);
+	int rc = cli_attach(name, &options, pool);
 	if (rc == LATZ_ACCESS) {
-		if (!may_write(name))
+		if (!cli_may_write(name))
 			options.flags = (unsigned)LATZ_READONLY;
-		rc = latz_open(name, &options, pool);
+		rc = cli_attach(name, &options, pool);
 	}
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "attaching", name, NULL);
+		return cli_fail(rc, "attaching", name, rc == LATZ_CORRUPT ? not_to_be_opened : NULL);
 	return cli.space == NULL ? CLI_OK : cli_enter_namespace(name, false, pool);
 }
 

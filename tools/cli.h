@@ -92,6 +92,12 @@ int cli_fail_key(int rc, const char *what, const char *pool, latz_slice key, con
 /* The same about a snapshot's file. */
 int cli_fail_file(int rc, const char *what, const char *file, const char *hint);
 
+/* The same about the runtime directory. */
+int cli_fail_dir(int rc, const char *what, const char *hint);
+
+/* The same about a pool that could not be attached to, or removed. Who may only read it is told so. */
+int cli_fail_attaching(int rc, const char *what, const char *pool, const char *hint);
+
 /* The exit code for a result. */
 int cli_exit_code(int rc);
 
@@ -99,8 +105,10 @@ int cli_exit_code(int rc);
 
 /* What --password-file, --password-fd or else $LATZERO_PASSWORD_FILE gives, so that a password is never an argument or
  * a variable that others can see; NULL without one. It is read once, and the descriptor closed, so that no child gets
- * it; who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next two. */
+ * it; who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next three. */
 const char *cli_password(void);
+/* Whether it is a number, as --password-fd and its like take one. */
+bool cli_is_fd(const char *text);
 /* What to do about LATZ_AUTH. pool may be NULL. */
 const char *cli_password_hint(const char *pool);
 /* "encrypted", "password", or "no". */
@@ -130,6 +138,9 @@ struct cli_pool {
 };
 bool cli_find_pool(const char *name, struct cli_pool *ret_pool);
 
+/* Whether we may write its files. Then it is counted, too, what passwords we try. */
+bool cli_may_write(const char *name);
+
 /* The same for commands that look only: of another user, whose pool may be read but not written, a read-only client. */
 int cli_open_read(const char *name, latz_pool **pool);
 
@@ -157,6 +168,13 @@ void cli_begin(void);
 int cli_finish(int code);
 /* main() of a program that is one command: from cli_begin() to cli_finish(). */
 int cli_main(const struct cli_command *command, int argc, char **argv);
+
+/* Between the two, warnings of the library are held back: of a call that fails the error line tells what they do, else
+ * they are printed. rc: of the call, and returned. With $LATZERO_LOG all are printed at once. */
+void cli_hold_log(void);
+int cli_release_log(int rc);
+/* latz_open() between them. */
+int cli_attach(const char *name, const latz_options *options, latz_pool **pool);
 
 /* SIGINT, SIGTERM and SIGHUP set a flag instead of ending the process. */
 void cli_catch_signals(void);
@@ -194,6 +212,27 @@ struct cli_persist {
 /* Into the library's options. CLI_USAGE, with its line, if they do not fit. */
 int cli_persist_options(const struct cli_persist *persist, latz_options *options);
 const char *cli_sync_name(latz_sync sync);
+
+/* ---- Audit logs: cli_audit.c ------------------------------------------------------------------------------------- */
+
+/* The options of audit logs, which create and latzero-restore share. */
+struct cli_audit {
+	const char *file, *keys;
+	bool lax;
+};
+/* clang-format off */
+#define CLI_AUDIT_OPTIONS(audit)                      \
+	{ "audit", CLI_TEXT, &(audit).file },         \
+	{ "audit-keys", CLI_TEXT, &(audit).keys },    \
+	{ "audit-lax", CLI_FLAG, &(audit).lax }
+#define CLI_AUDIT_HELP                                                                                                 \
+	"  --audit FILE        who opens, closes, changes or destroys it is written down there; see latzero audit\n"   \
+	"  --audit-keys all    and who writes or reads keys: writes, reads or all; with ,plain keys are not hashed\n"  \
+	"  --audit-lax         what can't be written down happens all the same, instead of failing\n"
+/* clang-format on */
+
+/* Into the library's options. CLI_USAGE, with its line, if they do not fit. */
+int cli_audit_options(const struct cli_audit *audit, latz_options *options);
 
 /* ---- Bounds: cli_bound.c ----------------------------------------------------------------------------------------- */
 

@@ -31,6 +31,14 @@ static void close_fd(void)
 		close((int)fd);
 }
 
+/* What it is not, is not told: it may be the password. */
+bool cli_is_fd(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	return digits > 0 && digits < 10 && text[digits] == '\0';
+}
+
 const char *cli_password(void)
 {
 	const char *file = cli.password_fd == NULL ? password_file() : cli.password_file;
@@ -44,6 +52,10 @@ const char *cli_password(void)
 	}
 	if (file != NULL && strlen(file) > sizeof(from) - 8) {
 		cli_error(CLI_USAGE, "the password file's path is too long");
+		exit(CLI_USAGE);
+	}
+	if (file == NULL && !cli_is_fd(cli.password_fd)) {
+		cli_error(CLI_USAGE, "--password-fd needs the number of an open descriptor, like 3 with 3<FILE");
 		exit(CLI_USAGE);
 	}
 	snprintf(from, sizeof(from), "%s:%s", file != NULL ? "file" : "fd", file != NULL ? file : cli.password_fd);
@@ -64,7 +76,10 @@ const char *cli_password_hint(const char *pool)
 
 	if (!is_given())
 		return "give it with --password-file F, --password-fd N or $LATZERO_PASSWORD_FILE";
-	if (pool != NULL && cli_find_pool(pool, &found) && found.info.status == LATZ_OK && !found.info.password)
+	bool there = pool != NULL && cli_find_pool(pool, &found) && found.info.status == LATZ_OK;
+	if (pool != NULL && !there)
+		return "check what the password file holds; every wrong one makes the next wait longer";
+	if (there && !found.info.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
 	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
 	       "without a password shows how many there were";

@@ -40,6 +40,55 @@ int cli_finish(int code)
 	return code;
 }
 
+/* ---- The library's warnings ---- */
+
+static char held[2048];
+static size_t held_size;
+
+static void hold(latz_log_level level, const char *message, void *arg)
+{
+	size_t size = strlen(message);
+
+	(void)level;
+	(void)arg;
+	if (size + 1 > sizeof(held) - held_size)
+		return;
+	memcpy(held + held_size, message, size);
+	held_size += size;
+	held[held_size++] = '\n';
+}
+
+/* Whoever wants to see what the library tells gets all of it, at once. */
+static bool wants_log(void)
+{
+	const char *level = getenv("LATZERO_LOG");
+
+	return level != NULL && *level != '\0';
+}
+
+int cli_attach(const char *name, const latz_options *options, latz_pool **pool)
+{
+	cli_hold_log();
+	return cli_release_log(latz_open(name, options, pool));
+}
+
+void cli_hold_log(void)
+{
+	held_size = 0;
+	if (!wants_log())
+		latz_set_logger(hold, NULL, LATZ_LOG_WARNING);
+}
+
+int cli_release_log(int rc)
+{
+	if (wants_log())
+		return rc;
+	latz_set_logger(NULL, NULL, LATZ_LOG_WARNING);
+	for (size_t at = 0; rc == LATZ_OK && at < held_size; at += strcspn(held + at, "\n") + 1)
+		fprintf(stderr, "latzero: %.*s\n", (int)strcspn(held + at, "\n"), held + at);
+	return rc;
+}
+
 int cli_main(const struct cli_command *command, int argc, char **argv)
 {
 	cli.program = command->name;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define HASH_BYTES 32
 #define HASH_DIGITS 64
@@ -47,18 +48,30 @@ static int read_key(const char *path, uint8_t key[HASH_BYTES])
 	return CLI_OK;
 }
 
+/* A log is no snapshot. */
+static int fail_log(int rc, const char *what, const char *file, const char *hint)
+{
+	return cli_fail_file(rc, what, file,
+	                     hint != NULL          ? hint
+	                     : rc == LATZ_CORRUPT  ? "doc/audit.md says what that may mean"
+	                     : rc == LATZ_NOTFOUND ? "check the path; latzero inspect tells where a pool's log is"
+	                                           : NULL);
+}
+
 /* ---- verify ---- */
 
 struct verifying {
 	const char *file;
-	bool told;
+	uint64_t wrong;
+	char first[400]; /* what is wrong: of all files the first that is */
 };
 
 static void print_wrong(const char *what, void *arg)
 {
 	struct verifying *verifying = arg;
 
-	verifying->told = true;
+	if (verifying->wrong++ == 0)
+		snprintf(verifying->first, sizeof(verifying->first), "%s: %s", verifying->file, what);
 	if (!cli.json) {
 		printf("%s%s%s: %s\n", cli_red(), verifying->file, cli_plain(), what);
 		return;
@@ -69,22 +82,29 @@ static void print_wrong(const char *what, void *arg)
 	cli_json_end('}');
 }
 
-/* What the codes vouch for, and what they don't. */
+/* What the codes vouch for, and what they don't. Behind what is wrong they vouch for each entry, but not for what
+ * stands between: that is not told. */
 static void print_authenticated(const char *file, const latz_audit_info *info)
 {
-	if (info->keyed == 0) {
-		printf("%s: no entry of it is authenticated by itself\n", file);
+	uint64_t to = info->wrong == 0 ? info->last_keyed : info->sound_keyed;
+
+	if (to == 0) {
+		printf(info->wrong == 0 ? "%s: no entry of it is authenticated by itself\n"
+		                        : "%s: no entry before what is wrong is authenticated\n",
+		       file);
 		return;
 	}
-	uint64_t bare = info->last_keyed - info->first_seq + 1 - info->keyed - info->other_keys;
-
-	printf("%s: authenticated up to entry %" PRIu64, file, info->last_keyed);
-	if (info->last_keyed < info->last_seq)
-		printf("; the %" PRIu64 " behind it may be anybody's who can write the file",
-		       info->last_seq - info->last_keyed);
+	printf("%s: authenticated up to entry %" PRIu64, file, to);
+	if (info->wrong > 0) {
+		printf(", which is before what is wrong\n");
+		return;
+	}
+	if (to < info->last_seq)
+		printf("; the %" PRIu64 " behind it may be anybody's who can write the file", info->last_seq - to);
 	if (info->other_keys > 0)
 		printf("; %" PRIu64 " are of pools with other keys", info->other_keys);
 	printf("\n");
+	uint64_t bare = to - info->first_seq + 1 - info->keyed - info->other_keys;
 	if (bare > 0)
 		printf("%s: %" PRIu64 " of these have no code of their own, and may be anybody's\n", file, bare);
 }
@@ -110,6 +130,8 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		cli_json_u64("last_keyed", info->last_keyed);
 		cli_json_u64("other_keys", info->other_keys);
 		cli_json_u64("unseen", info->unseen);
+		cli_json_u64("wrong", info->wrong);
+		cli_json_u64("sound_keyed", info->sound_keyed);
 		cli_json_end('}');
 		return;
 	}
@@ -120,7 +142,7 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		printf("%s: a file before it was not there any more when a pool went on: compare it with the entries "
 		       "\"unseen\"\n",
 		       file);
-	if (whole && checked)
+	if (checked)
 		print_authenticated(file, info);
 	else if (whole && info->keyed > 0)
 		printf("%s: %" PRIu64 " entries have codes, which take the pool's password to be checked: "
@@ -154,11 +176,20 @@ static int head_of_pool(const char *name, uint8_t head[HASH_BYTES], bool *any)
 	return cli_close(name, pool, code);
 }
 
-/* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
-static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head, bool *wrong)
+/* What to do when nothing of a log is authenticated. */
+static const char *about_password(const latz_audit_info *info)
 {
-	static const char about_password[] = "give a password that the pool had then, --password-file F, or with the "
-	                                     "one of now all files from this one on, oldest first";
+	if (info->keyed == 0 && info->other_keys == 0)
+		return "if its pools have none, leave --password-file and $LATZERO_PASSWORD_FILE out: then the chain "
+		       "alone is checked";
+	return "give a password that the pool had then, --password-file F, or with the one of now all files from this "
+	       "one on, oldest first";
+}
+
+/* Several are one log in parts, oldest first; what was noted is somewhere in the last. */
+static int verify_files(int count, char **files, latz_audit_options *options, const uint8_t *head,
+                        struct verifying *verifying)
+{
 	latz_audit_info before = { .size = sizeof(before) };
 	const char **others = cli_realloc(NULL, (size_t)count * sizeof(*others));
 	bool any = false;
@@ -167,10 +198,9 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 	options->files = others;
 	for (int i = 0; i < count && code == CLI_OK; i++) {
 		latz_audit_info info = { .size = sizeof(info) };
-		struct verifying verifying = { .file = files[i] };
+		uint64_t before_it = verifying->wrong;
 
-		/* cppcheck-suppress autoVariables ; it is verified before it goes */
-		options->arg = &verifying;
+		verifying->file = files[i];
 		options->head = i == count - 1 ? head : NULL;
 		/* The newest first: its password is the one that is known. */
 		for (int k = 0; k < count - 1 - i; k++)
@@ -181,15 +211,15 @@ static int verify_files(int count, char **files, latz_audit_options *options, co
 		/* A part that nobody who has the key wrote to: the others vouch for it, or do not. */
 		if (rc == LATZ_AUTH && info.other_keys == 0 && (any || i < count - 1))
 			rc = LATZ_OK;
-		if (rc != LATZ_OK && !verifying.told) {
-			code = cli_fail_file(rc, "verifying", files[i], rc == LATZ_AUTH ? about_password : NULL);
+		if (rc != LATZ_OK && verifying->wrong == before_it) {
+			code = fail_log(rc, "verifying", files[i], rc == LATZ_AUTH ? about_password(&info) : NULL);
 			break;
 		}
 		if (i > 0 && (info.first_seq != before.last_seq + 1 ||
 		              memcmp(info.previous, before.head, sizeof(before.head)) != 0))
-			print_wrong("does not go on where the file before it ends", &verifying);
-		print_verified(files[i], &info, !verifying.told, options->key != NULL || options->password != NULL);
-		*wrong |= verifying.told;
+			print_wrong("does not go on where the file before it ends", verifying);
+		print_verified(files[i], &info, verifying->wrong == before_it,
+		               options->key != NULL || options->password != NULL);
 		before = info;
 	}
 	free(others);
@@ -200,7 +230,8 @@ static int verify(int count, char **files, const struct verify_arguments *argume
 {
 	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
 	uint8_t head[HASH_BYTES], key[HASH_BYTES];
-	bool has_head = arguments->head != NULL, wrong = false;
+	bool has_head = arguments->head != NULL;
+	struct verifying verifying = { .wrong = 0 };
 	int code = CLI_OK;
 
 	if (arguments->head != NULL && arguments->pool != NULL)
@@ -214,11 +245,14 @@ static int verify(int count, char **files, const struct verify_arguments *argume
 	options.key = arguments->key_file != NULL ? key : NULL;
 	options.password = options.key == NULL ? cli_password() : NULL;
 	options.wrong = print_wrong;
-	code = verify_files(count, files, &options, has_head ? head : NULL, &wrong);
+	options.arg = &verifying;
+	code = verify_files(count, files, &options, has_head ? head : NULL, &verifying);
 	explicit_bzero(key, sizeof(key));
-	if (code == CLI_OK && wrong)
-		return cli_error(CLI_FAIL, "%s is not as it was written; doc/audit.md says what that may mean",
-		                 count == 1 ? files[0] : "the log");
+	if (code == CLI_OK && verifying.wrong > 1)
+		return cli_error(CLI_FAIL, "%s, and %" PRIu64 " more %s wrong; doc/audit.md says what that may mean",
+		                 verifying.first, verifying.wrong - 1, verifying.wrong == 2 ? "is" : "are");
+	if (code == CLI_OK && verifying.wrong > 0)
+		return cli_error(CLI_FAIL, "%s; doc/audit.md says what that may mean", verifying.first);
 	return code;
 }
 
@@ -261,7 +295,7 @@ static int print_entry(const latz_audit_entry *entry, void *arg)
 
 static int fail_reading(int rc, const char *file)
 {
-	return cli_fail_file(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
+	return fail_log(rc, "reading", file, rc == LATZ_CORRUPT ? "latzero audit verify tells all" : NULL);
 }
 
 static int show(const char *file)
@@ -303,7 +337,7 @@ static int rotate(const char *file)
 	int rc = latz_audit_rotate(file, name, sizeof(name));
 
 	if (rc != LATZ_OK)
-		return cli_fail_file(rc, "rotating", file, NULL);
+		return fail_log(rc, "rotating", file, NULL);
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_text("file", name);
@@ -324,7 +358,13 @@ static int run_audit(const struct cli_command *command, int argc, char **argv)
 		{ NULL, CLI_FLAG, NULL },
 	};
 	int count = cli_parse(command, table, argc, argv, 2, -1);
+	struct stat st;
 
+	for (int i = 1; i < count; i++) {
+		if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode))
+			return cli_error(CLI_USAGE, "%s is a directory; give a log: those made in it are POOL.audit",
+			                 argv[i]);
+	}
 	if (strcmp(argv[0], "verify") == 0)
 		return verify(count - 1, argv + 1, &arguments);
 	if (arguments.head != NULL || arguments.pool != NULL || arguments.key_file != NULL)
@@ -353,10 +393,13 @@ const struct cli_command cmd_audit = {
 	"Options of verify:\n"
 	"  --head HASH      an entry with this hash must be there: else the end was cut off, or all written anew\n"
 	"  --pool POOL      the same with what the pool remembers\n"
-	"  --key-file F     the key of authenticated entries, 64 hexadecimal digits, is the first line of F\n"
-	"With a password, --password-file F and the like, entries that a locked pool's users wrote are authenticated.\n"
+	"With a password, --password-file F and the like, entries that a locked pool's users wrote are authenticated,\n"
+	"and it tells up to which one, also if something behind that is wrong.\n"
 	"The pool need not be there. A file takes a password that the pool had while it was written, or with the one\n"
-	"of now, all files from it on. Without a password nothing is authenticated.\n\n"
+	"of now, all files from it on. Without a password nothing is authenticated.\n"
+	"  --key-file F     instead of a password, for who is not to know it: the log's own key, 64 hexadecimal\n"
+	"                   digits, the first line of F. latzero gives it to nobody: doc/audit.md says how it is\n"
+	"                   taken out of a log with the password\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --audit /var/log/cache.audit\n"
 	"  latzero audit verify /var/log/cache.audit --pool cache\n"

@@ -236,9 +236,10 @@ static int run_plan(const struct bench_plan *plan, bool own_pool)
 	(void)cli_password(); /* read once, before they go their ways */
 	int code = fork_workers(plan, shared, pids);
 	cli_pool_options(&options, own_pool ? LATZ_CREATE | LATZ_EXCLUSIVE : 0);
-	int rc = code == CLI_OK ? latz_open(plan->pool_name, &options, &pool) : LATZ_OK;
+	int rc = code == CLI_OK ? cli_attach(plan->pool_name, &options, &pool) : LATZ_OK;
 	if (rc != LATZ_OK)
-		code = cli_fail(rc, own_pool ? "creating a pool to measure" : "attaching", plan->pool_name, NULL);
+		code = cli_fail_attaching(rc, own_pool ? "creating a pool to measure" : "attaching", plan->pool_name,
+		                          NULL);
 	if (code != CLI_OK) {
 		collect(plan, shared, pids);
 		free(pids);

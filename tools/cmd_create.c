@@ -10,41 +10,12 @@
 struct create_arguments {
 	latz_options options;
 	struct cli_persist persist;
-	const char *policy, *compress_dict, *audit_keys;
+	struct cli_audit audit;
+	const char *policy, *compress_dict;
 	int64_t ttl_ms, idle_ttl_ms, compress_level;
 	uint64_t max_clients, compress_min;
-	bool keep, attach, encrypt, no_guard, no_thread, start_empty, audit_lax;
+	bool keep, attach, encrypt, no_guard, no_thread, start_empty;
 };
-
-/* Words with commas between. */
-static int parse_audit_keys(const struct create_arguments *arguments, latz_options *options)
-{
-	static const struct {
-		const char *name;
-		unsigned bits;
-	} words[] = { { "writes", LATZ_AUDIT_WRITES },
-		      { "reads", LATZ_AUDIT_READS },
-		      { "all", LATZ_AUDIT_WRITES | LATZ_AUDIT_READS },
-		      { "plain", LATZ_AUDIT_PLAIN } };
-	const char *at = arguments->audit_keys;
-
-	if (arguments->audit_lax)
-		options->audit_keys |= LATZ_AUDIT_LAX;
-	for (size_t i, n; at != NULL && *at != '\0'; at += n + (at[n] == ',')) {
-		n = strcspn(at, ",");
-		for (i = 0; i < sizeof(words) / sizeof(words[0]) &&
-		            (strlen(words[i].name) != n || strncmp(at, words[i].name, n) != 0);
-		     i++)
-			;
-		if (i == sizeof(words) / sizeof(words[0]))
-			return cli_error(CLI_USAGE, "--audit-keys %s: there are writes, reads, all and plain",
-			                 arguments->audit_keys);
-		options->audit_keys |= words[i].bits;
-	}
-	if (options->audit_keys != 0 && options->audit == NULL)
-		return cli_error(CLI_USAGE, "--audit-keys and --audit-lax go with --audit FILE");
-	return CLI_OK;
-}
 
 /* The parsed arguments as the library's options. */
 static int complete_options(struct create_arguments *arguments)
@@ -75,7 +46,7 @@ static int complete_options(struct create_arguments *arguments)
 		options->compress_dict = LATZ_DICT_AUTO;
 	else if (arguments->compress_dict != NULL && strcmp(arguments->compress_dict, "trained") != 0)
 		return cli_error(CLI_USAGE, "--compress-dict %s: there are trained and auto", arguments->compress_dict);
-	if ((code = parse_audit_keys(arguments, options)) != CLI_OK)
+	if ((code = cli_audit_options(&arguments->audit, options)) != CLI_OK)
 		return code;
 	options->encrypt = arguments->encrypt;
 	options->dir = cli.dir;
@@ -195,9 +166,7 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 		{ "compress-min", CLI_SIZE, &arguments.compress_min },
 		{ "compress-level", CLI_INT, &arguments.compress_level },
 		{ "compress-dict", CLI_TEXT, &arguments.compress_dict },
-		{ "audit", CLI_TEXT, &options->audit },
-		{ "audit-keys", CLI_TEXT, &arguments.audit_keys },
-		{ "audit-lax", CLI_FLAG, &arguments.audit_lax },
+		CLI_AUDIT_OPTIONS(arguments.audit),
 		{ "max-age", CLI_DURATION, &options->max_age_ms },
 		{ "encrypt", CLI_FLAG, &arguments.encrypt },
 		{ "persist", CLI_TEXT, &arguments.persist.dir },
@@ -211,11 +180,11 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 
-	int rc = latz_open(name, options, &pool);
+	int rc = cli_attach(name, options, &pool);
 	bool created = rc == LATZ_OK;
 	if (rc == LATZ_EXISTS && arguments.attach) {
 		options->flags &= ~(unsigned)LATZ_EXCLUSIVE;
-		rc = latz_open(name, options, &pool);
+		rc = cli_attach(name, options, &pool);
 		if (rc == LATZ_OK && (code = check_attached(name, pool, &arguments)) != CLI_OK)
 			return cli_close(name, pool, code);
 	}
@@ -242,10 +211,8 @@ const struct cli_command cmd_create = {
 	"  --no-thread         no maintenance thread in this process\n"
 	"  --max-age 30d       no key lives longer than that after it was last written, whatever it is told\n"
 	"Audited pools:\n"
-	"  --audit FILE        who opens, closes, changes or destroys it is written down there; see latzero audit.\n"
+	CLI_AUDIT_HELP
 	"                      A durable pool that comes back is audited as before\n"
-	"  --audit-keys all    and who writes or reads keys: writes, reads or all; with ,plain keys are not hashed\n"
-	"  --audit-lax         what can't be written down happens all the same, instead of failing\n"
 	"Durable pools:\n"
 	"  --persist DIR       a log and snapshots in DIR/POOL: the pool comes back from there when it is not in "
 	"memory\n"

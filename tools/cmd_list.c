@@ -70,7 +70,7 @@ static int run_list(const struct cli_command *command, int argc, char **argv)
 	state.table = cli_table_open(columns);
 	int rc = latz_list(cli.dir, list_pool, &state);
 	cli_table_close(state.table);
-	return rc == LATZ_OK ? CLI_OK : cli_fail(rc, "listing", "directory", "check --dir and who may read it");
+	return rc == LATZ_OK ? CLI_OK : cli_fail_dir(rc, "listing", "check --dir and who may read it");
 }
 
 const struct cli_command cmd_list = {
@@ -82,7 +82,7 @@ const struct cli_command cmd_list = {
 	"read is listed with the reason as its status. Flags: keep, durable, broken (durable, but its log can't be "
 	"written), bounded,\n"
 	"password (it asks for one), encrypted (the same, and what is in it is encrypted).\n"
-	"Keys are all there are, of namespaces too, with a note of each namespace and one more.\n"
+	"Keys are all that were put there, of namespaces too.\n"
 	"Ephemeral pools without a user are removed on the way.\n\n"
 	"Example:\n"
 	"  latzero list --json | jq -r .name\n",

@@ -29,6 +29,11 @@ const struct cli_command cmd_clear = {
 	run_clear,
 };
 
+static const char *destroy_hint(int rc)
+{
+	return rc == LATZ_CORRUPT ? "remove its directory by hand" : NULL;
+}
+
 static int run_destroy(const struct cli_command *command, int argc, char **argv)
 {
 	latz_options options = LATZ_OPTIONS_INIT;
@@ -39,7 +44,7 @@ static int run_destroy(const struct cli_command *command, int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		int rc = latz_destroy(argv[i], &options);
 		if (rc != LATZ_OK) {
-			int failed = cli_fail(rc, "destroying", argv[i], NULL);
+			int failed = cli_fail_attaching(rc, "destroying", argv[i], destroy_hint(rc));
 			code = failed > code ? failed : code;
 		}
 	}
@@ -65,7 +70,7 @@ static int run_sweep(const struct cli_command *command, int argc, char **argv)
 	cli_parse(command, NULL, argc, argv, 0, 0);
 	int rc = latz_sweep(cli.dir, &removed);
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "sweeping", "directory", "check --dir and who may write it");
+		return cli_fail_dir(rc, "sweeping", "check --dir and who may write it");
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_u64("removed", removed);

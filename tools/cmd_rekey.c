@@ -10,7 +10,9 @@ static const char *rekey_hint(int rc)
 	switch (rc) {
 	case LATZ_FULL: return "load its keys into a new pool: latzero dump, latzero load";
 	case LATZ_BUSY: return "try again";
-	case LATZ_INVALID: return "only a pool made with a password has keys; only an encrypted one a data key";
+	case LATZ_INVALID:
+		return "only a pool that was created with a password has keys, one that was created with --encrypt a "
+		       "data key: for another kind, latzero dump and latzero load";
 	default: return NULL;
 	}
 }
@@ -56,15 +58,20 @@ static int run_rekey(const struct cli_command *command, int argc, char **argv)
 	cli_parse(command, table, argc, argv, 1, 1);
 	if ((file != NULL && fd != NULL) || (file == NULL && fd == NULL && !data))
 		return cli_error(CLI_USAGE, "give --new-password-file F or --new-password-fd N, or --data, or both");
+	if (fd != NULL && !cli_is_fd(fd))
+		return cli_error(CLI_USAGE,
+		                 "--new-password-fd needs the number of an open descriptor, like 4 with 4<FILE");
 	from = source(file, fd, text, sizeof(text));
 	if (from != NULL) {
 		int rc = latz_password_read(from, &password);
 
 		if (rc != LATZ_OK)
-			return cli_fail_file(rc, "reading the new password from", from,
-			                     "it has to be one line; if in a file, in yours of mode 0600");
+			return cli_error(CLI_FAIL,
+			                 "reading the new password: %s (%s); it has to be in a file of mode 0600, one "
+			                 "line",
+			                 latz_strerror(rc), latz_error_detail());
 	}
-	int code = cli_open_write(argv[0], LATZ_NO_THREAD, &pool);
+	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
 	if (code == CLI_OK) {
 		options.password = password;
 		options.data_key = data;
@@ -72,6 +79,8 @@ static int run_rekey(const struct cli_command *command, int argc, char **argv)
 
 		code = rc == LATZ_OK ? report(argv[0], password != NULL, data)
 		                     : cli_fail(rc, "changing its keys", argv[0], rekey_hint(rc));
+		if (rc == LATZ_INVALID) /* the pool is another, not the command wrong */
+			code = CLI_FAIL;
 		code = cli_close(argv[0], pool, code);
 	}
 	latz_password_free(password);

@@ -3,7 +3,8 @@
  *
  * It attaches for a moment at each sample and lets go again, so that it keeps no pool alive that others have left. A
  * pool that is named is opened once, to read only, which keeps none alive either: opening one with a password takes a
- * processor's time, and one with an audit log a line of it.
+ * processor's time, and one with an audit log a line of it. Since wrong ones of who only reads
+ * are not counted, one that is wrong is tried again by attaching as everybody else does, if we may write the pool.
  */
 #include "top.h"
 
@@ -36,21 +37,25 @@ struct samples {
 	latz_pool **kept; /* its handle, between samples */
 };
 
-static int collect_name(const latz_pool_info *info, void *arg)
+static struct sample *add_sample(struct samples *samples, const char *name)
 {
-	struct samples *samples = arg;
-
-	if (info->status != LATZ_OK || (samples->only != NULL && strcmp(info->name, samples->only) != 0))
-		return 0;
 	if (samples->count == samples->capacity) {
 		samples->capacity = samples->capacity * 2 + 16;
 		samples->items = cli_realloc(samples->items, samples->capacity * sizeof(*samples->items));
 	}
 	struct sample *sample = &samples->items[samples->count++];
 	memset(sample, 0, sizeof(*sample));
-	snprintf(sample->name, sizeof(sample->name), "%s", info->name);
+	snprintf(sample->name, sizeof(sample->name), "%s", name);
+	return sample;
+}
+
+static int collect_name(const latz_pool_info *info, void *arg)
+{
+	struct samples *samples = arg;
+
 	/* Not even tried: it would be refused, which is told to its audit log. */
-	sample->rc = samples->only == NULL && info->password ? LATZ_AUTH : LATZ_OK;
+	if (info->status == LATZ_OK)
+		add_sample(samples, info->name)->rc = info->password ? LATZ_AUTH : LATZ_OK;
 	return 0;
 }
 
@@ -102,14 +107,36 @@ static void take_sample(struct sample *sample)
 	(void)latz_close(pool);
 }
 
-/* Of the one that is named; of one made anew under its name, too. Nothing is counted of who reads only. */
-static void follow_sample(struct sample *sample, latz_pool **kept)
+/* A wrong password is counted of who attaches to write, and then he waits for his turn: so that is what tells. */
+static int attach_to_write(const char *name)
+{
+	latz_options options;
+	latz_pool *pool;
+
+	cli_pool_options(&options, LATZ_NO_THREAD | LATZ_NO_GUARD);
+	int rc = cli_attach(name, &options, &pool);
+	if (rc == LATZ_OK)
+		(void)latz_close(pool);
+	return rc;
+}
+
+static int attach_to_read(const char *name, latz_pool **pool)
 {
 	latz_options options;
 
+	cli_pool_options(&options, (unsigned)LATZ_READONLY);
+	bool counts = options.password != NULL && cli_may_write(name); /* before, as it has a detail of its own */
+	int rc = cli_attach(name, &options, pool);
+	if (rc == LATZ_AUTH && counts && (rc = attach_to_write(name)) == LATZ_OK) /* it is another meanwhile */
+		rc = cli_attach(name, &options, pool);
+	return rc;
+}
+
+/* Of the one that is named; of one made anew under its name, too. Nothing is counted of who reads only. */
+static void follow_sample(struct sample *sample, latz_pool **kept)
+{
 	for (int i = 0; i < 2; i++) {
-		cli_pool_options(&options, (unsigned)LATZ_READONLY);
-		sample->rc = *kept != NULL ? LATZ_OK : latz_open(sample->name, &options, kept);
+		sample->rc = *kept != NULL ? LATZ_OK : attach_to_read(sample->name, kept);
 		if (sample->rc != LATZ_OK)
 			return;
 		sample->stats.size = sizeof(sample->stats);
@@ -127,13 +154,16 @@ static void follow_sample(struct sample *sample, latz_pool **kept)
 static int take_samples(struct samples *samples)
 {
 	samples->count = 0;
+	if (samples->only != NULL) { /* the directory need not be one that we may list */
+		follow_sample(add_sample(samples, samples->only), samples->kept);
+		samples->count -= samples->items[0].rc == LATZ_NOTFOUND;
+		return CLI_OK;
+	}
 	int rc = latz_list(cli.dir, collect_name, samples);
 	if (rc != LATZ_OK)
-		return cli_fail(rc, "listing", "directory", "check --dir and who may read it");
+		return cli_fail_dir(rc, "listing", "check --dir and who may read it");
 	for (size_t i = 0; i < samples->count; i++) {
-		if (samples->only != NULL)
-			follow_sample(&samples->items[i], samples->kept);
-		else if (samples->items[i].rc == LATZ_OK)
+		if (samples->items[i].rc == LATZ_OK)
 			take_sample(&samples->items[i]);
 	}
 	return CLI_OK;
@@ -302,8 +332,8 @@ static int show(const char *only, int64_t interval_ms, uint64_t count)
 	if (code == CLI_OK && only != NULL && both[0].count == 0)
 		code = cli_error(CLI_NO, "pool %s: LATZ_NOTFOUND: no such pool; latzero list shows the pools there are",
 		                 only);
-	if (code == CLI_OK && only != NULL && both[0].items[0].rc != LATZ_OK && both[0].items[0].rc != LATZ_NOTFOUND)
-		code = cli_fail(both[0].items[0].rc, "attaching", only, NULL);
+	if (code == CLI_OK && only != NULL && both[0].items[0].rc != LATZ_OK)
+		code = cli_fail_attaching(both[0].items[0].rc, "attaching", only, NULL);
 	for (uint64_t i = 0; code == CLI_OK && (count == 0 || i < count); i++) {
 		wait_ms(interval_ms);
 		if (cli_signalled() || !cli_out_ok())

@@ -8,6 +8,7 @@
 
 struct arguments {
 	struct cli_persist persist;
+	struct cli_audit audit;
 	bool keep, replace, salvage, no_guard;
 	int64_t ttl_ms;
 	uint64_t max_clients, threads;
@@ -50,6 +51,8 @@ static int complete_options(const struct arguments *arguments, latz_options *opt
 	snapshot->flags = (arguments->replace ? LATZ_RESTORE_REPLACE : 0) |
 	                  (arguments->salvage ? LATZ_RESTORE_SALVAGE : 0);
 	int code = cli_snapshot_options(0, arguments->threads, snapshot);
+	if (code == CLI_OK)
+		code = cli_audit_options(&arguments->audit, options);
 	return code == CLI_OK ? cli_persist_options(&arguments->persist, options) : code;
 }
 
@@ -70,9 +73,14 @@ static int restore_failed(int rc, const char *file, const char *name, const stru
 	case LATZ_CORRUPT:
 		return cli_fail_file(rc, "restoring", file,
 		                     arguments->salvage ? "nothing of it can be read" : NULL);
+	case LATZ_AUTH: /* it is the file's */
+		return cli_fail_file(rc, "restoring", file,
+		                     cli_password() == NULL
+		                             ? NULL
+		                             : "give the password that the pool had when the file was written");
 	case LATZ_NOTFOUND:
 	case LATZ_VERSION: return cli_fail_file(rc, "restoring", file, NULL);
-	default: return cli_fail(rc, "restoring", name, NULL);
+	default: return cli_fail_attaching(rc, "restoring", name, NULL);
 	}
 }
 
@@ -123,7 +131,8 @@ static int restore_pool(const struct arguments *arguments, const char *file, con
 	snapshot.arg = &restore;
 	snapshot.lost = tell_lost;
 	snapshot.threads = (unsigned)arguments->threads;
-	int rc = latz_restore(file, name, &options, &snapshot);
+	cli_hold_log();
+	int rc = cli_release_log(latz_restore(file, name, &options, &snapshot));
 	double seconds = cli_work_end(&restore.work);
 	if (rc != LATZ_OK)
 		return restore_failed(rc, file, name, arguments);
@@ -154,6 +163,7 @@ static int run_restore(const struct cli_command *command, int argc, char **argv)
 		{ "max-clients", CLI_COUNT, &arguments.max_clients },
 		{ "ttl", CLI_TTL, &arguments.ttl_ms },
 		{ "no-guard", CLI_FLAG, &arguments.no_guard },
+		CLI_AUDIT_OPTIONS(arguments.audit),
 		{ "persist", CLI_TEXT, &arguments.persist.dir },
 		CLI_PERSIST_OPTIONS(arguments.persist),
 		{ NULL, CLI_FLAG, NULL },
@@ -179,6 +189,8 @@ static const struct cli_command command = {
 	"  --max-clients N     processes attached at once, 1 to 4096 (256)\n"
 	"  --ttl 5s            time to live of keys that are written without one from now on\n"
 	"  --no-guard          no guard process that removes the pool when its last user was killed\n"
+	CLI_AUDIT_HELP
+	"                      A snapshot says nothing of a log. A pool that is replaced keeps the one it has\n"
 	"  --persist DIR       the pool is durable, in DIR/POOL, which must hold nothing yet\n" CLI_PERSIST_HELP
 	"  --version           the library's version\n\n"
 	"Examples:\n"

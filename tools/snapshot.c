@@ -161,11 +161,16 @@ static int verify(const char *file)
 
 	const char *password = cli_password();
 	ticker_begin(&ticker);
-	int rc = latz_snapshot_verify(file, password, &info);
+	cli_hold_log();
+	int rc = cli_release_log(latz_snapshot_verify(file, password, &info));
 	ticker_end(&ticker);
 	if (rc != LATZ_OK)
 		return cli_fail_file(rc, "verifying", file,
-		                     password != NULL ? "without a password checksums alone are checked" : NULL);
+		                     password == NULL ? NULL
+		                     : rc == LATZ_AUTH
+		                             ? "give the password that the pool had then; without one checksums "
+		                               "alone are checked"
+		                             : "without a password checksums alone are checked");
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bool("ok", true);

@@ -81,15 +81,18 @@ typedef struct latz_audit_info {
 	uint64_t last_keyed;  /* the last of them: what is behind it anybody who can write the file may have written */
 	uint64_t other_keys;  /* with a password: entries of other keys, which were not looked at */
 	uint64_t unseen;      /* times that a pool did not find the file with the last entry that it remembered */
+	uint64_t wrong;       /* things that are wrong, as `wrong` was told; 0: it is whole */
+	uint64_t sound_keyed; /* as last_keyed, of what stands before the first of them; 0: there is none */
 } latz_audit_info;
 
 /* Reads a whole log. LATZ_CORRUPT: an entry was changed, is missing, stands twice or elsewhere; `wrong` is told which
- * line. Without a key, a file that was written anew as a whole can't be told from the true one, but by a `head` noted
- * elsewhere, which also tells whether entries are missing at the end. With the password of a locked pool whose log it
- * is, all up to info.last_keyed is what was written by who had the pool open; LATZ_AUTH: the password opens no key of
- * the log, or nothing was authenticated with it. A file takes a password that the pool had while it was written, or
- * with options.files a later one. options and info may be NULL. Errors else: LATZ_NOTFOUND, LATZ_ACCESS,
- * LATZ_NOMEM, LATZ_IO; LATZ_TOOBIG. */
+ * line, the first is in latz_error_detail(), and info is filled in all the same. Without a key, a file that was
+ * written anew as a whole can't be told from the true one, but by a `head` noted elsewhere, which also tells whether
+ * entries are missing at the end. With the password of a locked pool whose log it is, all up to info.last_keyed is what
+ * was written by who had the pool open, or up to info.sound_keyed if something is wrong behind that; LATZ_AUTH: the
+ * password opens no key of the log, or nothing was authenticated with it. A file takes a password that the pool had
+ * while it was written, or with options.files a later one. options and info may be NULL. Errors else: LATZ_NOTFOUND,
+ * LATZ_ACCESS, LATZ_NOMEM, LATZ_IO; LATZ_TOOBIG. */
 LATZ_API int latz_audit_verify(const char *path, const latz_audit_options *options, latz_audit_info *info)
 	LATZ_MUSTCHECK;
 

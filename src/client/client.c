@@ -101,7 +101,6 @@ static int claim(const struct lzi_control *control, uint32_t flags, lzi_client_g
 		}
 		*ret_had_pid = client->state != 0 && lzi_exchange(&client->connected, 0u) != 0 ? client->pid : 0;
 		memset(client, 0, sizeof *client); /* a dead one's hazards go with it */
-		client->connected = 1;
 		client->pid = lzi_process_id();
 		client->since_ms = lzi_clock_mono_ms();
 		client->flags = flags;

@@ -521,13 +521,13 @@ _Static_assert(offsetof(struct lzi_actor, alive) == 128, "layout");
 _Static_assert(offsetof(struct lzi_actor, feed_low) == 288, "layout");
 _Static_assert(offsetof(struct lzi_actor, life) == 320, "layout");
 
-/* Of the keys that are counted, those that are the users': neither a locked pool's record of its keys, nor that of the
- * age that no key passes, which is there once it has been noted. */
+/* Of the keys that are counted, those that are the users': not the book's, which are what namespaces are called, the
+ * last number given out, the age that no key passes, a locked pool's keys. What there can't be nobody of us counted. */
 static inline int64_t lzi_keys_told(const struct lzi_shared *shared, int64_t keys)
 {
-	return keys - (shared->guarded.kind != 0) -
-	       (lzi_load_relaxed(&shared->retain.max_age_ms) != 0 &&
-	        (lzi_load_relaxed(&shared->retain.due) & LZI_RETAIN_NOTE) == 0);
+	int64_t book = lzi_load_relaxed(&shared->spaces.book);
+
+	return book < 0 || book > LZI_BOOK_MAX ? keys : keys - book;
 }
 
 /* Fills in a header for a new pool: geometry and everything but ids, times, flags and ttl. */

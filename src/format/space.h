@@ -26,6 +26,7 @@
 #define LZI_SPACE_PREFIX 6u
 #define LZI_SPACES_MAX 1024u /* a power of two; at once: numbers are not used again */
 #define LZI_SPACE_NAME_MAX 64u
+#define LZI_BOOK_MAX (2 * (int64_t)LZI_SPACES_MAX + 3) /* for each a name and what is to be done; three are single */
 #define LZI_SPACE_QUEUE_MIN 512u
 #define LZI_SPACE_QUEUE_MAX (1u << 21)
 
@@ -37,7 +38,8 @@ struct lzi_spaces {
 	uint32_t high;   /* 68: 1: keys that begin with ff have been written; anyone, before the first */
 	uint32_t settle; /* 72: 1: the book has to be read: the pool was restored */
 	uint32_t doomed; /* 76: 1: there may be namespaces whose keys are to be collected; anyone */
-	uint64_t pad1[6];
+	int64_t book;    /* 80: records of the book: no user's keys. Anyone, atomic add; recounted after a death */
+	uint64_t pad1[5];
 	/* How long nobody used the pool. */
 	int64_t idle_ttl_ms;   /* 128: after which it goes; 0: never. Creator only */
 	uint64_t idle_uses;    /* 136: sum of what was counted, when last looked at; anyone, as the next */

@@ -392,6 +392,9 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		(void)!lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	}
 	rc = lzi_thread_find(store, &call);
+	/* Whose slot it was has nobody else who tells; whether we are let in or not. */
+	if (rc == LATZ_OK && had_pid != 0 && lzi_is_fed(store))
+		lzi_feed_alone(&call, LATZ_EVENT_DISCONNECT, store->client, had_pid);
 	if (rc == LATZ_OK)
 		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
 	lzi_secrets_give(opened->secrets);
@@ -404,8 +407,8 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 		lzi_retain_rest(&call, 0);
 	if (rc == LATZ_OK)
 		rc = lzi_bound_join(&call);
-	if (rc == LATZ_OK && lzi_is_fed(store))
-		lzi_feed_connect(&call, had_pid);
+	if (rc == LATZ_OK)
+		lzi_feed_connect(&call);
 	if (rc == LATZ_OK && lzi_is_durable(store))
 		join_log(store, alone);
 	if (rc == LATZ_OK)
@@ -600,7 +603,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 		if (rc == LATZ_OK && fill != NULL && fill->fn != NULL)
 			fill->failed = rc = fill->fn(store, options, fill->arg);
 		if (rc == LATZ_OK && (fill == NULL || !fill->trusted)) {
-			rc = lzi_seal_make(&call, options, &opened->secrets);
+			rc = lzi_seal_make(&call, options, fill == NULL ? NULL : fill->from, &opened->secrets);
 			if (rc != LATZ_OK && fill != NULL)
 				fill->failed = rc;
 			if (rc == LATZ_AUTH || rc == LATZ_TIMEOUT) /* it will never have been there, its log has */

@@ -46,6 +46,7 @@ static void complain(struct verifying *v, const char *format, ...)
 	if (!v->any_wrong) /* what the call's detail says */
 		(void)lzi_error(LATZ_CORRUPT, "%s", text);
 	v->any_wrong = 1;
+	v->info.wrong++;
 	if (v->options->wrong != NULL)
 		v->options->wrong(text, v->options->arg);
 }
@@ -215,6 +216,8 @@ static int judge(struct verifying *v, const char *text, size_t size)
 	if (rc != LATZ_OK)
 		return rc;
 	judge_place(v, &parsed, prev);
+	if (!v->any_wrong)
+		v->info.sound_keyed = v->info.last_keyed;
 	v->info.entries++;
 	v->info.last_seq = entry.seq = parsed.seq;
 	memcpy(v->info.head, hash, sizeof hash);

@@ -79,8 +79,8 @@ void lzi_feed_rest(struct lzi_call *call);
 
 /* ---- feed_tend.c ---- */
 
-/* A process has come; had_pid: and has taken the slot of this one, of which nobody has told yet that it died; or 0. */
-void lzi_feed_connect(struct lzi_call *call, uint32_t had_pid);
+/* A process has come, and was let in: from now on somebody is to tell that it left. */
+void lzi_feed_connect(struct lzi_call *call);
 /* This process leaves. */
 void lzi_feed_disconnect(struct lzi_store *store);
 /* As lzi_client_gone_fn. */

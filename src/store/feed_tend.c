@@ -14,14 +14,13 @@
 
 /* ---- Who comes and goes ---- */
 
-void lzi_feed_connect(struct lzi_call *call, uint32_t had_pid)
+void lzi_feed_connect(struct lzi_call *call)
 {
-	const struct lzi_store *store = call->store;
+	struct lzi_client *client = lzi_control_client(&call->store->control, call->store->client);
 
-	if (had_pid != 0)
-		lzi_feed_alone(call, LATZ_EVENT_DISCONNECT, store->client, had_pid);
-	lzi_feed_alone(call, LATZ_EVENT_CONNECT, store->client,
-	               lzi_control_client(&store->control, store->client)->pid);
+	lzi_store_release(&client->connected, 1u);
+	if (lzi_is_fed(call->store))
+		lzi_feed_alone(call, LATZ_EVENT_CONNECT, call->store->client, client->pid);
 }
 
 /* Once for each process, whoever notices: the one who takes the mark away. */

@@ -30,6 +30,7 @@
 #define DELAY_MS 100
 #define DELAY_MAX_MS 3000
 #define PATIENCE_MS 15000
+#define LOOK_MS 20 /* between two looks whether a right password has ended the row */
 #define FILE_NAME "guesses"
 #define MAGIC "lz-try\r\n"
 #define ROWS 16u
@@ -73,14 +74,14 @@ static int64_t step_after(int64_t word, uint32_t failures, int64_t now, int64_t 
 
 static const char *kind(const struct lzi_guess *guess)
 {
-	return guess->store != NULL ? "pool " : "";
+	return guess->store != NULL && guess->name == guess->store->name ? "pool " : "";
 }
 
 /* Waits for the attempt's turn, and takes it. nth: the failure that it is; 0: it has not been made yet. */
 static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 {
 	const int64_t began = lzi_clock_mono_ms();
-	int64_t had, now, moment, next, ms;
+	int64_t had, now, moment, next, ms, left;
 	uint32_t failures;
 
 	for (;;) {
@@ -104,8 +105,10 @@ static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 			                 "%s%s: others try passwords, %u wrong ones in a row, and it was not our turn "
 			                 "in %d s: try again",
 			                 kind(guess), guess->name, failures, PATIENCE_MS / 1000);
-		if (moment > now)
-			lzi_sleep_us((unsigned)(moment - now) * 1000);
+		/* Not all of it: a right password ends the row, and then nobody waits who has not been wrong in it. */
+		left = moment - now < LOOK_MS ? moment - now : LOOK_MS;
+		if (left > 0)
+			lzi_sleep_us((unsigned)left * 1000);
 	}
 	guess->has_turn = 1;
 	return LATZ_OK;
@@ -191,7 +194,7 @@ int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char
 	struct lzi_guesses *row = &rows[id[0] % ROWS];
 	int rc;
 
-	*guess = (struct lzi_guess){ .store = store, .name = name, .fd = -1 };
+	*guess = (struct lzi_guess){ .store = store, .name = name != NULL ? name : store->name, .fd = -1 };
 	guess->failures = &row->failures;
 	guess->not_before = &row->not_before;
 	if (store != NULL && !store->reads_only && !making) {

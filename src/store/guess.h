@@ -27,8 +27,9 @@ struct lzi_guess {
 	struct lzi_guesses file;
 };
 
-/* Before scrypt: waits, if there were wrong ones. store: NULL for a file. id: of the pool's keys. making: the pool is
- * not there yet. LATZ_TIMEOUT: it was always somebody else's turn. */
+/* Before scrypt: waits, if there were wrong ones. store: NULL for a file that is but looked at. name: of a file;
+ * NULL: the store's. id: of the pool's keys. making: the pool is not there yet.
+ * LATZ_TIMEOUT: it was always somebody else's turn. */
 int lzi_guess_begin(struct lzi_guess *guess, struct lzi_store *store, const char *name, const uint8_t id[16],
                     int making);
 /* Once, if that was LATZ_OK. rc: LATZ_OK, LATZ_AUTH, or what kept us from finding out. That, when it may be told;

@@ -331,6 +331,7 @@ int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, un
 		rc = lzi_dir_make(opened->poolfd, "index", lzi_dir_mode(mode));
 	free(buffer);
 	shared->base_keys = (int64_t)image->header.keys;
+	shared->spaces.book = (int64_t)image->header.book;
 	shared->image_index = 1;
 	if (image->header.incompatible & LZI_IMAGE_ESCAPED)
 		shared->spaces.high = shared->spaces.settle = 1;

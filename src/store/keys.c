@@ -270,19 +270,22 @@ int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
 }
 
-static int needs_password(const struct lzi_store *store)
+/* from: the file that the pool is made from, whose password it is; NULL: the pool's. */
+static int needs_password(const struct lzi_store *store, const char *from)
 {
-	return lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
+	return from != NULL ? lzi_error(LATZ_AUTH, "%s needs a password", from)
+	                    : lzi_error(LATZ_AUTH, "pool %s needs a password", store->name);
 }
 
 int lzi_seal_missed(const struct lzi_store *store)
 {
 	return lzi_load_acquire(&store->control.shared->guarded.kind) == LZI_LOCKED_NOT ? LATZ_OK
-	                                                                                : needs_password(store);
+	                                                                                : needs_password(store, NULL);
 }
 
-/* LATZ_AUTH. making: the pool is not there yet, but for us. */
-static int ask(struct lzi_call *call, const char *password, int making, struct lzi_secrets **ret_secrets)
+/* LATZ_AUTH. making: the pool is not there yet, but for us; from: as needs_password(). */
+static int ask(struct lzi_call *call, const char *password, int making, const char *from,
+               struct lzi_secrets **ret_secrets)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_secrets *secrets;
@@ -291,13 +294,13 @@ static int ask(struct lzi_call *call, const char *password, int making, struct l
 	int rc;
 
 	if (password == NULL)
-		return needs_password(store);
+		return needs_password(store, from);
 	secrets = lzi_secret_take(sizeof *secrets);
 	if (secrets == NULL)
 		return lzi_error(LATZ_NOMEM, "keys");
 	rc = lzi_keys_read(call, &keys, NULL);
 	if (rc == LATZ_OK)
-		rc = lzi_guess_begin(&guess, store, store->name, keys.id, making);
+		rc = lzi_guess_begin(&guess, store, from, keys.id, making);
 	if (rc == LATZ_OK) {
 		rc = lzi_keys_read(call, &keys, NULL); /* another password may have come while we waited */
 		if (rc == LATZ_OK)
@@ -322,7 +325,8 @@ static int check_wish(const struct lzi_store *store, const latz_options *options
 	return LATZ_OK;
 }
 
-int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi_secrets **ret_secrets)
+int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char *from,
+                  struct lzi_secrets **ret_secrets)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_guarded *guarded = &store->control.shared->guarded;
@@ -331,14 +335,16 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi
 
 	*ret_secrets = NULL;
 	if (rc == LATZ_OK) { /* of what it was restored from */
-		rc = ask(call, options->password, 1, ret_secrets);
+		rc = ask(call, options->password, 1, from, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
 		return LATZ_OK;
 	} else if (rc == LATZ_NOTFOUND) {
 		if (lzi_store_keys(store) != 0)
-			return lzi_error(LATZ_AUTH, "what pool %s is made from has no password; load its keys into a "
-			                            "locked pool instead (latzero dump, latzero load)",
-			                 store->name);
+			return lzi_error(LATZ_AUTH,
+			                 "%s%s has no password, and is not locked by one now: load its keys into a "
+			                 "locked pool instead (latzero dump, latzero load)",
+			                 from == NULL ? "what is restored of pool " : "",
+			                 from == NULL ? store->name : from);
 		*ret_secrets = lzi_secret_take(sizeof **ret_secrets);
 		rc = *ret_secrets == NULL ? lzi_error(LATZ_NOMEM, "keys") : keys_make(*ret_secrets, &keys, options);
 		if (rc == LATZ_OK)
@@ -372,7 +378,7 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	} else {
 		rc = check_wish(store, options, kind);
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
-			rc = ask(call, options->password, 0, secrets);
+			rc = ask(call, options->password, 0, NULL, secrets);
 		/* What the record says that only who has the password could write: a word that anybody can change must
 		 * not make us store values as they are. */
 		if (rc == LATZ_OK && kind != LZI_LOCKED_NOT)
@@ -399,7 +405,7 @@ int lzi_seal_ask(struct lzi_store *store, const latz_options *options)
 		return rc;
 	rc = lzi_thread_find(store, &call);
 	if (rc == LATZ_OK)
-		rc = ask(&call, options->password, 0, &secrets);
+		rc = ask(&call, options->password, 0, NULL, &secrets);
 	lzi_secrets_give(secrets);
 	return rc;
 }

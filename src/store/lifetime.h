@@ -22,6 +22,7 @@ struct lzi_opened {
 struct lzi_fill {
 	int (*fn)(struct lzi_store *store, const latz_options *options, void *arg);
 	void *arg;
+	const char *from; /* the snapshot or image whose password is asked for; NULL: it is the pool's */
 	int replace; /* a pool that has the name goes when the new one is whole */
 	int persists; /* its log begins with a snapshot of what fn, or files, brought: when its keys are known */
 	int failed;  /* out: what fn, or files, returned last. Final: not a race for the name, to be tried again */

@@ -277,6 +277,7 @@ int lzi_purge_zombies(struct lzi_call *call)
 
 struct count {
 	uint64_t dead, live_records;
+	int64_t book;
 	struct lzi_store *store;
 	struct lzi_space_cell *spaces; /* or NULL */
 };
@@ -290,6 +291,7 @@ static int count_record(struct lzi_record *record, uint64_t unit, void *arg)
 		count->dead += lzi_record_span_of(record);
 	else {
 		count->live_records++;
+		count->book += lzi_key_is_book(lzi_record_key(record), record->key_size);
 		lzi_space_tally_one(count->store, count->spaces, record);
 	}
 	return 0;
@@ -322,9 +324,9 @@ static int recount(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
-	struct count count = { .store = store }, all = { 0, 0, NULL, NULL };
+	struct count count = { .store = store }, all = { 0, 0, 0, NULL, NULL };
 	uint64_t n, e, tail, before, first;
-	int busy, missed, rc = lzi_heap_view(&store->heap);
+	int busy, missed, from_image = 0, rc = lzi_heap_view(&store->heap);
 	int64_t keys;
 
 	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
@@ -343,21 +345,26 @@ static int recount(struct lzi_call *call)
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE) {
 			/* Its records are alive, each a key; dying takes being brought in. */
 			all.live_records += lzi_load_relaxed(&lzi_heap_meta(&store->heap, e)->inserts);
+			from_image = 1; /* some may be the book's */
 			continue;
 		}
 		if (!lzi_extent_holds(store, e, &tail))
 			continue;
 		count.dead = count.live_records = 0;
+		count.book = 0;
 		rc = lzi_extent_walk(store, e, 0, tail, count_record, &count);
 		if (!busy && activity(call, &busy) == before)
 			lzi_store_relaxed(&lzi_heap_meta(&store->heap, e)->dead, count.dead);
 		else
 			missed = 1; /* somebody may have changed it under our eyes */
 		all.live_records += count.live_records;
+		all.book += count.book;
 	}
 	keys = lzi_keys_told(shared, (int64_t)all.live_records) - lzi_store_keys(store);
 	if (rc == LATZ_OK && !missed && activity(call, &busy) == first && keys != 0)
 		lzi_fetch_add_relaxed(&shared->base_keys, keys);
+	if (rc == LATZ_OK && !missed && !from_image && activity(call, &busy) == first)
+		lzi_store_relaxed(&shared->spaces.book, all.book);
 	if (rc == LATZ_OK && !missed && activity(call, &busy) == first)
 		lzi_space_correct(store, count.spaces);
 	free(count.spaces);

@@ -58,8 +58,10 @@ static int remove_record(struct lzi_call *call, uint64_t *slot, struct lzi_recor
 	if (note->record != NULL)
 		lzi_note_book(call->store, note->unit, note->record);
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
-	if (spaced)
+	if (spaced) {
 		lzi_space_happened(call->store, actor, call->index);
+		lzi_space_count_book(call->store, lzi_record_key(record), record->key_size, -1);
+	}
 	if (lzi_record_needed(call->store, record))
 		lzi_store_relaxed(&shared->zombies, 1u);
 	else

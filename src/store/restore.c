@@ -213,6 +213,7 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 	struct mapping mapping = { .options = snapshot_options };
 	struct lzi_fill with = { .fn = fill,
 		                 .arg = &restoring,
+		                 .from = strcmp(path, "-") == 0 ? "standard input" : path,
 		                 .persists = options->persist_dir != NULL,
 		                 .replace = (snapshot_options->flags & LATZ_RESTORE_REPLACE) != 0 };
 	latz_options taken = *options;

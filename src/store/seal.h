@@ -49,7 +49,8 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 int lzi_seal_missed(const struct lzi_store *store);
 /* A pool that is being made: with what the options, or what it was restored from, say. *ret_secrets: NULL if it is not
  * locked. */
-int lzi_seal_make(struct lzi_call *call, const latz_options *options, struct lzi_secrets **ret_secrets);
+int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char *from,
+                  struct lzi_secrets **ret_secrets);
 /* One more handle on a pool that this process has attached already. */
 int lzi_seal_ask(struct lzi_store *store, const latz_options *options);
 void lzi_secrets_give(struct lzi_secrets *secrets);

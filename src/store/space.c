@@ -441,6 +441,7 @@ void lzi_space_loaded(struct lzi_call *call, latz_slice key, uint64_t span)
 		lzi_key_is_spaced(key.data, key.size) ? lzi_space_find(call->store, lzi_key_space(key.data)) : NULL;
 	struct lzi_space_cell *cell = space == NULL ? NULL : lzi_space_cell(call, lzi_space_index(call->store, space));
 
+	lzi_space_count_book(call->store, key.data, key.size, 1);
 	if (cell == NULL)
 		return;
 	lzi_bump_relaxed(&cell->keys, 1);

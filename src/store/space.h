@@ -109,6 +109,12 @@ static inline void lzi_space_happened(struct lzi_store *store, struct lzi_actor 
 	LZI_POINT("space.counted");
 	lzi_store_relaxed(&cell->bytes, actor->space_bytes);
 }
+/* A record that came (1) or went (-1): of the book, it is not counted among the users' keys. */
+static inline void lzi_space_count_book(struct lzi_store *store, const void *key, size_t size, int64_t keys)
+{
+	if (lzi_unlikely(lzi_key_is_book(key, size)) && keys != 0)
+		lzi_fetch_add_relaxed(&store->control.shared->spaces.book, keys);
+}
 /* The same for a dead actor. */
 void lzi_space_mend(struct lzi_store *store, struct lzi_actor *actor, uint32_t index);
 static inline int lzi_record_is_spaced(const struct lzi_record *record)

@@ -25,6 +25,7 @@ struct verify {
 	unsigned problems;
 	latz_value value; /* for compressed ones */
 	uint64_t live_records, live_slots, indexed, dead, miscounted;
+	int64_t book; /* records that are no user's keys */
 	struct lzi_space_cell *spaces; /* what was found of each namespace; NULL: not looked at */
 };
 
@@ -98,6 +99,7 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 		return 0;
 	}
 	verify->live_records++;
+	verify->book += lzi_key_is_book(lzi_record_key(record), record->key_size);
 	lzi_space_tally_one(verify->call->store, verify->spaces, record);
 	if (record->flags & LZI_RECORD_SEALED)
 		check_sealed(verify, record, offset);
@@ -346,6 +348,10 @@ static int verify_locked(struct verify *verify)
 	if (keys != found && !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys,
 		       (unsigned long long)found);
+	if (verify->book != lzi_load_relaxed(&store->control.shared->spaces.book) &&
+	    !lzi_load_relaxed(&store->control.shared->recount))
+		report(verify, "%lld records of the pool's own counted, %lld found",
+		       (long long)lzi_load_relaxed(&store->control.shared->spaces.book), (long long)verify->book);
 	if (verify->spaces != NULL && !lzi_load_relaxed(&store->control.shared->recount))
 		check_spaces(verify);
 	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)

@@ -280,8 +280,10 @@ void lzi_publish(struct lzi_call *call, uint64_t *slot, uint64_t slot_word, stru
 		lzi_record_kill(call->store, old, old_unit, record->seq, death);
 	LZI_POINT("set.old_dead");
 	lzi_store_relaxed(&actor->keys, actor->keys_after);
-	if (spaced)
+	if (spaced) {
 		lzi_space_happened(call->store, actor, call->index);
+		lzi_space_count_book(call->store, lzi_record_key(record), record->key_size, delta);
+	}
 	lzi_append_done(call->store, unit, record);
 	LZI_POINT("set.booked");
 	if (lzi_unlikely(kind & LZI_INTENT_FED))

@@ -48,6 +48,13 @@ exits "a cut one looks whole" 0 audit verify "$scratch/cut"
 exits "but not to the pool" 3 audit verify "$scratch/cut" --pool a
 exits "nor to who noted the head" 3 audit verify "$scratch/cut" --head "$(l audit head "$log" | cut -f 2)"
 exits "no such file" 1 audit verify "$scratch/nothing"
+for what in verify show head rotate; do
+	exits "a directory" 2 audit $what "$scratch"
+	one_line "a directory"
+	like "says that it is one" 'is a directory; give a log' "$err"
+done
+exits "no log" 3 audit verify "$LATZERO_DIR/a/pool"
+ok "is told nothing of snapshots" test "${err#*latzero-restore}" = "$err"
 exits "no such command" 2 audit tell "$log"
 exits "no hash" 2 audit verify "$log" --head 123
 exits "no such word" 2 create b --keep --audit "$log" --audit-keys some
@@ -104,6 +111,20 @@ exits "with a wrong one" 3 $wrong audit verify "$log"
 one_line "with a wrong one"
 sed 's/"event":"set"/"event":"get"/; s/"mac":"[0-9a-f]*",//' "$log" >"$scratch/forged"
 exits "a changed one" 3 $right audit verify "$scratch/forged"
+first=$(grep -n '"event":"set"' "$log" | cut -d : -f 1)
+sed 's/"event":"set"/"event":"get"/' "$log" >"$scratch/forged"
+exits "a changed one is not authenticated where it is wrong" 3 $right audit verify "$scratch/forged"
+like "and is before that" "forged: authenticated up to entry $((first - 1)), which is before what is wrong\$" "$out"
+like "the error says what is wrong first, and how much more" \
+	"audit: [^ ]*forged: line $first was changed: .*, and 1 more is wrong; doc/audit.md" "$err"
+one_line "a changed one is not authenticated where it is wrong"
+like "JSON has all that" ',"wrong":2,"sound_keyed":'$((first - 1))'}$' \
+	"$(l $right audit verify "$scratch/forged" --json 2>/dev/null | tail -1)"
+sed '1d;4d' "$log" >"$scratch/forged"
+exits "where more is wrong" 3 $right audit verify "$scratch/forged"
+like "nothing is authenticated before it" ': no entry before what is wrong is authenticated$' "$out"
+exits "without the password" 3 audit verify "$scratch/forged"
+is "nothing is said of that" "" "$(printf '%s' "$out" | grep authenticated)"
 exits "rotate" 0 audit rotate "$log"
 old=$out
 exits "both files, the second just begun" 0 $right audit verify "$old" "$log"
@@ -131,5 +152,42 @@ lines=$(wc -l <"$log")
 l top --once >/dev/null 2>&1
 is "top leaves nothing in the log" "$lines" "$(wc -l <"$log")"
 l destroy e
+l create plain --keep --audit "$scratch/plain.audit"
+exits "a log of a pool without a password, with one" 3 $right audit verify "$scratch/plain.audit"
+like "is told to leave it out" 'leave --password-file and $LATZERO_PASSWORD_FILE out' "$err"
+one_line "a log of a pool without a password, with one"
+l set plain k v
+"$LATZERO-snapshot" plain "$scratch/plain.lzs" >/dev/null
+l destroy plain
+
+# ---- latzero-restore makes audited pools, too ----
+
+"$LATZERO-restore" "$scratch/plain.lzs" back --keep --audit "$scratch/back.audit" --audit-keys reads,plain --audit-lax \
+	>"$scratch/out"
+is "latzero-restore with a log" 0 $?
+is "get" v "$(l get back k)"
+like "is in it" '"event":"get".*"key":"k"' "$(cat "$scratch/back.audit")"
+exits "it is what was asked for" 0 create back --keep --attach --audit "$scratch/back.audit" --audit-keys reads,plain \
+	--audit-lax
+is "no such word" 2 "$("$LATZERO-restore" "$scratch/plain.lzs" no --keep --audit "$log" --audit-keys some 2>/dev/null
+	echo $?)"
+is "keys without a log" 2 "$("$LATZERO-restore" "$scratch/plain.lzs" no --keep --audit-keys all 2>/dev/null; echo $?)"
+l destroy back
+
+# ---- Its directory gone ----
+
+mkdir "$scratch/logs/there"
+l create lost --keep --audit "$scratch/logs/there/lost.audit"
+l set lost k v
+mv "$scratch/logs/there" "$scratch/logs/elsewhere"
+for what in "get lost k" "set lost k v" "inspect lost" "destroy lost"; do
+	exits "without the log's directory: $what" 3 $what
+	like "the log is named" 'audit log /.*/there/lost.audit: .*; what can.t be written down is not done' "$err"
+	one_line "without the log's directory: $what"
+done
+mkdir "$scratch/logs/there"
+exits "as the hint says" 0 get lost k
+like "the log goes on" '^{"seq":[1-9][0-9]*,.*"prev":"[0-9a-f]*[1-9a-f]' "$(head -1 "$scratch/logs/there/lost.audit")"
+exits "and it can be destroyed" 0 destroy lost
 
 done_testing

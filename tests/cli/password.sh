@@ -40,7 +40,7 @@ exits "a NUL in it" 3 --password-file "$scratch/nul" create e --keep --encrypt
 exits "1025 bytes" 3 --password-file "$scratch/long" create e --keep --encrypt
 exits "a descriptor that is not open" 3 --password-fd 77 create e --keep --encrypt
 one_line "a descriptor that is not open"
-exits "a descriptor that is none" 3 --password-fd "$secret" create e --keep --encrypt
+exits "a descriptor that is none" 2 --password-fd "$secret" create e --keep --encrypt
 ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
 exits "both" 2 --password-fd 0 "$right" create e --keep --encrypt
 is "none of them left a pool" "" "$(l list)"
@@ -71,22 +71,24 @@ exits "inspect without one" 0 inspect e
 like "tells that it is encrypted" '^locked	encrypted$' "$out"
 like "a missing password is no wrong one" '^wrong_passwords	0$' "$out"
 exits "but not of a key" 3 inspect e key
-export LATZERO_LOG=error
 exits "a wrong password" 3 get e key "$wrong"
 one_line "a wrong password"
 like "is LATZ_AUTH, too" LATZ_AUTH "$err"
-exits "another" 3 get e key "$wrong"
+LATZERO_LOG=warning exits "another, with the library's log" 3 get e key "$wrong"
+is "which has a line more" 2 "$(printf '%s\n' "$err" | wc -l)"
+exits "another, of one who only looks" 3 top e --once "$wrong"
+one_line "another, of one who only looks"
 exits "inspect counts them" 0 inspect e
-like "in a row" '^wrong_in_row	2$' "$out"
-like "in all" '^wrong_passwords	2$' "$out"
+like "in a row" '^wrong_in_row	3$' "$out"
+like "in all" '^wrong_passwords	3$' "$out"
 like "and when the last was" '^wrong_wall_ms	[0-9][0-9]*$' "$out"
 exits "inspect --json" 0 inspect e --json
-like "the same" '"password":true,"encrypted":true,"wrong_in_row":2,"wrong_passwords":2,"wrong_wall_ms":[0-9]' "$out"
+like "the same" '"password":true,"encrypted":true,"wrong_in_row":3,"wrong_passwords":3,"wrong_wall_ms":[0-9]' "$out"
 exits "inspect with the right one" 0 inspect e "$right"
 like "ends the row" '^wrong_in_row	0$' "$out"
-like "and keeps the sum" '^wrong_passwords	2$' "$out"
+like "and keeps the sum" '^wrong_passwords	3$' "$out"
 like "list has a flag" '	keep,encrypted	ok$' "$(l list)"
-like "and in JSON" '"password":true,"encrypted":true,"wrong_passwords":2' "$(l list --json)"
+like "and in JSON" '"password":true,"encrypted":true,"wrong_passwords":3' "$(l list --json)"
 
 exits "a pool with a password alone" 0 create p --keep "$right"
 like "has another flag" '^p	.*	keep,password	ok$' "$(l list)"
@@ -147,9 +149,22 @@ like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
 "$LATZERO-restore" "$scratch/e.lzs" again --keep 2>"$scratch/err"
 is "latzero-restore without the password" 3 $?
-like "tells what to do" 'give it with --password-file' "$(cat "$scratch/err")"
+like "tells what to do" 'e.lzs needs a password); give it with --password-file' "$(cat "$scratch/err")"
 "$LATZERO-restore" "$scratch/e.lzs" again --keep "$wrong" 2>"$scratch/err"
 is "with another" 3 $?
+like "names the file whose it is not" '^latzero-restore: restoring: file .*e.lzs: LATZ_AUTH: .*e.lzs: wrong password); give' \
+	"$(cat "$scratch/err")"
+is "in one line" 1 "$(wc -l <"$scratch/err")"
+l create plain --keep
+l set plain k v
+for kind in '' --image; do
+	"$LATZERO-snapshot" plain "$scratch/plain.lzs$kind" $kind >"$scratch/out"
+	"$LATZERO-restore" "$scratch/plain.lzs$kind" again --keep "$right" 2>"$scratch/err"
+	is "of one that has none, with a password" 3 $?
+	like "is told to leave it out" 'has no password.*leave --password-file and $LATZERO_PASSWORD_FILE out' \
+		"$(cat "$scratch/err")"
+done
+l destroy plain
 is "there is no pool then" "e" "$(l list | cut -f 1)"
 "$LATZERO-restore" "$scratch/e.lzs" again --keep --password-fd 3 3<"$scratch/right" >"$scratch/out"
 is "with the right one, which a descriptor gives once" 0 $?
@@ -215,6 +230,18 @@ chmod 600 "$scratch/new"
 ok "a pool to change" l create turned --keep --encrypt "$right"
 ok "with a value" l set turned k v "$right"
 exits "rekey without a wish" 2 rekey turned "$right"
+exits "with a descriptor that is none" 2 rekey turned "$right" --new-password-fd "$secret"
+ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
+exits "with a file that is not there" 3 rekey turned "$right" --new-password-file "$scratch/nowhere"
+exits "of no pool" 1 rekey nowhere --data
+l create unlocked --keep
+exits "of a pool without a password" 3 rekey unlocked --data
+like "says so" 'has no password); only a pool that was created with a password has keys' "$err"
+exits "likewise" 3 rekey unlocked --new-password-file "$scratch/new"
+l destroy unlocked
+l create asked --keep "$right"
+exits "a data key of one that is not encrypted" 3 rekey asked --data "$right"
+l destroy asked
 exits "with a wrong password" 3 rekey turned "$wrong" --new-password-file "$scratch/new"
 exits "a new password" 0 rekey turned "$right" --new-password-file "$scratch/new"
 exits "the old one is over" 3 get turned k "$right"
@@ -222,6 +249,74 @@ is "the new one opens it" v "$(l get turned k --password-file "$scratch/new")"
 exits "a new data key" 0 rekey turned --password-file "$scratch/new" --data
 is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
 l destroy turned
+
+# ---- How many keys ----
+
+l create five --keep --encrypt --max-age 30d --persist "$scratch/five" "$right"
+for key in a b c; do l set five $key v "$right"; done
+for key in x y; do l set five $key v --namespace ns "$right"; done
+l set five z v --namespace gone "$right"
+l namespaces five --drop gone "$right"
+five() {
+	is "$1: list" 5 "$(l list | sed -n 's/^five	[0-9]*	\([0-9]*\)	.*/\1/p')"
+	is "$1: inspect without the password" 5 "$(l inspect five | sed -n 's/^keys	//p')"
+	is "$1: inspect" 5 "$(l inspect five "$right" | sed -n 's/^keys	//p')"
+	is "$1: stats" 5 "$(l stats five "$right" | sed -n 's/^keys	//p')"
+	is "$1: limit" 5 "$(l limit five "$right" | sed -n 's/^keys	//p')"
+	is "$1: top" 5 "$(l top five --once --interval 10ms "$right" | cut -f 3)"
+	is "$1: verify" "ok: 5 keys, everything checked" "$(l verify five "$right")"
+	is "$1: keys, of the pool itself" 3 "$(l keys five "$right" | wc -l)"
+	is "$1: dump" 3 "$(l dump five "$right" | wc -l)"
+	is "$1: namespaces" 2 "$(l namespaces five "$right" | cut -f 2)"
+}
+five "three keys, and two of a namespace"
+for kind in '' --image; do
+	like "as many in a snapshot" '^five: 5 keys, ' "$("$LATZERO-snapshot" five "$scratch/five.lzs$kind" $kind "$right")"
+	like "as its footer has" '^keys	5$' "$("$LATZERO-snapshot" --info "$scratch/five.lzs$kind")"
+done
+like "verified" 'with 5 keys' "$("$LATZERO-snapshot" --verify "$scratch/five.lzs" "$right")"
+l destroy five
+like "brought back" ', 5 keys restored$' "$(l create five --keep --persist "$scratch/five" "$right")"
+five "from its log"
+l destroy five
+for kind in '' --image; do
+	like "restored" '^restored five: 5 keys, ' "$("$LATZERO-restore" "$scratch/five.lzs$kind" five --keep "$right")"
+	five "from a snapshot $kind"
+	l destroy five
+done
+
+# ---- Damage ----
+
+l create damaged --keep --encrypt "$right"
+for n in 1 2 3 4 5 6 7 8 9; do l set damaged k$n v "$right"; done
+yes no | head -c 4096 | dd of="$LATZERO_DIR/damaged/heap" bs=1 seek=64 conv=notrunc 2>/dev/null
+exits "verify of a pool that can't be opened" 3 verify damaged "$right"
+like "says what is left to do" 'latzero-restore FILE POOL --replace' "$err"
+one_line "verify of a pool that can't be opened"
+exits "which works" 0 destroy damaged
+
+# ---- Who was refused was never connected ----
+
+: >"$scratch/events"
+"$LATZERO" watch e --kinds connect,disconnect "$right" >"$scratch/events" 2>&1 &
+watcher=$!
+helpers="$helpers $watcher"
+watched() {
+	l get e key "$right" >/dev/null
+	test "$(grep -c '	disconnect	' "$scratch/events")" -ge 1
+}
+until_true 20 watched
+before=$(wc -l <"$scratch/events")
+l get e key "$wrong" 2>/dev/null
+l get e key "$right" >/dev/null
+more() {
+	test "$(wc -l <"$scratch/events")" -ge $((before + 2))
+}
+until_true 20 more
+is "he who was let in, and no other" "connect disconnect" \
+	"$(tail -n +$((before + 1)) "$scratch/events" | cut -f 2 | tr '\n' ' ' | sed 's/ $//')"
+kill "$watcher"
+wait "$watcher"
 
 exits "destroy needs no password" 0 destroy e
 # ---- A pool has 16 data keys ----

@@ -41,7 +41,20 @@ chmod 600 "$scratch/right" "$scratch/stranger"
 chown 65534 "$scratch/stranger"
 l create locked --keep --encrypt --mode 0644 --password-file "$scratch/right" >/dev/null
 stranger get locked greeting --password-file "$scratch/stranger" 2>"$scratch/err" || true
-like "a wrong password is told as such" 'locked: wrong password' "$(grep latzero\ get: "$scratch/err")"
+like "a wrong password is told as such" 'locked: wrong password' "$(cat "$scratch/err")"
+is "in one line" 1 "$(wc -l <"$scratch/err")"
+stranger top locked --once --password-file "$scratch/stranger" 2>"$scratch/err" || true
+like "of top, too" 'locked: wrong password' "$(cat "$scratch/err")"
+like "top of a pool that may be read" '^open	' "$(stranger top open --once --interval 10ms)"
+for what in "set open k v" "del open k" "incr open n" "append open k v" "ttl open k 5s" "load open" "clear open" \
+	"limit open --max-entries 10" "lock open job -- true" "watch open" "verify open" "advise open" "train open" \
+	"top open --keys" "rekey open --data" "persist open /nowhere" "namespaces open --drop x" "destroy open"; do
+	stranger $what 2>"$scratch/err" </dev/null >/dev/null
+	is "$what: 3" 3 $?
+	like "$what: he only reads" 'pool open: LATZ_READONLY: .*is user 0.s, and we are user 65534, who may only read it' \
+		"$(cat "$scratch/err")"
+	is "$what: one line" 1 "$(wc -l <"$scratch/err")"
+done
 is "nor whether it is locked" 0 "$(stranger inspect open | grep -c -E '^(lifetime|locked)')"
 l create audited --keep --audit "$scratch/log" --audit-keys reads >/dev/null
 l set audited k v

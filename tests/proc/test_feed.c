@@ -615,6 +615,45 @@ static void in_time(void **state)
 	CHECK_OK(latz_close(pool));
 }
 
+static int opens_in_vain(void *arg)
+{
+	struct feed_test *t = arg;
+	latz_options options = t->options;
+	latz_pool *pool;
+
+	options.password = "incorrect";
+	CHECK_RC(LATZ_AUTH, latz_open("p", &options, &pool));
+	return 0;
+}
+
+/* Who has given no right password has not come, so he does not go; but whose slot he takes has, and is told of. */
+static void refused(void **state)
+{
+	struct feed_test *t = *state;
+	latz_watch_options options = LATZ_WATCH_OPTIONS_INIT;
+	latz_event event = LATZ_EVENT_INIT;
+	latz_pool *pool;
+	latz_watch *watch;
+	int64_t pid;
+
+	t->options.password = "correct";
+	pool = attach(t);
+	options.kinds = LATZ_EVENT_CONNECT | LATZ_EVENT_DISCONNECT;
+	CHECK_OK(latz_watch_open(pool, &options, &watch));
+	CHECK(proc_run(opens_in_vain, t, SOON_MS) == 0);
+	CHECK_RC(LATZ_TIMEOUT, latz_watch_next(watch, 200, &event));
+	CHECK(proc_run(comes_and_dies, t, SOON_MS) == 128 + SIGKILL);
+	CHECK(proc_run(opens_in_vain, t, SOON_MS) == 0);
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK(event.kind == LATZ_EVENT_CONNECT);
+	pid = event.pid;
+	CHECK_OK(latz_watch_next(watch, SOON_MS, &event));
+	CHECK(event.kind == LATZ_EVENT_DISCONNECT && event.pid == pid);
+	CHECK_RC(LATZ_TIMEOUT, latz_watch_next(watch, 200, &event));
+	CHECK_OK(latz_watch_close(watch));
+	CHECK_OK(latz_close(pool));
+}
+
 /* ---- Several events of one write ---- */
 
 static void tell(struct lzi_call *call, unsigned from, unsigned count)
@@ -728,7 +767,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		FEED_TEST(kills),         FEED_TEST(writers_die),  FEED_TEST(subscribers_die),
 		FEED_TEST(givers_up_die), FEED_TEST(writer_stops), FEED_TEST(subscriber_stops),
-		FEED_TEST(in_time),       FEED_TEST(together),     FEED_TEST(no_descriptor),
+		FEED_TEST(in_time),       FEED_TEST(refused),      FEED_TEST(together),
+		FEED_TEST(no_descriptor),
 	};
 
 	return suite_run(tests);

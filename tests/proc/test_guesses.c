@@ -19,7 +19,7 @@ struct attempt {
 	const char *password;
 	unsigned flags;
 	int want;
-	const char *dies_at;
+	const char *dies_at, *stops_at;
 };
 
 static int tries(void *arg)
@@ -35,6 +35,8 @@ static int tries(void *arg)
 		options.persist_dir = NULL;
 	if (a->dies_at != NULL)
 		lzi_point_arm(a->dies_at, 1, LZI_POINT_KILL);
+	if (a->stops_at != NULL)
+		lzi_point_arm(a->stops_at, 1, LZI_POINT_STOP);
 	CHECK_RC(a->want, latz_open("t", &options, &pool));
 	if (a->want == LATZ_OK)
 		CHECK_OK(latz_close(pool));
@@ -79,7 +81,7 @@ static uint64_t at_once(struct attempt *attempt, int count)
 static void wrong_at_once(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt attempt = { f, WRONG, 0, LATZ_AUTH, NULL };
+	struct attempt attempt = { f, WRONG, 0, LATZ_AUTH, NULL, NULL };
 	uint64_t took;
 
 	make(f);
@@ -92,7 +94,7 @@ static void wrong_at_once(void **state)
 static void right_at_once(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt attempt = { f, RIGHT, 0, LATZ_OK, NULL };
+	struct attempt attempt = { f, RIGHT, 0, LATZ_OK, NULL, NULL };
 	uint64_t one, many;
 
 	make(f);
@@ -106,7 +108,7 @@ static void right_at_once(void **state)
 /* ms since then, when a right one has been told that it is. */
 static uint64_t open_and_close(struct fixture *f, uint64_t since)
 {
-	struct attempt attempt = { f, RIGHT, 0, LATZ_OK, NULL };
+	struct attempt attempt = { f, RIGHT, 0, LATZ_OK, NULL, NULL };
 
 	assert_int_equal(proc_run(tries, &attempt, 60000), 0);
 	return (clock_ns() - since) / 1000000;
@@ -116,7 +118,7 @@ static uint64_t open_and_close(struct fixture *f, uint64_t since)
 static void killed_waiting(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL };
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL, NULL };
 	struct proc procs[MANY];
 	uint64_t since, took;
 
@@ -140,7 +142,8 @@ static void killed_waiting(void **state)
 static void killed_trying(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL }, dying = { f, WRONG, 0, LATZ_AUTH, "guess.begun" };
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL, NULL };
+	struct attempt dying = { f, WRONG, 0, LATZ_AUTH, "guess.begun", NULL };
 	uint64_t since;
 
 	make(f);
@@ -156,7 +159,7 @@ static void killed_trying(void **state)
 static void far_away(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL };
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL, NULL };
 	uint64_t since;
 
 	make(f);
@@ -164,6 +167,38 @@ static void far_away(void **state)
 	f->pool->store->control.shared->guarded.not_before = INT64_MAX / 2;
 	since = clock_ns();
 	assert_true(open_and_close(f, since) < 10000);
+}
+
+/* Who waits in a row that a right password ends waits no longer: not until the moment that was his. */
+static void right_one_ends_it(void **state)
+{
+	struct fixture *f = *state;
+	struct attempt first = { f, RIGHT, 0, LATZ_OK, NULL, "guess.begun" };
+	struct attempt second = { f, RIGHT, 0, LATZ_OK, NULL, NULL };
+	struct lzi_guarded *guarded;
+	int64_t moment = 0, told = 0;
+	struct proc procs[2];
+
+	make(f);
+	guarded = &f->pool->store->control.shared->guarded;
+	for (int round = 0; round < 5 && told >= moment; round++) { /* on a machine that is held up so long, again */
+		guarded->failures = 6;
+		guarded->not_before = 6ll << 48 | lzi_clock_mono_ms();
+		proc_start(&procs[0], tries, &first, true);
+		proc_go(&procs[0]);
+		proc_wait_stopped(&procs[0]); /* he has moved it on, and is looking at his password */
+		moment = guarded->not_before & ((1ll << 48) - 1);
+		proc_start(&procs[1], tries, &second, true);
+		proc_go(&procs[1]);
+		sleep_ms(300);
+		assert_int_equal(guarded->failures, 6);
+		proc_kill(&procs[0], SIGCONT);
+		assert_int_equal(proc_wait(&procs[1], 60000), 0);
+		told = lzi_clock_mono_ms();
+		assert_int_equal(proc_wait(&procs[0], 60000), 0);
+		print_message("the second was told %" PRId64 " ms before his moment\n", moment - told);
+	}
+	assert_true(told < moment);
 }
 
 static int reads_wrongly(void *arg)
@@ -188,7 +223,7 @@ static int reads_wrongly(void *arg)
 static void to_read_only(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt attempt = { f, WRONG, (unsigned)LATZ_READONLY, LATZ_AUTH, NULL };
+	struct attempt attempt = { f, WRONG, (unsigned)LATZ_READONLY, LATZ_AUTH, NULL, NULL };
 
 	make(f);
 	assert_int_equal(proc_run(reads_wrongly, &attempt, 120000), 0);
@@ -206,7 +241,8 @@ static void shut(struct fixture *f)
 static void while_restoring(void **state)
 {
 	struct fixture *f = *state;
-	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL }, dying = { f, WRONG, 0, LATZ_AUTH, "guess.begun" };
+	struct attempt wrong = { f, WRONG, 0, LATZ_AUTH, NULL, NULL };
+	struct attempt dying = { f, WRONG, 0, LATZ_AUTH, "guess.begun", NULL };
 	char disk[600], file[640];
 	uint64_t began;
 	latz_stats_t stats;
@@ -277,7 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(wrong_at_once),   DIR_TEST(right_at_once), DIR_TEST(to_read_only),
 		DIR_TEST(while_restoring), DIR_TEST(of_snapshots),  DIR_TEST(killed_waiting),
-		DIR_TEST(killed_trying),   DIR_TEST(far_away),
+		DIR_TEST(killed_trying),   DIR_TEST(far_away),      DIR_TEST(right_one_ends_it),
 	};
 
 	return suite_run(tests);
