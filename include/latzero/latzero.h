@@ -114,7 +114,7 @@ typedef enum latz_type {
 typedef struct latz_value {
 	void *data;      /* size bytes and then a NUL, for convenience; owned by the struct */
 	size_t size;     /* bytes */
-	size_t capacity; /* bytes allocated at data */
+	size_t capacity; /* bytes at data; odd if they are to be wiped. The library's, as is the buffer */
 	latz_type type;
 	uint64_t version; /* changes with every write of the key; never 0 */
 	int64_t ttl_ms;   /* time left in milliseconds, -1 if it never expires */
@@ -124,7 +124,8 @@ typedef struct latz_value {
 #define LATZ_VALUE_INIT { NULL, 0, 0, LATZ_BYTES, 0, -1 }
 /* clang-format on */
 
-/* Frees the buffer and makes the struct ready for use again. NULL is ignored. */
+/* Frees the buffer, wiped if it has had anything of an encrypted pool, and makes the struct ready for use again. NULL
+ * is ignored. */
 LATZ_API void latz_value_free(latz_value *value);
 
 /* ---- Pools ------------------------------------------------------------------------------------------------------ */
