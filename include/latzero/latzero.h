@@ -562,8 +562,9 @@ typedef struct latz_snapshot_info {
 	int encrypted;          /* 1: values are */
 } latz_snapshot_info;
 
-/* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password (not of an
- * image, LATZ_UNSUPPORTED) also that all that is encrypted opens. LATZ_AUTH. password and info may be NULL. */
+/* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password also that
+ * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. Standard
+ * input, which can't be read twice, only without: LATZ_UNSUPPORTED. password and info may be NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;
