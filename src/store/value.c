@@ -62,7 +62,7 @@ int lzi_value_reserve_secret(latz_value *value, size_t size)
 	if (lzi_likely(is_secret(value)))
 		return lzi_value_reserve(value, size);
 	/* One that a plain pool's value was in gives a byte away. */
-	if (value->data == NULL || value->capacity - 1 <= size)
+	if (value->data == NULL || value->capacity <= size + 1)
 		return widen(value, size, 1);
 	value->capacity--;
 	return LATZ_OK;

@@ -100,6 +100,17 @@ static void get_and_free(latz_pool *pool)
 	plain.capacity = 2000;
 	CHECK_OK(latz_get(pool, name("medium"), &plain));
 	latz_value_free(&plain);
+	/* One that just fits, and one of which nothing is known. */
+	plain.data = check_alloc(1002);
+	plain.capacity = 1002;
+	CHECK_OK(latz_get(pool, name("medium"), &plain));
+	CHECK(plain.size == 1000 && ((const char *)plain.data)[1000] == '\0');
+	latz_value_free(&plain);
+	plain.data = check_alloc(8);
+	plain.capacity = 0;
+	CHECK_OK(latz_get(pool, name("medium"), &plain));
+	CHECK(plain.capacity > 1000 && plain.capacity < 10000);
+	latz_value_free(&plain);
 }
 
 static void get_many(latz_pool *pool)
