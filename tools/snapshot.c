@@ -182,7 +182,6 @@ static int verify(const char *file)
 		       cli_show_count(info.keys, text), info.keys == 1 ? "" : "s",
 		       password != NULL     ? "checked and opened"
 		       : info.encrypted == 0 ? "checked"
-		       : info.image          ? "checked but what is encrypted: for that restore it and verify the pool"
 		                             : "checked but what is encrypted, which takes the password");
 	}
 	return CLI_OK;

@@ -114,7 +114,7 @@ typedef enum latz_type {
 typedef struct latz_value {
 	void *data;      /* size bytes and then a NUL, for convenience; owned by the struct */
 	size_t size;     /* bytes */
-	size_t capacity; /* bytes allocated at data */
+	size_t capacity; /* bytes at data; odd if they are to be wiped. The library's, as is the buffer */
 	latz_type type;
 	uint64_t version; /* changes with every write of the key; never 0 */
 	int64_t ttl_ms;   /* time left in milliseconds, -1 if it never expires */
@@ -124,7 +124,8 @@ typedef struct latz_value {
 #define LATZ_VALUE_INIT { NULL, 0, 0, LATZ_BYTES, 0, -1 }
 /* clang-format on */
 
-/* Frees the buffer and makes the struct ready for use again. NULL is ignored. */
+/* Frees the buffer, wiped if it has had anything of an encrypted pool, and makes the struct ready for use again. NULL
+ * is ignored. */
 LATZ_API void latz_value_free(latz_value *value);
 
 /* ---- Pools ------------------------------------------------------------------------------------------------------ */
@@ -561,8 +562,9 @@ typedef struct latz_snapshot_info {
 	int encrypted;          /* 1: values are */
 } latz_snapshot_info;
 
-/* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password (not of an
- * image, LATZ_UNSUPPORTED) also that all that is encrypted opens. LATZ_AUTH. password and info may be NULL. */
+/* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password also that
+ * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. Standard
+ * input, which can't be read twice, only without: LATZ_UNSUPPORTED. password and info may be NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;

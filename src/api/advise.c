@@ -53,14 +53,17 @@ struct seen {
 static int tell_seen(latz_slice key, double share, void *arg)
 {
 	struct seen *seen = arg;
-	struct lzi_api_room room = { .big = NULL };
+	struct lzi_api_room room;
+	latz_slice in_pool = key;
 	int rc = 0;
 
-	if (seen->left != 0 && lzi_api_see(seen->pool, &key, &room)) {
+	if (seen->left == 0)
+		return rc;
+	if (lzi_api_see(seen->pool, &key, &room)) {
 		seen->left--;
 		rc = seen->fn(key, share, seen->arg);
 	}
-	lzi_api_unmap(&room);
+	lzi_api_unsee(seen->pool, in_pool, &room);
 	return rc;
 }
 

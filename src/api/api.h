@@ -149,8 +149,10 @@ int lzi_api_map_at(const struct latz_pool *pool, struct lzi_call *call, latz_sli
 int lzi_api_map_bound(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
 /* Whether a key of the pool, or its beginning, is one of the handle's. */
 int lzi_api_is_of(const struct latz_pool *pool, const latz_slice *key);
-/* A key of the pool as the handle's users know it; 0 if they don't. lzi_api_unmap() after use, whatever the result. */
+/* A key of the pool as the handle's users know it; 0 if they don't. lzi_api_unsee() after use, whatever the result,
+ * with what the key was before. */
 int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_room *room);
+void lzi_api_unsee(const struct latz_pool *pool, latz_slice key, struct lzi_api_room *room);
 /* The bytes in front of a key of this handle's that it does not have for its users, if the pool is not encrypted. */
 static inline unsigned lzi_api_strip(const struct latz_pool *pool, const void *key)
 {

@@ -264,7 +264,7 @@ static int see(const latz_lock_info *info, void *arg)
 	}
 	if (lzi_api_see(seen->pool, &mine.name, &room))
 		rc = seen->fn(&mine, seen->arg);
-	lzi_api_unmap(&room);
+	lzi_api_unsee(seen->pool, info->name, &room);
 	return rc;
 }
 

@@ -21,7 +21,7 @@ void latz_value_free(latz_value *value)
 {
 	if (value == NULL)
 		return;
-	free(value->data);
+	lzi_value_drop(value);
 	*value = (latz_value)LATZ_VALUE_INIT;
 }
 

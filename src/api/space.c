@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "crypt/crypt.h"
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
@@ -123,6 +124,14 @@ int lzi_api_see(const struct latz_pool *pool, latz_slice *key, struct lzi_api_ro
 		return 0;
 	to = reserve(room, key->size);
 	return to != NULL && lzi_key_seen(pool->store, key, &number, to) == LATZ_OK;
+}
+
+void lzi_api_unsee(const struct latz_pool *pool, latz_slice key, struct lzi_api_room *room)
+{
+	if (pool->sealed)
+		lzi_wipe(room->big != NULL ? room->big : room->small,
+		         room->big != NULL || key.size < sizeof room->small ? key.size : sizeof room->small);
+	lzi_api_unmap(room);
 }
 
 int lzi_api_whole(const struct latz_pool *pool)

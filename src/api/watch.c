@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "crypt/crypt.h"
 #include "format/feed.h"
 #include "os/os.h"
 
@@ -56,6 +57,17 @@ static int take_prefix(const latz_pool *pool, latz_watch *watch, latz_slice *pre
 	return LATZ_OK;
 }
 
+static void free_handle(latz_watch *watch)
+{
+	if (watch->key != NULL)
+		lzi_wipe(watch->key, LZI_KEY_MAX);
+	if (watch->prefix != NULL)
+		lzi_wipe(watch->prefix, watch->prefix_size);
+	free(watch->key);
+	free(watch->prefix);
+	free(watch);
+}
+
 int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_watch **watch)
 {
 	latz_watch_options taken = LATZ_WATCH_OPTIONS_INIT;
@@ -88,9 +100,7 @@ int latz_watch_open(latz_pool *pool, const latz_watch_options *options, latz_wat
 		rc = lzi_watch_open(&call, &taken, pool->space, pool->slot, &handle->watch);
 	lzi_api_unmap(&room);
 	if (rc != LATZ_OK) {
-		free(handle->key);
-		free(handle->prefix);
-		free(handle);
+		free_handle(handle);
 		return lzi_api_result(rc);
 	}
 	handle->pool = pool;
@@ -201,8 +211,6 @@ int latz_watch_close(latz_watch *watch)
 	lzi_watch_close(watch->watch, ours);
 	if (ours)
 		lzi_api_uncount(&watch->pool->scans);
-	free(watch->key);
-	free(watch->prefix);
-	free(watch);
+	free_handle(watch);
 	return LATZ_OK;
 }

@@ -52,6 +52,7 @@ struct thread {
 	const ZSTD_CDict *dict; /* that `in` refers to */
 	int level;              /* that `in` has; what it has with a dictionary is the dictionary's */
 	struct buffer packed, given;
+	size_t dirty; /* of `packed`, from its beginning on */
 };
 
 static __thread struct thread *own;
@@ -151,6 +152,7 @@ void lzi_codec_dict_free(struct lzi_codec_dict *dict)
 	}
 	ZSTD_freeDDict(dict->out);
 	pthread_mutex_destroy(&dict->mutex);
+	explicit_bzero(dict->bytes, dict->size); /* pieces of values, which may be encrypted ones */
 	free(dict);
 }
 
@@ -238,6 +240,7 @@ size_t lzi_codec_pack(struct lzi_codec_dict *dict, int level, const void *raw, s
 
 	if (size < 16 || thread == NULL || !reserve(&thread->packed, room) || !prepare(thread, dict, level))
 		return 0;
+	thread->dirty = room; /* also of what is given up */
 	n = ZSTD_compress2(thread->in, thread->packed.data, room, raw, size);
 	if (ZSTD_isError(n)) {
 		/* What was given up counts as under way: dictionary and level could not be changed. */
@@ -247,6 +250,14 @@ size_t lzi_codec_pack(struct lzi_codec_dict *dict, int level, const void *raw, s
 	thread->packed.data[LEAD] = dict == NULL ? 0 : (uint8_t)dict->number;
 	*ret_packed = thread->packed.data + LEAD;
 	return n - LEAD;
+}
+
+void lzi_codec_wipe(void)
+{
+	if (own == NULL || own->dirty == 0)
+		return;
+	explicit_bzero(own->packed.data, own->dirty);
+	own->dirty = 0;
 }
 
 /* ---- Unpacking ---- */

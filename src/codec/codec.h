@@ -34,6 +34,10 @@ uint8_t *lzi_codec_room(size_t size);
  * LATZ_CORRUPT (whatever else may be in it, no byte is written past raw_size), LATZ_NOMEM. */
 int lzi_codec_unpack(const struct lzi_codec_dict *dict, uint8_t *packed, size_t size, void *to, size_t raw_size);
 
+/* Overwrites what the thread's last packing left in its buffer, to be called when that is used no more: of values that
+ * must not stay in memory. What zstd keeps in its own contexts it does not get to. */
+void lzi_codec_wipe(void);
+
 /* Levels there are. */
 int lzi_codec_level_valid(int level);
 /* For level 0. */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/log.h"
+#include "store/seal.h"
 #include "store/space.h"
 
 /* Of a key that others write meanwhile; more is damage. */
@@ -54,6 +55,8 @@ static int append_once(struct lzi_call *call, latz_slice key, latz_slice tail, i
 	size = was_there ? old->size : 0;
 	if (tail.size > LZI_VALUE_MAX - size)
 		return lzi_error(LATZ_TOOBIG, "value of %zu + %zu bytes; the limit is 4 GiB - 1", size, tail.size);
+	if (lzi_is_sealed(call->store) && (rc = lzi_value_reserve_secret(old, 0)) != LATZ_OK)
+		return rc;
 	rc = lzi_value_grow(old, size, size + tail.size);
 	if (rc != LATZ_OK)
 		return rc;

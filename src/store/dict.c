@@ -179,6 +179,8 @@ static LZI_NOINLINE int make_ready(struct lzi_store *store, unsigned number, str
 	if (*ret_dict == NULL) {
 		rc = lzi_dict_read(store, number, &dict);
 		if (rc == LATZ_OK) {
+			uint32_t size = dict->size;
+
 			/* A pool that is being restored has not got its keys yet; its dictionaries are not to be used
 			 * as what they are sealed as. */
 			if (lzi_is_sealed(store))
@@ -187,6 +189,8 @@ static LZI_NOINLINE int make_ready(struct lzi_store *store, unsigned number, str
 				rc = lzi_error(LATZ_CORRUPT, "dictionary %u is sealed", number);
 			if (rc == LATZ_OK)
 				rc = lzi_codec_dict_new(number, dict + 1, dict->size, ret_dict);
+			if (lzi_is_sealed(store))
+				lzi_wipe(dict + 1, size);
 			free(dict);
 		}
 		if (rc == LATZ_OK)

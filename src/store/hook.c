@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "format/space.h"
+#include "store/seal.h"
 
 static const struct lzi_hook *hook_of(const struct lzi_store *store, uint32_t number)
 {
@@ -23,6 +24,7 @@ void lzi_hook_ask(struct lzi_call *call, latz_slice key, int64_t *expiry)
 	struct lzi_store *store = call->store;
 	struct lzi_write write = { .kind = LZI_WRITE_TOUCH, .key = key, .later = 1, .renew = 1 };
 	const struct lzi_hook *hook;
+	size_t size = key.size;
 	uint32_t number;
 	uint8_t *room;
 
@@ -38,6 +40,8 @@ void lzi_hook_ask(struct lzi_call *call, latz_slice key, int64_t *expiry)
 	hook = hook_of(store, number);
 	write.ttl_ms = hook == NULL ? 0 : hook->fn(key, hook->arg);
 	pthread_mutex_unlock(&store->hooks.mutex);
+	if (lzi_is_sealed(store))
+		lzi_wipe(room, size);
 	free(room);
 	if (write.ttl_ms <= 0)
 		return;

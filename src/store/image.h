@@ -41,8 +41,10 @@ void lzi_image_close(struct lzi_image *image);
 int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, unsigned mode);
 /* A pool with these files knows what the policy of the one it was made of did, if it can use that. */
 void lzi_image_adopt(const struct lzi_image *image, struct lzi_call *call);
-/* Everything in the image is as its maker wrote it. */
-int lzi_image_verify(const struct lzi_image *image);
+/* Everything in the image is as its maker wrote it, as far as checksums tell. fn, which may be NULL, is given each
+ * record that is whole, and where it stands in the file; what it returns ends it unless it is LATZ_OK. */
+typedef int (*lzi_image_look_fn)(const struct lzi_record *record, uint64_t offset, void *arg);
+int lzi_image_verify(const struct lzi_image *image, lzi_image_look_fn fn, void *arg);
 void lzi_image_info(const struct lzi_image_header *header, latz_snapshot_info *info);
 
 #endif

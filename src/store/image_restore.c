@@ -344,6 +344,10 @@ int lzi_image_files(const struct lzi_image *image, struct lzi_opened *opened, un
 
 struct checking {
 	const struct lzi_image *image;
+	lzi_image_look_fn look;
+	void *arg;
+	const uint8_t *buffer; /* what is looked at, */
+	uint64_t from;         /* and where that stands */
 	uint64_t keys, bytes;
 };
 
@@ -363,7 +367,10 @@ static int check_record(struct lzi_record *record, void *arg)
 	checking->bytes += record->key_size + size;
 	if (record->seq > checking->image->header.seq_max)
 		return lzi_error(LATZ_CORRUPT, "a record is younger than the image");
-	return LATZ_OK;
+	if (checking->look == NULL)
+		return LATZ_OK;
+	return checking->look(record, checking->from + (uint64_t)((const uint8_t *)record - checking->buffer),
+	                      checking->arg);
 }
 
 /* An extent's or a run's records, read whole: a run holds one. */
@@ -380,20 +387,20 @@ static int check_extent(struct checking *checking, uint64_t e)
 	if (rc == LATZ_OK && image->extents[e].kind == LZI_IMAGE_OVERFLOW)
 		rc = check_buckets(image, LZI_IMAGE_HEAP, e, buffer);
 	else if (rc == LATZ_OK) {
+		checking->buffer = buffer;
+		checking->from = lzi_image_chunk_offset(&image->header, LZI_IMAGE_HEAP, e);
 		rc = lzi_image_records(buffer, image->extents[e].tail, check_record, checking);
 		if (rc != LATZ_OK)
-			rc = lzi_error_prefix(rc, "%s: offset %llu", image->path,
-			                      (unsigned long long)lzi_image_chunk_offset(&image->header,
-			                                                                 LZI_IMAGE_HEAP, e));
+			rc = lzi_error_prefix(rc, "%s: offset %llu", image->path, (unsigned long long)checking->from);
 	}
 	free(buffer);
 	return rc;
 }
 
-int lzi_image_verify(const struct lzi_image *image)
+int lzi_image_verify(const struct lzi_image *image, lzi_image_look_fn fn, void *arg)
 {
 	const struct lzi_image_header *header = &image->header;
-	struct checking checking = { image, 0, 0 };
+	struct checking checking = { .image = image, .look = fn, .arg = arg };
 	uint8_t *buffer = malloc(LZI_EXTENT);
 	uint64_t i;
 	int rc = buffer == NULL ? lzi_error(LATZ_NOMEM, "image") : LATZ_OK;

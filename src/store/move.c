@@ -131,6 +131,7 @@ static int reseal(struct lzi_call *call, struct lzi_draft *draft, uint64_t unit)
 	rc = lzi_open_stored(call->store, &stored, &at, &size);
 	if (rc == LATZ_OK)
 		rc = lzi_seal_body(call, &sealing, (latz_slice){ at, size }, sealed.size, sealed.packed, &anew);
+	lzi_wipe(stored.bytes, stored.size);
 	if (rc == LATZ_OK)
 		rc = lzi_seal_head(call, &sealing, head.seq, &anew);
 	copy->crc ^= lzi_record_crc_seq(head.seq);

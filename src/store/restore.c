@@ -271,7 +271,7 @@ static void snap_info(const struct lzi_snap_info *from, latz_snapshot_info *info
 	info->encrypted = from->has_sealed;
 }
 
-static int look_at_image(int fd, const char *path, int whole, latz_snapshot_info *info)
+static int look_at_image(int fd, const char *path, int whole, const char *password, latz_snapshot_info *info)
 {
 	struct lzi_image image;
 	int rc;
@@ -281,7 +281,8 @@ static int look_at_image(int fd, const char *path, int whole, latz_snapshot_info
 	} else {
 		rc = lzi_image_open(&image, fd, path);
 		if (rc == LATZ_OK) {
-			rc = lzi_image_verify(&image);
+			rc = password != NULL ? lzi_image_check(&image, password)
+			                      : lzi_image_verify(&image, NULL, NULL);
 			lzi_image_close(&image);
 		}
 	}
@@ -302,12 +303,7 @@ int lzi_store_snapshot_look(const char *path, int whole, const char *password, l
 	if (rc != LATZ_OK)
 		return rc;
 	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
-		rc = look_at_image(read.fd, path, whole, &out);
-		if (rc == LATZ_OK && password != NULL)
-			rc = lzi_error(LATZ_UNSUPPORTED,
-			               "%s is an image, its checksums are right; the password has not been tried, nor "
-			               "anything opened with it: for that restore it, and verify the pool",
-			               path);
+		rc = look_at_image(read.fd, path, whole, password, &out);
 	} else if (password != NULL) {
 		rc = strcmp(path, "-") == 0
 		             ? lzi_error(LATZ_UNSUPPORTED, "with a password it is read twice, and has to be a file")

@@ -434,10 +434,16 @@ int lzi_open_value(struct lzi_store *store, const struct lzi_stored *stored, lat
 	memcpy(&sealed, stored->bytes, sizeof sealed);
 	if (sealed.packed) {
 		rc = lzi_open_stored(store, stored, &at, &size);
-		return rc == LATZ_OK ? lzi_unpack(store, at, size, stored->offset, value) : rc;
+		if (rc != LATZ_OK)
+			return rc;
+		rc = lzi_value_reserve_secret(value, 0); /* so that it is one, however large it gets */
+		if (rc == LATZ_OK)
+			rc = lzi_unpack(store, at, size, stored->offset, value);
+		lzi_wipe(at, size);
+		return rc;
 	}
 	size = stored->size - LZI_SEALED_HEAD;
-	rc = lzi_value_reserve(value, size);
+	rc = lzi_value_reserve_secret(value, size);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = open_copy(store, stored, value->data);
@@ -452,7 +458,7 @@ int lzi_open_in_place(struct lzi_store *store, const struct lzi_stored *stored, 
                       const uint8_t *body, latz_value *value)
 {
 	uint32_t size = stored->size - LZI_SEALED_HEAD;
-	int rc = lzi_value_reserve(value, size);
+	int rc = lzi_value_reserve_secret(value, size);
 
 	if (rc != LATZ_OK)
 		return rc;

@@ -1,6 +1,6 @@
 /*
- * What is encrypted in a snapshot, opened and thrown away. The keys stand behind most of what they are needed for, so
- * the first reading looks for them, and everything is read again.
+ * What is encrypted in a snapshot, or an image, opened and thrown away. The keys stand behind most of what they are
+ * needed for, so the first reading looks for them, and everything is read again.
  */
 #include "config.h"
 
@@ -17,7 +17,7 @@
 
 struct checking {
 	const char *name;
-	const struct lzi_snap_info *info;
+	const struct lzi_snap_info *info; /* NULL: of an image */
 	struct lzi_keys keys;
 	int has_keys;
 	uint64_t entries;
@@ -34,7 +34,8 @@ static int find_keys(const struct lzi_snap_entry *entry, void *arg)
 {
 	struct checking *checking = arg;
 
-	if (!checking->info->escaped || !lzi_keys_is_record((latz_slice){ entry->key, entry->key_size }))
+	if ((checking->info != NULL && !checking->info->escaped) ||
+	    !lzi_keys_is_record((latz_slice){ entry->key, entry->key_size }))
 		return LATZ_OK;
 	checking->has_keys = 1;
 	return lzi_keys_parse(entry->value, entry->value_size, &checking->keys);
@@ -101,30 +102,35 @@ static int open_value(struct checking *checking, const struct lzi_snap_entry *en
 	                     : rc;
 }
 
-static int open_entry(const struct lzi_snap_entry *entry, void *arg)
+/* *ret_wrong: of LATZ_CORRUPT, what it is. */
+static int check(struct checking *checking, const struct lzi_snap_entry *entry, const char **ret_wrong)
 {
-	struct checking *checking = arg;
-	int is_book = lzi_key_is_book(entry->key, entry->key_size);
-	int rc = LATZ_OK;
+	int rc;
 
-	checking->entries++;
-	if (is_book || checking->secrets->kind != LZI_LOCKED_ENCRYPTED)
-		return entry->sealed ? lzi_error(LATZ_CORRUPT, "%s: entry %llu: sealed, where nothing is",
-		                                 checking->name, (unsigned long long)checking->entries)
-		                     : LATZ_OK;
+	if (lzi_key_is_book(entry->key, entry->key_size) || checking->secrets->kind != LZI_LOCKED_ENCRYPTED) {
+		*ret_wrong = "sealed, where nothing is";
+		return entry->sealed ? LATZ_CORRUPT : LATZ_OK;
+	}
+	*ret_wrong = "not sealed, in a copy of an encrypted pool";
 	if (!entry->sealed)
-		return lzi_error(LATZ_CORRUPT, "%s: entry %llu: not sealed, in the snapshot of an encrypted pool",
-		                 checking->name, (unsigned long long)checking->entries);
+		return LATZ_CORRUPT;
+	*ret_wrong = "sealed, but not as this key, version and type with the pool's keys";
 	rc = get_room(checking, (size_t)entry->value_size + entry->key_size);
 	if (rc == LATZ_OK)
 		rc = open_key(checking, entry);
-	if (rc == LATZ_OK)
-		rc = open_value(checking, entry);
-	return rc == LATZ_CORRUPT ? lzi_error(rc,
-	                                      "%s: entry %llu, version %llu: sealed, but not as this key, version and "
-	                                      "type with the pool's keys",
-	                                      checking->name, (unsigned long long)checking->entries,
-	                                      (unsigned long long)entry->seq)
+	return rc == LATZ_OK ? open_value(checking, entry) : rc;
+}
+
+static int open_entry(const struct lzi_snap_entry *entry, void *arg)
+{
+	struct checking *checking = arg;
+	const char *wrong;
+	int rc = check(checking, entry, &wrong);
+
+	checking->entries++;
+	return rc == LATZ_CORRUPT ? lzi_error(rc, "%s: entry %llu, version %llu: %s", checking->name,
+	                                      (unsigned long long)checking->entries,
+	                                      (unsigned long long)entry->seq, wrong)
 	                          : rc;
 }
 
@@ -146,10 +152,23 @@ static int unlock(struct checking *checking, const char *password)
 	return rc;
 }
 
+static void end(struct checking *checking)
+{
+	unsigned i;
+
+	lzi_secrets_give(checking->secrets);
+	lzi_siv_free(checking->siv);
+	for (i = 0; i < LZI_DATA_KEYS; i++) {
+		lzi_aead_free(checking->aead[i]);
+		lzi_tie_free(checking->tie[i]);
+	}
+	lzi_wipe(checking->text, checking->room);
+	free(checking->text);
+}
+
 int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
 {
 	struct checking checking = { .name = read->name, .info = &read->info };
-	unsigned i;
 	int rc;
 
 	/* cppcheck-suppress autoVariables ; it is read before we return */
@@ -164,13 +183,51 @@ int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
 		read->entry = open_entry;
 		rc = lzi_snap_read(read);
 	}
-	lzi_secrets_give(checking.secrets);
-	lzi_siv_free(checking.siv);
-	for (i = 0; i < LZI_DATA_KEYS; i++) {
-		lzi_aead_free(checking.aead[i]);
-		lzi_tie_free(checking.tie[i]);
-	}
-	lzi_wipe(checking.text, checking.room);
-	free(checking.text);
+	end(&checking);
+	return rc;
+}
+
+/* ---- Images ---- */
+
+static struct lzi_snap_entry entry_of(const struct lzi_record *record)
+{
+	return (struct lzi_snap_entry){ .key = lzi_record_key(record),
+		                        .value = lzi_record_value(record),
+		                        .key_size = record->key_size,
+		                        .value_size = record->value_size,
+		                        .type = record->type,
+		                        .seq = record->seq,
+		                        .sealed = (record->flags & LZI_RECORD_SEALED) != 0 };
+}
+
+static int find_keys_record(const struct lzi_record *record, uint64_t offset, void *arg)
+{
+	struct lzi_snap_entry entry = entry_of(record);
+
+	(void)offset;
+	return find_keys(&entry, arg);
+}
+
+static int open_record(const struct lzi_record *record, uint64_t offset, void *arg)
+{
+	struct lzi_snap_entry entry = entry_of(record);
+	const char *wrong;
+	int rc = check(arg, &entry, &wrong);
+
+	return rc == LATZ_CORRUPT ? lzi_error(rc, "record at offset %llu, version %llu: %s", (unsigned long long)offset,
+	                                      (unsigned long long)entry.seq, wrong)
+	                          : rc;
+}
+
+int lzi_image_check(const struct lzi_image *image, const char *password)
+{
+	struct checking checking = { .name = image->path };
+	int rc = lzi_image_verify(image, find_keys_record, &checking);
+
+	if (rc == LATZ_OK)
+		rc = unlock(&checking, password);
+	if (rc == LATZ_OK)
+		rc = lzi_image_verify(image, open_record, &checking);
+	end(&checking);
 	return rc;
 }

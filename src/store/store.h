@@ -49,6 +49,8 @@ int lzi_store_mget(struct lzi_call *call, const latz_slice *keys, size_t n, latz
 int lzi_store_key_stat(struct lzi_call *call, latz_slice key, latz_key_info *info);
 int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view);
 int lzi_view_release(latz_view *view);
+/* Frees a value's buffer, wiped if it has had something of an encrypted pool. */
+void lzi_value_drop(latz_value *value);
 
 enum lzi_write_kind {
 	LZI_WRITE_SET,

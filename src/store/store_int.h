@@ -390,6 +390,8 @@ void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash);
 void lzi_read_prefetch_record(const struct lzi_store *store, uint64_t hash);
 /* The second: for who has looked that it is too small. */
 int lzi_value_reserve(latz_value *value, size_t size);
+/* The same for something of an encrypted pool: from now on the value's buffers are wiped before they go. */
+int lzi_value_reserve_secret(latz_value *value, size_t size);
 int lzi_value_widen(latz_value *value, size_t size);
 /* As that, keeping the first `keep` bytes. */
 int lzi_value_grow(latz_value *value, size_t keep, size_t size);

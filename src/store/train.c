@@ -147,6 +147,12 @@ static int collect(struct lzi_call *call, struct samples *samples)
 	return rc;
 }
 
+/* So that what is copied of encrypted values, and what is made of them, goes wiped. */
+static int samples_begin(const struct lzi_store *store, struct samples *samples)
+{
+	return lzi_is_sealed(store) ? lzi_value_reserve_secret(&samples->bytes, 0) : LATZ_OK;
+}
+
 static void samples_free(struct samples *samples)
 {
 	latz_value_free(&samples->bytes);
@@ -226,6 +232,8 @@ static int make(struct lzi_store *store, const struct samples *samples, size_t r
 			info->dict_bytes = dict->size;
 		}
 	}
+	if (lzi_is_sealed(store))
+		lzi_wipe(dict + 1, room);
 	free(dict);
 	return rc;
 }
@@ -242,12 +250,16 @@ int lzi_store_train(struct lzi_call *call, const latz_train_options *options, la
 	samples.least = lzi_load_relaxed(&store->control.shared->compress_min);
 	if (samples.least < VALUE_MIN || samples.least > VALUE_MAX / 2)
 		samples.least = VALUE_MIN;
-	rc = collect(call, &samples);
+	rc = samples_begin(store, &samples);
+	if (rc == LATZ_OK)
+		rc = collect(call, &samples);
 	info->samples = samples.count;
 	info->sample_bytes = samples.bytes.size;
 	if (rc == LATZ_OK && samples.count >= SAMPLES_LEAST && samples.bytes.size >= BYTES_LEAST)
 		rc = make(store, &samples, room, info);
 	samples_free(&samples);
+	if (lzi_is_sealed(store))
+		lzi_codec_wipe();
 	return rc;
 }
 

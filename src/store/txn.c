@@ -11,6 +11,7 @@
 #include "store/audit.h"
 #include "store/idle.h"
 #include "store/log.h"
+#include "store/seal.h"
 #include "store/txn.h"
 
 #define NONE SIZE_MAX
@@ -27,6 +28,7 @@ struct wanted {
 struct lzi_txn {
 	struct lzi_store *store;
 	int reads_only;
+	int sealed;   /* the pool is encrypted: values that were kept are wiped */
 	uint32_t pin; /* UINT32_MAX: none yet */
 	uint64_t seq;
 	int64_t now_ms;
@@ -49,6 +51,7 @@ static void init(struct lzi_txn *txn, struct lzi_store *store)
 {
 	memset(txn, 0, offsetof(struct lzi_txn, few_wanted));
 	txn->store = store;
+	txn->sealed = lzi_is_sealed(store);
 	txn->pin = UINT32_MAX;
 	txn->items = txn->few;
 	txn->capacity = FEW;
@@ -86,13 +89,23 @@ static void fini(struct lzi_txn *txn)
 	free(txn->index);
 }
 
+/* Key and value, which may be another's by now if they are not kept. */
+static void drop(const struct lzi_txn *txn, const struct lzi_txn_item *item)
+{
+	if (txn->sealed && item->memory != NULL)
+		lzi_wipe(item->memory, item->write.key.size + item->write.value.size);
+	free(item->memory);
+}
+
 void lzi_txn_end(struct lzi_txn *txn)
 {
 	size_t i;
 
 	unpin(txn);
 	for (i = 0; i < txn->count; i++)
-		free(txn->items[i].memory);
+		drop(txn, &txn->items[i]);
+	if (txn->sealed)
+		lzi_wipe(txn->room, txn->used);
 	free(txn->fence_name);
 	fini(txn);
 	free(txn);
@@ -171,7 +184,7 @@ static int keep(struct lzi_txn *txn, struct lzi_txn_item *item, latz_slice key, 
 	memcpy(memory, key.data, key.size);
 	if (value.size > 0)
 		memcpy(memory + key.size, value.data, value.size);
-	free(item->memory);
+	drop(txn, item);
 	item->memory = fits ? NULL : memory;
 	item->write.key = (latz_slice){ memory, key.size };
 	item->write.value = (latz_slice){ memory + key.size, value.size };
@@ -263,7 +276,8 @@ static int read_own(struct lzi_call *call, struct lzi_txn *txn, const struct lzi
 			return rc;
 		ttl_ms = rc == LATZ_OK ? value->ttl_ms : ttl_ms;
 	}
-	rc = lzi_value_reserve(value, write->value.size);
+	rc = txn->sealed ? lzi_value_reserve_secret(value, write->value.size)
+	                 : lzi_value_reserve(value, write->value.size);
 	if (rc != LATZ_OK)
 		return rc;
 	if (write->value.size > 0)

@@ -163,6 +163,8 @@ static LZI_COLD int conflict(struct lzi_store *store, const struct lzi_txn_item 
 		text[i] = (char)(byte >= 0x20 && byte < 0x7f ? byte : '?');
 	}
 	text[n] = '\0';
+	if (room != NULL && lzi_is_sealed(store))
+		lzi_wipe(room, item->write.key.size);
 	free(room);
 	return lzi_error(LATZ_CONFLICT, "key \"%s\"%s %s since it was read", text, n < key.size ? "..." : "", what);
 }

@@ -174,8 +174,12 @@ static int draft_item(struct lzi_txn_commit *c, struct lzi_txn_item *item)
 	}
 	if (lzi_pack_wanted(c->call->store, value.size) && lzi_pack(c->call->store, &value))
 		item->draft.flags |= LZI_RECORD_PACKED;
-	if (lzi_is_sealed(c->call->store) && lzi_seal_wanted(c->call->store, write->key))
-		return draft_sealed(c, item, value);
+	if (lzi_is_sealed(c->call->store) && lzi_seal_wanted(c->call->store, write->key)) {
+		int rc = draft_sealed(c, item, value);
+
+		lzi_codec_wipe();
+		return rc;
+	}
 	return draft_record(c, &item->draft, write->key, value, write->type);
 }
 

@@ -15,6 +15,9 @@
 #include "store/seal.h"
 #include "store/store_int.h"
 
+/* In a view's token: it is of a copy; the rest is its buffer's capacity. Else the hazard + 1. */
+#define COPY (1ull << 63)
+
 /* Announces an extent; the index of the hazard, or -1 if all are in use. */
 static int hazard_take(struct lzi_store *store, uint64_t extent)
 {
@@ -67,7 +70,7 @@ static int borrow_copy(struct lzi_call *call, latz_slice key, latz_view *view)
 	view->version = value.version;
 	view->ttl_ms = value.ttl_ms;
 	view->owner = value.data;
-	view->token = 0;
+	view->token = COPY | value.capacity;
 	return LATZ_OK;
 }
 
@@ -178,7 +181,7 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 		rc = borrow_copy(call, key, &out);
 	if (rc != LATZ_OK)
 		return rc;
-	if (out.token != 0)
+	if ((out.token & COPY) == 0)
 		lzi_fetch_add(&store->refs, 1u); /* not the last: the caller's handle has one */
 	*view = out;
 	return LATZ_OK;
@@ -187,11 +190,14 @@ int lzi_store_borrow(struct lzi_call *call, latz_slice key, latz_view *view)
 int lzi_view_release(latz_view *view)
 {
 	struct lzi_store *store = view->owner;
+	latz_value copy = LATZ_VALUE_INIT;
 
 	if (view->owner == NULL)
 		return lzi_error(LATZ_INVALID, "the view holds nothing");
-	if (view->token == 0) {
-		free(view->owner);
+	if (view->token & COPY) {
+		copy.data = view->owner;
+		copy.capacity = (size_t)(view->token & ~COPY);
+		lzi_value_drop(&copy);
 	} else {
 		if (store->fork_count == lzi_fork_count) { /* else our parent's: it is the parent that holds it */
 			lzi_idle_ended(&store->control);

@@ -752,6 +752,8 @@ static int touch(struct lzi_call *call, struct lzi_write *write)
 
 static LZI_NOINLINE int end_put(struct lzi_call *call, const struct lzi_write *write, int rc)
 {
+	if (lzi_is_sealed(call->store) && lzi_pack_wanted(call->store, write->value.size))
+		lzi_codec_wipe();
 	if (rc == SEALED) {
 		lzi_newest_note(call->store, write->key, write->version);
 		return LATZ_OK;

@@ -147,6 +147,12 @@ is "--verify with a wrong one" 3 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs
 like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
 "$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
+like "which is opened with the password" '^ok: image with [0-9]* keys\{0,1\}, everything checked and opened$' \
+	"$("$LATZERO-snapshot" --verify "$scratch/e.lzi" "$right")"
+like "and without says what it did not" 'checked but what is encrypted, which takes the password' \
+	"$("$LATZERO-snapshot" --verify "$scratch/e.lzi")"
+is "--verify of an image with a wrong one" 3 \
+	"$("$LATZERO-snapshot" --verify "$scratch/e.lzi" "$wrong" >/dev/null 2>&1; echo $?)"
 "$LATZERO-restore" "$scratch/e.lzs" again --keep 2>"$scratch/err"
 is "latzero-restore without the password" 3 $?
 like "tells what to do" 'e.lzs needs a password); give it with --password-file' "$(cat "$scratch/err")"

@@ -49,7 +49,7 @@ static void expect(const unsigned char *piece)
 	first_bytes[first / 8] |= (uint8_t)(1u << first % 8);
 }
 
-static latz_slice mark(const char *what)
+static inline latz_slice mark(const char *what)
 {
 	static struct rng rng;
 	struct mark *m = &marks[mark_count++];
@@ -115,7 +115,7 @@ static int look_at_file(const char *path, const struct stat *st, int kind, struc
 	return 0;
 }
 
-static void look_at_files(const char *path, enum where where)
+static inline void look_at_files(const char *path, enum where where)
 {
 	where_now = where;
 	CHECK(nftw(path, look_at_file, 16, FTW_PHYS) == 0);
@@ -228,7 +228,7 @@ static void look_at_dump(const char *path, const char *dir)
 }
 
 /* In the child that becomes the program: it leaves all that it has mapped, but for what is asked not to be. */
-static void want_core(const char *dir)
+static inline void want_core(const char *dir)
 {
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
@@ -256,7 +256,7 @@ static bool cores_are_files(void)
 
 /* A child that has a pool in `dir` open dies with a core dump, which is searched. Where there is none: what would be in
  * it. */
-static void look_at_core(pid_t pid, const char *where, const char *dir)
+static inline void look_at_core(pid_t pid, const char *where, const char *dir)
 {
 	uint64_t shared = bytes_searched[IN_CORE], others = bytes_searched[IN_PRIVATE];
 	bool file = cores_are_files();

@@ -336,12 +336,66 @@ static void exchanged(void **state)
 	drop_image(&image);
 }
 
+/* What latz_snapshot_verify() says of an image whose checksums have been made right, with the password and without; and
+ * that with it the record is named. */
+static void look_at(struct tampered *t, const struct image *image, const struct lzi_record *record)
+{
+	char where[64];
+
+	snprintf(where, sizeof where, "record at offset %llu, version %llu: sealed, but not as this key",
+	         (unsigned long long)((const uint8_t *)record - image->bytes), (unsigned long long)record->seq);
+	file_write(image->path, image->bytes, image->size);
+	assert_ok(latz_snapshot_verify(image->path, NULL, NULL));
+	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(image->path, t->options.password, NULL));
+	if (strstr(latz_error_detail(), where) == NULL)
+		fail_msg("\"%s\" is not in: %s", where, latz_error_detail());
+	memcpy(image->bytes, image->whole, image->size);
+}
+
+/* An image is opened record by record, without a pool. */
+static void verified(void **state)
+{
+	struct tampered *t = *state;
+	struct lzi_record *record;
+	struct image image;
+	struct rng rng;
+
+	make_image(t, &image);
+	assert_ok(latz_snapshot_verify(image.path, t->options.password, NULL));
+	assert_rc(LATZ_AUTH, latz_snapshot_verify(image.path, "another", NULL));
+	rng_init(&rng, rng_test_seed("verified"));
+	for (unsigned i = 0; i < 8; i++) {
+		record = find_record(&image, (unsigned)rng_below(&rng, KEYS));
+		switch (i % 4) {
+		case 0: /* of the text, or of what stands before it */
+			value_of(record)[rng_below(&rng, record->value_size)] ^= (uint8_t)(1u << rng_below(&rng, 8));
+			break;
+		case 1: value_of(record)[-1] ^= 1; break; /* the key's last */
+		case 2: record->type ^= 1; break;
+		default: record->seq -= 1; break;
+		}
+		fix_crc(record);
+		fix_image(&image);
+		look_at(t, &image, record);
+	}
+	/* And one that is not sealed at all. */
+	record = find_record(&image, 3);
+	record->flags &= (uint8_t)~LZI_RECORD_SEALED;
+	fix_crc(record);
+	fix_image(&image);
+	file_write(image.path, image.bytes, image.size);
+	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(image.path, t->options.password, NULL));
+	assert_non_null(strstr(latz_error_detail(), "not sealed, in a copy of an encrypted pool"));
+	drop_image(&image);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TAMPER_TEST(images),
 		TAMPER_TEST(behind_the_back),
 		TAMPER_TEST(exchanged),
+		TAMPER_TEST(verified),
 	};
 
 	latz_set_logger(NULL, NULL, LATZ_LOG_NONE);

@@ -282,12 +282,36 @@ static void threads(void **state)
 	lzi_codec_dict_free(dict);
 }
 
+/* What packing leaves in the thread's buffer goes: of what was packed, and of what would not get small enough. */
+static void wiped(void **state)
+{
+	const void *packed, *again;
+	const uint8_t *at;
+	size_t size, left = 0;
+
+	(void)state;
+	make_text(raw, 20000, 1);
+	size = lzi_codec_pack(NULL, 3, raw, 20000, &packed);
+	assert_true(size > 100);
+	lzi_codec_wipe();
+	for (at = packed; at < (const uint8_t *)packed + size; at++)
+		left += *at != 0;
+	assert_int_equal(left, 0);
+	make_noise(raw, 10000, 1);
+	assert_int_equal(lzi_codec_pack(NULL, 3, raw, 10000, &again), 0);
+	lzi_codec_wipe();
+	for (at = packed; at < (const uint8_t *)packed + 8000; at++)
+		left += *at != 0;
+	assert_int_equal(left, 0);
+	lzi_codec_wipe(); /* nothing to do */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_and_levels), cmocka_unit_test(dictionaries),  cmocka_unit_test(not_worth_it),
 		cmocka_unit_test(garbled),          cmocka_unit_test(hostile_sizes), cmocka_unit_test(dict_headers),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(threads),          cmocka_unit_test(wiped),
 	};
 
 	return suite_run(tests);
