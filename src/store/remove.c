@@ -197,3 +197,24 @@ int lzi_write_touch(struct lzi_call *call, struct lzi_write *write, uint64_t *re
 	lzi_table_unlock(call->actor, bucket);
 	return rc;
 }
+
+/* ---- Deadlines, noted where expiry looks for them ---- */
+
+void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
+{
+	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
+	int64_t have = lzi_load_relaxed(&meta->expiry_min);
+
+	while (expiry != 0 && (have == 0 || expiry < have) && !lzi_cas_acquire(&meta->expiry_min, &have, expiry))
+		;
+}
+
+/* Noting it before is for who looks when we are dead. But who has looked meanwhile took that note away and did not see
+ * the deadline: so either he sees what was stored, or we, behind the fence, that the note is gone. */
+void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry)
+{
+	if (lzi_likely(expiry == 0))
+		return;
+	lzi_fence_full();
+	lzi_expiry_note(store, unit, expiry);
+}

@@ -194,25 +194,6 @@ void lzi_append_done(struct lzi_store *store, uint64_t unit, const struct lzi_re
 		lzi_heap_settle_run(&store->heap, extent);
 }
 
-void lzi_expiry_note(struct lzi_store *store, uint64_t unit, int64_t expiry)
-{
-	struct lzi_extent *meta = lzi_heap_meta(&store->heap, lzi_unit_offset(unit) >> LZI_EXTENT_SHIFT);
-	int64_t have = lzi_load_relaxed(&meta->expiry_min);
-
-	while (expiry != 0 && (have == 0 || expiry < have) && !lzi_cas_acquire(&meta->expiry_min, &have, expiry))
-		;
-}
-
-/* Noting it before is for who looks when we are dead. But who has looked meanwhile took that note away and did not see
- * the deadline: so either he sees what was stored, or we, behind the fence, that the note is gone. */
-void lzi_expiry_note_again(struct lzi_store *store, uint64_t unit, int64_t expiry)
-{
-	if (lzi_likely(expiry == 0))
-		return;
-	lzi_fence_full();
-	lzi_expiry_note(store, unit, expiry);
-}
-
 void lzi_record_kill(struct lzi_store *store, struct lzi_record *record, uint64_t unit, uint64_t seq,
                      enum lzi_death kind)
 {

@@ -482,7 +482,7 @@ static void hits_go_on(void **state)
 
 	for (unsigned p = 0; p < ARRAY_LEN(policies); p++) {
 		/* What it does depends on which keys are in its sample, and so on the pool's hash seed. */
-		const unsigned rounds = policies[p] == LATZ_POLICY_ADAPTIVE ? 4 : 1;
+		const unsigned rounds = policies[p] == LATZ_POLICY_ADAPTIVE ? 8 : 1;
 		unsigned hits[WAYS] = { 0 };
 
 		for (unsigned n = 0; n < rounds * WAYS; n++) {
