@@ -339,7 +339,7 @@ static int take(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned *ret_ms)
 	*ret_ms = 0;
 	if (lzi_likely(rc != LATZ_BUSY) || timeout_ms == 0)
 		return rc;
-	left_ns = has_holder(mutex) ? UINT64_MAX : lzi_wait_left_ns(timeout_ms);
+	left_ns = has_holder(mutex) ? lzi_wait_left_for_ns(timeout_ms) : lzi_wait_left_ns(timeout_ms);
 	if (left_ns == 0 || is_noted(mutex))
 		return LATZ_TIMEOUT;
 	begun_ns = lzi_clock_mono_ns();
@@ -385,6 +385,7 @@ int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const c
 	int rc;
 
 	do {
+		lzi_wait_undo(waited_ns); /* what went on meanwhile was not waited for in vain */
 		before = lzi_load_relaxed(heartbeat);
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
 	} while (rc == LATZ_TIMEOUT && lzi_load_relaxed(heartbeat) != before && has_holder(mutex) &&
@@ -400,6 +401,7 @@ int lzi_mutex_lock_long(struct lzi_mutex *mutex, unsigned timeout_ms, unsigned t
 	int rc;
 
 	do {
+		lzi_wait_undo(waited_ns); /* it is as one wait, of a longer timeout */
 		rc = lzi_mutex_lock(mutex, timeout_ms, what);
 	} while (rc == LATZ_TIMEOUT && --times > 0 && has_holder(mutex));
 	if (rc != LATZ_TIMEOUT)

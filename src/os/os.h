@@ -305,8 +305,8 @@ void lzi_sleep_us(unsigned us);
 
 /* What the calling thread's call has waited for in vain: locks, readers that do not leave, room that does not come. A
  * pool somebody scribbles over is full of them, and each alone would be worth its timeout; so they have one in common,
- * LZI_WAITS times as long. When that is over nothing of the kind is waited for any more, only looked at, but for locks
- * whose holders say who they are. Who waited and got what he wanted is not charged. */
+ * LZI_WAITS times as long. When that is over nothing of the kind is waited for any more, only looked at. Who waited
+ * and got what he wanted is not charged. */
 #define LZI_WAITS 3u
 extern __thread __attribute__((tls_model("initial-exec"))) uint64_t lzi_waited_ns;
 /* A call begins. */
@@ -317,6 +317,8 @@ static inline void lzi_wait_begin(void)
 /* A round of the calling thread, a worker: all in all it waits in vain for one timeout only. */
 void lzi_wait_begin_round(void);
 uint64_t lzi_wait_left_ns(unsigned timeout_ms);
+/* For a lock whose holder says who he is: one timeout more. A word that was put back says so, too. */
+uint64_t lzi_wait_left_for_ns(unsigned timeout_ms);
 /* In vain since then. */
 void lzi_wait_charge(uint64_t since_ns);
 /* Not in vain after all: what was charged since lzi_waited_ns was that. */

@@ -67,11 +67,21 @@ void lzi_wait_begin_round(void)
 	lzi_wait_begin();
 }
 
-uint64_t lzi_wait_left_ns(unsigned timeout_ms)
+static uint64_t left_of(unsigned timeout_ms, unsigned more)
 {
-	uint64_t most = (uint64_t)timeout_ms * (is_worker ? 1 : LZI_WAITS) * 1000000;
+	uint64_t most = (uint64_t)timeout_ms * ((is_worker ? 1 : LZI_WAITS) + more) * 1000000;
 
 	return lzi_waited_ns < most ? most - lzi_waited_ns : 0;
+}
+
+uint64_t lzi_wait_left_ns(unsigned timeout_ms)
+{
+	return left_of(timeout_ms, 0);
+}
+
+uint64_t lzi_wait_left_for_ns(unsigned timeout_ms)
+{
+	return left_of(timeout_ms, 1);
 }
 
 void lzi_wait_charge(uint64_t since_ns)

@@ -30,7 +30,7 @@
 #define ATTEMPTS 5000
 /* ... or keeps its persist directory locked, after having waited for that. */
 #define REFUSALS 3
-#define GUARD_WAIT_MS 200
+#define GUARD_WAIT_NS 200000000u
 #define LEAVING_ROUNDS 3
 
 int lzi_control_map(struct lzi_control *control, int fd, int writable)
@@ -458,7 +458,8 @@ static int lock_life(struct lzi_store *store, int *ret_last)
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
-	int fd = store->control.fd, i, last = 0;
+	int fd = store->control.fd, last = 0;
+	uint64_t begun_ns, left_ns;
 
 	(void)lzi_idle_over(&store->control); /* who left last is when it was used last */
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
@@ -487,9 +488,11 @@ static void part(struct lzi_store *store)
 	}
 	release_client(store);
 	/* The guard was faster, and takes the files away: who closes and opens again should not find what is going. */
-	for (i = 0; i < GUARD_WAIT_MS && last && (store->control.header->flags & LATZ_KEEP) == 0 &&
-	            lzi_file_same(store->poolfd, "pool", fd) && lzi_client_count(&store->control, UINT32_MAX) <= 1;
-	     i++)
+	begun_ns = lzi_clock_mono_ns();
+	left_ns = lzi_wait_left_ns(store->control.timeout_ms);
+	while (last && (store->control.header->flags & LATZ_KEEP) == 0 &&
+	       lzi_clock_mono_ns() - begun_ns < (left_ns < GUARD_WAIT_NS ? left_ns : GUARD_WAIT_NS) &&
+	       lzi_file_same(store->poolfd, "pool", fd) && lzi_client_count(&store->control, UINT32_MAX) <= 1)
 		lzi_sleep_us(1000);
 }
 
