@@ -209,14 +209,19 @@ static int lock(struct lzi_chain *chain, unsigned timeout_ms)
 int lzi_chain_try(const char *path, unsigned timeout_ms)
 {
 	struct lzi_chain chain;
+	uint64_t size = 0, end;
 	int rc = lzi_chain_open(&chain, path, NULL, timeout_ms);
 
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lock(&chain, timeout_ms);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
+		rc = lzi_file_size(chain.fd, &size);
+		if (rc == LATZ_OK && size > 0) /* somebody's file that is no log: nothing could be appended to it */
+			rc = find_end(&chain, size, &end);
 		unlock(&chain);
-	else
+	}
+	if (rc != LATZ_OK)
 		rc = lzi_error_prefix(rc, "audit log %s", chain.path);
 	lzi_chain_close(&chain);
 	return rc;

@@ -8,6 +8,18 @@ for bad in "$scratch/nowhere/audit" "$scratch/link"; do
 	exits "create with a log that can't be: $bad" 3 create bad --keep --audit "$bad"
 done
 exits "makes no pool" 1 inspect bad
+echo "no entry" >"$scratch/letter"
+exits "create with a file that is no log" 2 create bad --keep --audit "$scratch/letter"
+exits "makes no pool either" 1 inspect bad
+is "and leaves the file as it is" "no entry" "$(cat "$scratch/letter")"
+exits "a pool" 0 create old --keep
+exits "with a key" 0 set old k v
+ok "its snapshot" "$LATZERO-snapshot" old "$scratch/old.lzs"
+exits "a key more" 0 set old later v
+"$LATZERO-restore" "$scratch/old.lzs" old --keep --replace --audit "$scratch/letter" >/dev/null 2>&1
+is "a restore that can't have its log" 2 $?
+exits "replaces nothing" 0 get old later
+exits "the old pool goes" 0 destroy old
 
 log=$scratch/a.audit
 exits "create with a log" 0 create a --keep --audit "$log" --audit-keys writes,plain
