@@ -236,8 +236,8 @@ static int enter(struct lzi_store *store, struct lzi_thread *thread)
 	return other == NULL;
 }
 
-/* Of two that only read, both may have found the same index free: the other has it now, and there is a next. A slot that
- * a living thread has is free only if somebody has scribbled over it: it stays, marked as used. */
+/* Of two that only read, both may have found the same index free: the other has it now, and there is a next. A slot
+ * that a living thread has is free only if somebody has scribbled over it: it stays, marked as used. */
 static int claim_alone(struct lzi_store *store, struct lzi_thread *thread)
 {
 	unsigned i;
