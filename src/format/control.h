@@ -287,6 +287,7 @@ struct lzi_retain {
 };
 _Static_assert(offsetof(struct lzi_retain, max_age_ms) == 64, "layout");
 _Static_assert(sizeof(struct lzi_retain) == 128, "layout");
+#define LZI_RECOUNT_BOOK 2u /* recount: but for spaces.book all is counted, some of the pool was in its image still */
 #define LZI_RETAIN_NOTE 1u  /* the age is to be noted in the book */
 #define LZI_RETAIN_SWEEP 2u /* keys are to be gone through */
 #define LZI_RETAIN_SETS 4u  /* somebody is changing it, or died in that: the book may say another: noted again */
@@ -326,7 +327,7 @@ struct lzi_shared {
 
 	/* Janitor's and reapers' notes. Atomic; a lost update costs work, never data. */
 	uint32_t actors_ready;  /* 384: actor slots whose memory is allocated; holder of `slots` */
-	uint32_t recount;       /* 388: 1: a client died, accounts may be off by its last record */
+	uint32_t recount;       /* 388: 1: a client died, accounts may be off by its last record; or LZI_RECOUNT_BOOK */
 	uint32_t zombies;       /* 392: 1: deleted records may still be in table slots */
 	uint32_t index_rebuild; /* 396: 1: the index may lack keys (it had no room): rebuild before use */
 	uint64_t reaped;        /* 400 */

@@ -316,6 +316,14 @@ static uint64_t activity(const struct lzi_call *call, int *ret_busy)
 	return sum;
 }
 
+/* LZI_RECOUNT_BOOK waits until all of the image is there. */
+static int is_due(struct lzi_shared *shared)
+{
+	uint32_t recount = lzi_load_relaxed(&shared->recount);
+
+	return recount == LZI_RECOUNT_BOOK ? lzi_load_relaxed(&shared->image_left) == 0 : recount != 0;
+}
+
 /* While others are active a count may not come to an end, however often it is begun; and it looks at every record. So
  * who has a budget spends a twentieth of the time on it. */
 #define RECOUNT_PAUSE 20u
@@ -326,10 +334,11 @@ static int recount(struct lzi_call *call)
 	struct lzi_shared *shared = store->control.shared;
 	struct count count = { .store = store }, all = { 0, 0, 0, NULL, NULL };
 	uint64_t n, e, tail, before, first;
+	uint32_t none = 0;
 	int busy, missed, from_image = 0, rc = lzi_heap_view(&store->heap);
 	int64_t keys;
 
-	if (lzi_load_relaxed(&shared->recount) == 0 || rc != LATZ_OK)
+	if (!is_due(shared) || rc != LATZ_OK)
 		return rc;
 	lzi_store_relaxed(&shared->recount, 0u);
 	count.spaces = lzi_space_tally(store);
@@ -370,6 +379,8 @@ static int recount(struct lzi_call *call)
 	free(count.spaces);
 	if (rc != LATZ_OK || missed || activity(call, &busy) != first)
 		lzi_store_relaxed(&shared->recount, 1u);
+	else if (from_image) /* unless somebody has died meanwhile */
+		(void)lzi_cas_acquire(&shared->recount, &none, LZI_RECOUNT_BOOK);
 	return rc;
 }
 
@@ -379,7 +390,7 @@ int lzi_recount(struct lzi_call *call, int patient)
 	uint64_t begin, end;
 	int rc;
 
-	if (lzi_load_relaxed(&store->control.shared->recount) == 0)
+	if (!is_due(store->control.shared))
 		return LATZ_OK;
 	begin = lzi_clock_mono_ns();
 	if (patient && begin < store->recount_due_ns)

@@ -11,6 +11,9 @@
 #include "store/audit.h"
 #include "store/seal.h"
 
+/* Slots that are said to be free, and are other threads' of this process. */
+#define CLAIMS_MAX 8u
+
 unsigned lzi_fork_count;
 struct lzi_store *lzi_registry_first;
 struct lzi_store *lzi_registry_inherited;
@@ -70,6 +73,7 @@ static void give_back(struct lzi_thread *thread)
 	int last_one;
 
 	pthread_mutex_lock(&store->mutex);
+	lzi_seal_part(store, thread->index); /* as long as the list says that the index is ours */
 	pthread_mutex_lock(&store->list_mutex);
 	for (at = &store->first_thread; *at != NULL && *at != thread; at = &(*at)->next_of_store)
 		;
@@ -84,7 +88,6 @@ static void give_back(struct lzi_thread *thread)
 		if (actor->clean_window != 0)
 			lzi_heap_leave(&store->heap, actor->clean_window - 1);
 	}
-	lzi_seal_part(store, thread->index);
 	if (thread->own == NULL)
 		lzi_actor_release(&store->control, thread->index);
 	pthread_mutex_lock(&store->list_mutex);
@@ -210,8 +213,44 @@ static int claim(struct lzi_store *store, struct lzi_thread *thread)
 	if (!store->reads_only)
 		return lzi_actor_claim(&store->control, store->client, lzi_mend_actor, store, &thread->index);
 	thread->index = lowest_index(store);
-	thread->own = calloc(1, sizeof *thread->own);
+	if (thread->own == NULL)
+		thread->own = calloc(1, sizeof *thread->own);
 	return thread->own != NULL ? LATZ_OK : lzi_error(LATZ_NOMEM, "thread slot");
+}
+
+/* Into the store's list, unless another thread of ours has that index there: what goes by it in our own memory,
+ * ciphers and their nonces, is one thread's only. Then 0. */
+static int enter(struct lzi_store *store, struct lzi_thread *thread)
+{
+	const struct lzi_thread *other;
+
+	pthread_mutex_lock(&store->list_mutex);
+	for (other = store->first_thread; other != NULL && other->index != thread->index; other = other->next_of_store)
+		;
+	if (other == NULL) {
+		thread->next_of_store = store->first_thread;
+		store->first_thread = thread;
+		store->threads++;
+	}
+	pthread_mutex_unlock(&store->list_mutex);
+	return other == NULL;
+}
+
+/* Of two that only read, both may have found the same index free: the other has it now, and there is a next. A slot
+ * that a living thread has is free only if somebody has scribbled over it: it stays, marked as used. */
+static int claim_alone(struct lzi_store *store, struct lzi_thread *thread)
+{
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < CLAIMS_MAX || store->reads_only; i++) {
+		rc = claim(store, thread);
+		if (rc != LATZ_OK || enter(store, thread))
+			return rc;
+		if (!store->reads_only)
+			lzi_mutex_unlock(&lzi_control_actor(&store->control, thread->index)->alive);
+	}
+	return lzi_error(LATZ_CORRUPT, "thread slot %u is free, and another thread's of this process", thread->index);
 }
 
 static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_call)
@@ -233,19 +272,14 @@ static LZI_NOINLINE int find_slow(struct lzi_store *store, struct lzi_call *ret_
 		}
 		thread->store = store;
 		thread->store_id = store->id;
-		rc = claim(store, thread);
+		rc = claim_alone(store, thread);
 		if (rc != LATZ_OK) {
-			free(thread);
+			free_thread(thread);
 			pthread_setspecific(key, threads);
 			return rc;
 		}
 		thread->next_of_thread = threads;
 		threads = thread;
-		pthread_mutex_lock(&store->list_mutex);
-		thread->next_of_store = store->first_thread;
-		store->first_thread = thread;
-		store->threads++;
-		pthread_mutex_unlock(&store->list_mutex);
 	}
 	ret_call->store = store;
 	ret_call->actor = actor_of(thread);

@@ -342,17 +342,17 @@ static int verify_locked(struct verify *verify)
 	if (verify->live_slots != verify->live_records)
 		report(verify, "%llu live records, %llu slots that name live records",
 		       (unsigned long long)verify->live_records, (unsigned long long)verify->live_slots);
-	if (verify->miscounted > 0 && !lzi_load_relaxed(&store->control.shared->recount))
+	if (verify->miscounted > 0 && lzi_load_relaxed(&store->control.shared->recount) != 1)
 		report(verify, "%llu extents miscount their dead bytes", (unsigned long long)verify->miscounted);
 	found = (uint64_t)lzi_keys_told(store->control.shared, (int64_t)verify->live_records);
-	if (keys != found && !lzi_load_relaxed(&store->control.shared->recount))
+	if (keys != found && lzi_load_relaxed(&store->control.shared->recount) != 1)
 		report(verify, "%llu keys counted, %llu found", (unsigned long long)keys,
 		       (unsigned long long)found);
 	if (verify->book != lzi_load_relaxed(&store->control.shared->spaces.book) &&
 	    !lzi_load_relaxed(&store->control.shared->recount))
 		report(verify, "%lld records of the pool's own counted, %lld found",
 		       (long long)lzi_load_relaxed(&store->control.shared->spaces.book), (long long)verify->book);
-	if (verify->spaces != NULL && !lzi_load_relaxed(&store->control.shared->recount))
+	if (verify->spaces != NULL && lzi_load_relaxed(&store->control.shared->recount) != 1)
 		check_spaces(verify);
 	if (index_rc == LATZ_OK && verify->indexed != verify->live_records)
 		report(verify, "%llu keys, %llu of them in the index", (unsigned long long)verify->live_records,

@@ -269,6 +269,40 @@ static void stopped_while_bringing_in(void **state)
 	assert_ok(latz_destroy("copy", &f->options));
 }
 
+static int dies_naming(void *arg)
+{
+	const struct doing *doing = arg;
+	latz_pool *pool = attach(doing->f, "copy"), *sub;
+
+	lzi_point_arm(doing->point, doing->count, LZI_POINT_KILL);
+	(void)!latz_namespace(pool, "space", &sub);
+	return 1;
+}
+
+/* A record of the pool's own that is there, and was not counted as such: what is counted while some of the pool is in
+ * the image is counted again when it is not. */
+static void death_in_the_book(void **state)
+{
+	struct fixture *f = *state;
+	struct doing doing = { f, "set.published", 1 };
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *pool;
+
+	fill(f->pool, 0);
+	assert_ok(make(f, f->pool));
+	assert_ok(restore(f));
+	assert_int_equal(proc_run(dies_naming, &doing, 30000), KILLED);
+	pool = attach(f, "copy");
+	assert_true(maintain_all(pool));
+	check_all(pool, 0); /* brings all of it in */
+	assert_true(maintain_all(pool));
+	assert_ok(verify_print(pool));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.keys, KEYS + 1);
+	assert_ok(latz_close(pool));
+	assert_ok(latz_destroy("copy", &f->options));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +311,7 @@ int main(void)
 		IMAGE_TEST(death_while_restoring),
 		IMAGE_TEST(death_while_bringing_in),
 		IMAGE_TEST(stopped_while_bringing_in),
+		IMAGE_TEST(death_in_the_book),
 	};
 
 	if (setenv("LATZERO_NO_PREFETCH", "1", 1) != 0)
