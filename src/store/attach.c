@@ -534,6 +534,8 @@ void lzi_store_end(struct lzi_store *store)
 {
 	int last;
 
+	/* A thread that ends meanwhile gives back its extents and ciphers before, or finds them closed. */
+	pthread_mutex_lock(&store->mutex);
 	lzi_store_close_parts(store);
 	lzi_audit_part(store);
 	lzi_file_close(store->control.fd);
@@ -541,7 +543,6 @@ void lzi_store_end(struct lzi_store *store)
 	lzi_file_close(store->dirfd);
 	/* Threads that have used the store hold mutexes in the control file until they end: it stays mapped for them.
 	 */
-	pthread_mutex_lock(&store->mutex);
 	store->open = 0;
 	last = store->threads == 0;
 	pthread_mutex_unlock(&store->mutex);

@@ -206,6 +206,8 @@ static int apply(struct lzi_call *call, struct lzi_space *space, const struct en
 		lzi_fetch_or(&call->store->control.shared->retain.due, LZI_RETAIN_SWEEP);
 	}
 	lzi_store_seq_cst(&space->max_age_ms, entry->max_age_ms);
+	if (entry->max_age_ms != 0) /* a sweep in between went by the old age */
+		lzi_fetch_or(&call->store->control.shared->retain.due, LZI_RETAIN_SWEEP);
 	return lzi_space_settle_queue(call, space);
 }
 
@@ -543,6 +545,8 @@ int lzi_space_note_age(struct lzi_call *call, int64_t max_age_ms)
 	}
 	if (rc == LATZ_OK) {
 		lzi_store_seq_cst(&shared->retain.max_age_ms, max_age_ms);
+		if (max_age_ms != 0) /* a sweep in between went by the old age */
+			lzi_fetch_or(&shared->retain.due, LZI_RETAIN_SWEEP);
 		lzi_fetch_and(&shared->retain.due, ~(LZI_RETAIN_SETS | LZI_RETAIN_NOTE));
 	}
 	LZI_POINT("retain.set");

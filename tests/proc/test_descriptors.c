@@ -60,7 +60,7 @@ static void of_a_segment(void **state)
 static void of_an_audit_log(void **state)
 {
 	struct fixture *f = *state;
-	struct lzi_chain_entry entry = { "test", "", "" };
+	struct lzi_chain_entry entry = { "test", "", "", 0 };
 	struct lzi_chain chain;
 	char path[600], name[700];
 
