@@ -66,6 +66,11 @@ static latz_pool *attach(unsigned flags)
 	return rc == LATZ_OK ? pool : NULL;
 }
 
+static int only_reads(int me)
+{
+	return me % 2;
+}
+
 static void read_key(latz_pool *pool, uint32_t i, int me, latz_value *value, struct hn_meter *meter)
 {
 	char key[HN_KEY_MAX];
@@ -77,6 +82,8 @@ static void read_key(latz_pool *pool, uint32_t i, int me, latz_value *value, str
 	sh->reader[me].reads++;
 	if (rc == LATZ_NOTFOUND && !stays(i) && (was_shrinking || sh->shrinking))
 		return;
+	if (rc == LATZ_DEAD && only_reads(me) && sh->stop)
+		return; /* he keeps no pool: it went with the last of the others */
 	if (rc != LATZ_OK)
 		hn_fail("reader %d: key %u of %u: %s (%s)", me, i, (unsigned)sh->keys, hn_rc(rc), latz_error_detail());
 	else if (hn_value_check(value->data, value->size, OWNER, i, &number) != 0 || number != i + 1u)
@@ -92,7 +99,7 @@ static int reader_run(void *arg)
 	latz_value value = LATZ_VALUE_INIT;
 	struct hn_meter meter;
 	uint64_t rnd = hn_seed + (uint64_t)me;
-	latz_pool *pool = attach(me % 2 ? LATZ_NO_THREAD | LATZ_READONLY : 0);
+	latz_pool *pool = attach(only_reads(me) ? LATZ_NO_THREAD | LATZ_READONLY : 0);
 	int rc;
 
 	if (!pool)
