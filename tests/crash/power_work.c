@@ -392,6 +392,8 @@ static int step_touch(struct pw_work *work, int key)
 	begin(work, key, state);
 	rc = latz_touch(work->pool, key_of(buf, key), lives_ms[state.life]);
 	if (rc == LATZ_NOTFOUND && work->setting.max_entries) { /* evicted: nothing has changed */
+		/* Nor has anything been written together a second time: else who has the first says that it was not. */
+		before.group = 0;
 		begin(work, key, before);
 		return 0;
 	}
