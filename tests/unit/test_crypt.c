@@ -254,11 +254,35 @@ static void tie_is_cbc(void **state)
 	EVP_CIPHER_free(cipher);
 }
 
+/* What is only authenticated comes in one part or in two, of any length: it is the same. */
+static void aad_in_parts(void **state)
+{
+	static const size_t sizes[] = { 1, 16, 127, 128, 129, 300 };
+	uint8_t key[32] = { 9 }, nonce[12] = { 0 }, about[300], tag[16], want_tag[16], out[16];
+	struct lzi_aead *aead = lzi_aead_new(key);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof about; i++)
+		about[i] = (uint8_t)(i * 7 + 1);
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		const struct lzi_aad whole = { about, sizes[i], NULL, 0 };
+
+		assert_int_equal(lzi_aead_seal(aead, nonce, &whole, "text", 4, out, want_tag), LATZ_OK);
+		for (size_t head = 0; head <= sizes[i]; head++) {
+			const struct lzi_aad parts = { about, head, about + head, sizes[i] - head };
+
+			assert_int_equal(lzi_aead_seal(aead, nonce, &parts, "text", 4, out, tag), LATZ_OK);
+			assert_memory_equal(tag, want_tag, sizeof tag);
+		}
+	}
+	lzi_aead_free(aead);
+}
+
 /* Of all lengths about the step in which others' memory is copied: as of memory of one's own. */
 static void others_memory(void **state)
 {
 	static uint8_t text[10000], want[10000], out[10000];
-	static const size_t sizes[] = { 0, 1, 100, 3071, 3072, 3073, 6144, 6145, 10000 };
+	static const size_t sizes[] = { 0, 1, 100, 1535, 1536, 1537, 3072, 3073, 10000 };
 	uint8_t key[32] = { 9 }, nonce[12] = { 0 }, tag[16], want_tag[16];
 	const struct lzi_aad aad = { "head", 4, "tail", 4 };
 	struct lzi_aead *aead = lzi_aead_new(key);
@@ -288,7 +312,8 @@ int main(void)
 		cmocka_unit_test(gcm_vectors),    cmocka_unit_test(gcm_refuses), cmocka_unit_test(scrypt_vectors),
 		cmocka_unit_test(scrypt_bounds),  cmocka_unit_test(hkdf_vector),
 		cmocka_unit_test(siv_is_openssls), cmocka_unit_test(siv_refuses),
-		cmocka_unit_test(tie_is_cbc),     cmocka_unit_test(others_memory),
+		cmocka_unit_test(tie_is_cbc),     cmocka_unit_test(aad_in_parts),
+		cmocka_unit_test(others_memory),
 	};
 
 	return suite_run(tests);
