@@ -30,39 +30,11 @@
 #define OPTIMISTIC
 #endif
 
-/* A record is seldom on one line; the processor would ask for the others only when it gets to them. */
-LZI_INLINE void prefetch_record(const uint8_t *record)
-{
-	lzi_prefetch(record);
-	lzi_prefetch(record + 64);
-	lzi_prefetch(record + 128);
-}
+/* Most records have no deadline and no older version, and are neither compressed nor sealed. Whether one is so `bare`
+ * is seen once and known at compile time from there on: every get would ask the same several times over. */
+#define NOT_BARE (LZI_RECORD_EXT | LZI_RECORD_PACKED | LZI_RECORD_SEALED)
 
-/* Locates the record of a slot's word: steps 3 and 4. LATZ_OK; LATZ_BUSY: look again; LATZ_NOTFOUND: the slot is empty;
- * LATZ_CORRUPT. */
-static inline int locate(struct lzi_store *store, uint64_t *slot, uint64_t word, struct lzi_found *found)
-{
-	uint64_t unit = lzi_slot_unit(word), offset = lzi_unit_offset(unit), extent = offset >> LZI_EXTENT_SHIFT;
-
-	/* What lies past the last extent is mapped, but there is no file behind it. */
-	if (lzi_unlikely(extent >= lzi_load_acquire(&store->heap.reach))) {
-		int rc = lzi_read_far(store, slot, word);
-
-		return rc == LATZ_OK ? LATZ_BUSY : rc;
-	}
-	prefetch_record(lzi_load_relaxed(&store->heap.map.base) + offset);
-	found->word_at = lzi_heap_word_in(lzi_load_relaxed(&store->heap.dir.base), extent);
-	found->word = lzi_load_acquire(found->word_at);
-	found->slot = slot;
-	found->unit = unit;
-	if (lzi_unlikely(lzi_load_acquire(slot) != word))
-		return LATZ_BUSY;
-	found->room = lzi_heap_room(&store->heap, offset, found->word); /* which may move the map */
-	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
-	return LATZ_OK;
-}
-
-LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
+LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key, const int bare)
 {
 	const struct lzi_record *record = found->record;
 	uint64_t head;
@@ -71,7 +43,7 @@ LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key)
 	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
 		return 0;       /* there may not even be memory */
 	lzi_racy_reads_begin(); /* whatever the answer, the generation is looked at after it */
-	head = lzi_record_head(record->flags & LZI_RECORD_EXT);
+	head = lzi_record_head(!bare && record->flags & LZI_RECORD_EXT);
 	size = record->key_size;
 	lzi_racy_reads_end();
 	return size == key.size && lzi_likely(found->room >= head + key.size) &&
@@ -98,7 +70,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 
 			if (lzi_unlikely((word ^ hash) >> LZI_TAG_SHIFT != 0))
 				continue;
-			rc = locate(store, slot, word, found);
+			rc = lzi_read_locate(store, slot, word, found);
 			if (lzi_unlikely(rc != LATZ_OK)) {
 				if (rc == LATZ_NOTFOUND)
 					continue;
@@ -107,7 +79,7 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 			if (lzi_unlikely(lzi_load_acquire(&shared->buckets) != n &&
 			                 lzi_bucket_of(hash, lzi_load_acquire(&shared->buckets)) != number))
 				return LATZ_BUSY;
-			if (lzi_likely(key_is(found, key)))
+			if (lzi_likely(key_is(found, key, 0)))
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;
@@ -254,7 +226,7 @@ static LZI_NOINLINE int take_checked(struct lzi_store *store, const struct lzi_f
 
 /* Copies what was found and checks the copy: steps 5 and 6. LATZ_BUSY: it was reused meanwhile. */
 LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz_slice key, enum lzi_read_how how,
-                    uint64_t moment, latz_value *value)
+                    uint64_t moment, latz_value *value, const int bare)
 {
 	const struct lzi_record *record = found->record;
 	uint32_t size, crc, sum;
@@ -266,7 +238,7 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 	size = record->value_size;
 	crc = record->crc;
 	type = record->type;
-	flags = record->flags;
+	flags = bare ? 0 : record->flags;
 	seq = record->seq;
 	lzi_racy_reads_end();
 	if (lzi_unlikely(lzi_record_head(flags & LZI_RECORD_EXT) + key.size + size > found->room))
@@ -300,7 +272,8 @@ LZI_INLINE int take(struct lzi_store *store, const struct lzi_found *found, latz
 
 /* LATZ_OK if the record is there to be read now; *ret_expiry 0 if it never expires. undecided: what is returned for a
  * record that is. */
-LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
+LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided,
+                            const int bare)
 {
 	uint64_t died = lzi_load_relaxed(&found->record->died);
 
@@ -318,7 +291,7 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 		if (lzi_death_kind(died) == LZI_DEATH_DELETED)
 			return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
 	}
-	if (lzi_unlikely(found->record->flags & LZI_RECORD_EXT) &&
+	if (!bare && lzi_unlikely(found->record->flags & LZI_RECORD_EXT) &&
 	    (*ret_expiry = lzi_record_expiry(found->record)) != 0) {
 		*ret_now = lzi_clock_mono_ms();
 		if (*ret_expiry <= *ret_now)
@@ -327,12 +300,13 @@ LZI_INLINE int present_racy(const struct lzi_found *found, int64_t *ret_now, int
 	return LATZ_OK;
 }
 
-LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided)
+LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t *ret_expiry, int undecided,
+                       const int bare)
 {
 	int rc;
 
 	lzi_racy_reads_begin(); /* LATZ_OK is followed by a look at the generation, the others come after one */
-	rc = present_racy(found, ret_now, ret_expiry, undecided);
+	rc = present_racy(found, ret_now, ret_expiry, undecided, bare);
 	lzi_racy_reads_end();
 	return rc;
 }
@@ -340,7 +314,7 @@ LZI_INLINE int present(const struct lzi_found *found, int64_t *ret_now, int64_t 
 int lzi_read_present(struct lzi_store *store, latz_slice key, struct lzi_found *found, int64_t *ret_now,
                      int64_t *ret_expiry)
 {
-	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED);
+	int rc = present(found, ret_now, ret_expiry, LZI_READ_UNDECIDED, 0);
 
 	return lzi_likely(rc != LZI_READ_UNDECIDED) ? rc
 	                                            : lzi_read_present_settled(store, key, found, ret_now, ret_expiry);
@@ -355,7 +329,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = present(&found, &now, &expiry, LZI_READ_UNDECIDED);
+	rc = present(&found, &now, &expiry, LZI_READ_UNDECIDED, 0);
 	if (lzi_unlikely(rc == LZI_READ_UNDECIDED)) {
 		struct lzi_found copy = found; /* so that ours can stay in registers */
 
@@ -375,7 +349,7 @@ static int get_once(struct lzi_store *store, latz_slice key, uint64_t hash, uint
 		if (seq == unless)
 			return LATZ_MISMATCH;
 	}
-	rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
+	rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value, 0);
 	if (lzi_likely(rc == LATZ_OK))
 		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
 	return rc;
@@ -403,7 +377,7 @@ LZI_INLINE void look_at_record(const struct lzi_store *store, struct lzi_ahead *
 		ahead->slot = NULL;
 		return;
 	}
-	prefetch_record(lzi_load_relaxed(&store->heap.map.base) + offset);
+	lzi_read_prefetch(lzi_load_relaxed(&store->heap.map.base) + offset);
 }
 
 void lzi_read_prefetch_bucket(const struct lzi_store *store, uint64_t hash)
@@ -456,9 +430,8 @@ void lzi_ahead_overflow(const struct lzi_store *store, const struct lzi_ahead *a
 	look_at_record(store, &over);
 }
 
-/* Steps (3) and (4), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning. */
-LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead,
-                          struct lzi_found *found)
+/* Step (3), with the slot that was found ahead. LATZ_BUSY: it has to be done from the beginning. */
+LZI_INLINE int find_ahead(struct lzi_store *store, const struct lzi_ahead *ahead, struct lzi_found *found)
 {
 	uint64_t offset = lzi_unit_offset(lzi_slot_unit(ahead->word));
 
@@ -473,25 +446,39 @@ LZI_INLINE int find_ahead(struct lzi_store *store, latz_slice key, const struct 
 		return LATZ_BUSY;
 	found->room = lzi_heap_room(&store->heap, offset, found->word);
 	found->record = (const struct lzi_record *)(lzi_load_relaxed(&store->heap.map.base) + offset);
-	return lzi_likely(key_is(found, key)) ? LATZ_OK : LATZ_BUSY;
+	return lzi_likely(found->room >= LZI_RECORD_HEAD) ? LATZ_OK : LATZ_BUSY; /* there may not even be memory */
+}
+
+/* Steps (4) to (6). */
+LZI_INLINE int get_found(struct lzi_store *store, latz_slice key, const struct lzi_found *found, uint64_t unless,
+                         latz_value *value, const int bare)
+{
+	int64_t now = 0, expiry;
+	int rc;
+
+	if (lzi_unlikely(!key_is(found, key, bare)))
+		return LATZ_BUSY;
+	rc = present(found, &now, &expiry, LATZ_BUSY, bare);
+	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found->record->seq) == unless)
+		return lzi_found_valid(found) ? LATZ_MISMATCH : LATZ_BUSY;
+	if (lzi_likely(rc == LATZ_OK))
+		rc = take(store, found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value, bare);
+	if (lzi_likely(rc == LATZ_OK))
+		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	return rc;
 }
 
 LZI_INLINE int get_ahead(struct lzi_store *store, latz_slice key, const struct lzi_ahead *ahead, uint64_t unless,
                          latz_value *value, struct lzi_found *ret_found)
 {
 	struct lzi_found found;
-	int64_t now = 0, expiry;
-	int rc = find_ahead(store, key, ahead, &found);
+	int rc = find_ahead(store, ahead, &found);
 
 	if (lzi_unlikely(rc != LATZ_OK))
 		return rc;
-	rc = present(&found, &now, &expiry, LATZ_BUSY);
-	if (lzi_unlikely(unless != 0) && rc == LATZ_OK && lzi_load_relaxed(&found.record->seq) == unless)
-		return lzi_found_valid(&found) ? LATZ_MISMATCH : LATZ_BUSY;
-	if (lzi_likely(rc == LATZ_OK))
-		rc = take(store, &found, key, LZI_READ_VALUE, LZI_NEWEST_NOW, value);
-	if (lzi_likely(rc == LATZ_OK))
-		value->ttl_ms = expiry == 0 ? -1 : expiry - now;
+	rc = lzi_likely((lzi_load_relaxed(&found.record->flags) & NOT_BARE) == 0)
+	             ? get_found(store, key, &found, unless, value, 1)
+	             : get_found(store, key, &found, unless, value, 0);
 	if (ret_found != NULL)
 		*ret_found = found;
 	return rc;
@@ -537,8 +524,11 @@ LZI_INLINE int get(struct lzi_call *call, latz_slice key, uint64_t hash, uint64_
 	lzi_bump_relaxed(&actor->gets, 1ull);
 	if (lzi_likely(rc == LATZ_OK)) {
 		lzi_bump_relaxed(&actor->hits, 1ull);
-		if (lzi_watches_gets(call))
-			rc = lzi_hear_read(call, key, &ahead, known, value);
+		if (lzi_watches_gets(call)) {
+			struct lzi_ahead copy = ahead; /* so that ours can stay in registers */
+
+			rc = lzi_hear_read(call, key, &copy, known, value);
+		}
 	} else if (lzi_audits(call, LZI_WATCH_AUDIT_READS)) {
 		rc = lzi_audit_read(call, key, rc);
 	}
@@ -679,7 +669,9 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 	int first = 1, rc;
 
 	do {
-		rc = first ? find_ahead(store, key, ahead, &found) : LATZ_BUSY;
+		rc = first ? find_ahead(store, ahead, &found) : LATZ_BUSY;
+		if (rc == LATZ_OK && lzi_unlikely(!key_is(&found, key, 0)))
+			rc = LATZ_BUSY;
 		first = 0;
 		if (lzi_unlikely(rc == LATZ_BUSY))
 			rc = lzi_read_find(store, key, ahead->hash, &found);
@@ -705,85 +697,9 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			if (!lzi_found_valid(&found))
 				rc = LATZ_BUSY;
 		} else {
-			rc = take(store, &found, key, how, seq, value);
+			rc = take(store, &found, key, how, seq, value, 0);
 		}
 		value->ttl_ms = expiry == 0 ? -1 : (int64_t)((uint64_t)expiry - (uint64_t)now_ms);
 	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
-	return rc != LATZ_BUSY ? rc : lzi_read_restless();
-}
-
-/* Copies the key of a slot's record if it is the entry's, or with entry NULL that of the hash. LATZ_BUSY: look again;
- * LATZ_NOTFOUND: it is another. */
-static int entry_key(struct lzi_store *store, const struct lzi_found *found, const void *entry, uint64_t hash,
-                     latz_value *key)
-{
-	uint16_t size;
-	uint64_t head;
-	int rc;
-
-	lzi_racy_reads_begin(); /* as key_is() */
-	size = found->room < LZI_RECORD_HEAD ? 0 : found->record->key_size;
-	head = size == 0 ? 0 : lzi_record_head(found->record->flags & LZI_RECORD_EXT);
-	lzi_racy_reads_end();
-	if (size == 0 && lzi_extent_word_state(found->word) == LZI_EXTENT_IMAGE) {
-		rc = lzi_heap_bring(&store->heap, lzi_unit_offset(found->unit) >> LZI_EXTENT_SHIFT);
-		return rc == LATZ_OK ? LATZ_BUSY : rc;
-	}
-	if (size == 0 || head + size > found->room)
-		return lzi_found_valid(found) ? LATZ_NOTFOUND : LATZ_BUSY;
-	rc = lzi_value_reserve(key, size);
-	if (rc != LATZ_OK)
-		return rc;
-	copy_bytes(key->data, (const uint8_t *)found->record + head, size);
-	key->size = size;
-	if (!lzi_found_valid(found))
-		return LATZ_BUSY;
-	return (entry != NULL ? lzi_entry_matches(entry, store->control.header->hash_seed, key->data, size)
-	                      : lzi_store_hash(store, key->data, size) == hash)
-	               ? LATZ_OK
-	               : LATZ_NOTFOUND;
-}
-
-static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
-{
-	uint64_t n = lzi_load_acquire(&store->control.shared->buckets), header;
-	struct lzi_bucket *head = lzi_table_bucket(&store->table, lzi_bucket_of(hash, n)), *bucket;
-	struct lzi_found found;
-	unsigned i, hops;
-	int rc;
-
-	if (head == NULL) {
-		rc = lzi_read_wider(store);
-		return rc != LATZ_OK ? rc : LATZ_BUSY;
-	}
-	header = lzi_load_acquire(&head->header);
-	for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
-	     bucket = lzi_table_next(&store->table, bucket), hops++) {
-		for (i = 0; i < LZI_SLOTS; i++) {
-			uint64_t word = lzi_load_acquire(&bucket->slot[i]);
-
-			if ((word ^ hash) >> LZI_TAG_SHIFT != 0)
-				continue;
-			rc = locate(store, &bucket->slot[i], word, &found);
-			if (rc == LATZ_OK)
-				rc = entry_key(store, &found, entry, hash, key);
-			if (rc != LATZ_NOTFOUND)
-				return rc;
-		}
-	}
-	lzi_fence_acquire();
-	if (lzi_load_relaxed(&store->control.shared->buckets) != n ||
-	    ((lzi_load_relaxed(&head->header) ^ header) & LZI_VERSION_MASK) != 0)
-		return LATZ_BUSY;
-	return LATZ_NOTFOUND;
-}
-
-int lzi_read_key_of(struct lzi_store *store, const void *entry, uint64_t hash, latz_value *key)
-{
-	unsigned tries = 0;
-	int rc;
-
-	while ((rc = entry_key_once(store, entry, hash, key)) == LATZ_BUSY && lzi_read_again(&tries))
-		;
 	return rc != LATZ_BUSY ? rc : lzi_read_restless();
 }
