@@ -37,6 +37,32 @@ for program in latzero latzero-snapshot latzero-restore; do
 	ok "it has a man page" test -s "$to/share/man/man1/$program.1"
 	ok "and completions for bash" eval 'find "$to/share/bash-completion" -name "$program*" | grep -q .'
 done
+# Who knows the pages only finds every call from latzero(3), and all members of the structs that are printed there.
+for page in "$to"/share/man/man3/latz_*.3; do
+	grep -q '^\.Sh NAME' "$page" || continue # it only names the page that it is on
+	name=$(basename "$page" .3)
+	ok "latzero(3) lists $name" eval 'grep -q "^\.It Xr $name 3" "$to/share/man/man3/latzero.3"'
+done
+members() { # of the structs that the files print: "struct member" a line
+	awk '
+		/^typedef struct latz_[a-z_]+ \{/ { type = $3; next }
+		/^}/ { type = "" }
+		type != "" {
+			if (comment && !sub(/.*\*\//, "")) next
+			sub(/\/\*.*\*\//, "")
+			comment = sub(/\/\*.*/, "")
+			n = split($0, part, ",")
+			if (!/;/) next
+			for (i = 1; i <= n; i++) {
+				sub(/;.*/, "", part[i])
+				if (match(part[i], /[a-z_0-9]+[ \t]*$/)) print type, substr(part[i], RSTART)
+			}
+		}' "$@" | sort -u
+}
+members "$to"/share/man/man3/*.3 >"$root/told"
+members "$to"/include/latzero/*.h | grep -F "$(cut -d' ' -f1 "$root/told" | sort -u | sed 's/$/ /')" >"$root/there"
+diff "$root/there" "$root/told" | sed 's/^/# /'
+ok "the structs in the pages are the headers'" cmp -s "$root/there" "$root/told"
 "$bin/latzero" create p --keep >/dev/null
 "$bin/latzero" set p k v
 ok "a snapshot" eval '"$bin/latzero-snapshot" p "$root/p.lzs" >/dev/null'
