@@ -69,8 +69,10 @@ static uint64_t restored_keys(latz_pool *pool, const latz_options *options)
 
 static const char *create_hint(int rc, const latz_options *options)
 {
-	if (rc == LATZ_EXISTS)
+	if (rc == LATZ_EXISTS && (options->flags & LATZ_EXCLUSIVE) != 0)
 		return "with --attach the pool that is there will do";
+	if (rc == LATZ_EXISTS)
+		return "leave --persist out, or give what it has; latzero persist makes a running pool durable";
 	if (rc == LATZ_CORRUPT && options->persist_dir != NULL)
 		return "nothing was changed; --start-empty sets those files aside as *.bad and starts empty";
 	if (rc == LATZ_IO && options->persist_dir != NULL)

@@ -208,8 +208,10 @@ typedef struct latz_options {
 	const char *password; /* that the pool is made with, or has: LATZ_AUTH if it is another, or the pool has none.
 	                       * 1 to 1024 bytes, not kept. NULL: none. See <latzero/password.h> */
 	int encrypt;             /* keys and values are encrypted; needs a password. LATZ_AUTH if the pool is not */
-	const char *persist_dir; /* C: directory on a disk below which the pool's log and snapshots are kept, in a
-	                            directory of the pool's name; made if LATZ_CREATE. NULL: the pool is not durable */
+	const char *persist_dir; /* directory on a disk below which the pool's log and snapshots are kept, in a
+	                            directory of the pool's name; made if LATZ_CREATE. NULL: a pool that is made is not
+	                            durable. LATZ_EXISTS if the pool is there and not durable, or elsewhere: see
+	                            latz_persist() */
 	latz_sync sync;          /* C: when the log goes to the disk: see latz_sync */
 	unsigned sync_interval_ms; /* C: with LATZ_SYNC_INTERVAL, at most so much is lost in a power cut; 0: 1000 */
 	uint64_t checkpoint_bytes; /* C: the log is replaced by a snapshot when it is longer; 0: 256 MiB */

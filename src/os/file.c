@@ -218,6 +218,13 @@ int lzi_file_same(int dirfd, const char *name, int fd)
 	       a.st_ino == b.st_ino;
 }
 
+int lzi_path_same(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 int lzi_dir_default(char *buf, size_t size)
 {
 	const char *dir = getenv("LATZERO_DIR");

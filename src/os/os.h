@@ -157,6 +157,8 @@ void lzi_dir_free(char **names, size_t count);
 /* Whether dirfd/name is still the file, or the directory, behind fd. */
 int lzi_file_same(int dirfd, const char *name, int fd);
 #define lzi_dir_same lzi_file_same
+/* Whether two paths lead to one file or directory; 0 if either leads nowhere. */
+int lzi_path_same(const char *a, const char *b);
 
 /* A descriptor that tells of names that appear in a directory; waiting on it: 1 if some did, 0 at the timeout. */
 int lzi_dir_watch(int dirfd, const char *path, int *ret_fd);

@@ -79,6 +79,8 @@ static inline void lzi_log_mend(struct lzi_store *store)
 
 /* The directory of pool `name` in dir, as other processes see it, from wherever they are. */
 int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX]);
+/* Who opens a pool with options->persist_dir relies on it. LATZ_EXISTS: it is there, and not durable, or elsewhere. */
+int lzi_persist_is_asked(const struct lzi_store *store, const latz_options *options);
 /* Where the pool says that its log is, if it is a directory to be used (doc/security.md); the log's mutex is held. */
 int lzi_persist_follow(struct lzi_store *store, char path[LZI_PERSIST_PATH_MAX], int *ret_dirfd, int *ret_lockfd);
 /* The directory that is open is the log state's. */

@@ -36,6 +36,26 @@ int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PA
 	return n < (int)LZI_PERSIST_PATH_MAX ? LATZ_OK : lzi_error(LATZ_INVALID, "persist_dir's path is too long");
 }
 
+int lzi_persist_is_asked(const struct lzi_store *store, const latz_options *options)
+{
+	char asked[LZI_PERSIST_PATH_MAX], has[LZI_PERSIST_PATH_MAX];
+	int rc = lzi_persist_path(options->persist_dir, store->name, asked);
+
+	if (rc != LATZ_OK)
+		return rc;
+	if (!lzi_is_durable(store))
+		return lzi_error(LATZ_EXISTS,
+		                 "pool %s is there already and not durable: latz_persist() makes it so, and without a "
+		                 "persist directory it is opened as it is",
+		                 store->name);
+	memcpy(has, store->control.shared->log.path, sizeof has); /* which another process may be changing */
+	has[sizeof has - 1] = '\0';
+	return strcmp(asked, has) == 0 || lzi_path_same(asked, has)
+	               ? LATZ_OK
+	               : lzi_error(LATZ_EXISTS, "pool %s is there already and durable in %s, not in %s", store->name,
+	                           has, asked);
+}
+
 /* Where the pool says that its log is: another process may be changing it. Not taken at its word: it must be a
  * directory of the pool's owner, with a lock as every one has that a log was begun in, and not say that it is another
  * pool's. */

@@ -107,6 +107,11 @@ int lzi_store_open_filled(const char *name, const latz_options *options, struct 
 		else if (rc != LATZ_OK)
 			lzi_store_close(store);
 	}
+	if (rc == LATZ_OK && fill == &warm) {
+		rc = lzi_persist_is_asked(store, options);
+		if (rc != LATZ_OK)
+			lzi_store_close(store);
+	}
 	if (rc == LATZ_OK)
 		*ret_store = store;
 	return rc == LZI_IN_USE ? lzi_error(LATZ_BUSY, "%s", lzi_error_text()) : rc;

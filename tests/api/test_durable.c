@@ -264,6 +264,34 @@ static void options_that_need_a_directory(void **state)
 	d->pool = NULL;
 }
 
+/* Who opens a pool with a directory relies on it: one that is there and has none, or another, is not taken for it. */
+static void attached_as_asked_or_not(void **state)
+{
+	struct durable *d = *state;
+	latz_options plain = d->options;
+	char other[4200];
+	latz_pool *second;
+
+	plain.persist_dir = NULL;
+	plain.sync = LATZ_SYNC_NONE;
+	assert_ok(latz_open("p", &plain, &d->pool));
+	assert_rc(LATZ_EXISTS, latz_open("p", &d->options, &second));
+	assert_non_null(strstr(latz_error_detail(), "latz_persist()"));
+	assert_ok(latz_persist(d->pool, &d->options));
+	assert_ok(latz_open("p", &d->options, &second)); /* the process is attached to it already */
+	assert_ok(latz_close(second));
+	snprintf(other, sizeof other, "%s/link", d->dir);
+	assert_int_equal(symlink(d->disk, other), 0);
+	d->options.persist_dir = other;
+	assert_ok(latz_open("p", &d->options, &second));
+	assert_ok(latz_close(second));
+	d->options.persist_dir = d->dir;
+	assert_rc(LATZ_EXISTS, latz_open("p", &d->options, &second));
+	assert_non_null(strstr(latz_error_detail(), d->disk));
+	assert_int_equal(unlink(other), 0);
+	assert_ok(put(d->pool, "a", "1")); /* nothing has come of it for who is there */
+}
+
 /* A running pool becomes durable, and not. */
 static void persist_on_and_off(void **state)
 {
@@ -550,6 +578,7 @@ int main(void)
 		DURABLE_TEST(deleted_after_eviction),
 		DURABLE_TEST(touched_outlives_its_first_deadline),
 		DURABLE_TEST(durable_flag),         DURABLE_TEST(options_that_need_a_directory),
+		DURABLE_TEST(attached_as_asked_or_not),
 		DURABLE_TEST(persist_on_and_off),   DURABLE_TEST(one_pool_at_a_time),
 		DURABLE_TEST(off_lets_the_directory_go),
 		DURABLE_TEST(damaged),              DURABLE_TEST(snapshot_and_restore),

@@ -81,8 +81,14 @@ is "comes back from it" "created d, kept, 2002 keys restored" "$out"
 is "with every value" "$whole" "$(l scan d | cksum)"
 like "its age is told" '^[0-9]*$' "$(field d snapshot_age_ms)"
 exits "create --attach --persist" 0 create d --keep --attach --persist "$disk"
+exits "another directory" 1 create d --keep --attach --persist "$disk/other"
+like "is told, and which it has" "durable in $disk/d, not in .*leave --persist out" "$err"
 l destroy d
 ok "destroying leaves the files on disk" test -e "$disk/d/lock"
+exits "a pool in memory alone" 0 create m --keep
+exits "is not made durable by who attaches" 1 create m --keep --attach --persist "$disk"
+like "and how it is, is told" 'not durable.*latzero persist makes' "$err"
+l destroy m
 
 # Without syncs the death of all loses nothing, either: what the log lacks goes to it before the pool goes.
 ok "create --sync none" hold n --persist "$disk" --sync none
