@@ -369,10 +369,11 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	struct lzi_keys keys;
 	int rc;
 
-	if (*secrets != NULL && kind != LZI_LOCKED_NOT) {
+	if (*secrets != NULL) {
 		rc = lzi_keys_read(call, &keys, NULL);
-		if (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0)
+		if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0))
 			rc = lzi_error(LATZ_DEAD, "the name is another pool's");
+		kind = (*secrets)->kind; /* as below */
 	} else if (trusted) {
 		rc = kind == LZI_LOCKED_ENCRYPTED ? lzi_error(LATZ_DEAD, "the name is another pool's") : LATZ_OK;
 	} else {
