@@ -192,13 +192,57 @@ static void some_are_held(void **state)
 	walk(*state, "retain.swept_one", KEYS / 2, 1);
 }
 
+/* The last user is killed, and what it wrote is in memory only: the guard brings it to the disk, without a password. */
+static int is_killed_at_last(void *arg)
+{
+	struct fixture *f = arg;
+	latz_pool *pool;
+
+	CHECK_OK(latz_open("t", &f->options, &pool));
+	CHECK_OK(put(pool, "key", "value"));
+	raise(SIGKILL);
+	return 1;
+}
+
+static void the_last_is_killed(void **state)
+{
+	static char disk[300];
+	struct fixture *f = *state;
+	char path[400];
+
+	snprintf(path, sizeof path, "%s/t", f->dir);
+	f->options.persist_dir = disk;
+	f->options.password = "right";
+	for (unsigned round = 0; round < 4; round++) {
+		latz_options again;
+
+		snprintf(disk, sizeof disk, "%s/.disk%u", f->dir, round);
+		assert_int_equal(mkdir(disk, 0700), 0);
+		f->options.encrypt = round % 2 == 0;
+		f->options.snapshot_on_close = round >= 2;
+		f->options.flags = LATZ_CREATE | LATZ_NO_THREAD;
+		assert_int_equal(proc_run(is_killed_at_last, f, 60000), 128 + SIGKILL);
+		for (unsigned i = 0; i < 3000 && access(path, F_OK) == 0; i++)
+			sleep_ms(10);
+		assert_int_not_equal(access(path, F_OK), 0);
+		again = f->options;
+		again.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
+		assert_ok(latz_open("t", &again, &f->pool));
+		assert_ok(latz_get(f->pool, key_of("key"), &f->value));
+		assert_string_equal(f->value.data, "value");
+		assert_ok(verify_print(f->pool));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(keys_are_written), DIR_TEST(first_is_sealed), DIR_TEST(some_are_sealed),
 		DIR_TEST(age_is_noted),     DIR_TEST(age_is_set),      DIR_TEST(some_are_held),
 		DIR_TEST(no_age_is_noted),  DIR_TEST(no_age_is_set),   DIR_TEST(keys_are_logged),
-		DIR_TEST(keys_are_on_disk_first),
+		DIR_TEST(keys_are_on_disk_first), DIR_TEST(the_last_is_killed),
 	};
 
 	return suite_run(tests);
