@@ -124,10 +124,12 @@ static int check_watch(const latz_watch *watch)
 /* The next event that is wanted, its key as the handle's users know it. */
 static int next_sealed(latz_watch *watch, struct lzi_call *call, int64_t timeout_ms, latz_event *out)
 {
-	int64_t end = lzi_clock_mono_ms() + timeout_ms, left = timeout_ms;
+	int64_t end, left = timeout_ms;
 	uint32_t number;
 	int rc;
 
+	if (__builtin_add_overflow(lzi_clock_mono_ms(), timeout_ms, &end))
+		end = INT64_MAX;
 	for (;;) {
 		memset(out, 0, sizeof *out);
 		rc = lzi_watch_next(call, watch->watch, left, out);

@@ -370,8 +370,10 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	uint32_t had_pid = 0;
 	int rc = lzi_store_open_parts(store);
 
-	/* Who has no password leaves the pool as it is. */
-	if (rc == LATZ_OK && options->password == NULL && opened->secrets == NULL && (fill == NULL || !fill->trusted))
+	/* Who has no password leaves the pool as it is; but for the guard, who opens nothing, and brings what there is
+	 * to the disk as it is. */
+	if (rc == LATZ_OK && options->password == NULL && opened->secrets == NULL &&
+	    (fill == NULL || !(fill->trusted || fill->sees_off)))
 		rc = lzi_seal_missed(store);
 	if (rc == LATZ_OK && alone)
 		rc = take_over(store);
@@ -395,7 +397,7 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	/* Whose slot it was has nobody else who tells; whether we are let in or not. */
 	if (rc == LATZ_OK && had_pid != 0 && lzi_is_fed(store))
 		lzi_feed_alone(&call, LATZ_EVENT_DISCONNECT, store->client, had_pid);
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK && (fill == NULL || !fill->sees_off))
 		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
 	lzi_secrets_give(opened->secrets);
 	opened->secrets = NULL;
@@ -666,7 +668,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	if (rc != LATZ_OK) {
 		if (rc == LATZ_CORRUPT && lzi_store_dead(store))
 			rc = LATZ_BUSY; /* destroyed under our hands: that is why its files were gone */
-		if (rc != LATZ_BUSY && !(rc == LATZ_AUTH && fill != NULL && fill->has_no_password))
+		if (rc != LATZ_BUSY)
 			rc = lzi_audit_refused(store, options, rc);
 		lzi_store_detach(store);
 		if (rc == LATZ_BUSY)

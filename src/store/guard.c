@@ -79,7 +79,7 @@ static void forget(struct watch *watch)
 static int see_off(struct watch *watch)
 {
 	latz_options options = LATZ_OPTIONS_INIT;
-	struct lzi_fill fill = { .has_no_password = 1 };
+	struct lzi_fill fill = { .sees_off = 1 };
 	struct lzi_store *store;
 
 	if (lzi_load_acquire(&watch->opened.control.shared->durable) == LZI_DURABLE_OFF)

@@ -13,10 +13,13 @@
 #include "base/point.h"
 #include "store/carry.h"
 #include "store/image.h"
+#include "store/keys_int.h"
 #include "store/log.h"
 #include "store/pack.h"
 
 #define TICK_KEYS 2048u
+/* A data key came while values were copied. */
+#define AGAIN 1
 
 struct making {
 	struct lzi_call *source;
@@ -73,6 +76,7 @@ static int load_all(struct making *making, struct lzi_call *call)
 	struct lzi_scan *scan;
 	struct lzi_load load;
 	latz_slice key;
+	unsigned had = lzi_keys_count(making->source, NULL);
 	int rc = lzi_scan_open(making->source, &options, &scan);
 
 	if (rc == LATZ_OK) {
@@ -96,6 +100,8 @@ static int load_all(struct making *making, struct lzi_call *call)
 	rc = lzi_load_finish(&load, rc == LATZ_DONE ? LATZ_OK : rc);
 	if (rc != LATZ_OK)
 		return rc;
+	if (lzi_keys_count(making->source, NULL) != had)
+		return AGAIN;
 	if (making->job->tick != NULL &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
 		return lzi_error(LATZ_BUSY, "ended by the progress function");
@@ -420,6 +426,7 @@ int lzi_image_make(struct lzi_call *call, int dirfd, const char *name, const str
 	struct lzi_fill with = { .fn = fill, .arg = &making };
 	latz_options options = { .size = sizeof options };
 	char temporary[300], pool[300];
+	unsigned tries = 0;
 	int rc;
 
 	snprintf(temporary, sizeof temporary, "%.250s.tmp", name);
@@ -433,7 +440,14 @@ int lzi_image_make(struct lzi_call *call, int dirfd, const char *name, const str
 	if (rc == LATZ_OK)
 		rc = lzi_disk_create(dirfd, temporary, &making.fd);
 	if (rc == LATZ_OK) {
-		rc = lzi_pool_borrow(dirfd, pool, &options, &with);
+		/* Before anything is written but into the borrowed pool. */
+		while ((rc = lzi_pool_borrow(dirfd, pool, &options, &with)) == AGAIN && ++tries < LZI_KEYS_TRIES) {
+			free(making.known);
+			making.known = NULL;
+			memset(&making.header, 0, sizeof making.header);
+		}
+		if (rc == AGAIN)
+			rc = lzi_keys_moved();
 		LZI_POINT("image.packed");
 		if (rc == LATZ_OK)
 			rc = lzi_disk_sync_all(making.fd, temporary);

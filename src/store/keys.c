@@ -77,6 +77,24 @@ int lzi_keys_are_gone(struct lzi_call *call)
 	return lzi_keys_read(call, &keys, NULL) == LATZ_NOTFOUND;
 }
 
+unsigned lzi_keys_count(struct lzi_call *call, int *ret_encrypted)
+{
+	struct lzi_keys keys;
+	unsigned i, n = 0;
+	int found = lzi_keys_read(call, &keys, NULL) == LATZ_OK;
+
+	for (i = 0; found && i < LZI_DATA_KEYS; i++)
+		n += keys.data[i].used != 0;
+	if (ret_encrypted != NULL)
+		*ret_encrypted = lzi_is_sealed(call->store) || (found && keys.kind == LZI_LOCKED_ENCRYPTED);
+	return n;
+}
+
+int lzi_keys_moved(void)
+{
+	return lzi_error(LATZ_BUSY, "the pool's values are being sealed with new data keys all the time: try again");
+}
+
 /* ---- Sealing keys with keys -------------------------------------------------------------------------------------- */
 
 static int mac_of(const struct lzi_secrets *secrets, const struct lzi_keys *keys, uint8_t mac[32])
@@ -369,10 +387,11 @@ int lzi_seal_join(struct lzi_call *call, const latz_options *options, int truste
 	struct lzi_keys keys;
 	int rc;
 
-	if (*secrets != NULL && kind != LZI_LOCKED_NOT) {
+	if (*secrets != NULL) {
 		rc = lzi_keys_read(call, &keys, NULL);
-		if (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0)
+		if (rc == LATZ_NOTFOUND || (rc == LATZ_OK && memcmp(keys.id, (*secrets)->id, sizeof keys.id) != 0))
 			rc = lzi_error(LATZ_DEAD, "the name is another pool's");
+		kind = (*secrets)->kind; /* as below */
 	} else if (trusted) {
 		rc = kind == LZI_LOCKED_ENCRYPTED ? lzi_error(LATZ_DEAD, "the name is another pool's") : LATZ_OK;
 	} else {

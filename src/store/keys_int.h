@@ -1,5 +1,5 @@
 /*
- * Private to keys.c, rekey.c and snapshot_check.c: the record of a locked pool's keys.
+ * Private to keys.c, rekey.c, and what copies and checks locked pools: the record of a locked pool's keys.
  */
 #ifndef LZI_STORE_KEYS_INT_H
 #define LZI_STORE_KEYS_INT_H
@@ -12,6 +12,16 @@ int lzi_keys_parse(const void *data, size_t size, struct lzi_keys *ret_keys);
 int lzi_keys_is_record(latz_slice key);
 /* 1: the pool has none. */
 int lzi_keys_are_gone(struct lzi_call *call);
+/* How many data keys the pool has by now; 0: it has none, or they can't be read. ret_encrypted: whether values are
+ * sealed with them, also in a pool that is being made, whose keys are not known yet; may be NULL.
+ *
+ * What copies values as they are at some moment asks before it and after the last one: lzi_seal_rekey() seals them
+ * anew and leaves them their versions, so values of the moment may need a key that the record of the moment has not
+ * got. The record is written before: who finds the same number has met no such value. */
+unsigned lzi_keys_count(struct lzi_call *call, int *ret_encrypted);
+/* So often it is tried; after the first time nobody but another `latzero rekey --data` can be the reason. */
+#define LZI_KEYS_TRIES 3u
+int lzi_keys_moved(void); /* LATZ_BUSY */
 /* Costs scrypt. LATZ_AUTH, without a detail: another password. */
 int lzi_keys_try(struct lzi_keys *keys, const char *password, struct lzi_secrets *secrets);
 /* LATZ_NOTFOUND: there is none. ret_version: may be NULL. */

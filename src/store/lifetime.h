@@ -34,7 +34,7 @@ struct lzi_fill {
 	 * password, but what the parent knew. */
 	int trusted;
 	struct lzi_secrets *secrets;
-	int has_no_password; /* 1: that it is refused for want of one is not told to the audit log: the guard's */
+	int sees_off; /* 1: the guard, who attaches and leaves, the pool having a password or not: it opens no values */
 };
 
 /* Of a directory whose files have that mode: who may read them may look into it. */

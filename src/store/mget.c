@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "store/audit.h"
+#include "store/read_int.h"
 #include "store/reader.h"
 #include "store/write_int.h"
 
@@ -51,6 +52,7 @@ static int is_same_again(struct lzi_store *store, latz_slice key, uint64_t hash,
 	struct lzi_found found;
 	int64_t now, expiry;
 	uint64_t seq = 0;
+	unsigned tries = 0;
 	int rc;
 
 	if (store->reads_only) {
@@ -68,7 +70,7 @@ static int is_same_again(struct lzi_store *store, latz_slice key, uint64_t hash,
 		lzi_racy_reads_end();
 		if (!lzi_found_valid(&found))
 			rc = LATZ_BUSY;
-	} while (rc == LATZ_BUSY);
+	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
 	return rc == result && (rc != LATZ_OK || seq == version);
 }
 

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/newest.h"
 #include "store/pack.h"
+#include "store/read_int.h"
 #include "store/reader.h"
 #include "store/seal.h"
 
@@ -412,12 +413,16 @@ int lzi_reader_get(struct lzi_store *store, latz_slice key, uint64_t hash, uint6
 {
 	struct wanted wanted = { .key = key, .hash = hash };
 	struct copied copied;
+	unsigned tries = 0;
 	int rc;
 
-	while ((rc = find(store, &wanted, &copied)) == LATZ_BUSY ||
-	       (rc == LATZ_OK && value != NULL && (unless == 0 || copied.record.seq != unless) &&
-	        (rc = take_value(store, &copied, key, value)) == LATZ_BUSY))
-		lzi_pause();
+	while (((rc = find(store, &wanted, &copied)) == LATZ_BUSY ||
+	        (rc == LATZ_OK && value != NULL && (unless == 0 || copied.record.seq != unless) &&
+	         (rc = take_value(store, &copied, key, value)) == LATZ_BUSY)) &&
+	       lzi_read_again(&tries))
+		;
+	if (rc == LATZ_BUSY)
+		return lzi_read_restless();
 	if (rc != LATZ_OK || value == NULL)
 		return rc;
 	if (unless != 0 && copied.record.seq == unless)
@@ -433,6 +438,7 @@ int lzi_reader_stat(struct lzi_store *store, latz_slice key, uint64_t hash, latz
 	struct lzi_sealed sealed;
 	struct copied copied;
 	const struct lzi_record *record = &copied.record;
+	unsigned tries = 0;
 	int rc;
 
 	do {
@@ -440,7 +446,9 @@ int lzi_reader_stat(struct lzi_store *store, latz_slice key, uint64_t hash, latz
 		if (rc == LATZ_OK && record->flags & (LZI_RECORD_PACKED | LZI_RECORD_SEALED))
 			rc = copy_part(store, &copied, head_of(&copied) + key.size, packed,
 			               record->value_size < sizeof packed ? record->value_size : sizeof packed);
-	} while (rc == LATZ_BUSY);
+	} while (rc == LATZ_BUSY && lzi_read_again(&tries));
+	if (rc == LATZ_BUSY)
+		return lzi_read_restless();
 	if (rc != LATZ_OK)
 		return rc;
 	info->value_size = info->stored_size = record->value_size;
@@ -491,6 +499,7 @@ int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg)
 	const uint64_t *buckets = &store->control.shared->buckets;
 	struct gathering *gathering = malloc(sizeof *gathering);
 	struct copied copied;
+	unsigned tries;
 	uint64_t number;
 	int rc = LATZ_NOTFOUND;
 
@@ -499,9 +508,13 @@ int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg)
 	gathering->fn = fn;
 	gathering->arg = arg;
 	for (number = 0; rc == LATZ_NOTFOUND && number < lzi_load_acquire(buckets); number++) {
-		while ((rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering)) == LATZ_BUSY)
-			lzi_pause();
+		tries = 0;
+		while ((rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering)) == LATZ_BUSY &&
+		       lzi_read_again(&tries))
+			;
 	}
 	free(gathering);
+	if (rc == LATZ_BUSY)
+		return lzi_read_restless();
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }

@@ -1,8 +1,8 @@
 /*
  * New keys for a locked pool, while it is used. A new password only seals the master anew: one write of the record of
- * keys. A new data key is written there first, then told to all; from then on every writer seals with it, and the rest
- * is gone over, record by record. A death in between leaves records of both keys, which both are in the record: the
- * next one that is asked for goes on.
+ * keys. A new data key is written there first (and, if there is a log, to the disk), then told to all; from then on
+ * every writer seals with it, and the rest is gone over, record by record. A death in between leaves records of both
+ * keys, which both are in the record: the next one that is asked for goes on.
  */
 #include "config.h"
 
@@ -17,6 +17,26 @@
 #define TRIES 100u
 #define FEW_LEFT 4u /* data keys, of which who asks for one is told */
 
+/* The data key that the record has becomes the one that who opens the pool seals with. */
+static int use(struct lzi_call *call, unsigned n)
+{
+	struct lzi_keys keys;
+	uint64_t version;
+	unsigned tries;
+	int rc = LATZ_MISMATCH;
+
+	for (tries = 0; tries < TRIES && rc == LATZ_MISMATCH; tries++) {
+		rc = lzi_keys_read(call, &keys, &version);
+		if (rc == LATZ_OK)
+			rc = lzi_keys_check(call->store->secrets, &keys);
+		if (rc != LATZ_OK || keys.current >= n) /* another has come after us */
+			return rc;
+		keys.current = n;
+		rc = lzi_keys_write(call, call->store->secrets, &keys, version);
+	}
+	return rc;
+}
+
 /* The record as it is, changed, if nobody else changes it meanwhile. */
 static int change(struct lzi_call *call, const char *password, int data)
 {
@@ -26,8 +46,8 @@ static int change(struct lzi_call *call, const char *password, int data)
 	struct lzi_keys keys;
 	uint64_t version;
 	unsigned tries, n;
-	uint32_t told;
-	int rc;
+	uint32_t told, was;
+	int first = data && lzi_is_durable(store), rc;
 
 	for (tries = 0; tries < TRIES; tries++) {
 		rc = lzi_keys_read(call, &keys, &version);
@@ -43,8 +63,11 @@ static int change(struct lzi_call *call, const char *password, int data)
 			               "new pool (latzero dump, latzero load). Nothing was changed; its password "
 			               "still can be",
 			               store->name, n);
+		was = keys.current;
 		if (rc == LATZ_OK && data)
 			rc = lzi_keys_add(secrets, &keys, n);
+		if (first)
+			keys.current = was;
 		if (rc == LATZ_OK && password != NULL)
 			rc = lzi_keys_lock(secrets, &keys, password, &seal);
 		if (rc == LATZ_OK)
@@ -57,6 +80,15 @@ static int change(struct lzi_call *call, const char *password, int data)
 		secrets->audit_seal = seal; /* for children; of two threads that do this at once either is right */
 		pthread_mutex_unlock(&store->mutex);
 		lzi_audit_rekeyed(store, &seal);
+	}
+	/* On disk before anything that is sealed with it: a power cut may end the log between the two, in whichever
+	 * order their extents were written. A log that is broken, or breaks now, is told of in the end. */
+	if (rc == LATZ_OK && first) {
+		rc = lzi_log_wait(store);
+		LZI_POINT("rekey.logged");
+		if (rc != LATZ_TIMEOUT)
+			rc = use(call, n);
+		keys.current = n;
 	}
 	if (rc != LATZ_OK || !data)
 		return rc == LATZ_MISMATCH ? lzi_error(LATZ_BUSY, "others are changing the pool's keys") : rc;

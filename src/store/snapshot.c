@@ -22,6 +22,8 @@
 #define TICK_KEYS 2048u
 #define TICK_BYTES (4u << 20)
 #define SUFFIX ".lzs"
+/* A data key came while values were copied. */
+#define AGAIN 1
 
 void lzi_snapshot_name(uint64_t seq, char *name, size_t size)
 {
@@ -127,24 +129,26 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 	return rc == LATZ_DONE ? LATZ_OK : rc;
 }
 
-int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
+/* As lzi_snapshot_write(). AGAIN: it would lack a data key that values in it may be sealed with. */
+static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
 {
 	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
 	struct lzi_policy_state *known;
 	struct lzi_snap_writer *writer;
 	struct lzi_snap_info out;
 	struct lzi_scan *scan;
-	unsigned dicts = lzi_dict_newest(call->store);
+	unsigned had = lzi_keys_count(call, &info->has_sealed), dicts;
 	int rc = lzi_scan_open(call, &options, &scan);
 
 	if (rc != LATZ_OK)
 		return rc;
+	/* Sealed values come as they are: with any that was there when the last of them was written. */
+	dicts = lzi_dict_newest(call->store);
 	info->seq = lzi_scan_seq(scan);
 	info->wall_ms = lzi_clock_wall_ms() - lzi_clock_mono_ms() + lzi_scan_now_ms(scan);
 	info->touched_ns = lzi_clock_mono_ns();
 	info->ttl_ms = call->store->control.header->ttl_ms;
 	info->has_dicts = dicts > 0;
-	info->has_sealed = call->store->seal != NULL;
 	if (info->has_sealed) /* as they are: nothing is opened for it */
 		lzi_scan_packed(scan);
 	info->escaped = lzi_load_acquire(&call->store->control.shared->spaces.high) != 0;
@@ -158,6 +162,8 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 			rc = lzi_snap_write_policy(writer, known, sizeof *known + known->size);
 		if (rc == LATZ_OK)
 			rc = write_all(call, scan, job, info->wall_ms, writer);
+		if (rc == LATZ_OK && lzi_keys_count(call, NULL) != had)
+			rc = AGAIN;
 		if (rc == LATZ_OK)
 			rc = lzi_snap_finish(writer, &out);
 		else
@@ -174,24 +180,47 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 	return rc;
 }
 
+int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
+{
+	int rc = write_once(call, fd, job, info);
+
+	return rc == AGAIN ? lzi_keys_moved() : rc;
+}
+
+/* *ret_fd is closed unless it is LATZ_OK. */
+static int write_file(struct lzi_call *call, int dirfd, const char *temporary, const struct lzi_snapshot_job *job,
+                      struct lzi_snap_info *info, int *ret_fd)
+{
+	int rc = lzi_disk_remove(dirfd, temporary);
+
+	if (rc == LATZ_OK)
+		rc = lzi_disk_create(dirfd, temporary, ret_fd);
+	if (rc != LATZ_OK)
+		return rc;
+	rc = write_once(call, *ret_fd, job, info);
+	if (rc != LATZ_OK)
+		lzi_file_close(*ret_fd);
+	return rc;
+}
+
 int lzi_snapshot_to_file(struct lzi_call *call, int dirfd, const char *name, const struct lzi_snapshot_job *job,
                          struct lzi_snap_info *info)
 {
 	char temporary[300], final[300];
-	int fd, rc;
+	unsigned tries = 0;
+	int fd = -1, rc;
 
 	/* A persist directory's is named after what it turns out to hold. */
 	snprintf(temporary, sizeof temporary, "%.290s.tmp", name == NULL ? "snapshot" : name);
-	rc = lzi_disk_remove(dirfd, temporary);
-	if (rc == LATZ_OK)
-		rc = lzi_disk_create(dirfd, temporary, &fd);
-	if (rc != LATZ_OK)
-		return rc;
-	rc = lzi_snapshot_write(call, fd, job, info);
+	while ((rc = write_file(call, dirfd, temporary, job, info, &fd)) == AGAIN && ++tries < LZI_KEYS_TRIES)
+		;
+	if (rc == AGAIN)
+		rc = lzi_keys_moved();
 	LZI_POINT("snapshot.written");
-	if (rc == LATZ_OK)
+	if (rc == LATZ_OK) {
 		rc = lzi_disk_sync_all(fd, temporary);
-	lzi_file_close(fd);
+		lzi_file_close(fd);
+	}
 	LZI_POINT("snapshot.synced");
 	if (name == NULL)
 		lzi_snapshot_name(info->seq, final, sizeof final);

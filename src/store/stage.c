@@ -20,6 +20,8 @@ struct lzi_stage {
 	uint8_t *memory; /* BUFFERS extents */
 	uint64_t extent[BUFFERS];
 	int open; /* the one at `filled` is being filled; only the caller looks at it */
+	uint64_t tail; /* bytes of it that are. Its account says the same, but that others can write: this leads where
+	                  we write in memory of our own */
 	int has_thread, stop;
 	uint64_t filled, written; /* extents so far */
 	int rc;                   /* the first failure of writing */
@@ -112,9 +114,9 @@ int lzi_stage_begin(struct lzi_call *call, struct lzi_stage **ret_stage)
 static void submit(struct lzi_stage *stage)
 {
 	struct lzi_heap *heap = &stage->call->store->heap;
-	uint64_t extent = stage->extent[stage->filled % BUFFERS], tail = lzi_heap_meta(heap, extent)->tail;
+	uint64_t extent = stage->extent[stage->filled % BUFFERS];
 
-	memset(buffer_at(stage, stage->filled) + tail, 0, LZI_EXTENT - tail);
+	memset(buffer_at(stage, stage->filled) + stage->tail, 0, LZI_EXTENT - stage->tail);
 	lzi_heap_leave(heap, extent);
 	stage->open = 0;
 	pthread_mutex_lock(&stage->mutex);
@@ -126,10 +128,10 @@ static void submit(struct lzi_stage *stage)
 int lzi_stage_room(struct lzi_stage *stage, struct lzi_draft *draft)
 {
 	struct lzi_heap *heap = &stage->call->store->heap;
-	uint64_t *extent = &stage->extent[stage->filled % BUFFERS], tail;
+	uint64_t *extent = &stage->extent[stage->filled % BUFFERS];
 	int rc;
 
-	if (stage->open && lzi_heap_meta(heap, *extent)->tail + draft->span > LZI_EXTENT)
+	if (stage->open && stage->tail + draft->span > LZI_EXTENT)
 		submit(stage);
 	if (!stage->open) {
 		rc = settle(stage, BUFFERS - 1);
@@ -139,10 +141,11 @@ int lzi_stage_room(struct lzi_stage *stage, struct lzi_draft *draft)
 		if (rc != LATZ_OK)
 			return rc;
 		stage->open = 1;
+		stage->tail = 0;
 	}
-	tail = lzi_heap_meta(heap, *extent)->tail;
-	draft->offset = *extent * LZI_EXTENT + tail;
-	draft->record = (struct lzi_record *)(buffer_at(stage, stage->filled) + tail);
+	draft->offset = *extent * LZI_EXTENT + stage->tail;
+	draft->record = (struct lzi_record *)(buffer_at(stage, stage->filled) + stage->tail);
+	stage->tail += draft->span;
 	/* What the record leaves of its last unit. */
 	memset((uint8_t *)draft->record + draft->span - LZI_UNIT, 0, LZI_UNIT);
 	return LATZ_OK;

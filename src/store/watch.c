@@ -367,10 +367,11 @@ static void signal_fd(struct lzi_watcher *watch, int had)
 
 int lzi_watch_next(struct lzi_call *call, struct lzi_watcher *watch, int64_t timeout_ms, latz_event *event)
 {
-	uint64_t now = lzi_clock_mono_ns(), until = timeout_ms < 0 ? UINT64_MAX : now + (uint64_t)timeout_ms * 1000000;
-	uint64_t number;
+	uint64_t now = lzi_clock_mono_ns(), until = UINT64_MAX, number; /* past what can be counted is for ever */
 	int rc, had;
 
+	if (timeout_ms >= 0 && (uint64_t)timeout_ms <= (UINT64_MAX - now) / 1000000)
+		until = now + (uint64_t)timeout_ms * 1000000;
 	for (;;) {
 		pthread_mutex_lock(&watch->mutex);
 		had = has_some(watch);

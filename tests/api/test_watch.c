@@ -692,6 +692,33 @@ static void positions(void **state)
 	assert_ok(latz_watch_close(watch));
 }
 
+static int puts_later(void *arg)
+{
+	struct fixture *f = arg;
+
+	sleep_ms(100);
+	CHECK_OK(put(f->pool, "later", "x"));
+	return 0;
+}
+
+/* More milliseconds than there will be are for ever, not none. */
+static void long_times(void **state)
+{
+	static const int64_t times[] = { INT64_MAX, INT64_MAX / 1000000 * 3, INT64_MAX - 1 };
+	struct fixture *f = *state;
+	latz_watch *watch = watch_from(f->pool, LATZ_EVENT_SET, 0, 0);
+	latz_event event = LATZ_EVENT_INIT;
+	struct proc proc;
+
+	for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+		proc_start(&proc, puts_later, f, false);
+		assert_ok(latz_watch_next(watch, times[i], &event));
+		assert_int_equal(event.kind, LATZ_EVENT_SET);
+		assert_int_equal(proc_wait(&proc, 60000), 0);
+	}
+	assert_ok(latz_watch_close(watch));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -699,6 +726,7 @@ int main(void)
 		POOL_TEST(filters), POOL_TEST(clients),        POOL_TEST(old_values), POOL_TEST(replay),
 		POOL_TEST(rest),    POOL_TEST(descriptor),     POOL_TEST(destroyed),  POOL_TEST(arguments),
 		POOL_TEST(forks),   POOL_TEST(bounded),        POOL_TEST(transactions), POOL_TEST(positions),
+		POOL_TEST(long_times),
 	};
 
 	return suite_run(tests);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "format/control.h"
+#include "format/heap.h"
 #include "lib/suite.h"
 #include "os/os.h"
 
@@ -103,11 +104,64 @@ static void locks_that_nobody_has(void **state)
 	assert_true(lzi_clock_mono_ns() - begun >= TIMEOUT_MS * 1000000ull);
 }
 
+/* The extent's generation, which says what was read from it is worth nothing: another one after each read. */
+static struct {
+	struct lzi_os os;
+	struct lzi_extent_group *group;
+} restless;
+
+static ssize_t restless_pread(int fd, void *data, size_t size, off_t offset)
+{
+	ssize_t got = restless.os.pread(fd, data, size, offset);
+
+	for (unsigned i = 0; i < ARRAY_LEN(restless.group->word); i++) {
+		if (lzi_extent_word_state(restless.group->word[i]) != LZI_EXTENT_FREE)
+			restless.group->word[i] += lzi_extent_word(1, LZI_EXTENT_FREE);
+	}
+	return got;
+}
+
+/* Who only reads looks again when something has moved; not for ever when it always does. */
+static void reads_that_never_settle(void **state)
+{
+	struct fixture *f = *state;
+	latz_key_info info = { .size = sizeof info };
+	latz_options options = f->options;
+	latz_scan *scan;
+	latz_pool *reader;
+	char path[400];
+	int fd;
+
+	assert_ok(put(f->pool, "key", "value"));
+	options.flags = LATZ_READONLY;
+	options.timeout_ms = TIMEOUT_MS;
+	assert_ok(latz_open("t", &options, &reader));
+	assert_ok(latz_get(reader, key_of("key"), &f->value));
+	snprintf(path, sizeof path, "%s/t/extents", f->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	restless.group = mmap(NULL, sizeof *restless.group, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(restless.group != MAP_FAILED);
+	close(fd);
+	restless.os = lzi_os;
+	alarm(300);
+	lzi_os.pread = restless_pread;
+	assert_rc(LATZ_CORRUPT, latz_get(reader, key_of("key"), &f->value));
+	assert_rc(LATZ_CORRUPT, latz_key_stat(reader, key_of("key"), &info));
+	assert_rc(LATZ_CORRUPT, latz_scan_open(reader, NULL, &scan));
+	lzi_os.pread = restless.os.pread;
+	alarm(0);
+	assert_ok(latz_get(reader, key_of("key"), &f->value));
+	assert_ok(latz_close(reader));
+	munmap(restless.group, sizeof *restless.group);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(a_reader_that_never_leaves),
 		cmocka_unit_test(locks_that_nobody_has),
+		POOL_TEST(reads_that_never_settle),
 	};
 
 	return suite_run(tests);

@@ -6,6 +6,8 @@
 #include "lib/suite.h"
 
 #include "../../src/snap/snap.h"
+#include "../../src/store/log.h"
+#include "base/point.h"
 
 #define RIGHT "open sesame"
 #define WRONG "open barley"
@@ -276,13 +278,136 @@ static void restored_with_a_log(void **state)
 	}
 }
 
+/* ---- While it is made -------------------------------------------------------------------------------------------- */
+
+/* Whoever makes the copy is stopped at the point, and something is done to the pool. */
+struct slow {
+	struct fixture *f;
+	const char *point;
+	unsigned flags;
+};
+
+static int snapshots_slowly(void *arg)
+{
+	const struct slow *slow = arg;
+	latz_snapshot_options options = LATZ_SNAPSHOT_OPTIONS_INIT;
+	char path[600];
+
+	options.flags = slow->flags;
+	snprintf(path, sizeof path, "%s/.slow", slow->f->dir);
+	lzi_point_arm(slow->point, 1, LZI_POINT_STOP);
+	CHECK_OK(latz_snapshot(slow->f->pool, path, &options));
+	return 0;
+}
+
+static void restore_and_look(struct fixture *f, const char *key, const char *value)
+{
+	latz_options options = f->options;
+	latz_pool *pool;
+	char path[600];
+
+	snprintf(path, sizeof path, "%s/.slow", f->dir);
+	assert_ok(latz_snapshot_verify(path, RIGHT, NULL));
+	assert_ok(latz_restore(path, "copy", &options, NULL));
+	assert_ok(latz_open("copy", &options, &pool));
+	assert_ok(latz_get(pool, key_of(key), &f->value));
+	assert_string_equal(f->value.data, value);
+	assert_ok(latz_verify(pool, NULL, NULL));
+	assert_ok(latz_close(pool));
+	(void)!latz_destroy("copy", &options);
+}
+
+/* Values that are sealed anew keep their versions: what is of a moment before has them with a key of after it. */
+static void while_data_is_rekeyed(void **state)
+{
+	struct fixture *f = *state;
+	struct slow slow[] = { { f, "snapshot.entry", 0 }, { f, "image.entry", LATZ_SNAPSHOT_IMAGE } };
+	latz_rekey_options new_key = LATZ_REKEY_OPTIONS_INIT;
+	struct proc proc;
+
+	make(f, RIGHT, 1);
+	new_key.data_key = 1;
+	for (size_t i = 0; i < ARRAY_LEN(slow); i++) {
+		proc_start(&proc, snapshots_slowly, &slow[i], false);
+		proc_wait_stopped(&proc);
+		assert_ok(latz_rekey(f->pool, &new_key));
+		assert_int_equal(proc_continue(&proc), 0);
+		restore_and_look(f, "key 7", "key 7");
+	}
+}
+
+static void put_alike(struct fixture *f, const char *prefix)
+{
+	char key[32], value[200];
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(key, sizeof key, "%s%d", prefix, i);
+		snprintf(value, sizeof value,
+		         "{\"name\":\"user %d\",\"mail\":\"user%d@example.com\",\"roles\":[\"reader\"]}", i, i);
+		assert_ok(put(f->pool, key, value));
+	}
+}
+
+/* A dictionary that comes when the moment is about to be, and values of before the moment that need it. */
+static void while_a_dictionary_is_made(void **state)
+{
+	struct fixture *f = *state;
+	struct slow slow = { f, "pin.announced", 0 };
+	latz_train_info info = { .size = sizeof info };
+	struct proc proc;
+
+	f->options.compress_min = 32;
+	f->options.compress_dict = LATZ_DICT_TRAINED;
+	make(f, RIGHT, 1);
+	put_alike(f, "before");
+	proc_start(&proc, snapshots_slowly, &slow, false);
+	proc_wait_stopped(&proc);
+	assert_ok(latz_train(f->pool, NULL, &info));
+	assert_int_equal(info.dictionary, 1);
+	put_alike(f, "after");
+	assert_int_equal(proc_continue(&proc), 0);
+	restore_and_look(f, "after3", "{\"name\":\"user 3\",\"mail\":\"user3@example.com\",\"roles\":[\"reader\"]}");
+}
+
+/* A directory on which a sync has failed: what is read from it is put into a snapshot at once, before the keys are
+ * known. */
+static void in_a_directory_that_is_distrusted(void **state)
+{
+	struct fixture *f = *state;
+	static char disk[300]; /* the options name it until they are gone */
+	char path[400];
+	int dirfd;
+
+	snprintf(disk, sizeof disk, "%s/.disk", f->dir);
+	snprintf(path, sizeof path, "%s/t", disk);
+	assert_int_equal(mkdir(disk, 0700), 0);
+	f->options.persist_dir = disk;
+	for (unsigned round = 0; round < 2; round++) {
+		make(f, RIGHT, 1);
+		assert_ok(latz_get(f->pool, key_of("key 7"), &f->value));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+		dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		assert_true(dirfd >= 0);
+		lzi_persist_distrust(dirfd);
+		close(dirfd);
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		assert_ok(latz_get(f->pool, key_of("key 7"), &f->value));
+		assert_string_equal(f->value.data, "key 7");
+		assert_ok(latz_verify(f->pool, NULL, NULL));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(all_opens),           DIR_TEST(changes_are_found),
 		DIR_TEST(without_its_keys), DIR_TEST(of_other_pools),
 		DIR_TEST(of_a_password_alone), DIR_TEST(keys_are_counted),
-		DIR_TEST(restored_with_a_log),
+		DIR_TEST(restored_with_a_log), DIR_TEST(while_data_is_rekeyed),
+		DIR_TEST(while_a_dictionary_is_made), DIR_TEST(in_a_directory_that_is_distrusted),
 	};
 
 	return suite_run(tests);

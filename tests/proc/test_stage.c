@@ -1,12 +1,14 @@
 /*
  * Restoring into extents that are built beside the heap and written to its file: records of all sizes, some of which
- * go there and some not; and a file system that fails.
+ * go there and some not; a file system that fails; and others that write over it.
  */
 #include "config.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 
+#include "format/heap.h"
 #include "os/os.h"
 #include "lib/suite.h"
 
@@ -170,12 +172,88 @@ static void writes_that_come_short(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* Who may write the directory scribbles over the accounts of a pool that is being made, as often as a part of it is
+ * written. */
+static struct {
+	const char *dir;
+	uint64_t tail;
+	unsigned times;
+} scribble;
+
+static void scribble_over(const char *path)
+{
+	struct lzi_extent_group group;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	for (off_t at = 0; pread(fd, &group, sizeof group, at) == (ssize_t)sizeof group; at += (off_t)sizeof group) {
+		for (unsigned i = 0; i < ARRAY_LEN(group.meta); i++) {
+			off_t meta = at + (off_t)(offsetof(struct lzi_extent_group, meta) + i * sizeof *group.meta);
+
+			if (lzi_extent_word_state(group.word[i]) == LZI_EXTENT_OPEN)
+				CHECK(real_os.pwrite(fd, &scribble.tail, sizeof scribble.tail, meta) > 0);
+		}
+	}
+	close(fd);
+}
+
+static ssize_t scribbled_pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+	DIR *dir = size == EXTENT ? opendir(scribble.dir) : NULL;
+	struct dirent *entry;
+	char path[512];
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (strncmp(entry->d_name, ".tmp-", 5) != 0)
+			continue;
+		snprintf(path, sizeof path, "%s/%.40s/extents", scribble.dir, entry->d_name);
+		scribble_over(path);
+		scribble.times++;
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return real_os.pwrite(fd, data, size, offset);
+}
+
+/* What comes of it is no pool that anybody could use; but it leads nobody to write elsewhere in his own memory. */
+static int restores_scribbled(void *arg)
+{
+	struct fixture *f = arg;
+	char path[512];
+
+	snprintf(path, sizeof path, "%s/.s.lzs", f->dir);
+	lzi_os.pwrite = scribbled_pwrite;
+	(void)!latz_restore(path, "p", &f->options, NULL);
+	lzi_os.pwrite = real_os.pwrite;
+	CHECK(scribble.times > 0);
+	return 0;
+}
+
+static void accounts_that_others_write(void **state)
+{
+	static const uint64_t tails[] = { EXTENT + 16, 2 * EXTENT, 1ull << 40, UINT64_MAX - 15, 8, 0 };
+	struct fixture *f = *state;
+	struct proc proc;
+	char path[512];
+
+	make_snapshot(f, path);
+	f->options.flags |= LATZ_NO_GUARD;
+	scribble.dir = f->dir;
+	for (unsigned i = 0; i < ARRAY_LEN(tails); i++) {
+		scribble.tail = tails[i];
+		proc_start(&proc, restores_scribbled, f, false);
+		assert_int_equal(proc_wait(&proc, 60000), 0);
+		(void)!latz_destroy("p", &f->options);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		POOL_TEST(all_sizes),
 		POOL_TEST(writes_that_fail),
 		POOL_TEST(writes_that_come_short),
+		POOL_TEST(accounts_that_others_write),
 	};
 
 	real_os = lzi_os;

@@ -437,6 +437,40 @@ static void said_to_be_plain(void **state)
 	munmap((uint8_t *)pool - LZI_PAGE, LZI_PAGE + sizeof *pool);
 }
 
+/* A forked child goes on with its parent's handle, asks for no password, and writes. */
+static int writes_as_a_child(void *arg)
+{
+	struct tampered *t = arg;
+
+	CHECK_OK(latz_get(t->pool, key_of("key"), &t->value));
+	CHECK(is_letter(t->value.data, t->value.size, 'A'));
+	CHECK_OK(set_letter(t->pool, "child", 'C'));
+	return 0;
+}
+
+/* The same said to a child, who knows better by its parent. */
+static void said_to_be_plain_to_a_child(void **state)
+{
+	static const uint32_t kinds[] = { LZI_LOCKED_PASSWORD, LZI_LOCKED_NOT, UINT32_MAX };
+	struct tampered *t = *state;
+	struct lzi_shared *pool;
+	struct proc child;
+
+	open_pool(t);
+	pool = map_shared(t);
+	assert_ok(set_letter(t->pool, "key", 'A'));
+	for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+		pool->guarded.kind = kinds[i];
+		proc_start(&child, writes_as_a_child, t, false);
+		assert_int_equal(proc_wait(&child, 60000), 0);
+		assert_true(record_of(t, "child")->flags & LZI_RECORD_SEALED);
+		assert_ok(try_get(t, "child"));
+		assert_ok(del(t->pool, "child"));
+	}
+	pool->guarded.kind = LZI_LOCKED_ENCRYPTED;
+	munmap((uint8_t *)pool - LZI_PAGE, LZI_PAGE + sizeof *pool);
+}
+
 /* Failures are counted where all see it, by name. */
 static void failures_are_counted(void **state)
 {
@@ -524,7 +558,7 @@ int main(void)
 		TAMPER_TEST(every_byte),   TAMPER_TEST(swapped_between_keys), TAMPER_TEST(swapped_between_versions),
 		TAMPER_TEST(another_type_or_version), TAMPER_TEST(keys_exchanged), TAMPER_TEST(plain_record),
 		TAMPER_TEST(plain_compressed), TAMPER_TEST(plain_sum), TAMPER_TEST(plain_old_value),
-		TAMPER_TEST(said_to_be_plain),
+		TAMPER_TEST(said_to_be_plain), TAMPER_TEST(said_to_be_plain_to_a_child),
 		TAMPER_TEST(failures_are_counted), TAMPER_TEST(everybody_uses_the_new_key),
 	};
 
