@@ -87,7 +87,7 @@ void lzi_opened_close(struct lzi_opened *opened)
 
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	int rc = lzi_dir_open_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_OK) {
@@ -475,7 +475,7 @@ static void part(struct lzi_store *store)
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);
-		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
+		if (may_go && ((store->control.header->flags & LATZ_KEEP) == 0 || store->is_new)) {
 			if (lzi_is_durable(store) && !lzi_store_dead(store)) {
 				lzi_carry_save(store);
 				lzi_owner_leave(store);
@@ -634,7 +634,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	struct lzi_store *store = lzi_store_new(dir, name, options);
 	int alone = 0, rc;
 
@@ -657,6 +657,8 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	store->control = opened.control;
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
 	store->poolfd = opened.poolfd;
+	store->replaced = opened.replaced;
+	store->is_new = opened.made && !opened.replaced;
 	if (fill != NULL && fill->secrets != NULL) {
 		opened.secrets = fill->secrets;
 		fill->secrets = NULL;
@@ -673,6 +675,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 			return LZI_ATTACH_AGAIN;
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);
 	}
+	store->is_new = 0;
 	*ret_store = store;
 	return LATZ_OK;
 }

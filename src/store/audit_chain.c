@@ -24,6 +24,7 @@
 
 #define LOCK_BYTE (1ull << 40) /* past the file's end: no lock is ever on data */
 #define REOPENS 16
+#define FIRST_ROOM 16384u /* what a pool tells until it is open: its making, restoring, who is replaced and gone */
 
 int lzi_chain_path(const char *path, const char *name, char *ret_path)
 {
@@ -219,6 +220,8 @@ int lzi_chain_try(const char *path, unsigned timeout_ms)
 		rc = lzi_file_size(chain.fd, &size);
 		if (rc == LATZ_OK && size > 0) /* somebody's file that is no log: nothing could be appended to it */
 			rc = find_end(&chain, size, &end);
+		if (rc == LATZ_OK)
+			rc = lzi_disk_reserve(chain.fd, chain.name, size, FIRST_ROOM);
 		unlock(&chain);
 	}
 	if (rc != LATZ_OK)

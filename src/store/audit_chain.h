@@ -46,7 +46,8 @@ struct lzi_chain_entry {
 int lzi_chain_path(const char *path, const char *name, char *ret_path);
 int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms);
 void lzi_chain_close(struct lzi_chain *chain);
-/* Whether a log can be begun there, or gone on with; makes the file. */
+/* Whether a log can be begun there, or gone on with; makes the file, and has room behind its end for a pool's first
+ * entries, so that what is begun need not be given up halfway: LATZ_NOSPC. */
 int lzi_chain_try(const char *path, unsigned timeout_ms);
 /* The key stays where it is. NULL: none. The first entry that is written from now on, and the first one in each file,
  * has the seal, if there is one. */
