@@ -231,6 +231,13 @@ int lzi_audit_missed(struct lzi_store *store, const char *event)
 	return LATZ_OK;
 }
 
+/* Who only reads may be somebody who may not write the log, or can't see where it is: that is no reason to refuse him,
+ * who may read the files as he likes. */
+static int may_not(int rc)
+{
+	return rc == LATZ_ACCESS || rc == LATZ_NOTFOUND;
+}
+
 /* What was written since, so that what is missing is noticed. A writer may be at it: who can't get it whole keeps what
  * he has, since older does no harm. */
 static void look_again(struct lzi_audit *audit)
@@ -266,6 +273,9 @@ static int tell_within(struct lzi_audit *audit, const char *event, const char *f
 	}
 	if (must && (audit->what & LATZ_AUDIT_LAX) == 0)
 		return rc;
+	/* A log that is not his is no trouble of his, of which he could be told each time. */
+	if (audit->seen != NULL && !audit->opened && may_not(rc))
+		return must ? rc : LATZ_OK;
 	missed(audit, event);
 	return LATZ_OK;
 }
@@ -330,13 +340,6 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
 }
 
 /* ---- Opening and closing ---- */
-
-/* Who only reads may be somebody who may not write the log, or can't see where it is: that is no reason to refuse him,
- * who may read the files as he likes. */
-static int may_not(int rc)
-{
-	return rc == LATZ_ACCESS || rc == LATZ_NOTFOUND;
-}
 
 int lzi_audit_attach(struct lzi_store *store)
 {
