@@ -1,7 +1,7 @@
 /*
- * A disk that is full under the audit log while a pool is made: what fails leaves nothing, and what is to be replaced is
- * there until the new one is. At every byte at which the disk can get full, on file systems where room can be had before
- * it is used, and on others.
+ * A disk that is full under the audit log while a pool is made: what fails leaves nothing, and what is to be replaced
+ * is there until the new one is. However much room is left, on file systems where it can be had before it is used, and
+ * on others.
  */
 #include "lib/suite.h"
 
