@@ -455,11 +455,30 @@ static int lock_life(struct lzi_store *store, int *ret_last)
 	return rc;
 }
 
+/* Somebody was faster. If he attached, he is the last one now. If it is the guard, he takes the files away, and who
+ * closes and opens again should not find what is going; but he can't if the pool has a password, which he has not got,
+ * and who only looked does not. So it is tried again: as a rule a moment later, and not for long if the guard can do
+ * it. 1: it is ours after all. */
+static int lock_life_late(struct lzi_store *store, int *ret_last)
+{
+	const struct lzi_control *control = &store->control;
+	uint64_t begun_ns = lzi_clock_mono_ns(), most_ns = lzi_wait_left_ns(control->timeout_ms);
+
+	if (lzi_load_acquire(&control->shared->guarded.kind) == LZI_LOCKED_NOT && most_ns > GUARD_WAIT_NS)
+		most_ns = GUARD_WAIT_NS;
+	while ((control->header->flags & LATZ_KEEP) == 0 && lzi_clock_mono_ns() - begun_ns < most_ns &&
+	       lzi_file_same(store->poolfd, "pool", control->fd) && lzi_client_count(control, store->client) <= 1) {
+		lzi_sleep_us(1000);
+		if (lock_life(store, ret_last) == LATZ_OK)
+			return 1;
+	}
+	return 0;
+}
+
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd, last = 0;
-	uint64_t begun_ns, left_ns;
 
 	(void)lzi_idle_over(&store->control); /* who left last is when it was used last */
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
@@ -471,7 +490,7 @@ static void part(struct lzi_store *store)
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
-	if (lock_life(store, &last) == LATZ_OK) {
+	if (lock_life(store, &last) == LATZ_OK || (last && lock_life_late(store, &last))) {
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);
@@ -487,13 +506,6 @@ static void part(struct lzi_store *store)
 		return;
 	}
 	release_client(store);
-	/* The guard was faster, and takes the files away: who closes and opens again should not find what is going. */
-	begun_ns = lzi_clock_mono_ns();
-	left_ns = lzi_wait_left_ns(store->control.timeout_ms);
-	while (last && (store->control.header->flags & LATZ_KEEP) == 0 &&
-	       lzi_clock_mono_ns() - begun_ns < (left_ns < GUARD_WAIT_NS ? left_ns : GUARD_WAIT_NS) &&
-	       lzi_file_same(store->poolfd, "pool", fd) && lzi_client_count(&store->control, UINT32_MAX) <= 1)
-		lzi_sleep_us(1000);
 }
 
 void lzi_store_close_parts(struct lzi_store *store)
