@@ -68,6 +68,8 @@ static int restore_failed(int rc, const char *file, const char *name, const stru
 		return cli_fail(rc, "restoring", name,
 		                arguments->persist.dir == NULL
 		                        ? "with --replace it is destroyed first"
+		                : arguments->replace
+		                        ? "the directory given with --persist must hold nothing of that name"
 		                        : "with --replace a pool is destroyed first; the directory given with "
 		                          "--persist must hold nothing of that name");
 	case LATZ_CORRUPT:

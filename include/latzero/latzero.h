@@ -539,8 +539,8 @@ LATZ_API int latz_snapshot(latz_pool *pool, const char *path, const latz_snapsho
 /* Makes pool `name` from a snapshot or image ("-": a snapshot from standard input). The pool is made complete under
  * another name and then renamed, so nobody sees a part of it. options as in latz_open(). Without LATZ_KEEP the pool
  * would be gone at once, so the calling process stays attached: until it exits, or, once it has opened the pool, until
- * it closes that. With options->persist_dir the pool becomes durable; that directory must hold nothing of this name.
- * LATZ_EXISTS if the pool is there; LATZ_CORRUPT names file and offset.
+ * it closes that. With options->persist_dir the pool becomes durable; that directory must hold nothing of this name,
+ * be it of the pool to be replaced. LATZ_EXISTS if it does, or the pool is there; LATZ_CORRUPT names file and offset.
  *
  * From an image it takes milliseconds: values stay in the image until they are touched, or until the janitor, in quiet
  * times, has brought all of them in (latz_maintain(pool, 0) does it at once). Until then the file must stay where it

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "os/os.h"
 
 int lzi_api_audit(const latz_options *options)
 {
@@ -63,6 +64,7 @@ int latz_audit_rotate(const char *path, char *name, size_t size)
 {
 	int rc = check_path(path);
 
+	lzi_wait_begin();
 	if (rc == LATZ_OK && name == NULL && size > 0)
 		rc = lzi_error(LATZ_INVALID, "name is NULL");
 	return lzi_api_result(rc == LATZ_OK ? lzi_audit_rotate(path, name, size) : rc);

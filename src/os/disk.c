@@ -235,6 +235,15 @@ int lzi_disk_allocate(int fd, const char *name, uint64_t size)
 	return failed(errno == EFBIG ? ENOSPC : errno, "allocate", name);
 }
 
+int lzi_disk_reserve(int fd, const char *name, uint64_t offset, uint64_t size)
+{
+	int rc;
+
+	while ((rc = lzi_os.fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)size)) != 0 && errno == EINTR)
+		;
+	return rc == 0 || (errno != ENOSPC && errno != EDQUOT) ? LATZ_OK : failed(errno, "allocate", name);
+}
+
 int lzi_disk_check_dir(int dirfd, const char *path)
 {
 	struct stat st;

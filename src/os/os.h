@@ -218,6 +218,9 @@ int lzi_disk_remove(int dirfd, const char *name);
 int lzi_disk_truncate(int fd, const char *name, uint64_t size);
 /* Sets the file's size with blocks behind all of it; without, where the file system has no such call. */
 int lzi_disk_allocate(int fd, const char *name, uint64_t size);
+/* Blocks for what is to be written there; the file's size stays. LATZ_NOSPC if there are none; LATZ_OK if only writing
+ * tells, as on file systems that have no such call. */
+int lzi_disk_reserve(int fd, const char *name, uint64_t offset, uint64_t size);
 
 /* ---- Secrets (secret.c) ------------------------------------------------------------------------------------------ */
 

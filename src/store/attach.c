@@ -87,7 +87,7 @@ void lzi_opened_close(struct lzi_opened *opened)
 
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	int rc = lzi_dir_open_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_OK) {
@@ -457,11 +457,30 @@ static int lock_life(struct lzi_store *store, int *ret_last)
 	return rc;
 }
 
+/* Somebody was faster. If he attached, he is the last one now. If it is the guard, he takes the files away, and who
+ * closes and opens again should not find what is going; but he can't if the pool has a password, which he has not got,
+ * and who only looked does not. So it is tried again: as a rule a moment later, and not for long if the guard can do
+ * it. 1: it is ours after all. */
+static int lock_life_late(struct lzi_store *store, int *ret_last)
+{
+	const struct lzi_control *control = &store->control;
+	uint64_t begun_ns = lzi_clock_mono_ns(), most_ns = lzi_wait_left_ns(control->timeout_ms);
+
+	if (lzi_load_acquire(&control->shared->guarded.kind) == LZI_LOCKED_NOT && most_ns > GUARD_WAIT_NS)
+		most_ns = GUARD_WAIT_NS;
+	while ((control->header->flags & LATZ_KEEP) == 0 && lzi_clock_mono_ns() - begun_ns < most_ns &&
+	       lzi_file_same(store->poolfd, "pool", control->fd) && lzi_client_count(control, store->client) <= 1) {
+		lzi_sleep_us(1000);
+		if (lock_life(store, ret_last) == LATZ_OK)
+			return 1;
+	}
+	return 0;
+}
+
 /* Gives the pool's files up: the last one out takes them away. */
 static void part(struct lzi_store *store)
 {
 	int fd = store->control.fd, last = 0;
-	uint64_t begun_ns, left_ns;
 
 	(void)lzi_idle_over(&store->control); /* who left last is when it was used last */
 	if (!lzi_is_durable(store)) /* else it is needed for leaving */
@@ -473,11 +492,11 @@ static void part(struct lzi_store *store)
 	LZI_POINT("detach.released");
 	lzi_ofd_unlock(fd, LZI_LOCK_LIFE);
 	LZI_POINT("detach.unlocked");
-	if (lock_life(store, &last) == LATZ_OK) {
+	if (lock_life(store, &last) == LATZ_OK || (last && lock_life_late(store, &last))) {
 		int may_go = lzi_file_same(store->poolfd, "pool", fd) && leave_durable(store);
 
 		release_client(store);
-		if (may_go && (store->control.header->flags & LATZ_KEEP) == 0) {
+		if (may_go && ((store->control.header->flags & LATZ_KEEP) == 0 || store->is_new)) {
 			if (lzi_is_durable(store) && !lzi_store_dead(store)) {
 				lzi_carry_save(store);
 				lzi_owner_leave(store);
@@ -489,13 +508,6 @@ static void part(struct lzi_store *store)
 		return;
 	}
 	release_client(store);
-	/* The guard was faster, and takes the files away: who closes and opens again should not find what is going. */
-	begun_ns = lzi_clock_mono_ns();
-	left_ns = lzi_wait_left_ns(store->control.timeout_ms);
-	while (last && (store->control.header->flags & LATZ_KEEP) == 0 &&
-	       lzi_clock_mono_ns() - begun_ns < (left_ns < GUARD_WAIT_NS ? left_ns : GUARD_WAIT_NS) &&
-	       lzi_file_same(store->poolfd, "pool", fd) && lzi_client_count(&store->control, UINT32_MAX) <= 1)
-		lzi_sleep_us(1000);
 }
 
 void lzi_store_close_parts(struct lzi_store *store)
@@ -636,7 +648,7 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 int lzi_store_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                      struct lzi_store **ret_store)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	struct lzi_store *store = lzi_store_new(dir, name, options);
 	int alone = 0, rc;
 
@@ -659,6 +671,8 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 	store->control = opened.control;
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
 	store->poolfd = opened.poolfd;
+	store->replaced = opened.replaced;
+	store->is_new = opened.made && !opened.replaced;
 	if (fill != NULL && fill->secrets != NULL) {
 		opened.secrets = fill->secrets;
 		fill->secrets = NULL;
@@ -675,6 +689,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 			return LZI_ATTACH_AGAIN;
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);
 	}
+	store->is_new = 0;
 	*ret_store = store;
 	return LATZ_OK;
 }

@@ -218,12 +218,24 @@ static void give(struct lzi_audit *audit)
 
 /* ---- Telling ---- */
 
-static LZI_COLD int missed(struct lzi_audit *audit, const char *event, int rc)
+static LZI_COLD void missed(struct lzi_audit *audit, const char *event)
 {
 	lzi_fetch_add(&audit->page->lost, 1ull);
 	if (lzi_exchange(&audit->warned, 1) == 0)
 		lzi_log(LATZ_LOG_WARNING, "%s was not written down: %s", event, lzi_error_text());
-	return rc;
+}
+
+int lzi_audit_missed(struct lzi_store *store, const char *event)
+{
+	missed(store->audit, event);
+	return LATZ_OK;
+}
+
+/* Who only reads may be somebody who may not write the log, or can't see where it is: that is no reason to refuse him,
+ * who may read the files as he likes. */
+static int may_not(int rc)
+{
+	return rc == LATZ_ACCESS || rc == LATZ_NOTFOUND;
 }
 
 /* What was written since, so that what is missing is noticed. A writer may be at it: who can't get it whole keeps what
@@ -261,7 +273,10 @@ static int tell_within(struct lzi_audit *audit, const char *event, const char *f
 	}
 	if (must && (audit->what & LATZ_AUDIT_LAX) == 0)
 		return rc;
-	(void)missed(audit, event, rc);
+	/* A log that is not his is no trouble of his, of which he could be told each time. */
+	if (audit->seen != NULL && !audit->opened && may_not(rc))
+		return must ? rc : LATZ_OK;
+	missed(audit, event);
 	return LATZ_OK;
 }
 
@@ -326,13 +341,6 @@ int lzi_audit_failed(struct lzi_store *store, const char *event, int rc)
 
 /* ---- Opening and closing ---- */
 
-/* Who only reads may be somebody who may not write the log, or can't see where it is: that is no reason to refuse him,
- * who may read the files as he likes. */
-static int may_not(int rc)
-{
-	return rc == LATZ_ACCESS || rc == LATZ_NOTFOUND;
-}
-
 int lzi_audit_attach(struct lzi_store *store)
 {
 	int rc;
@@ -364,7 +372,8 @@ static void strike(struct lzi_store *store)
 int lzi_audit_open(struct lzi_store *store)
 {
 	struct lzi_audit *audit = store->audit;
-	int rc = LATZ_OK;
+	/* What was replaced is gone: to give up would be to lose both. */
+	int must = !store->replaced, rc = LATZ_OK;
 
 	if (!lzi_is_audited(store))
 		return LATZ_OK;
@@ -372,14 +381,14 @@ int lzi_audit_open(struct lzi_store *store)
 	if (!store->reads_only && lzi_load_acquire(&audit->page->unborn) != 0) {
 		rc = lzi_audit_remember(store);
 		if (rc == LATZ_OK)
-			rc = tell(audit, "create", "", 0, 1);
+			rc = tell(audit, "create", "", 0, must);
 		if (rc == LATZ_OK)
 			lzi_store_release(&audit->page->unborn, 0u);
 	}
 	if (rc == LATZ_OK && store->client != UINT32_MAX)
 		enlist(store);
 	if (rc == LATZ_OK)
-		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, 1);
+		rc = tell(audit, "open", store->reads_only ? ",\"readonly\":true" : "", 1, must);
 	if (rc != LATZ_OK)
 		strike(store);
 	if (store->reads_only && may_not(rc)) {

@@ -31,7 +31,7 @@ int lzi_audit_begin_dir(struct lzi_store *store);
 int lzi_audit_take_dir(struct lzi_store *store, const char *dir);
 
 /* Opens the log, if the pool has one, and tells it of who is gone; nothing is refused for want of it before
- * lzi_audit_open(). */
+ * lzi_audit_open(), and there not what has taken another pool's place. */
 int lzi_audit_attach(struct lzi_store *store);
 int lzi_audit_open(struct lzi_store *store);
 /* The open fails: rc, with its text, stays what it is. */
@@ -70,6 +70,8 @@ static inline struct lzi_audit_text *lzi_audit_note(struct lzi_audit_note *note)
 int lzi_audit_say(struct lzi_store *store, const char *event, const struct lzi_audit_note *note);
 /* The same with a member of text, which may be NULL. */
 int lzi_audit_say_text(struct lzi_store *store, const char *event, const char *name, const char *value);
+/* It could not be told, and has happened all the same: LATZ_OK. The thread's error says why. */
+int lzi_audit_missed(struct lzi_store *store, const char *event);
 /* It did not happen: rc, with its text, stays what it is. */
 int lzi_audit_failed(struct lzi_store *store, const char *event, int rc);
 

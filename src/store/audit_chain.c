@@ -24,6 +24,7 @@
 
 #define LOCK_BYTE (1ull << 40) /* past the file's end: no lock is ever on data */
 #define REOPENS 16
+#define FIRST_ROOM 16384u /* what a pool tells until it is open: its making, restoring, who is replaced and gone */
 
 int lzi_chain_path(const char *path, const char *name, char *ret_path)
 {
@@ -47,6 +48,7 @@ int lzi_chain_path(const char *path, const char *name, char *ret_path)
 
 int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms)
 {
+	pthread_condattr_t attr;
 	char *slash;
 	int rc;
 
@@ -58,6 +60,10 @@ int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_p
 	if (chain->path == NULL)
 		return lzi_error(LATZ_NOMEM, "audit log");
 	pthread_mutex_init(&chain->mutex, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&chain->left, &attr);
+	pthread_condattr_destroy(&attr);
 	slash = strrchr(chain->path, '/');
 	chain->name = slash + 1;
 	*slash = '\0';
@@ -77,6 +83,7 @@ void lzi_chain_close(struct lzi_chain *chain)
 	lzi_file_drop(&chain->fd);
 	lzi_file_drop(&chain->dirfd);
 	pthread_mutex_destroy(&chain->mutex);
+	pthread_cond_destroy(&chain->left);
 	free(chain->path);
 	chain->key = NULL;
 	chain->path = NULL;
@@ -85,11 +92,62 @@ void lzi_chain_close(struct lzi_chain *chain)
 void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal)
 {
 	pthread_mutex_lock(&chain->mutex);
-	chain->key = key;
-	chain->is_sealed = seal != NULL;
+	chain->next.key = key;
+	chain->next.is_sealed = seal != NULL;
 	if (seal != NULL)
-		chain->seal = *seal;
-	chain->told = 0;
+		chain->next.seal = *seal;
+	chain->next.is_set = 1;
+	pthread_mutex_unlock(&chain->mutex);
+}
+
+/* ---- One thread of ours at a time ---- */
+
+/* How long the calling thread waits for others, be they threads or processes; less if its call has waited in vain for
+ * much already. */
+static uint64_t patience_ns(const struct lzi_chain *chain, unsigned most_ms)
+{
+	uint64_t left_ns = lzi_wait_left_ns(chain->timeout_ms);
+	uint64_t most_ns = (most_ms != 0 && most_ms < chain->timeout_ms ? most_ms : chain->timeout_ms) * 1000000ull;
+
+	return most_ns < left_ns ? most_ns : left_ns;
+}
+
+static int waited_in_vain(uint64_t begun_ns, const char *who)
+{
+	lzi_wait_charge(begun_ns);
+	return lzi_error(LATZ_TIMEOUT, "another %s has had it for %u ms", who,
+	                 (unsigned)((lzi_clock_mono_ns() - begun_ns) / 1000000));
+}
+
+/* Another thread may be waiting for the disk, for as long as that takes: that is its matter, not ours. */
+static int enter(struct lzi_chain *chain, unsigned most_ms)
+{
+	uint64_t begun_ns = lzi_clock_mono_ns(), until_ns = begun_ns + patience_ns(chain, most_ms);
+	struct timespec until = { (time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000) };
+	int was_busy, err = 0;
+
+	pthread_mutex_lock(&chain->mutex);
+	while (chain->busy && err == 0)
+		err = pthread_cond_timedwait(&chain->left, &chain->mutex, &until);
+	was_busy = chain->busy;
+	if (!was_busy) {
+		chain->busy = 1;
+		if (chain->next.is_set) {
+			chain->key = chain->next.key;
+			chain->seal = chain->next.seal;
+			chain->is_sealed = chain->next.is_sealed;
+			chain->told = chain->next.is_set = 0;
+		}
+	}
+	pthread_mutex_unlock(&chain->mutex);
+	return was_busy ? waited_in_vain(begun_ns, "thread") : LATZ_OK;
+}
+
+static void leave(struct lzi_chain *chain)
+{
+	pthread_mutex_lock(&chain->mutex);
+	chain->busy = 0;
+	pthread_cond_signal(&chain->left);
 	pthread_mutex_unlock(&chain->mutex);
 }
 
@@ -102,16 +160,16 @@ static void let_go(struct lzi_chain *chain)
 	chain->told = 0;
 }
 
-static int lock_file(struct lzi_chain *chain, unsigned timeout_ms)
+static int lock_file(struct lzi_chain *chain, unsigned most_ms)
 {
-	uint64_t until = lzi_clock_mono_ns() + (uint64_t)timeout_ms * 1000000;
+	uint64_t begun_ns = lzi_clock_mono_ns(), until_ns = begun_ns + patience_ns(chain, most_ms);
 	unsigned pause = 20;
 	int rc;
 
 	/* By trying: a holder that was stopped is not to stop everybody. */
 	while ((rc = lzi_ofd_try(chain->fd, LOCK_BYTE, 1)) == LATZ_BUSY) {
-		if (lzi_clock_mono_ns() > until)
-			return lzi_error(LATZ_TIMEOUT, "another process has locked it for %u ms", timeout_ms);
+		if (lzi_clock_mono_ns() > until_ns)
+			return waited_in_vain(begun_ns, "process");
 		lzi_sleep_us(pause);
 		pause = pause < 1000 ? pause * 2 : pause;
 	}
@@ -175,7 +233,7 @@ static int take_along(struct lzi_chain *chain)
 }
 
 /* Ends with the file that has the name open and locked. */
-static int lock(struct lzi_chain *chain, unsigned timeout_ms)
+static int lock(struct lzi_chain *chain, unsigned most_ms)
 {
 	int i, made = 0, rc = LATZ_OK;
 
@@ -193,7 +251,7 @@ static int lock(struct lzi_chain *chain, unsigned timeout_ms)
 				rc = lzi_disk_sync_dir(chain->dirfd);
 		}
 		if (rc == LATZ_OK)
-			rc = lock_file(chain, timeout_ms);
+			rc = lock_file(chain, most_ms);
 		if (rc != LATZ_OK)
 			break;
 		if (lzi_file_same(chain->dirfd, chain->name, chain->fd))
@@ -214,11 +272,13 @@ int lzi_chain_try(const char *path, unsigned timeout_ms)
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lock(&chain, timeout_ms);
+	rc = lock(&chain, 0);
 	if (rc == LATZ_OK) {
 		rc = lzi_file_size(chain.fd, &size);
 		if (rc == LATZ_OK && size > 0) /* somebody's file that is no log: nothing could be appended to it */
 			rc = find_end(&chain, size, &end);
+		if (rc == LATZ_OK)
+			rc = lzi_disk_reserve(chain.fd, chain.name, size, FIRST_ROOM);
 		unlock(&chain);
 	}
 	if (rc != LATZ_OK)
@@ -407,34 +467,13 @@ static int append(struct lzi_chain *chain, const struct lzi_chain_entry *entry)
 	return rc;
 }
 
-/* Another thread of ours may be waiting for the disk under it: so long does, as a rule, whoever has something to tell;
- * but for an entry that says how long it may take, as others may be waiting for who tells. */
-static int lock_mutex(struct lzi_chain *chain, unsigned most_ms)
-{
-	uint64_t until = lzi_clock_mono_ns() + (uint64_t)most_ms * 1000000;
-	unsigned pause = 20;
-
-	if (most_ms == 0) {
-		pthread_mutex_lock(&chain->mutex);
-		return LATZ_OK;
-	}
-	while (pthread_mutex_trylock(&chain->mutex) != 0) {
-		if (lzi_clock_mono_ns() > until)
-			return lzi_error(LATZ_TIMEOUT, "another thread has had it for %u ms", most_ms);
-		lzi_sleep_us(pause);
-		pause = pause < 1000 ? pause * 2 : pause;
-	}
-	return LATZ_OK;
-}
-
 int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync)
 {
-	unsigned most_ms = entry->most_ms;
-	int rc = lock_mutex(chain, most_ms);
+	int rc = enter(chain, entry->most_ms);
 
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "audit log %s", chain->path);
-	rc = lock(chain, most_ms != 0 && most_ms < chain->timeout_ms ? most_ms : chain->timeout_ms);
+	rc = lock(chain, entry->most_ms);
 	if (rc == LATZ_OK) {
 		rc = append(chain, entry);
 		unlock(chain);
@@ -444,7 +483,7 @@ int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entr
 		rc = lzi_disk_sync(chain->fd, chain->name);
 	if (chain->is_guest)
 		let_go(chain);
-	pthread_mutex_unlock(&chain->mutex);
+	leave(chain);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "audit log %s", chain->path);
 }
 
@@ -502,16 +541,17 @@ static int rotate(struct lzi_chain *chain, const char *who, char *name, size_t s
 int lzi_chain_rotate(struct lzi_chain *chain, const char *who, char *ret_name, size_t size)
 {
 	char name[320] = "";
-	int rc;
+	int rc = enter(chain, 0);
 
-	pthread_mutex_lock(&chain->mutex);
-	rc = lock(chain, chain->timeout_ms);
+	if (rc != LATZ_OK)
+		return lzi_error_prefix(rc, "audit log %s", chain->path);
+	rc = lock(chain, 0);
 	if (rc == LATZ_OK) {
 		rc = rotate(chain, who, name, sizeof name);
 		unlock(chain);
 		let_go(chain);
 	}
-	pthread_mutex_unlock(&chain->mutex);
+	leave(chain);
 	if (rc != LATZ_OK)
 		return lzi_error_prefix(rc, "audit log %s", chain->path);
 	snprintf(ret_name, size, "%.*s%s", (int)(chain->name - chain->path), chain->path, name);

@@ -14,7 +14,15 @@
 #include "store/audit_file.h"
 
 struct lzi_chain {
-	pthread_mutex_t mutex; /* of the process; the file's lock is its description's, which threads share */
+	/* Of the process: `busy`, `next`. Nothing else is waited for under it. */
+	pthread_mutex_t mutex;
+	pthread_cond_t left; /* by who was busy */
+	int busy; /* 1: one has all of the rest: the file's lock is its description's, which threads share */
+	struct {
+		const uint8_t *key;
+		struct lzi_audit_seal seal;
+		int is_sealed, is_set;
+	} next; /* what is authenticated with from the next entry on */
 	int dirfd, fd;         /* fd -1: not open */
 	int poolfd;            /* directory of the pool that led us here, not ours; -1: none did */
 	char *path;
@@ -38,7 +46,7 @@ struct lzi_chain_entry {
 	const char *event;
 	const char *who;    /* of entries of the chain's own, too */
 	const char *fields; /* may be "" */
-	unsigned most_ms;   /* that is waited for others; 0: the chain's timeout, for threads of ours as they take */
+	unsigned most_ms;   /* that is waited for another thread, or process; 0: the chain's timeout */
 };
 
 /* path: of a file, or of a directory that has one of `name` in it or gets one. Makes no file. The path is absolute
@@ -46,13 +54,15 @@ struct lzi_chain_entry {
 int lzi_chain_path(const char *path, const char *name, char *ret_path);
 int lzi_chain_open(struct lzi_chain *chain, const char *path, struct lzi_audit_page *page, unsigned timeout_ms);
 void lzi_chain_close(struct lzi_chain *chain);
-/* Whether a log can be begun there, or gone on with; makes the file. */
+/* Whether a log can be begun there, or gone on with; makes the file, and has room behind its end for a pool's first
+ * entries, so that what is begun need not be given up halfway: LATZ_NOSPC. */
 int lzi_chain_try(const char *path, unsigned timeout_ms);
-/* The key stays where it is. NULL: none. The first entry that is written from now on, and the first one in each file,
- * has the seal, if there is one. */
+/* Waits for nobody. The key stays where it is. NULL: none. The first entry that is written from now on, and the first
+ * one in each file, has the seal, if there is one. */
 void lzi_chain_key(struct lzi_chain *chain, const uint8_t *key, const struct lzi_audit_seal *seal);
 
-/* What the page says was lost is told of first. sync: on the disk when it returns. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS,
+/* What the page says was lost is told of first. sync: on the disk when it returns, however long that takes; for others
+ * that are at it, it waits no longer than the call may (lzi_wait_left_ns()). LATZ_NOSPC, LATZ_IO, LATZ_ACCESS,
  * LATZ_TIMEOUT; LATZ_INVALID and LATZ_CORRUPT: it is no audit log. */
 int lzi_chain_append(struct lzi_chain *chain, const struct lzi_chain_entry *entry, int sync);
 /* The file gets another name, path.<its last number>, and a new one goes on. */

@@ -140,7 +140,7 @@ static int make_files(struct lzi_opened *opened, const char *name, const latz_op
 static int create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                   struct lzi_opened *ret_opened, int *ret_raced)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	unsigned mode = options->mode == 0 ? 0600 : options->mode;
 	char temporary[32];
 	uint64_t tag = 0;
@@ -162,6 +162,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 		rc = lzi_pool_fill(name, options, fill, &opened);
 	if (rc == LATZ_OK && fill != NULL && fill->replace) {
 		rc = lzi_pool_destroy_at(dirfd, name);
+		opened.replaced = rc == LATZ_OK;
 		if (rc == LATZ_NOTFOUND)
 			rc = LATZ_OK;
 		LZI_POINT("create.replaced");
@@ -177,6 +178,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 		lzi_dir_remove(dirfd, temporary);
 		return rc;
 	}
+	opened.made = 1;
 	*ret_opened = opened;
 	return LATZ_OK;
 }
@@ -205,7 +207,7 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 
 int lzi_pool_borrow(int dirfd, const char *temporary, const latz_options *options, struct lzi_fill *fill)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	int rc;
 
 	lzi_dir_remove(dirfd, temporary);

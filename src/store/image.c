@@ -164,18 +164,26 @@ int64_t lzi_image_deadline(int64_t wall_ms, int64_t to_mono_ms)
 
 int lzi_image_records(uint8_t *records, uint64_t size, lzi_image_record_fn fn, void *arg)
 {
+	struct lzi_record head = { .seq = 0 };
 	uint64_t at, span;
 	int rc;
 
 	for (at = 0; at < size; at += span) {
 		struct lzi_record *record = (struct lzi_record *)(void *)(records + at);
 
-		span = size - at < LZI_RECORD_HEAD ? 0 : lzi_record_span_of(record);
-		if (span == 0 || span > size - at || record->key_size == 0 || record->key_size > LZI_KEY_MAX ||
-		    record->died != 0)
+		span = 0;
+		if (size - at >= LZI_RECORD_HEAD) {
+			/* What is bounded is what is gone by, whoever changes it meanwhile. */
+			memcpy(&head, record, LZI_RECORD_HEAD);
+			lzi_compiler_barrier();
+			span = lzi_record_span_of(&head);
+		}
+		if (span == 0 || span > size - at || head.key_size == 0 || head.key_size > LZI_KEY_MAX ||
+		    head.died != 0)
 			return lzi_error(LATZ_CORRUPT, "record at byte %llu of its extent is damaged",
 			                 (unsigned long long)at);
-		rc = fn(record, arg);
+		LZI_POINT("image.record");
+		rc = fn(record, &head, arg);
 		if (rc != LATZ_OK)
 			return rc;
 	}
@@ -183,13 +191,13 @@ int lzi_image_records(uint8_t *records, uint64_t size, lzi_image_record_fn fn, v
 }
 
 /* Deadlines are of this boot's clock from now on. They are not in the record's checksum. */
-static int convert(struct lzi_record *record, void *arg)
+static int convert(struct lzi_record *record, const struct lzi_record *head, void *arg)
 {
 	struct lzi_store *store = arg;
 	const struct lzi_image_note *note = store->image.note;
 
-	lzi_space_brought(store, record);
-	if (record->flags & LZI_RECORD_EXT) {
+	lzi_space_brought(store, record, head);
+	if (head->flags & LZI_RECORD_EXT) {
 		*lzi_record_written(record) = LZI_WRITTEN_LOADED;
 		lzi_record_ext(record)->expiry =
 			lzi_image_deadline(lzi_record_ext(record)->expiry, note->to_mono_ms);

@@ -16,8 +16,9 @@ int lzi_image_peek(int fd, const char *path, struct lzi_image_header *ret_header
 /* A chunk, sum->length bytes of it, checked. */
 int lzi_image_read(int fd, const char *path, const struct lzi_image_header *header, enum lzi_image_part part,
                    uint64_t index, const struct lzi_image_sum *sum, void *to);
-/* Goes over an extent's, or a run's, records, which all must be alive. */
-typedef int (*lzi_image_record_fn)(struct lzi_record *record, void *arg);
+/* Goes over an extent's, or a run's, records, which all must be alive. head: the record's first LZI_RECORD_HEAD bytes
+ * as they were when it was found to be within its extent; what stands there now others may have written. */
+typedef int (*lzi_image_record_fn)(struct lzi_record *record, const struct lzi_record *head, void *arg);
 int lzi_image_records(uint8_t *records, uint64_t size, lzi_image_record_fn fn, void *arg);
 /* A deadline of an image as one of this boot's clock. */
 int64_t lzi_image_deadline(int64_t wall_ms, int64_t to_mono_ms);

@@ -351,13 +351,13 @@ struct checking {
 	uint64_t keys, bytes;
 };
 
-static int check_record(struct lzi_record *record, void *arg)
+static int check_record(struct lzi_record *record, const struct lzi_record *head, void *arg)
 {
 	struct checking *checking = arg;
 
-	uint64_t size = record->value_size;
+	uint64_t size = head->value_size;
 	unsigned dict;
-	int rc = lzi_record_validate(record, lzi_record_span_of(record));
+	int rc = lzi_record_validate(record, lzi_record_span_of(head));
 
 	if (rc == LATZ_OK && record->flags & LZI_RECORD_PACKED)
 		rc = lzi_packed_parse(lzi_record_value(record), record->value_size, &dict, &size);

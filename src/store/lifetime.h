@@ -16,6 +16,8 @@ struct lzi_opened {
 	struct lzi_control control;
 	struct lzi_secrets *secrets; /* of a pool that we have made, or whose password is known; NULL: none */
 	int persist_lock; /* + 1: keeps the persist directory the pool's until it is joined; 0: none */
+	int made;         /* 1: by us, just now */
+	int replaced;     /* 1: and it took the place of another */
 };
 
 /* What a new pool begins with: called when it is complete but for its name. */

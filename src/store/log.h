@@ -110,6 +110,8 @@ void lzi_persist_part(struct lzi_store *store);
 /* owner.c: the directory, locked alone, is this pool's from now on. LZI_IN_USE: it is another's that is still there.
  * *ret_left (may be NULL): 0 if it had an owner that did not leave it, with everything written. */
 int lzi_owner_take(struct lzi_store *store, int dirfd, const char *path, int *ret_left);
+/* Whether that directory is a pool's that is there, and has the place that this one is to have. */
+int lzi_owner_is_replaced(struct lzi_store *store, const char *path);
 /* LATZ_ACCESS: it names another pool. */
 int lzi_owner_is(struct lzi_store *store, int dirfd, const char *path);
 /* All that the pool held is on disk, and nobody will write to it any more. */

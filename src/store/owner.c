@@ -93,6 +93,21 @@ int lzi_owner_is(struct lzi_store *store, int dirfd, const char *path)
 	               : LATZ_OK;
 }
 
+int lzi_owner_is_replaced(struct lzi_store *store, const char *path)
+{
+	struct owner owner;
+	char dir[4096];
+	int dirfd, found;
+
+	if (lzi_dir_open(path, 0, 0700, &dirfd) != LATZ_OK)
+		return 0;
+	found = read_owner(dirfd, &owner) == LATZ_OK && strcmp(owner.name, store->name) == 0 &&
+	        lzi_fd_parent(store->poolfd, dir, sizeof dir) == LATZ_OK && strcmp(owner.dir, dir) == 0 &&
+	        is_there(&owner);
+	lzi_file_close(dirfd);
+	return found;
+}
+
 /* Whatever it says. */
 static int is_file(int dirfd)
 {

@@ -370,6 +370,10 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 
 	if (rc == LATZ_OK)
 		rc = lzi_persist_prepare(store, options);
+	if (rc == LZI_IN_USE && lzi_owner_is_replaced(store, log->path)) /* until the new one is whole */
+		rc = lzi_error(LATZ_EXISTS, "persist directory %s is that of pool %s, which is there: to replace "
+		               "it, give another directory, or destroy it and take those files away", log->path,
+		               store->name);
 	if (rc == LATZ_OK)
 		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK) /* it can be restored from when this is done, the pool being there or not */

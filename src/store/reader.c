@@ -84,7 +84,7 @@ static int unlock(struct lzi_store *store, const latz_options *options, struct l
 int lzi_reader_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                       struct lzi_store **ret_store)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	struct lzi_store *store = lzi_store_new(dir, name, options);
 	int rc;
 

@@ -242,7 +242,10 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 		return rc;
 	LZI_POINT("restore.published");
 	rc = say_path(store, "restore", path);
+	if (rc != LATZ_OK && store->replaced)
+		rc = lzi_audit_missed(store, "restore");
 	if (rc != LATZ_OK) {
+		store->is_new = 1;
 		lzi_store_close(store);
 		return rc;
 	}

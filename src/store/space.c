@@ -449,17 +449,18 @@ void lzi_space_loaded(struct lzi_call *call, latz_slice key, uint64_t span)
 }
 
 /* Who dies before the extent is the pool's has it counted twice: a death has all recounted. */
-void lzi_space_brought(struct lzi_store *store, const struct lzi_record *record)
+void lzi_space_brought(struct lzi_store *store, const struct lzi_record *record, const struct lzi_record *head)
 {
+	const uint8_t *key = (const uint8_t *)record + lzi_record_head(head->flags & LZI_RECORD_EXT);
 	struct lzi_space *space;
 
-	if (lzi_likely(!lzi_record_is_spaced(record)))
+	if (lzi_likely(!lzi_key_is_spaced(key, head->key_size)))
 		return;
-	space = lzi_space_claim(store, lzi_key_space(lzi_record_key(record)));
+	space = lzi_space_claim(store, lzi_key_space(key));
 	if (space == NULL)
 		return;
 	lzi_fetch_add_relaxed(&space->base_keys, 1);
-	lzi_fetch_add_relaxed(&space->base_bytes, (int64_t)lzi_record_span_of(record));
+	lzi_fetch_add_relaxed(&space->base_bytes, (int64_t)lzi_record_span_of(head));
 }
 
 /* ---- Recounting ---- */

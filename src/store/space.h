@@ -142,8 +142,8 @@ int lzi_space_escape_all(struct lzi_call *call);
 int lzi_space_loading(struct lzi_store *store, latz_slice key);
 /* It was, without an intent. */
 void lzi_space_loaded(struct lzi_call *call, latz_slice key, uint64_t span);
-/* A record came in from an image; under the `heap` mutex. */
-void lzi_space_brought(struct lzi_store *store, const struct lzi_record *record);
+/* A record came in from an image; under the `heap` mutex. head: as in lzi_image_record_fn. */
+void lzi_space_brought(struct lzi_store *store, const struct lzi_record *record, const struct lzi_record *head);
 
 /* Recounting: begin, each live record, then what it says is made true, if it can be relied on. NULL: nothing to do. */
 struct lzi_space_cell *lzi_space_tally(struct lzi_store *store);

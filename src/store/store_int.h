@@ -39,6 +39,8 @@ struct lzi_store {
 	unsigned threads;    /* thread slots not yet given back; under `list_mutex` */
 	int held;            /* 1: by latz_restore(), for the next who opens it; under the registry's mutex */
 	int open;            /* 0: closed, kept only for threads that still hold slots; under `mutex` */
+	int is_new;          /* 1: made by us, and not opened yet: if that fails, it goes, kept or not */
+	int replaced;        /* 1: it took another's place, and that can't be undone if it can't be written down */
 	int reads_only;      /* 1: reader.c: all maps and descriptors are for reading; nothing is ever written */
 	int gone;            /* 1: of such: the pool's files were deleted; atomic, as the next */
 	int64_t looked_ms;   /* of such: when it was last looked whether they have been */

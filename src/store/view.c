@@ -203,6 +203,7 @@ int lzi_view_release(latz_view *view)
 			lzi_idle_ended(&store->control);
 			hazard_drop(store, (int)view->token - 1);
 		}
+		lzi_wait_begin(); /* with the last one the pool is closed */
 		lzi_store_close(store);
 	}
 	memset(view, 0, sizeof *view);

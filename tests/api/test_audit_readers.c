@@ -176,6 +176,54 @@ static void of_another_user(void **state)
 	assert_int_not_equal(access(path, F_OK), 0);
 }
 
+static unsigned warnings;
+
+static void count_warnings(latz_log_level level, const char *message, void *arg)
+{
+	(void)arg;
+	warnings += level <= LATZ_LOG_WARNING && strstr(message, "not written down") != NULL;
+}
+
+/* Tries wrong passwords, with no handle and beside one. */
+static int guesses_as_a_stranger(void *arg)
+{
+	struct reading *r = arg;
+	latz_options wrong = reader_options(r->f, WRONG), right = reader_options(r->f, RIGHT);
+	latz_pool *pool, *other;
+
+	CHECK(setuid(r->user) == 0);
+	latz_set_logger(count_warnings, NULL, LATZ_LOG_WARNING);
+	for (int i = 0; i < 3; i++)
+		CHECK_RC(LATZ_AUTH, latz_open("t", &wrong, &pool));
+	CHECK_OK(latz_open("t", &right, &pool));
+	for (int i = 0; i < 3; i++)
+		CHECK_RC(LATZ_AUTH, latz_open("t", &wrong, &other));
+	CHECK_OK(latz_close(pool));
+	CHECK(warnings == 0);
+	return 0;
+}
+
+/* That a log which is not his has nothing of him is no trouble of his, to be told of each time. */
+static void another_user_is_not_warned(void **state)
+{
+	struct fixture *f = *state;
+	struct reading r = { f, NULL, RIGHT, LATZ_OK, STRANGER };
+	char path[600];
+
+	if (getuid() != 0)
+		skip();
+	for (unsigned keys = 0; keys <= LATZ_AUDIT_LAX; keys += LATZ_AUDIT_LAX) {
+		audited(f, path, RIGHT, keys);
+		assert_int_equal(chmod(f->dir, 0755), 0);
+		unsigned before = entries(path, "\"event\"");
+		assert_int_equal(proc_run(guesses_as_a_stranger, &r, 30000), 0);
+		assert_int_equal(entries(path, "\"event\""), before);
+		assert_ok(latz_destroy("t", &f->options));
+		assert_ok(latz_close(f->pool));
+	}
+	f->pool = NULL;
+}
+
 /* What keeps it from being written down keeps it from happening, unless it may. */
 static void full_disk(void **state)
 {
@@ -245,6 +293,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(is_written_down), DIR_TEST(beside_a_writer), DIR_TEST(of_another_user),
+		DIR_TEST(another_user_is_not_warned),
 		DIR_TEST(full_disk),       DIR_TEST(wrong_passwords),
 	};
 

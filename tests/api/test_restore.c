@@ -99,6 +99,39 @@ static void restore_into_held_directory(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* It is that of the very pool that is to be replaced, which somebody has open, or nobody. */
+static void replace_in_its_directory(void **state)
+{
+	struct fixture *f = *state;
+	latz_snapshot_options replace = LATZ_SNAPSHOT_OPTIONS_INIT;
+	latz_options durable = f->options;
+	latz_pool *pool;
+	char path[512], disk[512];
+
+	path_of(f, ".s.lzs", path);
+	path_of(f, ".disk", disk);
+	make_snapshot(f, 10, path);
+	durable.persist_dir = disk;
+	durable.flags |= LATZ_KEEP;
+	replace.flags = LATZ_RESTORE_REPLACE;
+	assert_ok(latz_open("p", &durable, &pool));
+	assert_ok(latz_set(pool, latz_str("mine"), latz_str("v"), NULL));
+	for (int open = 1; open >= 0; open--) {
+		assert_rc(LATZ_EXISTS, latz_restore(path, "p", &durable, &replace));
+		assert_non_null(strstr(latz_error_detail(), "give another directory"));
+		assert_null(strstr(latz_error_detail(), "another runtime directory"));
+		if (open)
+			assert_ok(latz_close(pool));
+	}
+	assert_ok(latz_open("p", &durable, &pool));
+	assert_ok(latz_exists(pool, latz_str("mine")));
+	assert_ok(latz_close(pool));
+	/* What it says works. */
+	path_of(f, ".disk2", disk);
+	assert_ok(latz_restore(path, "p", &durable, &replace));
+	assert_ok(latz_destroy("p", &f->options));
+}
+
 /* And it belongs to a pool of another runtime directory at the moment. */
 static void open_with_taken_directory(void **state)
 {
@@ -171,6 +204,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(restore_ended),
 		DIR_TEST(restore_into_held_directory),
+		DIR_TEST(replace_in_its_directory),
 		DIR_TEST(open_with_taken_directory),
 		DIR_TEST(stats_of_log),
 	};

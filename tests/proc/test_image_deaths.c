@@ -2,6 +2,7 @@
  * Deaths while an image is made, restored, and while a restored pool brings in what it lacks: at every named point.
  */
 #include "../../src/base/point.h"
+#include "format/heap.h"
 #include "lib/suite.h"
 
 #define KEYS 2500
@@ -303,6 +304,60 @@ static void death_in_the_book(void **state)
 	assert_ok(latz_destroy("copy", &f->options));
 }
 
+/* ---- Somebody scribbles over a record that is being brought in ---- */
+
+static int looks_beside(void *arg)
+{
+	const struct doing *doing = arg;
+	latz_pool *pool = attach(doing->f, "copy");
+	latz_value value = LATZ_VALUE_INIT;
+
+	lzi_point_arm(doing->point, doing->count, LZI_POINT_STOP);
+	CHECK_OK(latz_get(pool, key_of("b"), &value));
+	CHECK(value.size == 0);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* The first record of the first extent that has one: with an extension, as it says from now on. */
+static void claim_extension(const struct fixture *f)
+{
+	char path[300];
+	unsigned char head[LZI_RECORD_HEAD + 1];
+	off_t at = 0;
+	int fd;
+
+	snprintf(path, sizeof path, "%s/copy/heap", f->dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	do {
+		assert_int_equal(pread(fd, head, sizeof head, at), sizeof head);
+		at += LZI_EXTENT;
+	} while (head[24] != 1);
+	at -= LZI_EXTENT;
+	assert_int_equal(head[LZI_RECORD_HEAD], 'a');
+	head[27] |= LZI_RECORD_EXT;
+	assert_int_equal(pwrite(fd, head + 27, 1, at + 27), 1);
+	close(fd);
+}
+
+/* What a record is was looked at once: its neighbour is left alone, which may be what is behind the heap. */
+static void a_record_changed_under_who_brings_it_in(void **state)
+{
+	struct fixture *f = *state;
+	struct doing doing = { f, "image.record", 1 };
+	struct proc proc;
+
+	assert_ok(put(f->pool, "a", "")); /* records of 32 bytes: an extension reaches past them */
+	assert_ok(put(f->pool, "b", ""));
+	assert_ok(make(f, f->pool));
+	assert_ok(restore(f));
+	proc_start(&proc, looks_beside, &doing, false);
+	proc_wait_stopped(&proc);
+	claim_extension(f);
+	assert_int_equal(proc_continue(&proc), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +367,7 @@ int main(void)
 		IMAGE_TEST(death_while_bringing_in),
 		IMAGE_TEST(stopped_while_bringing_in),
 		IMAGE_TEST(death_in_the_book),
+		IMAGE_TEST(a_record_changed_under_who_brings_it_in),
 	};
 
 	if (setenv("LATZERO_NO_PREFETCH", "1", 1) != 0)

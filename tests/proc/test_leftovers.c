@@ -449,6 +449,57 @@ static void borrowing_does_not_wait_for_a_thread_that_exits(void **state)
 	assert_ok(latz_close(sibling.pool));
 }
 
+/* ---- Somebody looks at a pool as its last user leaves ---- */
+
+static int leaves_locked(void *arg)
+{
+	struct fixture *f = arg;
+	latz_pool *pool;
+
+	f->options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	f->options.timeout_ms = 10000; /* for so long it tries, on a busy machine */
+	CHECK_OK(latz_open("p", &f->options, &pool));
+	CHECK_OK(put(pool, "k", "v"));
+	lzi_point_arm("detach.unlocked", 1, LZI_POINT_STOP);
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static int count_pool(const latz_pool_info *info, void *arg)
+{
+	(void)info;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* Who looks has the life byte for a moment, as the guard does when it was faster, which can do nothing with a pool that
+ * has a password: it has not got that. So who leaves such a pool must be the one who takes it away. */
+static void a_locked_durable_pool_goes_though_somebody_looks_at_it(void **state)
+{
+	struct fixture *f = *state;
+	struct flock byte = { .l_type = F_WRLCK, .l_start = (off_t)1 << 40, .l_len = 1 };
+	char path[300], disk[300];
+	struct proc proc;
+	unsigned pools = 0;
+	int fd;
+
+	snprintf(disk, sizeof disk, "%s/.disk", f->dir);
+	snprintf(path, sizeof path, "%s/p/pool", f->dir);
+	f->options.persist_dir = disk;
+	f->options.password = "open sesame";
+	proc_start(&proc, leaves_locked, f, false);
+	proc_wait_stopped(&proc);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &byte), 0);
+	proc_kill(&proc, SIGCONT);
+	sleep_ms(100);
+	close(fd);
+	assert_int_equal(proc_wait(&proc, 60000), 0);
+	assert_ok(latz_list(f->dir, count_pool, &pools));
+	assert_int_equal(pools, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +516,7 @@ int main(void)
 		DIR_TEST(a_key_in_the_values_buffer_is_refused),
 		DIR_TEST(a_bound_of_any_size_is_refused),
 		DIR_TEST(borrowing_does_not_wait_for_a_thread_that_exits),
+		DIR_TEST(a_locked_durable_pool_goes_though_somebody_looks_at_it),
 	};
 
 	return suite_run(tests);

@@ -67,6 +67,43 @@ static void slot_made_free(void **state)
 	assert_memory_not_equal(mine, others, 9);
 }
 
+static int reaps(void *arg)
+{
+	struct tampered *t = arg;
+	latz_options options = t->options;
+	latz_pool *pool;
+	int done = 0;
+
+	options.flags |= LATZ_NO_THREAD | LATZ_NO_GUARD;
+	CHECK_OK(latz_open("p", &options, &pool)); /* gets the slot, if a reaper has freed it */
+	(void)!latz_maintain(pool, 0);
+	for (int i = 0; i < 100; i++)
+		done += set_letter(pool, "c", 'C') == LATZ_OK;
+	CHECK(done > 0);
+	return latz_close(pool) == LATZ_OK ? 0 : 1;
+}
+
+/* Nobody holds the slot now: to others its thread is dead. All go on, whatever has become of the pool. */
+static void slot_made_free_and_reaped(void **state)
+{
+	struct tampered *t = *state;
+	uint8_t mine[12], others[12];
+	pthread_t thread;
+
+	t->options.timeout_ms = 100;
+	open_pool(t);
+	assert_ok(set_letter(t->pool, "a", 'A'));
+	free_slots(t);
+	CHECK(pthread_create(&thread, NULL, set_one, t) == 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(proc_run(reaps, t, 60000), 0);
+	for (int i = 0; i < 100; i++)
+		(void)!set_letter(t->pool, "a", 'A');
+	nonce_of(t, "a", mine);
+	nonce_of(t, "c", others);
+	assert_memory_not_equal(mine, others, 9);
+}
+
 #define READERS 8u
 #define ROUNDS 400u
 #define GETS 20u
@@ -121,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TAMPER_TEST(slot_made_free),
+		TAMPER_TEST(slot_made_free_and_reaped),
 		TAMPER_TEST(readers_at_once),
 	};
 
