@@ -81,6 +81,8 @@ const char *cli_password_hint(const char *pool)
 		return "check what the password file holds; every wrong one makes the next wait longer";
 	if (there && !found.info.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
+	if (there && access(found.path, W_OK) != 0) /* of who only reads nothing is counted in the pool */
+		return "check what the password file holds";
 	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
 	       "without a password shows how many there were";
 }

@@ -275,7 +275,9 @@ typedef struct latz_pool_info {
 typedef int (*latz_list_fn)(const latz_pool_info *info, void *arg);
 
 /* Lists the live pools of a runtime directory (NULL: the default one) in order of name; a directory that does not
- * exist holds none. Ephemeral pools nobody is attached to any more are removed on the way. */
+ * exist holds none. Ephemeral pools nobody is attached to any more are removed on the way. Of a directory that belongs
+ * to another user, and may be read, those that may be read are listed with what is known of them, the others with
+ * LATZ_ACCESS as their status; nothing is removed. LATZ_ACCESS if it may not be listed. */
 LATZ_API int latz_list(const char *dir, latz_list_fn fn, void *arg) LATZ_MUSTCHECK;
 
 /* Removes what dead processes left in a runtime directory (NULL: the default one): ephemeral pools without a user,
