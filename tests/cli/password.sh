@@ -94,9 +94,13 @@ exits "a pool with a password alone" 0 create p --keep "$right"
 like "has another flag" '^p	.*	keep,password	ok$' "$(l list)"
 exits "and asks for it" 3 get p key
 exits "it is not encrypted" 3 create p --attach --keep --encrypt "$right"
-like "and says so" 'is not encrypted' "$err"
+like "and says so" 'pool p: is there already and is not encrypted, which attaching does not change; leave --encrypt out' "$err"
+one_line "it is not encrypted"
+ok "the password is not what is wrong" test "${err#*password}" = "$err"
 l destroy p
 exits "a pool without one" 0 create plain --keep
+exits "is not encrypted by attaching, either" 3 create plain --attach --keep --encrypt "$right"
+like "and says so" 'is not encrypted, .*; leave --encrypt and the password out' "$err"
 exits "is not what a password is for" 3 get plain key "$right"
 like "which the hint tells" 'leave --password-file' "$err"
 l destroy plain
