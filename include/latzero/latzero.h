@@ -565,8 +565,9 @@ typedef struct latz_snapshot_info {
 } latz_snapshot_info;
 
 /* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password also that
- * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. Standard
- * input, which can't be read twice, only without: LATZ_UNSUPPORTED. password and info may be NULL. */
+ * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. For that it
+ * is read twice: standard input ("-") then has to be a file, and no pipe: LATZ_UNSUPPORTED. password and info may be
+ * NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;

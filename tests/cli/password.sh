@@ -144,10 +144,23 @@ is "latzero-snapshot" 0 $?
 ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
 "$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
 is "--verify with the password" 0 $?
+(printf 'before!' && cat "$scratch/e.lzs") >"$scratch/behind"
 like "opens everything" '^ok: snapshot with [0-9]* keys\{0,1\}, everything checked and opened$' "$(cat "$scratch/out")"
 is "--verify without" 0 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" >"$scratch/out"; echo $?)"
 like "says what it did not" 'checked but what is encrypted' "$(cat "$scratch/out")"
 is "--verify with a wrong one" 3 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" "$wrong" >/dev/null 2>&1; echo $?)"
+is "--verify of a file that is not there, with a password" 1 \
+	"$("$LATZERO-snapshot" --verify "$scratch/nowhere" "$right" 2>"$scratch/err"; echo $?)"
+like "is told as ever" "no file $scratch/nowhere); check the path\$" "$(cat "$scratch/err")"
+is "--verify of stdin, which is a file" 0 \
+	"$("$LATZERO-snapshot" --verify - "$right" <"$scratch/e.lzs" >"$scratch/out"; echo $?)"
+like "opens everything, too" 'everything checked and opened$' "$(cat "$scratch/out")"
+is "from where it begins there" 0 \
+	"$( (dd bs=1 count=7 >/dev/null 2>&1; "$LATZERO-snapshot" --verify - "$right") <"$scratch/behind" >/dev/null; echo $?)"
+is "of a pipe: 3" 3 "$(cat "$scratch/e.lzs" | "$LATZERO-snapshot" --verify - "$right" 2>"$scratch/err"; echo $?)"
+like "says why" 'read twice, so it has to be a file, and no pipe' "$(cat "$scratch/err")"
+is "without the password a pipe will do" 0 \
+	"$(cat "$scratch/e.lzs" | "$LATZERO-snapshot" --verify - >/dev/null; echo $?)"
 like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
 "$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
@@ -173,6 +186,13 @@ for kind in '' --image; do
 	is "of one that has none, with a password" 3 $?
 	like "is told to leave it out" 'has no password.*leave --password-file and $LATZERO_PASSWORD_FILE out' \
 		"$(cat "$scratch/err")"
+done
+l del plain k
+for kind in '' --image; do
+	"$LATZERO-snapshot" plain "$scratch/none.lzs$kind" $kind >"$scratch/out"
+	"$LATZERO-restore" "$scratch/none.lzs$kind" again --keep "$right" >"$scratch/out" 2>&1
+	is "of one without a key $kind" "0 3" "$? $(l set again k v 2>/dev/null; echo $?)"
+	l destroy again
 done
 l destroy plain
 is "there is no pool then" "e" "$(l list | cut -f 1)"
