@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/keyctl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -65,6 +66,9 @@ static int from_file(const char *path, char *text, size_t *ret_size)
 	return rc;
 }
 
+/* A larger number is not told where there is no such descriptor: it may be the password itself. */
+#define FD_TOLD 1024
+
 /* Byte by byte: what stands behind the line is the caller's. */
 static int from_fd(const char *number, char *text, size_t *ret_size)
 {
@@ -72,12 +76,19 @@ static int from_fd(const char *number, char *text, size_t *ret_size)
 	long fd = strtol(number, &end, 10);
 	uint64_t got = 0;
 	size_t size = 0;
+	char name[48];
 	int rc = LATZ_OK;
 
-	if (*number < '0' || *number > '9' || *end != '\0' || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
+	if (*number < '0' || *number > '9' || *end != '\0' || fd > INT_MAX ||
+	    (fd >= FD_TOLD && fcntl((int)fd, F_GETFD) < 0))
 		return lzi_error(LATZ_INVALID, "a password from fd:N, which is no open descriptor");
+	if (fcntl((int)fd, F_GETFD) < 0)
+		return lzi_error(LATZ_INVALID, "a password from fd:%ld, which is no open descriptor", fd);
+	if ((fcntl((int)fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+		return lzi_error(LATZ_INVALID, "a password from fd:%ld, which is open for writing alone", fd);
+	snprintf(name, sizeof name, "a password from fd:%ld", fd);
 	while (size <= LZI_PASSPHRASE_MAX) {
-		rc = lzi_disk_read((int)fd, "the password's descriptor", text + size, 1, &got);
+		rc = lzi_disk_read((int)fd, name, text + size, 1, &got);
 		if (rc != LATZ_OK || got == 0 || text[size] == '\n')
 			break;
 		size++;
@@ -130,8 +141,8 @@ int lzi_passphrase_take(const char *from, char **ret_text)
 		rc = from_keyring(from + 8, text, &size);
 	else /* which is not told: it may be the password itself */
 		rc = lzi_error(LATZ_INVALID, "a password comes from file:PATH, fd:N or keyring:NAME");
-	if (rc == LATZ_OK)
-		rc = lzi_passphrase_valid(text, size);
+	if (rc == LATZ_OK && (rc = lzi_passphrase_valid(text, size)) != LATZ_OK)
+		rc = lzi_error_prefix(rc, "%s", from); /* a descriptor, a path or a name, which have been read from */
 	if (rc != LATZ_OK) {
 		lzi_passphrase_give(text);
 		return rc;

@@ -30,16 +30,26 @@ exits "a pipe by name" 3 --password-file "$scratch/pipe" create e --keep --encry
 like "which fd:N would take" 'fd:N' "$err"
 : >"$scratch/empty"
 chmod 600 "$scratch/empty"
-exits "an empty file" 3 --password-file "$scratch/empty" create e --keep --encrypt
-like "is told" 'the password is empty' "$err"
+exits "an empty file" 2 --password-file "$scratch/empty" create e --keep --encrypt
+like "is told, and which" "LATZ_INVALID: .*file:$scratch/empty: the password is empty" "$err"
 printf 'a\0b' >"$scratch/nul"
 head -c 1025 /dev/zero | tr '\0' a >"$scratch/long"
 head -c 1024 "$scratch/long" >"$scratch/longest"
 chmod 600 "$scratch/nul" "$scratch/long" "$scratch/longest"
-exits "a NUL in it" 3 --password-file "$scratch/nul" create e --keep --encrypt
-exits "1025 bytes" 3 --password-file "$scratch/long" create e --keep --encrypt
-exits "a descriptor that is not open" 3 --password-fd 77 create e --keep --encrypt
+exits "a NUL in it" 2 --password-file "$scratch/nul" create e --keep --encrypt
+exits "1025 bytes" 2 --password-file "$scratch/long" create e --keep --encrypt
+exits "a descriptor that is not open" 2 --password-fd 77 create e --keep --encrypt
 one_line "a descriptor that is not open"
+like "it is named" 'fd:77, which is no open descriptor' "$err"
+like "with what it takes" 'an open descriptor, like 3 with 3<FILE' "$err"
+exits "a number that is more like a password" 2 --password-fd 4711471 create e --keep --encrypt
+ok "is not told" test "${err#*4711471}" = "$err"
+exits "a descriptor that can only be written" 2 --password-fd 3 create e --keep --encrypt 3>"$scratch/written"
+like "it is named" 'fd:3, which is open for writing alone' "$err"
+exits "one that can't be read" 3 --password-fd 3 create e --keep --encrypt 3<"$scratch"
+like "is named" 'a password from fd:3: Is a directory' "$err"
+exits "one that is at its end" 2 --password-fd 3 create e --keep --encrypt 3</dev/null
+like "too" 'fd:3: the password is empty' "$err"
 exits "a descriptor that is none" 2 --password-fd "$secret" create e --keep --encrypt
 ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
 exits "both" 2 --password-fd 0 "$right" create e --keep --encrypt
@@ -262,15 +272,17 @@ ok "with a value" l set turned k v "$right"
 exits "rekey without a wish" 2 rekey turned "$right"
 exits "with a descriptor that is none" 2 rekey turned "$right" --new-password-fd "$secret"
 ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
+exits "with a closed descriptor" 2 rekey turned "$right" --new-password-fd 77
+like "it is named" 'reading the new password: .*fd:77' "$err"
 exits "with a file that is not there" 3 rekey turned "$right" --new-password-file "$scratch/nowhere"
 exits "of no pool" 1 rekey nowhere --data
 l create unlocked --keep
-exits "of a pool without a password" 3 rekey unlocked --data
+exits "of a pool without a password" 2 rekey unlocked --data
 like "says so" 'has no password); only a pool that was created with a password has keys' "$err"
-exits "likewise" 3 rekey unlocked --new-password-file "$scratch/new"
+exits "likewise" 2 rekey unlocked --new-password-file "$scratch/new"
 l destroy unlocked
 l create asked --keep "$right"
-exits "a data key of one that is not encrypted" 3 rekey asked --data "$right"
+exits "a data key of one that is not encrypted" 2 rekey asked --data "$right"
 l destroy asked
 exits "with a wrong password" 3 rekey turned "$wrong" --new-password-file "$scratch/new"
 exits "a new password" 0 rekey turned "$right" --new-password-file "$scratch/new"
