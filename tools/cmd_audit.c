@@ -136,8 +136,9 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		return;
 	}
 	if (info->tail_bytes > 0)
-		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
-		       info->tail_bytes);
+		printf("%s: the last line is incomplete: it was cut after %" PRIu64
+		       " byte%s, as it was written or later\n",
+		       file, info->tail_bytes, info->tail_bytes == 1 ? "" : "s");
 	if (info->unseen > 0)
 		printf("%s: a file before it was not there any more when a pool went on: compare it with the entries "
 		       "\"unseen\"\n",

@@ -59,6 +59,26 @@ sed '$d' "$log" >"$scratch/cut"
 exits "a cut one looks whole" 0 audit verify "$scratch/cut"
 exits "but not to the pool" 3 audit verify "$scratch/cut" --pool a
 exits "nor to who noted the head" 3 audit verify "$scratch/cut" --head "$(l audit head "$log" | cut -f 2)"
+for cut in 1 2 100; do # of the last line, which the pool remembers
+	exits "something to cut" 0 set a greeting "$cut"
+	bytes=$(($(tail -n 1 "$log" | wc -c) - cut)) line=$(wc -l <"$log")
+	truncate -s -"$cut" "$log"
+	exits "a line cut by $cut" 0 audit verify "$log"
+	like "is told of as incomplete" ": the last line is incomplete: it was cut after $bytes bytes, " "$out"
+	exits "but not to the pool" 3 audit verify "$log" --pool a
+	exits "with what came then" 3 audit verify "$log"
+	like "still" ": line $line \(is\|was\) incomplete: it was cut after $bytes bytes" "$out"
+	is "of another torn entry nothing is said" "" "$(printf '%s' "$out" | grep -e 'is not there' -e 'was changed')"
+	exits "a new file" 0 audit rotate "$log"
+done
+mv "$out" "$scratch/away"
+printf 'half a line' >>"$log"
+exits "goes on behind half a line, the file before it not being there" 0 set a greeting unseen
+exits "which is all known" 0 audit verify "$log"
+like "to the log" '"torn":1,' "$(l audit verify "$log" --json)"
+sed 's/^half/Half/' "$log" >"$scratch/changed"
+exits "and may not be changed" 3 audit verify "$scratch/changed"
+like "what was" ': line 2 was changed: ' "$out"
 exits "no such file" 1 audit verify "$scratch/nothing"
 for what in verify show head rotate; do
 	exits "a directory" 2 audit $what "$scratch"
