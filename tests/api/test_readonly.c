@@ -299,6 +299,7 @@ static void refuse_others(latz_pool *pool)
 	CHECK_RC(LATZ_UNSUPPORTED, latz_txn_begin(pool, (unsigned)LATZ_READONLY, &txn));
 	CHECK_RC(LATZ_UNSUPPORTED, latz_watch_open(pool, NULL, &watch));
 	CHECK_OK(latz_audit_status(pool, &audit)); /* there is none */
+	CHECK_RC(LATZ_INVALID, latz_audit_key(pool, audit.head)); /* nor a password */
 	CHECK_RC(LATZ_UNSUPPORTED, latz_snapshot(pool, path, NULL));
 	CHECK(access(path, F_OK) != 0);
 	CHECK_RC(LATZ_UNSUPPORTED, latz_verify(pool, NULL, NULL));
