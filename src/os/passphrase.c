@@ -97,20 +97,48 @@ static int from_fd(const char *number, char *text, size_t *ret_size)
 	return rc;
 }
 
+static long search_key(int keyring, const char *name)
+{
+	return syscall(SYS_keyctl, KEYCTL_SEARCH, keyring, "user", name, 0);
+}
+
+/* The size; -1, with errno. Why the session's key is none (expired, say) is told rather than that the user has none. */
+static long read_key(const char *name, char *text)
+{
+	long key = search_key(KEY_SPEC_SESSION_KEYRING, name);
+	int err = errno;
+
+	if (key < 0 && err != ENOSYS) {
+		key = search_key(KEY_SPEC_USER_KEYRING, name);
+		if (key < 0 && errno == ENOKEY)
+			errno = err;
+	}
+	return key < 0 ? -1 : syscall(SYS_keyctl, KEYCTL_READ, key, text, ROOM - 1);
+}
+
 static int from_keyring(const char *name, char *text, size_t *ret_size)
 {
-	long size, key = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", name, 0);
+	long size = read_key(name, text);
+	int err = errno;
 
-	if (key < 0 && errno != ENOSYS)
-		key = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_USER_KEYRING, "user", name, 0);
-	size = key < 0 ? -1 : syscall(SYS_keyctl, KEYCTL_READ, key, text, ROOM - 1);
-	if (size < 0 && errno == ENOSYS)
+	/* Only what can be reached from the thread, process or session can be read, which the user's keyring can't in a
+	 * session of cron's or su's, say: so for a moment it hangs on this thread. */
+	if (size < 0 && err == EACCES &&
+	    syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING) == 0) {
+		size = read_key(name, text);
+		err = errno;
+		syscall(SYS_keyctl, KEYCTL_UNLINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING);
+	}
+	if (size < 0 && err == ENOSYS)
 		return lzi_error(LATZ_UNSUPPORTED, "this kernel has no keyring");
 	if (size < 0) {
-		lzi_error_sys(errno, "key %s of the kernel's keyring", name);
+		lzi_error_sys(err, "key %s of the kernel's keyring", name);
 		return lzi_error_prefix(LATZ_ACCESS, "no password");
 	}
 	*ret_size = (size_t)size;
+	/* As of a file: keyctl padd takes what was typed with it. Of a longer one all of text may not be filled in. */
+	if (size > 0 && size <= LZI_PASSPHRASE_MAX + 1 && text[size - 1] == '\n')
+		--*ret_size;
 	return LATZ_OK;
 }
 
