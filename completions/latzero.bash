@@ -43,7 +43,7 @@ _latzero() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
-		--dir | --namespace | --drop | --password-file | --password-fd | --persist | --audit | --audit-keys | --max-age | --head | --pool | --key-file | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
+		--dir | --namespace | --drop | --password-file | --password-fd | --persist | --audit | --audit-keys | --max-age | --head | --pool | --key-file | --output | --format | --type | --policy | --sync | --workload | --distribution | --ttl | \
 			--idle-ttl | --wait | --lease | --interval | --sync-interval | --duration | --mode | --max-bytes | --max-entries | --max-clients | \
 			--if-version | --from | --to | --limit | --count | --kinds | --ring | --keys | --value-size | --processes | --seconds | \
 			--compress-min | --compress-level | --compress-dict | --checkpoint-bytes | --dict-size | --sample | --size | --extents | --processes) ((i++)) ;;
@@ -68,7 +68,7 @@ _latzero() {
 		--idle-ttl --compress-min --compress-level --compress-dict --encrypt --persist --sync --sync-interval --checkpoint-bytes
 		--snapshot-on-close --start-empty --audit --audit-keys --audit-lax --max-age' ;;
 	limit) options+=' --max-bytes --max-entries --policy --ttl --compress-min --compress-level --max-age' ;;
-	audit) options+=' verify show head rotate --head --pool --key-file' ;;
+	audit) options+=' verify show head rotate key --head --pool --key-file --output' ;;
 	lock) options+=' --lease --wait --shared --' ;;
 	namespaces) options+=' --drop' ;;
 	persist) options+=' --off --sync --sync-interval --checkpoint-bytes --snapshot-on-close' ;;

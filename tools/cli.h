@@ -98,15 +98,18 @@ int cli_fail_dir(int rc, const char *what, const char *hint);
 /* The same about a pool that could not be attached to, or removed. Who may only read it is told so. */
 int cli_fail_attaching(int rc, const char *what, const char *pool, const char *hint);
 
-/* The exit code for a result. */
+/* The exit code for a result: the one place that says so. What the library calls an invalid argument (LATZ_INVALID) is
+ * usage, whatever command it is of and whether it stood in the command line or in a file that this names. */
 int cli_exit_code(int rc);
 
 /* ---- Pools: cli.c ----------------------------------------------------------------------------------------------- */
 
 /* What --password-file, --password-fd or else $LATZERO_PASSWORD_FILE gives, so that a password is never an argument or
  * a variable that others can see; NULL without one. It is read once, and the descriptor closed, so that no child gets
- * it; who forks calls this first. Exits with CLI_FAIL if it can't be read. cli_password.c, as the next three. */
+ * it; who forks calls this first. Exits, with the error line, if it can't be read. cli_password.c, as the next four. */
 const char *cli_password(void);
+/* One from where latz_password_read() takes it. which: what it is called in the error line. Returns an exit code. */
+int cli_read_password(const char *which, const char *from, char **ret_password);
 /* Whether it is a number, as --password-fd and its like take one. */
 bool cli_is_fd(const char *text);
 /* What to do about LATZ_AUTH. pool may be NULL. */

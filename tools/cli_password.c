@@ -39,6 +39,19 @@ bool cli_is_fd(const char *text)
 	return digits > 0 && digits < 10 && text[digits] == '\0';
 }
 
+int cli_read_password(const char *which, const char *from, char **ret_password)
+{
+	int rc = latz_password_read(from, ret_password);
+
+	if (rc == LATZ_OK)
+		return CLI_OK;
+	return cli_error(cli_exit_code(rc), "reading the %s: %s (%s); it has to be %s", which, latz_strerror(rc),
+	                 latz_error_detail(),
+	                 strncmp(from, "fd:", 3) == 0
+	                         ? "what can be read from an open descriptor, like 3 with 3<FILE, up to a newline"
+	                         : "in a file of mode 0600, one line");
+}
+
 const char *cli_password(void)
 {
 	const char *file = cli.password_fd == NULL ? password_file() : cli.password_file;
@@ -59,14 +72,11 @@ const char *cli_password(void)
 		exit(CLI_USAGE);
 	}
 	snprintf(from, sizeof(from), "%s:%s", file != NULL ? "file" : "fd", file != NULL ? file : cli.password_fd);
-	int rc = latz_password_read(from, &cli.password);
+	int code = cli_read_password("password", from, &cli.password);
 	if (cli.password_fd != NULL)
 		close_fd();
-	if (rc != LATZ_OK) {
-		cli_error(CLI_FAIL, "reading the password: %s (%s); it has to be in a file of mode 0600, one line",
-		          latz_strerror(rc), latz_error_detail());
-		exit(CLI_FAIL);
-	}
+	if (code != CLI_OK)
+		exit(code);
 	return cli.password;
 }
 
@@ -81,6 +91,8 @@ const char *cli_password_hint(const char *pool)
 		return "check what the password file holds; every wrong one makes the next wait longer";
 	if (there && !found.info.password)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this pool";
+	if (there && access(found.path, W_OK) != 0) /* of who only reads nothing is counted in the pool */
+		return "check what the password file holds";
 	return "check what the password file holds; every wrong one makes the next wait longer, and latzero inspect "
 	       "without a password shows how many there were";
 }

@@ -3,10 +3,13 @@
  */
 #include "cli.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define HASH_BYTES 32
 #define HASH_DIGITS 64
@@ -136,8 +139,9 @@ static void print_verified(const char *file, const latz_audit_info *info, bool w
 		return;
 	}
 	if (info->tail_bytes > 0)
-		printf("%s: %" PRIu64 " bytes of an entry at the end that was cut short, or cut off\n", file,
-		       info->tail_bytes);
+		printf("%s: the last line is incomplete: it was cut after %" PRIu64
+		       " byte%s, as it was written or later\n",
+		       file, info->tail_bytes, info->tail_bytes == 1 ? "" : "s");
 	if (info->unseen > 0)
 		printf("%s: a file before it was not there any more when a pool went on: compare it with the entries "
 		       "\"unseen\"\n",
@@ -348,19 +352,74 @@ static int rotate(const char *file)
 	return CLI_OK;
 }
 
+/* ---- key ---- */
+
+/* Past stdio, whose buffers nobody wipes. file "-": stdout. */
+static int write_key(const char *file, const uint8_t key[HASH_BYTES])
+{
+	bool streamed = strcmp(file, "-") == 0;
+	char line[HASH_DIGITS + 2];
+	int fd = streamed ? STDOUT_FILENO : open(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return cli_error(errno == EEXIST ? CLI_NO : CLI_FAIL, "%s: %s%s", file, strerror(errno),
+		                 errno == EEXIST ? "; give a name that nothing has" : "; check the path");
+	format_hex(key, line);
+	line[HASH_DIGITS] = '\n';
+	ssize_t size = write(fd, line, HASH_DIGITS + 1);
+	int failed = size == HASH_DIGITS + 1 ? 0 : size < 0 ? errno : ENOSPC;
+	explicit_bzero(line, sizeof(line));
+	if (!streamed && failed == 0 && fsync(fd) != 0)
+		failed = errno;
+	if (!streamed && close(fd) != 0 && failed == 0)
+		failed = errno;
+	if (failed == 0)
+		return CLI_OK;
+	if (!streamed)
+		(void)unlink(file);
+	return cli_error(CLI_FAIL, "writing the key to %s: %s", streamed ? "stdout" : file, strerror(failed));
+}
+
+static int give_key(const char *name, const char *file)
+{
+	uint8_t key[HASH_BYTES];
+	latz_pool *pool;
+
+	if (file == NULL)
+		return cli_error(CLI_USAGE, "give a file for the key with --output F, or - for a pipe");
+	if (strcmp(file, "-") == 0 && cli.tty)
+		return cli_error(CLI_USAGE, "stdout is a terminal, and a key is not to be seen; give a file");
+	int code = cli_open_read(name, &pool);
+	if (code != CLI_OK)
+		return code;
+	int rc = latz_audit_key(pool, key);
+	if (rc == LATZ_OK)
+		code = write_key(file, key);
+	else
+		code = cli_fail(rc, "giving out the audit log's key of", name,
+		                rc == LATZ_INVALID ? "latzero audit verify --head tells what was changed" : NULL);
+	explicit_bzero(key, sizeof(key));
+	return cli_close(name, pool, code);
+}
+
 static int run_audit(const struct cli_command *command, int argc, char **argv)
 {
 	struct verify_arguments arguments = { NULL, NULL, NULL };
+	const char *output = NULL;
 	const struct cli_option table[] = {
+		{ "output", CLI_TEXT, &output },
 		{ "head", CLI_TEXT, &arguments.head },
 		{ "pool", CLI_TEXT, &arguments.pool },
 		{ "key-file", CLI_TEXT, &arguments.key_file },
 		{ NULL, CLI_FLAG, NULL },
 	};
 	int count = cli_parse(command, table, argc, argv, 2, -1);
+	bool gives_key = strcmp(argv[0], "key") == 0;
 	struct stat st;
 
-	for (int i = 1; i < count; i++) {
+	if (output != NULL && !gives_key)
+		return cli_error(CLI_USAGE, "--output goes with latzero audit key");
+	for (int i = 1; i < count && !gives_key; i++) {
 		if (stat(argv[i], &st) == 0 && S_ISDIR(st.st_mode))
 			return cli_error(CLI_USAGE, "%s is a directory; give a log: those made in it are POOL.audit",
 			                 argv[i]);
@@ -370,26 +429,30 @@ static int run_audit(const struct cli_command *command, int argc, char **argv)
 	if (arguments.head != NULL || arguments.pool != NULL || arguments.key_file != NULL)
 		return cli_error(CLI_USAGE, "--head, --pool and --key-file go with latzero audit verify");
 	if (count > 2)
-		return cli_error(CLI_USAGE, "latzero audit %s takes one file", argv[0]);
+		return cli_error(CLI_USAGE, "latzero audit %s takes one %s", argv[0], gives_key ? "pool" : "file");
+	if (gives_key)
+		return give_key(argv[1], output);
 	if (strcmp(argv[0], "show") == 0)
 		return show(argv[1]);
 	if (strcmp(argv[0], "head") == 0)
 		return print_head(argv[1]);
 	if (strcmp(argv[0], "rotate") == 0)
 		return rotate(argv[1]);
-	return cli_error(CLI_USAGE, "latzero audit %s: there are verify, show, head and rotate", argv[0]);
+	return cli_error(CLI_USAGE, "latzero audit %s: there are verify, show, head, rotate and key", argv[0]);
 }
 
 const struct cli_command cmd_audit = {
 	"audit",
-	"verify|show|head|rotate FILE...",
+	"verify|show|head|rotate FILE... or key POOL",
 	"Verifies, shows or rotates an audit log",
 	"The log of a pool made with latzero create --audit FILE. It need not be there any more.\n\n"
 	"  verify FILE...   whether every entry is as it was written and follows the one before; of a log that was\n"
 	"                   rotated, all its files, oldest first. Tells each line that is wrong; ends with 3 then\n"
 	"  show FILE        the entries: number, time, event, pool, uid, pid, command, and what else there is\n"
 	"  head FILE        the last entry's number and hash, to be noted where the log can't be changed\n"
-	"  rotate FILE      a new file goes on; prints the old one's new name\n\n"
+	"  rotate FILE      a new file goes on; prints the old one's new name\n"
+	"  key POOL --output F   the key that a locked pool's entries are authenticated with, for --key-file: to F,\n"
+	"                   which must not be there and gets mode 0600; - for a pipe. It takes the password\n\n"
 	"Options of verify:\n"
 	"  --head HASH      an entry with this hash must be there: else the end was cut off, or all written anew\n"
 	"  --pool POOL      the same with what the pool remembers\n"
@@ -398,11 +461,13 @@ const struct cli_command cmd_audit = {
 	"The pool need not be there. A file takes a password that the pool had while it was written, or with the one\n"
 	"of now, all files from it on. Without a password nothing is authenticated.\n"
 	"  --key-file F     instead of a password, for who is not to know it: the log's own key, 64 hexadecimal\n"
-	"                   digits, the first line of F. latzero gives it to nobody: doc/audit.md says how it is\n"
-	"                   taken out of a log with the password\n\n"
+	"                   digits, the first line of F, as latzero audit key gives it. It stays good when the\n"
+	"                   password is changed, and when the pool is gone\n\n"
 	"Examples:\n"
 	"  latzero create cache --keep --audit /var/log/cache.audit\n"
 	"  latzero audit verify /var/log/cache.audit --pool cache\n"
+	"  latzero audit key cache --password-file ~/.cache-password --output ~/cache.key\n"
+	"  latzero audit verify /var/log/cache.audit --key-file ~/cache.key\n"
 	"  latzero audit show /var/log/cache.audit --json | jq 'select(.event == \"refused\")'\n",
 	run_audit,
 };

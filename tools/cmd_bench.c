@@ -136,8 +136,9 @@ static int collect(const struct bench_plan *plan, struct bench_shared *shared, c
 			continue;
 		wrong += worker->wrong;
 		if (worker->rc != LATZ_OK)
-			code = cli_error(CLI_FAIL, "pool %s: worker %u: %s (%s); the figures are not whole",
-			                 plan->pool_name, i, latz_strerror(worker->rc), worker->detail);
+			code = cli_error(cli_exit_code(worker->rc),
+			                 "pool %s: worker %u: %s (%s); the figures are not whole", plan->pool_name, i,
+			                 latz_strerror(worker->rc), worker->detail);
 		else if (!WIFEXITED(status) || WEXITSTATUS(status) != CLI_OK)
 			code = cli_error(CLI_FAIL, "pool %s: worker %u ended with %s %d; the figures are not whole",
 			                 plan->pool_name, i, WIFSIGNALED(status) ? "signal" : "status",

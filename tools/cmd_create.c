@@ -67,6 +67,15 @@ static uint64_t restored_keys(latz_pool *pool, const latz_options *options)
 	return options->persist_dir != NULL && latz_stats(pool, &stats) == LATZ_OK ? stats.keys : 0;
 }
 
+/* Attaching changes nothing, so the password is not what is wrong. */
+static bool is_another_kind(int rc, const latz_options *options)
+{
+	const char *detail = latz_error_detail();
+
+	return rc == LATZ_AUTH && options->encrypt &&
+	       (strstr(detail, "is not encrypted") != NULL || strstr(detail, "has no password: ") != NULL);
+}
+
 static const char *create_hint(int rc, const latz_options *options)
 {
 	if (rc == LATZ_EXISTS && (options->flags & LATZ_EXCLUSIVE) != 0)
@@ -190,6 +199,13 @@ static int run_create(const struct cli_command *command, int argc, char **argv)
 		if (rc == LATZ_OK && (code = check_attached(name, pool, &arguments)) != CLI_OK)
 			return cli_close(name, pool, code);
 	}
+	if (is_another_kind(rc, options))
+		return cli_error(cli_exit_code(rc),
+		                 "pool %s: is there already and is not encrypted, which attaching does not change; "
+		                 "leave %s out, or load its keys into a new pool (latzero dump, latzero load)",
+		                 name,
+		                 strstr(latz_error_detail(), "has no") != NULL ? "--encrypt and the password"
+		                                                               : "--encrypt");
 	if (rc != LATZ_OK)
 		return cli_fail(rc, "creating", name, create_hint(rc, options));
 	report_created(name, created, arguments.keep, created ? restored_keys(pool, options) : 0);

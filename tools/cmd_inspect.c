@@ -354,7 +354,7 @@ static void print_clients(latz_pool *pool)
 static void print_pool(latz_pool *pool, const struct seen *seen, const latz_stats_t *stats)
 {
 	cli_field("pool", "%s", seen->name);
-	if (seen->found) { /* else the directory is another user's, which is not looked through */
+	if (seen->found) { /* else the directory is another user's and may not be listed */
 		cli_field("path", "%s", seen->pool.path);
 		field_lifetime(&seen->pool);
 	}

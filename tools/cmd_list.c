@@ -83,7 +83,9 @@ const struct cli_command cmd_list = {
 	"written), bounded,\n"
 	"password (it asks for one), encrypted (the same, and what is in it is encrypted).\n"
 	"Keys are all that were put there, of namespaces too.\n"
-	"Ephemeral pools without a user are removed on the way.\n\n"
+	"Ephemeral pools without a user are removed on the way. In another user's directory nothing is, and those are "
+	"shown\n"
+	"that may be read.\n\n"
 	"Example:\n"
 	"  latzero list --json | jq -r .name\n",
 	run_list,

@@ -62,16 +62,10 @@ static int run_rekey(const struct cli_command *command, int argc, char **argv)
 		return cli_error(CLI_USAGE,
 		                 "--new-password-fd needs the number of an open descriptor, like 4 with 4<FILE");
 	from = source(file, fd, text, sizeof(text));
-	if (from != NULL) {
-		int rc = latz_password_read(from, &password);
-
-		if (rc != LATZ_OK)
-			return cli_error(CLI_FAIL,
-			                 "reading the new password: %s (%s); it has to be in a file of mode 0600, one "
-			                 "line",
-			                 latz_strerror(rc), latz_error_detail());
-	}
-	int code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
+	int code = from != NULL ? cli_read_password("new password", from, &password) : CLI_OK;
+	if (code != CLI_OK)
+		return code;
+	code = cli_open(argv[0], LATZ_NO_THREAD, NULL, &pool);
 	if (code == CLI_OK) {
 		options.password = password;
 		options.data_key = data;
@@ -79,8 +73,6 @@ static int run_rekey(const struct cli_command *command, int argc, char **argv)
 
 		code = rc == LATZ_OK ? report(argv[0], password != NULL, data)
 		                     : cli_fail(rc, "changing its keys", argv[0], rekey_hint(rc));
-		if (rc == LATZ_INVALID) /* the pool is another, not the command wrong */
-			code = CLI_FAIL;
 		code = cli_close(argv[0], pool, code);
 	}
 	latz_password_free(password);

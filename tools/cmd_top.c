@@ -93,6 +93,11 @@ static void take_sample(struct sample *sample)
 	cli_pool_options(&options, LATZ_NO_THREAD | LATZ_NO_GUARD);
 	options.password = NULL;
 	sample->rc = latz_open(sample->name, &options, &pool);
+	bool reads_only = sample->rc == LATZ_ACCESS && !cli_may_write(sample->name);
+	if (reads_only) {
+		options.flags = (unsigned)LATZ_READONLY;
+		sample->rc = latz_open(sample->name, &options, &pool);
+	}
 	if (sample->rc != LATZ_OK)
 		return;
 	sample->stats.size = sizeof(sample->stats);
@@ -101,7 +106,7 @@ static void take_sample(struct sample *sample)
 	if (sample->rc == LATZ_OK) {
 		sample->probe_ns = probe(pool);
 		sample->probes = PROBES;
-		if (sample->stats.clients > 0)
+		if (sample->stats.clients > 0 && !reads_only)
 			sample->stats.clients--; /* this one */
 	}
 	(void)latz_close(pool);

@@ -170,7 +170,9 @@ static int verify(const char *file)
 		                     : rc == LATZ_AUTH
 		                             ? "give the password that the pool had then; without one checksums "
 		                               "alone are checked"
-		                             : "without a password checksums alone are checked");
+		                     : rc == LATZ_UNSUPPORTED
+		                             ? "without a password checksums alone are checked, in one go"
+		                             : NULL);
 	if (cli.json) {
 		cli_json_begin(NULL, '{');
 		cli_json_bool("ok", true);
@@ -283,7 +285,8 @@ static const struct cli_command command = {
 	"  --threads N   that compress\n"
 	"  --image       a copy of the pool's own files, which a restore on this kind of machine only has to map\n"
 	"  --verify      reads FILE, checks every checksum and the order of keys; exit 3 if something is wrong.\n"
-	"                With the pool's password (--password-file F) also opens what is encrypted, but of an image\n"
+	"                With the pool's password (--password-file F) also opens what is encrypted; FILE can be - for\n"
+	"                standard input, but then no pipe, as it is read twice\n"
 	"  --info        what is in FILE, from its beginning and end\n"
 	"  --version     the library's version\n\n"
 	"Examples:\n"

@@ -37,6 +37,13 @@ typedef struct latz_audit_status_t {
 
 LATZ_API int latz_audit_status(latz_pool *pool, latz_audit_status_t *status) LATZ_MUSTCHECK;
 
+/* The key that a locked pool's entries are authenticated with, for latz_audit_options.key: with it the log can be
+ * verified by somebody who is not to have the password, for as long as there is the log, whatever becomes of the pool
+ * and its password. Whoever has it can also write entries that pass; the pool's keys and values it does not open. The
+ * caller wipes it. A pool has it whether it is audited or not; pool may be a namespace's handle, and one to read only.
+ * Does not block; any thread. LATZ_INVALID: the pool has no password, or key is NULL; LATZ_DEAD. */
+LATZ_API int latz_audit_key(latz_pool *pool, uint8_t key[32]) LATZ_MUSTCHECK;
+
 /* An entry as it stands in the file. */
 typedef struct latz_audit_entry {
 	size_t size;      /* bytes of this struct that the library filled in */

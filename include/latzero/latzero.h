@@ -277,7 +277,9 @@ typedef struct latz_pool_info {
 typedef int (*latz_list_fn)(const latz_pool_info *info, void *arg);
 
 /* Lists the live pools of a runtime directory (NULL: the default one) in order of name; a directory that does not
- * exist holds none. Ephemeral pools nobody is attached to any more are removed on the way. */
+ * exist holds none. Ephemeral pools nobody is attached to any more are removed on the way. Of a directory that belongs
+ * to another user, and may be read, those that may be read are listed with what is known of them, the others with
+ * LATZ_ACCESS as their status; nothing is removed. LATZ_ACCESS if it may not be listed. */
 LATZ_API int latz_list(const char *dir, latz_list_fn fn, void *arg) LATZ_MUSTCHECK;
 
 /* Removes what dead processes left in a runtime directory (NULL: the default one): ephemeral pools without a user,
@@ -565,8 +567,9 @@ typedef struct latz_snapshot_info {
 } latz_snapshot_info;
 
 /* Reads a whole snapshot or image and checks every checksum and the order of keys; with the pool's password also that
- * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. Standard
- * input, which can't be read twice, only without: LATZ_UNSUPPORTED. password and info may be NULL. */
+ * all keys and values that are encrypted open: the error's detail names the first that does not. LATZ_AUTH. For that it
+ * is read twice: standard input ("-") then has to be a file, and no pipe: LATZ_UNSUPPORTED. password and info may be
+ * NULL. */
 LATZ_API int latz_snapshot_verify(const char *path, const char *password, latz_snapshot_info *info) LATZ_MUSTCHECK;
 /* Only its beginning and end. */
 LATZ_API int latz_snapshot_info_read(const char *path, latz_snapshot_info *info) LATZ_MUSTCHECK;

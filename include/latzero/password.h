@@ -21,7 +21,8 @@ extern "C" {
  *   file:PATH     a regular file of this user's or root's, no symbolic link, that nobody else may read or write (mode
  *                 0600 or 0400), else LATZ_ACCESS. All of it is the password, but for a newline at its end
  *   fd:N          an open descriptor, say a pipe's: up to a newline or the end. It stays the caller's
- *   keyring:NAME  a key of type "user" of that name in the kernel's keyring of the session, else of the user
+ *   keyring:NAME  a key of type "user" of that name in the kernel's keyring of the session, else of the user, but for a
+ *                 newline at its end; the user's also where the session has no link to it
  *
  * There is no env:NAME: the environment is inherited by every child, and can be read in /proc. */
 

@@ -33,6 +33,17 @@ int latz_audit_status(latz_pool *pool, latz_audit_status_t *status)
 	return lzi_api_result(rc == LATZ_OK ? lzi_audit_status(&call, status) : rc);
 }
 
+int latz_audit_key(latz_pool *pool, uint8_t key[32])
+{
+	struct lzi_call call;
+	int rc;
+
+	if (key == NULL)
+		return lzi_api_error(LATZ_INVALID, "key is NULL");
+	rc = lzi_api_call(pool, &call);
+	return lzi_api_result(rc == LATZ_OK ? lzi_audit_secret(&call, key) : rc);
+}
+
 static int check_path(const char *path)
 {
 	if (path == NULL || *path == '\0')

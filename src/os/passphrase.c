@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/keyctl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -65,6 +66,9 @@ static int from_file(const char *path, char *text, size_t *ret_size)
 	return rc;
 }
 
+/* A larger number is not told where there is no such descriptor: it may be the password itself. */
+#define FD_TOLD 1024
+
 /* Byte by byte: what stands behind the line is the caller's. */
 static int from_fd(const char *number, char *text, size_t *ret_size)
 {
@@ -72,12 +76,19 @@ static int from_fd(const char *number, char *text, size_t *ret_size)
 	long fd = strtol(number, &end, 10);
 	uint64_t got = 0;
 	size_t size = 0;
+	char name[48];
 	int rc = LATZ_OK;
 
-	if (*number < '0' || *number > '9' || *end != '\0' || fd > INT_MAX || fcntl((int)fd, F_GETFD) < 0)
+	if (*number < '0' || *number > '9' || *end != '\0' || fd > INT_MAX ||
+	    (fd >= FD_TOLD && fcntl((int)fd, F_GETFD) < 0))
 		return lzi_error(LATZ_INVALID, "a password from fd:N, which is no open descriptor");
+	if (fcntl((int)fd, F_GETFD) < 0)
+		return lzi_error(LATZ_INVALID, "a password from fd:%ld, which is no open descriptor", fd);
+	if ((fcntl((int)fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+		return lzi_error(LATZ_INVALID, "a password from fd:%ld, which is open for writing alone", fd);
+	snprintf(name, sizeof name, "a password from fd:%ld", fd);
 	while (size <= LZI_PASSPHRASE_MAX) {
-		rc = lzi_disk_read((int)fd, "the password's descriptor", text + size, 1, &got);
+		rc = lzi_disk_read((int)fd, name, text + size, 1, &got);
 		if (rc != LATZ_OK || got == 0 || text[size] == '\n')
 			break;
 		size++;
@@ -86,20 +97,48 @@ static int from_fd(const char *number, char *text, size_t *ret_size)
 	return rc;
 }
 
+static long search_key(int keyring, const char *name)
+{
+	return syscall(SYS_keyctl, KEYCTL_SEARCH, keyring, "user", name, 0);
+}
+
+/* The size; -1, with errno. Why the session's key is none (expired, say) is told rather than that the user has none. */
+static long read_key(const char *name, char *text)
+{
+	long key = search_key(KEY_SPEC_SESSION_KEYRING, name);
+	int err = errno;
+
+	if (key < 0 && err != ENOSYS) {
+		key = search_key(KEY_SPEC_USER_KEYRING, name);
+		if (key < 0 && errno == ENOKEY)
+			errno = err;
+	}
+	return key < 0 ? -1 : syscall(SYS_keyctl, KEYCTL_READ, key, text, ROOM - 1);
+}
+
 static int from_keyring(const char *name, char *text, size_t *ret_size)
 {
-	long size, key = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", name, 0);
+	long size = read_key(name, text);
+	int err = errno;
 
-	if (key < 0 && errno != ENOSYS)
-		key = syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_USER_KEYRING, "user", name, 0);
-	size = key < 0 ? -1 : syscall(SYS_keyctl, KEYCTL_READ, key, text, ROOM - 1);
-	if (size < 0 && errno == ENOSYS)
+	/* Only what can be reached from the thread, process or session can be read, which the user's keyring can't in a
+	 * session of cron's or su's, say: so for a moment it hangs on this thread. */
+	if (size < 0 && err == EACCES &&
+	    syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING) == 0) {
+		size = read_key(name, text);
+		err = errno;
+		syscall(SYS_keyctl, KEYCTL_UNLINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING);
+	}
+	if (size < 0 && err == ENOSYS)
 		return lzi_error(LATZ_UNSUPPORTED, "this kernel has no keyring");
 	if (size < 0) {
-		lzi_error_sys(errno, "key %s of the kernel's keyring", name);
+		lzi_error_sys(err, "key %s of the kernel's keyring", name);
 		return lzi_error_prefix(LATZ_ACCESS, "no password");
 	}
 	*ret_size = (size_t)size;
+	/* As of a file: keyctl padd takes what was typed with it. Of a longer one all of text may not be filled in. */
+	if (size > 0 && size <= LZI_PASSPHRASE_MAX + 1 && text[size - 1] == '\n')
+		--*ret_size;
 	return LATZ_OK;
 }
 
@@ -130,8 +169,8 @@ int lzi_passphrase_take(const char *from, char **ret_text)
 		rc = from_keyring(from + 8, text, &size);
 	else /* which is not told: it may be the password itself */
 		rc = lzi_error(LATZ_INVALID, "a password comes from file:PATH, fd:N or keyring:NAME");
-	if (rc == LATZ_OK)
-		rc = lzi_passphrase_valid(text, size);
+	if (rc == LATZ_OK && (rc = lzi_passphrase_valid(text, size)) != LATZ_OK)
+		rc = lzi_error_prefix(rc, "%s", from); /* a descriptor, a path or a name, which have been read from */
 	if (rc != LATZ_OK) {
 		lzi_passphrase_give(text);
 		return rc;

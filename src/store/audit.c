@@ -639,6 +639,17 @@ int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status)
 	return LATZ_OK;
 }
 
+int lzi_audit_secret(struct lzi_call *call, uint8_t ret_key[LZI_KEY_BYTES])
+{
+	const struct lzi_store *store = call->store;
+
+	if (store->secrets == NULL)
+		return lzi_error(LATZ_INVALID, "pool %s has no password: nothing that it writes down is authenticated",
+		                 store->name);
+	memcpy(ret_key, store->secrets->audit, LZI_KEY_BYTES);
+	return LATZ_OK;
+}
+
 int lzi_audit_rotate(const char *path, char *name, size_t size)
 {
 	char who[1024] = "";

@@ -27,6 +27,11 @@ struct verifying {
 	uint64_t junk_line; /* where lines began that are no entries; 0: there are none */
 	char *junk;
 	size_t junk_size;
+	int untold;    /* a `gap` or `unseen` was the line before: `torn` may come behind, of what stands before it */
+	int after_gap; /* it was a `gap` */
+	char *whole; /* the entry before such a one, which may have been cut to less than its line */
+	size_t whole_size;
+	uint64_t whole_line;
 	int head_seen, any_wrong, begun;
 	struct lzi_audit_ring *ring; /* of the password; NULL: none was given */
 	unsigned ids; /* keys that entries have codes of */
@@ -51,10 +56,21 @@ static void complain(struct verifying *v, const char *format, ...)
 		v->options->wrong(text, v->options->arg);
 }
 
+static void condemn_junk(struct verifying *v)
+{
+	complain(v, "line %llu was changed: it is no entry, or its hash is another", (unsigned long long)v->junk_line);
+	v->junk_line = 0;
+	v->junk_size = 0;
+}
+
 static int add_junk(struct verifying *v, const char *line, size_t size)
 {
-	char *grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size + 1);
+	char *grown;
 
+	if (v->untold && v->junk_line != 0) /* that was another */
+		condemn_junk(v);
+	v->untold = 0;
+	grown = v->junk_size + size > LINE_MOST ? NULL : realloc(v->junk, v->junk_size + size + 1);
 	if (v->junk_line == 0)
 		v->junk_line = v->line;
 	if (grown == NULL)
@@ -71,29 +87,77 @@ static int is_event(const struct lzi_audit_line *parsed, const char *event)
 	return parsed->event_size == strlen(event) && memcmp(parsed->event, event, parsed->event_size) == 0;
 }
 
-/* What stood before an entry and was none: as it says, or damaged. */
-static int judge_junk(struct verifying *v, const struct lzi_audit_line *parsed)
+/* Whether a `torn` tells of these bytes. */
+static int is_told(const struct lzi_audit_line *torn, const char *bytes, size_t size, int *ret_told)
 {
 	uint8_t digest[LZI_DIGEST_BYTES], told[LZI_DIGEST_BYTES];
-	int rc;
+	int rc = lzi_digest(NULL, bytes, size, digest);
 
-	if (v->junk_line == 0) {
-		if (is_event(parsed, "torn"))
-			complain(v, "line %llu tells of a torn entry before it, which is not there",
-			         (unsigned long long)v->line);
+	*ret_told = rc == LATZ_OK && torn->torn_hash != NULL && torn->torn_bytes == size &&
+	            lzi_digest_parse(torn->torn_hash, told) && memcmp(told, digest, sizeof told) == 0;
+	return rc;
+}
+
+/* A `torn` behind no line that is none: it may tell of an entry that is whole again, by the newline that was put behind
+ * it. */
+static int judge_whole(struct verifying *v, const struct lzi_audit_line *torn)
+{
+	int told = 0, rc = v->untold && v->whole != NULL ? is_told(torn, v->whole, v->whole_size, &told) : LATZ_OK;
+
+	if (rc == LATZ_OK && told)
+		complain(v, "line %llu was incomplete: it was cut after %zu bytes, which is its newline alone",
+		         (unsigned long long)v->whole_line, v->whole_size - 1);
+	else if (rc == LATZ_OK)
+		complain(v, "line %llu tells of a torn entry before it, which is not there",
+		         (unsigned long long)v->line);
+	return rc;
+}
+
+/* What stood before an entry and was none: as it says, or damaged. Between the two may stand what the pool tells first:
+ * that an entry is missing which it remembers. Then that is what was cut, and no writer that died. */
+static int judge_junk(struct verifying *v, const struct lzi_audit_line *parsed)
+{
+	int is_gap = is_event(parsed, "gap"), told = 0, rc = LATZ_OK;
+
+	if (is_event(parsed, "torn")) {
+		if (v->junk_line == 0)
+			return judge_whole(v, parsed);
+		rc = is_told(parsed, v->junk, v->junk_size, &told);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	if (v->junk_line == 0 || (!v->untold && (is_gap || is_event(parsed, "unseen"))))
+		return LATZ_OK;
+	if (!told) {
+		condemn_junk(v);
 		return LATZ_OK;
 	}
-	rc = lzi_digest(NULL, v->junk, v->junk_size, digest);
-	if (rc != LATZ_OK)
-		return rc;
-	if (parsed->torn_hash != NULL && parsed->torn_bytes == v->junk_size &&
-	    lzi_digest_parse(parsed->torn_hash, told) && memcmp(told, digest, sizeof told) == 0)
-		v->info.torn++;
+	if (v->untold && v->after_gap)
+		complain(v, "line %llu is incomplete: it was cut after %zu bytes", (unsigned long long)v->junk_line,
+		         v->junk_size - 1);
 	else
-		complain(v, "line %llu was changed: it is no entry, or its hash is another",
-		         (unsigned long long)v->junk_line);
+		v->info.torn++;
 	v->junk_line = 0;
 	v->junk_size = 0;
+	return LATZ_OK;
+}
+
+/* The line is an entry. */
+static int keep_line(struct verifying *v, const struct lzi_audit_line *parsed, const char *text, size_t size)
+{
+	char *grown;
+
+	v->after_gap = is_event(parsed, "gap");
+	v->untold = v->after_gap || is_event(parsed, "unseen");
+	if (v->untold)
+		return LATZ_OK;
+	grown = realloc(v->whole, size);
+	if (grown == NULL)
+		return lzi_error(LATZ_NOMEM, "a line");
+	memcpy(grown, text, size);
+	v->whole = grown;
+	v->whole_size = size;
+	v->whole_line = v->line;
 	return LATZ_OK;
 }
 
@@ -216,6 +280,9 @@ static int judge(struct verifying *v, const char *text, size_t size)
 	if (rc != LATZ_OK)
 		return rc;
 	judge_place(v, &parsed, prev);
+	rc = keep_line(v, &parsed, text, size);
+	if (rc != LATZ_OK)
+		return rc;
 	if (!v->any_wrong)
 		v->info.sound_keyed = v->info.last_keyed;
 	v->info.entries++;
@@ -230,10 +297,8 @@ static int judge(struct verifying *v, const char *text, size_t size)
 /* All is read. */
 static void conclude(struct verifying *v)
 {
-	unsigned long long line = v->junk_line;
-
-	if (line != 0)
-		complain(v, "line %llu was changed: it is no entry, or its hash is another", line);
+	if (v->junk_line != 0)
+		condemn_junk(v);
 	if (v->info.entries == 0 && !v->any_wrong)
 		complain(v, "there is no entry in it");
 	if (v->options->head != NULL && !v->head_seen)
@@ -361,6 +426,7 @@ int lzi_audit_verify(const char *path, const latz_audit_options *options, latz_a
 	rc = read_all(&v, fd, path, size);
 	lzi_file_close(fd);
 	free(v.junk);
+	free(v.whole);
 	if (rc == LATZ_OK || rc == LATZ_CORRUPT || rc == LATZ_AUTH) {
 		v.info.size = info->size < sizeof v.info ? info->size : sizeof v.info;
 		memcpy(info, &v.info, v.info.size);

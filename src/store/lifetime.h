@@ -73,6 +73,11 @@ void lzi_store_end(struct lzi_store *store);
 int lzi_pool_is_old(const struct lzi_control *control);
 /* Reads a pool's header without attaching. */
 int lzi_pool_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
+/* The same of one that may be read and not written: descriptors and map are for reading. LATZ_NOTFOUND also if nobody
+ * uses it and it is not kept. And the runtime directory for it, as given by the caller (or NULL) and by its path.
+ * reader.c. */
+int lzi_reader_peek(int dirfd, const char *name, struct lzi_opened *ret_opened);
+int lzi_reader_dir(const char *given, const char *path, int *ret_fd);
 
 /* lzi_store_open() of a pool that is made with fill's help. registry.c. */
 int lzi_store_open_filled(const char *name, const latz_options *options, struct lzi_fill *fill,

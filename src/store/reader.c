@@ -23,11 +23,11 @@
 
 /* A directory that the caller has named may be anybody's: whom it belongs to is whom he trusts. The one that we make
  * up ourselves, in a place where everybody may make one, may not. */
-static int is_named(const latz_options *options)
+int lzi_reader_dir(const char *given, const char *path, int *ret_fd)
 {
 	const char *dir = getenv("LATZERO_DIR");
 
-	return options->dir != NULL || (dir != NULL && *dir != '\0');
+	return lzi_dir_look(path, given != NULL || (dir != NULL && *dir != '\0'), ret_fd);
 }
 
 /* The pool is there, and somebody has it open or it is to stay. */
@@ -43,21 +43,29 @@ static int check_there(int dirfd, const char *name, const struct lzi_opened *ope
 	return LATZ_OK;
 }
 
-static int look_at_pool(struct lzi_store *store, struct lzi_opened *opened)
+int lzi_reader_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	int rc = lzi_dir_look_at(store->dirfd, store->name, &opened->poolfd);
+	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	int rc = lzi_dir_look_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_NOTFOUND)
-		return lzi_error(rc, "no pool %s, and LATZ_READONLY makes none", store->name);
+		return lzi_error(rc, "no pool %s, and LATZ_READONLY makes none", name);
 	if (rc == LATZ_OK)
-		rc = lzi_file_look(opened->poolfd, "pool", &opened->control.fd);
+		rc = lzi_file_look(opened.poolfd, "pool", &opened.control.fd);
 	if (rc == LATZ_NOTFOUND)
-		return lzi_dir_same(store->dirfd, store->name, opened->poolfd)
-		               ? lzi_error(LATZ_CORRUPT, "directory %s holds no pool", store->name)
-		               : lzi_error(rc, "pool %s is being taken away", store->name);
+		rc = lzi_dir_same(dirfd, name, opened.poolfd)
+		             ? lzi_error(LATZ_CORRUPT, "directory %s holds no pool", name)
+		             : lzi_error(rc, "pool %s is being taken away", name);
 	if (rc == LATZ_OK)
-		rc = lzi_control_map(&opened->control, opened->control.fd, 0);
-	return rc == LATZ_OK ? check_there(store->dirfd, store->name, opened) : rc;
+		rc = lzi_control_map(&opened.control, opened.control.fd, 0);
+	if (rc == LATZ_OK)
+		rc = check_there(dirfd, name, &opened);
+	if (rc != LATZ_OK) {
+		lzi_opened_close(&opened);
+		return rc;
+	}
+	*ret_opened = opened;
+	return LATZ_OK;
 }
 
 /* The password, if the pool has one, and the audit log. */
@@ -84,7 +92,7 @@ static int unlock(struct lzi_store *store, const latz_options *options, struct l
 int lzi_reader_attach(const char *dir, const char *name, const latz_options *options, struct lzi_fill *fill,
                       struct lzi_store **ret_store)
 {
-	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
+	struct lzi_opened opened;
 	struct lzi_store *store = lzi_store_new(dir, name, options);
 	int rc;
 
@@ -92,11 +100,10 @@ int lzi_reader_attach(const char *dir, const char *name, const latz_options *opt
 		return lzi_error(LATZ_NOMEM, "attachment");
 	store->reads_only = 1;
 	store->control.timeout_ms = options->timeout_ms == 0 ? 1000 : options->timeout_ms;
-	rc = lzi_dir_look(dir, is_named(options), &store->dirfd);
+	rc = lzi_reader_dir(options->dir, dir, &store->dirfd);
 	if (rc == LATZ_OK)
-		rc = look_at_pool(store, &opened);
+		rc = lzi_reader_peek(store->dirfd, name, &opened);
 	if (rc != LATZ_OK) {
-		lzi_opened_close(&opened);
 		lzi_file_close(store->dirfd);
 		lzi_store_free(store);
 		return lzi_error_prefix(rc, "open %s in %s", name, dir);

@@ -417,6 +417,8 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 	snprintf(pool_path, sizeof pool_path, "%s/%s", path, name);
 	info.path = pool_path;
 	info.status = lzi_pool_peek(dirfd, name, &opened);
+	if (info.status == LATZ_ACCESS) /* but perhaps to be read */
+		info.status = lzi_reader_peek(dirfd, name, &opened);
 	if (info.status == LATZ_NOTFOUND || info.status == LATZ_BUSY)
 		return 0; /* gone since */
 	info.bytes = lzi_dir_blocks(dirfd, name);
@@ -450,13 +452,17 @@ int lzi_store_list(const char *dir, latz_list_fn fn, void *arg)
 	char path[PATH_SIZE], **names;
 	unsigned removed;
 	size_t count, i;
-	int dirfd, rc = resolve(dir, path);
+	int dirfd, is_ours, rc = resolve(dir, path);
 
 	if (rc == LATZ_OK)
 		rc = lzi_dir_open(path, 0, 0, &dirfd);
+	is_ours = rc == LATZ_OK;
+	if (rc == LATZ_ACCESS) /* another's: then nothing is swept, and what may be read is told */
+		rc = lzi_reader_dir(dir, path, &dirfd);
 	if (rc != LATZ_OK)
 		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
-	rc = lzi_dir_sweep(dirfd, &removed);
+	if (is_ours)
+		rc = lzi_dir_sweep(dirfd, &removed);
 	if (rc == LATZ_OK)
 		rc = lzi_dir_read(dirfd, &names, &count);
 	if (rc == LATZ_OK) {

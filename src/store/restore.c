@@ -308,9 +308,7 @@ int lzi_store_snapshot_look(const char *path, int whole, const char *password, l
 	if (strcmp(path, "-") != 0 && lzi_image_is(read.fd)) {
 		rc = look_at_image(read.fd, path, whole, password, &out);
 	} else if (password != NULL) {
-		rc = strcmp(path, "-") == 0
-		             ? lzi_error(LATZ_UNSUPPORTED, "with a password it is read twice, and has to be a file")
-		             : lzi_snapshot_check(&read, password);
+		rc = lzi_snapshot_check(&read, password);
 		snap_info(&read.info, &out);
 	} else {
 		rc = whole ? lzi_snap_read(&read) : lzi_snap_peek(read.fd, path, &read.info);

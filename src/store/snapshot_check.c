@@ -6,6 +6,7 @@
 
 #include "store/snapshot_check.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -169,16 +170,20 @@ static void end(struct checking *checking)
 int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
 {
 	struct checking checking = { .name = read->name, .info = &read->info };
+	off_t begin = lseek(read->fd, 0, SEEK_CUR); /* of what is stdin not always 0 */
 	int rc;
 
+	if (begin < 0)
+		return lzi_error(LATZ_UNSUPPORTED,
+		                 "with a password it is read twice, so it has to be a file, and no pipe");
 	/* cppcheck-suppress autoVariables ; it is read before we return */
 	read->arg = &checking;
 	read->entry = find_keys;
 	rc = lzi_snap_read(read);
 	if (rc == LATZ_OK)
 		rc = unlock(&checking, password);
-	if (rc == LATZ_OK && lseek(read->fd, 0, SEEK_SET) != 0)
-		rc = lzi_error(LATZ_UNSUPPORTED, "%s can't be read twice, which this takes", read->name);
+	if (rc == LATZ_OK && lseek(read->fd, begin, SEEK_SET) != begin)
+		rc = lzi_error_sys(errno, "read %s again", read->name);
 	if (rc == LATZ_OK) {
 		read->entry = open_entry;
 		rc = lzi_snap_read(read);

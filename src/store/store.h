@@ -255,6 +255,8 @@ int lzi_store_restore(const char *path, const char *name, const latz_options *op
 /* ---- Audit logs (audit.c, audit_verify.c) ------------------------------------------------------------------------ */
 
 int lzi_audit_status(struct lzi_call *call, latz_audit_status_t *status);
+/* What entries are authenticated with. LATZ_INVALID: with nothing. */
+int lzi_audit_secret(struct lzi_call *call, uint8_t ret_key[32]);
 /* Keys are about to be listed, or watched, by somebody. LATZ_OK at once unless reads are written down. */
 int lzi_audit_scan(struct lzi_call *call, latz_slice prefix);
 /* audit_verify.c, audit_chain.c: files alone. */

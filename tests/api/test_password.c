@@ -122,26 +122,89 @@ static void descriptors(void **state)
 	assert_null(password);
 }
 
+static long add_key(const char *name, const void *data, size_t size, int to)
+{
+	return syscall(SYS_add_key, "user", name, data, size, to);
+}
+
+/* What a key of these bytes gives. */
+static void check_key(const char *name, const void *data, size_t size, const char *expected)
+{
+	char from[80], *password = NULL;
+	long key = add_key(name, data, size, KEY_SPEC_SESSION_KEYRING);
+
+	assert_true(key >= 0);
+	snprintf(from, sizeof from, "keyring:%s", name);
+	if (expected != NULL) {
+		assert_ok(latz_password_read(from, &password));
+		assert_string_equal(password, expected);
+		latz_password_free(password);
+	} else {
+		assert_rc(LATZ_INVALID, latz_password_read(from, &password));
+		assert_non_null(strstr(latz_error_detail(), from));
+	}
+	syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_SESSION_KEYRING);
+}
+
+/* Keys that are there and are no good are told as such, not as missing. */
+static void check_no_key(const char *name, const char *why)
+{
+	char from[80], *password = NULL;
+
+	snprintf(from, sizeof from, "keyring:%s", name);
+	assert_rc(LATZ_ACCESS, latz_password_read(from, &password));
+	assert_non_null(strstr(latz_error_detail(), name));
+	assert_non_null(strstr(latz_error_detail(), why));
+	assert_null(password);
+}
+
 static void keyring(void **state)
 {
-	char name[64], from[80], *password = NULL;
-	long key;
+	char name[64], from[80], longest[1028], *password = NULL;
+	long key, thread;
 
 	(void)state;
 	snprintf(name, sizeof name, "latzero-test-%ld", (long)getpid());
 	snprintf(from, sizeof from, "keyring:%s", name);
-	key = syscall(SYS_add_key, "user", name, SECRET, strlen(SECRET), KEY_SPEC_SESSION_KEYRING);
-	if (key < 0) {
-		fprintf(stderr, "# not tried: no keys can be added here: %s\n", strerror(errno));
-		skip();
+	/* A session of our own, from which the user's keyring is not to be reached, as cron's have it. */
+	key = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+	if (key >= 0)
+		key = add_key(name, SECRET, strlen(SECRET), KEY_SPEC_SESSION_KEYRING);
+	if (key < 0) { /* a container, say */
+		print_message("# not tried: no keys can be added here: %s\n", strerror(errno));
+		return;
 	}
 	assert_ok(latz_password_read(from, &password));
 	assert_string_equal(password, SECRET);
 	latz_password_free(password);
 	password = NULL;
+	assert_int_equal(syscall(SYS_keyctl, KEYCTL_REVOKE, key), 0);
+	check_no_key(name, strerror(EKEYREVOKED));
 	syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_SESSION_KEYRING);
-	assert_rc(LATZ_ACCESS, latz_password_read(from, &password));
-	assert_null(password);
+	check_no_key(name, strerror(ENOKEY));
+	check_key(name, SECRET "\n", strlen(SECRET) + 1, SECRET);
+	check_key(name, "\n", 1, NULL);
+	check_key(name, "a\0b", 3, NULL);
+	memset(longest, 'x', sizeof longest);
+	check_key(name, longest, 1025, NULL);
+	check_key(name, longest, 1028, NULL);
+	longest[1024] = '\0';
+	check_key(name, longest, 1024, longest);
+	/* The user's. */
+	key = add_key(name, SECRET, strlen(SECRET), KEY_SPEC_USER_KEYRING);
+	if (key < 0) {
+		print_message("# not tried: no keys of the user's: %s\n", strerror(errno));
+		return;
+	}
+	assert_ok(latz_password_read(from, &password));
+	assert_string_equal(password, SECRET);
+	latz_password_free(password);
+	assert_true(syscall(SYS_keyctl, KEYCTL_READ, key, longest, sizeof longest) < 0); /* no link is left */
+	thread = syscall(SYS_keyctl, KEYCTL_LINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING);
+	assert_int_equal(thread, 0);
+	syscall(SYS_keyctl, KEYCTL_UNLINK, key, KEY_SPEC_USER_KEYRING);
+	syscall(SYS_keyctl, KEYCTL_UNLINK, KEY_SPEC_USER_KEYRING, KEY_SPEC_THREAD_KEYRING);
+	check_no_key(name, strerror(ENOKEY));
 }
 
 /* What is none of the kinds may be a password: it is not repeated. */

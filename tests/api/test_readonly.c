@@ -299,6 +299,7 @@ static void refuse_others(latz_pool *pool)
 	CHECK_RC(LATZ_UNSUPPORTED, latz_txn_begin(pool, (unsigned)LATZ_READONLY, &txn));
 	CHECK_RC(LATZ_UNSUPPORTED, latz_watch_open(pool, NULL, &watch));
 	CHECK_OK(latz_audit_status(pool, &audit)); /* there is none */
+	CHECK_RC(LATZ_INVALID, latz_audit_key(pool, audit.head)); /* nor a password */
 	CHECK_RC(LATZ_UNSUPPORTED, latz_snapshot(pool, path, NULL));
 	CHECK(access(path, F_OK) != 0);
 	CHECK_RC(LATZ_UNSUPPORTED, latz_verify(pool, NULL, NULL));
@@ -478,6 +479,22 @@ static void attack(const char *dir)
 	CHECK(rename(path, other) != 0);
 }
 
+static int see_t(const latz_pool_info *info, void *arg)
+{
+	CHECK(strcmp(info->name, "t") == 0 && info->status == LATZ_OK && info->keys > MANY && info->password == 0);
+	++*(int *)arg;
+	return 0;
+}
+
+/* The directory's mode says whether it may be listed; then what the pool's files tell is told. */
+static void list_as_stranger(const char *dir)
+{
+	int n = 0, may = access(dir, R_OK) == 0;
+
+	CHECK_RC(may ? LATZ_OK : LATZ_ACCESS, latz_list(dir, see_t, &n));
+	CHECK(n == may && check_access(dir) == 0);
+}
+
 static int read_as_stranger(void *arg)
 {
 	const char *dir = arg;
@@ -488,6 +505,7 @@ static int read_as_stranger(void *arg)
 	options.dir = dir;
 	CHECK_RC(LATZ_ACCESS, latz_open("t", &options, &pool)); /* for writing */
 	CHECK_RC(LATZ_ACCESS, latz_destroy("t", &options));
+	list_as_stranger(dir);
 	pool = reader_of(dir);
 	read_everything(pool);
 	refuse_everything(pool);

@@ -59,6 +59,26 @@ sed '$d' "$log" >"$scratch/cut"
 exits "a cut one looks whole" 0 audit verify "$scratch/cut"
 exits "but not to the pool" 3 audit verify "$scratch/cut" --pool a
 exits "nor to who noted the head" 3 audit verify "$scratch/cut" --head "$(l audit head "$log" | cut -f 2)"
+for cut in 1 2 100; do # of the last line, which the pool remembers
+	exits "something to cut" 0 set a greeting "$cut"
+	bytes=$(($(tail -n 1 "$log" | wc -c) - cut)) line=$(wc -l <"$log")
+	truncate -s -"$cut" "$log"
+	exits "a line cut by $cut" 0 audit verify "$log"
+	like "is told of as incomplete" ": the last line is incomplete: it was cut after $bytes bytes, " "$out"
+	exits "but not to the pool" 3 audit verify "$log" --pool a
+	exits "with what came then" 3 audit verify "$log"
+	like "still" ": line $line \(is\|was\) incomplete: it was cut after $bytes bytes" "$out"
+	is "of another torn entry nothing is said" "" "$(printf '%s' "$out" | grep -e 'is not there' -e 'was changed')"
+	exits "a new file" 0 audit rotate "$log"
+done
+mv "$out" "$scratch/away"
+printf 'half a line' >>"$log"
+exits "goes on behind half a line, the file before it not being there" 0 set a greeting unseen
+exits "which is all known" 0 audit verify "$log"
+like "to the log" '"torn":1,' "$(l audit verify "$log" --json)"
+sed 's/^half/Half/' "$log" >"$scratch/changed"
+exits "and may not be changed" 3 audit verify "$scratch/changed"
+like "what was" ': line 2 was changed: ' "$out"
 exits "no such file" 1 audit verify "$scratch/nothing"
 for what in verify show head rotate; do
 	exits "a directory" 2 audit $what "$scratch"
@@ -142,8 +162,49 @@ old=$out
 exits "both files, the second just begun" 0 $right audit verify "$old" "$log"
 like "says so" 'no entry of it is authenticated by itself' "$out"
 exits "which alone proves nothing" 3 $right audit verify "$log"
+key=$scratch/key
+exits "the key, without the password" 3 audit key e --output "$key"
+exits "with a wrong one" 3 $wrong audit key e --output "$key"
+exits "without a place for it" 2 $right audit key e
+exits "with two pools" 2 $right audit key e f --output "$key"
+exits "where nothing can be made" 3 $right audit key e --output "$scratch/nowhere/key"
+exits "of no pool" 1 $right audit key nowhere --output "$key"
+ok "leaves none" test ! -e "$key"
+if command -v script >/dev/null; then
+	out=$(TERM=xterm script -qec "'$LATZERO' $right audit key e --output -" /dev/null </dev/null)
+	like "nor to a terminal" 'stdout is a terminal' "$out"
+	is "shows it there" 0 "$(printf '%s\n' "$out" | grep -c '[0-9a-f]\{64\}')"
+fi
+mkdir "$scratch/here"
+mkdir "$scratch/here/e"
+is "the key" 0 "$(cd "$scratch/here" && umask 0 && l $right audit key e --output "$key"; echo $?)"
+is "is nobody else's" 600 "$(stat -c %a "$key")"
+like "64 digits" '^[0-9a-f]\{64\}$' "$(cat "$key")"
+exits "what is there is not replaced" 1 $right audit key e --output "$key"
+one_line "what is there is not replaced"
+is "in a pipe it is the same" "$(cat "$key")" "$(l $right audit key e --output -)"
+exits "verify with it" 0 audit verify "$old" "$log" --key-file "$key"
+exits "of the part that is done" 0 audit verify "$old" --key-file "$key"
+like "authenticates" ': authenticated up to entry [0-9]*;' "$out"
+sed 's/"event":"set"/"event":"get"/' "$old" >"$scratch/forged"
+exits "not what was changed" 3 audit verify "$scratch/forged" --key-file "$key"
+tr 0-9a-f 1-9a-f0 <"$key" >"$scratch/other"
+exits "nor with another" 3 audit verify "$old" --key-file "$scratch/other"
+like "which is told" 'was not written by who has the key' "$err"
+l create open --keep
+exits "of a pool without a password" 2 audit key open --output "$scratch/none"
+like "says so" 'pool open has no password' "$err"
+l destroy open
+exits "a password more" 0 $right rekey e --new-password-file "$scratch/wrong"
+exits "and a data key" 0 $wrong rekey e --data
+is "change nothing of it" "$(cat "$key")" "$(l $wrong audit key e --output -)"
+exits "what was written since" 0 $wrong set e k later
+exits "passes" 0 audit verify "$old" "$log" --key-file "$key"
+like "all of it" "$(basename "$log"): authenticated up to entry $(l audit head "$log" | cut -f 1)\$" "$out"
+exits "back to the first password" 0 $wrong rekey e --new-password-file "$scratch/right"
 exits "destroy" 0 destroy e
 exits "the pool is gone, the log is not" 0 $right audit verify "$old" "$log"
+exits "nor its key" 0 audit verify "$old" "$log" --key-file "$key"
 cp "$scratch/wrong" "$scratch/new"
 l $right create e --keep --encrypt --audit "$log"
 exits "a new password" 0 $right rekey e --new-password-file "$scratch/new"

@@ -30,16 +30,26 @@ exits "a pipe by name" 3 --password-file "$scratch/pipe" create e --keep --encry
 like "which fd:N would take" 'fd:N' "$err"
 : >"$scratch/empty"
 chmod 600 "$scratch/empty"
-exits "an empty file" 3 --password-file "$scratch/empty" create e --keep --encrypt
-like "is told" 'the password is empty' "$err"
+exits "an empty file" 2 --password-file "$scratch/empty" create e --keep --encrypt
+like "is told, and which" "LATZ_INVALID: .*file:$scratch/empty: the password is empty" "$err"
 printf 'a\0b' >"$scratch/nul"
 head -c 1025 /dev/zero | tr '\0' a >"$scratch/long"
 head -c 1024 "$scratch/long" >"$scratch/longest"
 chmod 600 "$scratch/nul" "$scratch/long" "$scratch/longest"
-exits "a NUL in it" 3 --password-file "$scratch/nul" create e --keep --encrypt
-exits "1025 bytes" 3 --password-file "$scratch/long" create e --keep --encrypt
-exits "a descriptor that is not open" 3 --password-fd 77 create e --keep --encrypt
+exits "a NUL in it" 2 --password-file "$scratch/nul" create e --keep --encrypt
+exits "1025 bytes" 2 --password-file "$scratch/long" create e --keep --encrypt
+exits "a descriptor that is not open" 2 --password-fd 77 create e --keep --encrypt
 one_line "a descriptor that is not open"
+like "it is named" 'fd:77, which is no open descriptor' "$err"
+like "with what it takes" 'an open descriptor, like 3 with 3<FILE' "$err"
+exits "a number that is more like a password" 2 --password-fd 4711471 create e --keep --encrypt
+ok "is not told" test "${err#*4711471}" = "$err"
+exits "a descriptor that can only be written" 2 --password-fd 3 create e --keep --encrypt 3>"$scratch/written"
+like "it is named" 'fd:3, which is open for writing alone' "$err"
+exits "one that can't be read" 3 --password-fd 3 create e --keep --encrypt 3<"$scratch"
+like "is named" 'a password from fd:3: Is a directory' "$err"
+exits "one that is at its end" 2 --password-fd 3 create e --keep --encrypt 3</dev/null
+like "too" 'fd:3: the password is empty' "$err"
 exits "a descriptor that is none" 2 --password-fd "$secret" create e --keep --encrypt
 ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
 exits "both" 2 --password-fd 0 "$right" create e --keep --encrypt
@@ -94,9 +104,13 @@ exits "a pool with a password alone" 0 create p --keep "$right"
 like "has another flag" '^p	.*	keep,password	ok$' "$(l list)"
 exits "and asks for it" 3 get p key
 exits "it is not encrypted" 3 create p --attach --keep --encrypt "$right"
-like "and says so" 'is not encrypted' "$err"
+like "and says so" 'pool p: is there already and is not encrypted, which attaching does not change; leave --encrypt out' "$err"
+one_line "it is not encrypted"
+ok "the password is not what is wrong" test "${err#*password}" = "$err"
 l destroy p
 exits "a pool without one" 0 create plain --keep
+exits "is not encrypted by attaching, either" 3 create plain --attach --keep --encrypt "$right"
+like "and says so" 'is not encrypted, .*; leave --encrypt and the password out' "$err"
 exits "is not what a password is for" 3 get plain key "$right"
 like "which the hint tells" 'leave --password-file' "$err"
 l destroy plain
@@ -140,10 +154,23 @@ is "latzero-snapshot" 0 $?
 ok "has neither key nor value in it" sh -c '! grep -q -e piped -e values "$1"' sh "$scratch/e.lzs"
 "$LATZERO-snapshot" --verify "$scratch/e.lzs" "$right" >"$scratch/out"
 is "--verify with the password" 0 $?
+(printf 'before!' && cat "$scratch/e.lzs") >"$scratch/behind"
 like "opens everything" '^ok: snapshot with [0-9]* keys\{0,1\}, everything checked and opened$' "$(cat "$scratch/out")"
 is "--verify without" 0 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" >"$scratch/out"; echo $?)"
 like "says what it did not" 'checked but what is encrypted' "$(cat "$scratch/out")"
 is "--verify with a wrong one" 3 "$("$LATZERO-snapshot" --verify "$scratch/e.lzs" "$wrong" >/dev/null 2>&1; echo $?)"
+is "--verify of a file that is not there, with a password" 1 \
+	"$("$LATZERO-snapshot" --verify "$scratch/nowhere" "$right" 2>"$scratch/err"; echo $?)"
+like "is told as ever" "no file $scratch/nowhere); check the path\$" "$(cat "$scratch/err")"
+is "--verify of stdin, which is a file" 0 \
+	"$("$LATZERO-snapshot" --verify - "$right" <"$scratch/e.lzs" >"$scratch/out"; echo $?)"
+like "opens everything, too" 'everything checked and opened$' "$(cat "$scratch/out")"
+is "from where it begins there" 0 \
+	"$( (dd bs=1 count=7 >/dev/null 2>&1; "$LATZERO-snapshot" --verify - "$right") <"$scratch/behind" >/dev/null; echo $?)"
+is "of a pipe: 3" 3 "$(cat "$scratch/e.lzs" | "$LATZERO-snapshot" --verify - "$right" 2>"$scratch/err"; echo $?)"
+like "says why" 'read twice, so it has to be a file, and no pipe' "$(cat "$scratch/err")"
+is "without the password a pipe will do" 0 \
+	"$(cat "$scratch/e.lzs" | "$LATZERO-snapshot" --verify - >/dev/null; echo $?)"
 like "--info tells" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzs")"
 "$LATZERO-snapshot" e "$scratch/e.lzi" --image "$right" >"$scratch/out"
 like "of an image too" '^encrypted	yes$' "$("$LATZERO-snapshot" --info "$scratch/e.lzi")"
@@ -169,6 +196,13 @@ for kind in '' --image; do
 	is "of one that has none, with a password" 3 $?
 	like "is told to leave it out" 'has no password.*leave --password-file and $LATZERO_PASSWORD_FILE out' \
 		"$(cat "$scratch/err")"
+done
+l del plain k
+for kind in '' --image; do
+	"$LATZERO-snapshot" plain "$scratch/none.lzs$kind" $kind >"$scratch/out"
+	"$LATZERO-restore" "$scratch/none.lzs$kind" again --keep "$right" >"$scratch/out" 2>&1
+	is "of one without a key $kind" "0 3" "$? $(l set again k v 2>/dev/null; echo $?)"
+	l destroy again
 done
 l destroy plain
 is "there is no pool then" "e" "$(l list | cut -f 1)"
@@ -238,15 +272,17 @@ ok "with a value" l set turned k v "$right"
 exits "rekey without a wish" 2 rekey turned "$right"
 exits "with a descriptor that is none" 2 rekey turned "$right" --new-password-fd "$secret"
 ok "what was given there is not told" test "${err#*"$secret"}" = "$err"
+exits "with a closed descriptor" 2 rekey turned "$right" --new-password-fd 77
+like "it is named" 'reading the new password: .*fd:77' "$err"
 exits "with a file that is not there" 3 rekey turned "$right" --new-password-file "$scratch/nowhere"
 exits "of no pool" 1 rekey nowhere --data
 l create unlocked --keep
-exits "of a pool without a password" 3 rekey unlocked --data
+exits "of a pool without a password" 2 rekey unlocked --data
 like "says so" 'has no password); only a pool that was created with a password has keys' "$err"
-exits "likewise" 3 rekey unlocked --new-password-file "$scratch/new"
+exits "likewise" 2 rekey unlocked --new-password-file "$scratch/new"
 l destroy unlocked
 l create asked --keep "$right"
-exits "a data key of one that is not encrypted" 3 rekey asked --data "$right"
+exits "a data key of one that is not encrypted" 2 rekey asked --data "$right"
 l destroy asked
 exits "with a wrong password" 3 rekey turned "$wrong" --new-password-file "$scratch/new"
 exits "a new password" 0 rekey turned "$right" --new-password-file "$scratch/new"

@@ -37,7 +37,8 @@ is "of a pool that is not for him: 3" 3 "$(stranger get shut greeting 2>"$scratc
 is "with one line" 1 "$(wc -l <"$scratch/err")"
 printf 'secret\n' >"$scratch/right"
 printf 'wrong\n' >"$scratch/stranger"
-chmod 600 "$scratch/right" "$scratch/stranger"
+printf 'wrong\n' >"$scratch/wrong"
+chmod 600 "$scratch/right" "$scratch/stranger" "$scratch/wrong"
 chown 65534 "$scratch/stranger"
 l create locked --keep --encrypt --mode 0644 --password-file "$scratch/right" >/dev/null
 stranger get locked greeting --password-file "$scratch/stranger" 2>"$scratch/err" || true
@@ -55,7 +56,31 @@ for what in "set open k v" "del open k" "incr open n" "append open k v" "ttl ope
 		"$(cat "$scratch/err")"
 	is "$what: one line" 1 "$(wc -l <"$scratch/err")"
 done
-is "nor whether it is locked" 0 "$(stranger inspect open | grep -c -E '^(lifetime|locked)')"
+like "inspect tells whether it is kept" '^lifetime	kept' "$(stranger inspect open)"
+like "and whether it is locked" '^locked	no$' "$(stranger inspect open)"
+like "without the password, too" '^locked	encrypted$' "$(stranger inspect locked)"
+l get locked greeting --password-file "$scratch/wrong" 2>/dev/null
+like "and how many wrong ones the pool was asked with" '"wrong_in_row":1,"wrong_passwords":1,' \
+	"$(stranger inspect locked --json)"
+is "of a pool that is not for him: 3" 3 "$(stranger inspect shut 2>"$scratch/err" || echo $?)"
+like "he is told why" 'pool shut: LATZ_ACCESS' "$(cat "$scratch/err")"
+stranger list >"$scratch/out" 2>"$scratch/err"
+is "list" 0 $?
+is "tells of each what the owner sees, but of what is not for him" \
+	"$(l list | cut -f 1-4,6-7 | sed 's/^shut	.*/shut refused/')" \
+	"$(cut -f 1-4,6-7 "$scratch/out" | sed 's/^shut	0	0	.*	-	LATZ_ACCESS.*/shut refused/')"
+like "top without a name" '^open	' "$(stranger top --once --interval 10ms)"
+like "of what takes a password, too" '^locked	locked	-' "$(stranger top --once --interval 10ms)"
+mkdir "$LATZERO_DIR/.tmp-left"
+stranger list >/dev/null
+ok "he sweeps nothing" test -d "$LATZERO_DIR/.tmp-left"
+l list >/dev/null
+ok "the owner does" test ! -d "$LATZERO_DIR/.tmp-left"
+chmod 711 "$LATZERO_DIR"
+is "list where he may not: 3" 3 "$(stranger list 2>"$scratch/err" || echo $?)"
+is "get where he may not list" hello "$(stranger get open greeting)"
+like "inspect" '^keys	' "$(stranger inspect open)"
+chmod 755 "$LATZERO_DIR"
 l create audited --keep --audit "$scratch/log" --audit-keys reads >/dev/null
 l set audited k v
 chmod 666 "$scratch/log"

@@ -437,6 +437,7 @@ static void call_audit(struct live_client *c)
 	latz_audit_info info = { .size = sizeof info };
 	char path[320], name[320];
 
+	(void)LIVE_CALL(c, "audit_key", latz_audit_key(c->pool, info.head));
 	if (LIVE_CALL(c, "audit_status", latz_audit_status(c->pool, &status)) == LATZ_OK)
 		live_look(c, status.path, strlen(status.path));
 	snprintf(path, sizeof path, "%s/p%u.audit", c->shared->persist, c->name);

@@ -363,12 +363,64 @@ static void rotated_before(void **state)
 	assert_ok(latz_audit_verify(first, &options, &info)); /* not looked at */
 }
 
+static int verify_with(const char *path, const uint8_t key[32], latz_audit_info *info)
+{
+	latz_audit_options options = LATZ_AUDIT_OPTIONS_INIT;
+
+	*info = (latz_audit_info){ .size = sizeof *info };
+	options.key = key;
+	return latz_audit_verify(path, &options, info);
+}
+
+/* Given out by whatever handle, it is one key, and goes on to be it. */
+static void given_out(void **state)
+{
+	struct fixture *f = *state;
+	latz_options reading = LATZ_OPTIONS_INIT;
+	uint8_t key[32], again[32];
+	latz_pool *other;
+	latz_audit_info info;
+	char path[600];
+
+	audited(f, path, OLD);
+	assert_ok(put(f->pool, "k", "v"));
+	assert_ok(latz_audit_key(f->pool, key));
+	assert_rc(LATZ_INVALID, latz_audit_key(f->pool, NULL));
+	assert_ok(verify_with(path, key, &info));
+	assert_int_equal(info.last_keyed, info.last_seq);
+	key[31] ^= 1;
+	assert_rc(LATZ_CORRUPT, verify_with(path, key, &info));
+	key[31] ^= 1;
+	assert_ok(latz_namespace(f->pool, "space", &other));
+	assert_ok(latz_audit_key(other, again));
+	assert_memory_equal(again, key, sizeof key);
+	assert_ok(latz_close(other));
+	assert_ok(rekey(f->pool, NEW, 1));
+	reading.dir = f->dir;
+	reading.flags = (unsigned)LATZ_READONLY;
+	reading.password = NEW;
+	assert_ok(latz_open("t", &reading, &other));
+	memset(again, 0, sizeof again);
+	assert_ok(latz_audit_key(other, again));
+	assert_memory_equal(again, key, sizeof key);
+	assert_ok(latz_close(other));
+	shut(f);
+	assert_ok(verify_with(path, key, &info)); /* there is no pool any more */
+	assert_int_equal(info.last_keyed, info.last_seq - 1); /* but `remove` */
+	/* Asked for no password it has none. */
+	f->options.audit = f->options.password = NULL;
+	f->options.encrypt = 0;
+	f->options.audit_keys = 0;
+	assert_ok(latz_open("t", &f->options, &f->pool));
+	assert_rc(LATZ_INVALID, latz_audit_key(f->pool, again));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		DIR_TEST(what_is_found), DIR_TEST(new_passwords), DIR_TEST(in_each_file),
 		DIR_TEST(several_pools), DIR_TEST(without),       DIR_TEST(too_many_seals),
-		DIR_TEST(forged_seal),   DIR_TEST(rotated_before),
+		DIR_TEST(forged_seal),   DIR_TEST(rotated_before), DIR_TEST(given_out),
 	};
 
 	return suite_run(tests);

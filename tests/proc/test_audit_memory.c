@@ -500,10 +500,13 @@ static void noted_meanwhile(void **state)
 static int persists(void *arg)
 {
 	struct death *death = arg;
-	latz_pool *pool = fixture_attach(death->f);
+	latz_options options = death->f->options;
+	latz_pool *pool;
 
+	death->f->options.persist_dir = NULL;
+	pool = fixture_attach(death->f);
 	lzi_point_arm(death->point, death->nth, LZI_POINT_KILL);
-	return latz_persist(pool, &death->f->options);
+	return latz_persist(pool, &options);
 }
 
 static void rename_away(const char *dir, size_t number)

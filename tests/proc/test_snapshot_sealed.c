@@ -115,6 +115,23 @@ static int check_changed(const char *from, enum change change, const char *passw
 
 /* ---- Tests ---- */
 
+/* A file can be read twice, a pipe can't. */
+static void standard_input(const char *path)
+{
+	int before = dup(STDIN_FILENO), fd = open(path, O_RDONLY), ends[2];
+
+	assert_true(before >= 0 && fd >= 0 && pipe(ends) == 0);
+	assert_true(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+	assert_ok(latz_snapshot_verify("-", RIGHT, NULL));
+	assert_true(dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+	assert_rc(LATZ_UNSUPPORTED, latz_snapshot_verify("-", RIGHT, NULL));
+	assert_true(dup2(before, STDIN_FILENO) == STDIN_FILENO);
+	close(before);
+	close(fd);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 static void all_opens(void **state)
 {
 	struct fixture *f = *state;
@@ -135,7 +152,7 @@ static void all_opens(void **state)
 	assert_int_equal(info.encrypted, 1);
 	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, WRONG, NULL));
 	assert_rc(LATZ_INVALID, latz_snapshot_verify(path, "", NULL));
-	assert_rc(LATZ_UNSUPPORTED, latz_snapshot_verify("-", RIGHT, NULL));
+	standard_input(path);
 	assert_rc(LATZ_NOTFOUND, latz_snapshot_verify("/nonexistent", RIGHT, NULL));
 }
 
