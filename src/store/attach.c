@@ -458,9 +458,9 @@ static int lock_life(struct lzi_store *store, int *ret_last)
 }
 
 /* Somebody was faster. If he attached, he is the last one now. If it is the guard, he takes the files away, and who
- * closes and opens again should not find what is going; but he can't if the pool has a password, which he has not got,
- * and who only looked does not. So it is tried again: as a rule a moment later, and not for long if the guard can do
- * it. 1: it is ours after all. */
+ * closes and opens again should not find what is going; who only looked does not. So it is tried again, as a rule a
+ * moment later: not for long, but of a pool with a password, which nobody who comes by takes away for want of it. 1: it
+ * is ours after all. */
 static int lock_life_late(struct lzi_store *store, int *ret_last)
 {
 	const struct lzi_control *control = &store->control;

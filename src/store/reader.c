@@ -45,7 +45,7 @@ static int check_there(int dirfd, const char *name, const struct lzi_opened *ope
 
 int lzi_reader_peek(int dirfd, const char *name, struct lzi_opened *ret_opened)
 {
-	struct lzi_opened opened = { -1, { .fd = -1 }, NULL, 0 };
+	struct lzi_opened opened = { .poolfd = -1, .control = { .fd = -1 } };
 	int rc = lzi_dir_look_at(dirfd, name, &opened.poolfd);
 
 	if (rc == LATZ_NOTFOUND)
