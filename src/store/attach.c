@@ -531,6 +531,11 @@ void lzi_store_close_parts(struct lzi_store *store)
 
 void lzi_store_detach(struct lzi_store *store)
 {
+	if (store->janitor.runs) { /* not in a forked child, where a mutex may be held by nobody */
+		lzi_worker_tell(&store->janitor);
+		lzi_worker_tell(&store->scribe);
+		lzi_worker_tell(&store->office);
+	}
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
 	lzi_worker_stop(&store->office);

@@ -48,14 +48,19 @@ int lzi_worker_start(struct lzi_worker *worker, const char *name, void *(*run)(v
 	return LATZ_OK;
 }
 
-void lzi_worker_stop(struct lzi_worker *worker)
+void lzi_worker_tell(struct lzi_worker *worker)
 {
-	if (!worker->runs)
-		return;
 	pthread_mutex_lock(&worker->mutex);
 	worker->stops = 1;
 	pthread_cond_signal(&worker->wake);
 	pthread_mutex_unlock(&worker->mutex);
+}
+
+void lzi_worker_stop(struct lzi_worker *worker)
+{
+	if (!worker->runs)
+		return;
+	lzi_worker_tell(worker);
 	pthread_join(worker->thread, NULL);
 	worker->runs = 0;
 }

@@ -18,6 +18,8 @@ void lzi_worker_init(struct lzi_worker *worker);
 void lzi_worker_fini(struct lzi_worker *worker);
 /* Starts run(arg), unless it runs already. One at a time starts or stops a worker. */
 int lzi_worker_start(struct lzi_worker *worker, const char *name, void *(*run)(void *arg), void *arg);
+/* Tells it to stop. Who has several to stop tells them all first: each may be waiting for a dead or stopped process. */
+void lzi_worker_tell(struct lzi_worker *worker);
 /* Returns when it has ended; for good: it is not started again. */
 void lzi_worker_stop(struct lzi_worker *worker);
 /* The worker itself: waits; 1 when told to stop. */
