@@ -288,7 +288,8 @@ LATZ_API int latz_sweep(const char *dir, unsigned *removed) LATZ_MUSTCHECK;
 
 /* Does maintenance (index, expiry, cleaning, giving memory back, cleaning up after the dead) for about budget_us
  * microseconds, 0 meaning until nothing is left. LATZ_OK if nothing is left, LATZ_BUSY if there is more or another
- * process is at it. For handles opened with LATZ_NO_THREAD; harmless with others. */
+ * process is at it. On a budget no pages are gathered into huge ones, for which the kernel takes what time it wants.
+ * For handles opened with LATZ_NO_THREAD; harmless with others. */
 LATZ_API int latz_maintain(latz_pool *pool, unsigned budget_us) LATZ_MUSTCHECK;
 
 /* Bounds of a pool. */

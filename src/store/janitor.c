@@ -51,7 +51,8 @@ static int work(struct lzi_store *store, struct memory *memory, int tick)
 	memory->lag = lag;
 	if (index_too || lag == 0)
 		memory->index_due_ms = now + INDEX_EVERY_MS;
-	rc = lzi_maintain(&call, BUDGET_US, idle, index_too);
+	rc = lzi_maintain(&call, BUDGET_US,
+	                  (idle ? LZI_MAINTAIN_IDLE | LZI_MAINTAIN_HUGE : 0) | (index_too ? LZI_MAINTAIN_INDEX : 0));
 	if (rc != LATZ_OK && rc != LATZ_BUSY && !lzi_store_dead(store) && rc != LATZ_NOSPC && rc != LATZ_TIMEOUT)
 		lzi_log(LATZ_LOG_WARNING, "%s: maintenance: %s: %s", store->name, latz_strerror(rc), lzi_error_text());
 	lzi_train_by_itself(&call);

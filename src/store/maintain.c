@@ -504,16 +504,16 @@ static int shrink_index(struct lzi_store *store)
 	return rc;
 }
 
-/* idle: nothing was written since the last time, or nobody waits for us. index_too: the index is due. */
-static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle, int index_too, int *ret_more)
+static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, unsigned what, int *ret_more)
 {
 	struct lzi_store *store = call->store;
+	const int idle = (what & LZI_MAINTAIN_IDLE) != 0;
 	unsigned freed;
 	int rc, index_rc = LATZ_OK;
 
 	if (lzi_is_bounded(store))
 		lzi_bound_maintain(call, LZI_EVICT_BYTES, deadline_ns, ret_more);
-	if (index_too && lzi_bound_index_wanted(store))
+	if ((what & LZI_MAINTAIN_INDEX) != 0 && lzi_bound_index_wanted(store))
 		index_rc = lzi_catchup(store);
 	rc = lzi_expire(call, deadline_ns, ret_more);
 	if (rc == LATZ_OK)
@@ -531,7 +531,7 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 		rc = lzi_give_back(call, keep_free(store, idle), idle, ret_more);
 	if (rc == LATZ_OK && idle)
 		lzi_image_bring_ahead(store, deadline_ns, ret_more);
-	if (rc == LATZ_OK && idle)
+	if (rc == LATZ_OK && (what & LZI_MAINTAIN_HUGE) != 0)
 		lzi_use_huge_pages(store, ret_more);
 	if (idle)
 		lzi_locks_trim(store);
@@ -543,7 +543,9 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, int idle
 int lzi_store_maintain(struct lzi_call *call, unsigned budget_us)
 {
 	lzi_scribe_work(call);
-	return lzi_maintain(call, budget_us, 1, 1);
+	/* Not on a budget: the kernel may wait for all processors before it gathers a page. */
+	return lzi_maintain(call, budget_us,
+	                    LZI_MAINTAIN_IDLE | LZI_MAINTAIN_INDEX | (budget_us == 0 ? LZI_MAINTAIN_HUGE : 0));
 }
 
 static void client_gone(uint32_t slot, void *call)
@@ -552,7 +554,7 @@ static void client_gone(uint32_t slot, void *call)
 	lzi_feed_client_gone(slot, call);
 }
 
-int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too)
+int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 {
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
@@ -575,7 +577,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_
 	lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
 	for (rounds = 0; rounds < 64; rounds++) {
 		more = 0;
-		rc = maintain_locked(call, deadline, idle, index_too, &more);
+		rc = maintain_locked(call, deadline, what, &more);
 		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline) ||
 		    lzi_bound_urgent(store))
 			break;

@@ -720,8 +720,13 @@ int lzi_expire_for_room(struct lzi_call *call);
 int lzi_give_back(struct lzi_call *call, uint64_t keep, int partial, int *ret_more);
 /* Whether every other thread that was inside a call has left it. */
 int lzi_readers_gone(const struct lzi_call *call);
-/* lzi_store_maintain(), for the janitor, who knows whether it is quiet and whether the index is due. */
-int lzi_maintain(struct lzi_call *call, unsigned budget_us, int idle, int index_too);
+/* lzi_store_maintain(), for the janitor, who knows what it is time for. */
+enum {
+	LZI_MAINTAIN_IDLE = 1,  /* nothing was written since the last time, or nobody waits for us */
+	LZI_MAINTAIN_INDEX = 2, /* the index is due */
+	LZI_MAINTAIN_HUGE = 4   /* pages are gathered into huge ones */
+};
+int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what);
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
