@@ -329,6 +329,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		rc = start_over(call, segment);
 		if (rc == LATZ_OK) {
 			raise_flag(store);
+			lzi_store_guard(store); /* a kept pool had none */
 		} else if (!again) {
 			lzi_persist_clear(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
@@ -572,6 +573,14 @@ void lzi_scribe_work(struct lzi_call *call)
 	lzi_scribe_office(call);
 }
 
+/* Who has come without the keys of an encrypted pool, the guard, can't tell what is sealed: it brings the log to the
+ * disk, and leaves snapshots to those who have them. */
+static int may_snapshot(const struct lzi_store *store)
+{
+	return store->seal != NULL ||
+	       lzi_load_acquire(&store->control.shared->guarded.kind) != LZI_LOCKED_ENCRYPTED;
+}
+
 int lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -583,7 +592,8 @@ int lzi_persist_leave(struct lzi_store *store)
 	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
 	 * us. */
 	office = lock_scribe(store, 0) >= 0;
-	if (office && lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+	if (office && lzi_load_acquire(&log->healing) != 0 && may_snapshot(store) &&
+	    lzi_thread_find(store, &call) == LATZ_OK) {
 		finish_beginning(&call);
 		lzi_thread_leave(store);
 	}
@@ -594,7 +604,8 @@ int lzi_persist_leave(struct lzi_store *store)
 	}
 	flushed = lzi_is_durable(store) ? rc : LATZ_OK;
 	LZI_POINT("leave.flushed");
-	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
+	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0 &&
+	    may_snapshot(store)) {
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
 			rc = lzi_checkpoint(&call);
@@ -616,10 +627,10 @@ int lzi_persist_owes(struct lzi_store *store)
 	if (!store->open || !lzi_is_durable(store) || lzi_store_dead(store))
 		return 0;
 	if (lzi_load_acquire(&log->broken) != 0)
-		return lzi_load_acquire(&log->healing) != 0;
+		return lzi_load_acquire(&log->healing) != 0 && may_snapshot(store);
 	(void)!lzi_heap_view(&store->heap);
-	return position->synced != position->frame || (log->snapshot_on_close && position->bytes > 0) ||
-	       lzi_log_lag(store) > 0;
+	return position->synced != position->frame ||
+	       (log->snapshot_on_close && position->bytes > 0 && may_snapshot(store)) || lzi_log_lag(store) > 0;
 }
 
 /* ---- Calls ---- */
