@@ -34,8 +34,8 @@ struct lzi_fill {
 	 * password, but what the parent knew. */
 	int trusted;
 	struct lzi_secrets *secrets;
-	/* 1: who comes after a death, to bring what the dead wrote to the disk and leave: the guard. No keys are needed for
-	 * that, so no password is asked for, and none are there: records stay as they are, and none are made. */
+	/* 1: who comes after a death, to bring what the dead wrote to the disk and leave: the guard. No keys are needed
+	 * for that, so no password is asked for, and none are there: records stay as they are, and none are made. */
 	int tends;
 };
 

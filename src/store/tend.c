@@ -51,7 +51,8 @@ void lzi_pool_tend(const char *dir, const char *name)
 	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
 	lzi_wait_begin();
 	rc = lzi_thread_init();
-	/* Nobody else in this process is to get an attachment without keys; nor a forked child one that it can't close. */
+	/* Nobody else in this process is to get an attachment without keys, nor a forked child one that it can't
+	 * close. */
 	lzi_registry_lock();
 	if (rc == LATZ_OK)
 		rc = lzi_store_attach(dir, name, &options, &fill, &store);
