@@ -24,6 +24,26 @@
 
 /* ---- Beginning and ending ---- */
 
+/* What begin_here() takes from the options, of a log that broke: that of the one that goes on trying. */
+struct settings {
+	uint32_t sync, interval_ms, snapshot_on_close;
+	uint64_t checkpoint_bytes;
+};
+
+static struct settings keep_settings(const struct lzi_log_state *log)
+{
+	return (struct settings){ lzi_load_relaxed(&log->sync), lzi_load_relaxed(&log->interval_ms),
+		                  log->snapshot_on_close, log->checkpoint_bytes };
+}
+
+static void put_settings_back(struct lzi_log_state *log, const struct settings *settings)
+{
+	lzi_store_relaxed(&log->sync, settings->sync);
+	lzi_store_relaxed(&log->interval_ms, settings->interval_ms);
+	log->checkpoint_bytes = settings->checkpoint_bytes;
+	log->snapshot_on_close = settings->snapshot_on_close;
+}
+
 static void take_settings(struct lzi_log_state *log, const latz_options *options)
 {
 	lzi_store_relaxed(&log->sync, (uint32_t)options->sync);
@@ -292,7 +312,9 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	take_settings(log, options);
 	snprintf(log->path, sizeof log->path, "%s", path);
 	*ret_segment = (last > lzi_log_position(store)->segment ? last : lzi_log_position(store)->segment) + 1;
-	lzi_store_release(&log->broken, LATZ_IO);
+	/* One that was full heals by itself once there is room, and does so yet if this comes to nothing. */
+	if (!again || log->broken != LATZ_NOSPC)
+		lzi_store_release(&log->broken, LATZ_IO);
 	log->generation++;
 	lzi_persist_adopt(store);
 	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
@@ -306,11 +328,13 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
+	struct settings before;
 	uint64_t segment;
 	int again = 0, rc = lock_scribe(store, 1);
 
 	if (rc < 0)
 		return rc;
+	before = keep_settings(log);
 	rc = lzi_log_mutex(store, 1);
 	if (rc >= 0) {
 		/* Without its directory it is durable in name only. */
@@ -333,6 +357,8 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		} else if (!again) {
 			lzi_persist_clear(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
+		} else {
+			put_settings_back(log, &before);
 		}
 	}
 	unlock_scribe(store);
@@ -489,8 +515,10 @@ static void heal(struct lzi_call *call)
 	if (lzi_log_lock(store, 0) != LATZ_OK)
 		return;
 	lzi_log_unlock(store);
-	if (start_over(call, lzi_log_position(store)->segment + 1) == LATZ_OK)
-		lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
+	if (start_over(call, lzi_log_position(store)->segment + 1) != LATZ_OK)
+		return;
+	raise_flag(store); /* who died as he began it by hand may have wanted another sync */
+	lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
 }
 
 /* Who began the log died on the way: it is begun for them. The scribe's mutex is held. */

@@ -295,6 +295,44 @@ static void the_old_logs_room_serves_the_new_one(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* ---- No room: a person's attempt to begin the log anew fails as well, and then there is room ---- */
+
+static void a_failed_beginning_changes_nothing(void **state)
+{
+	struct durable *d = *state;
+	latz_options options = d->options;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *pool;
+	int i, rc = LATZ_OK;
+
+	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
+	pool = attach(d);
+	lzi_os.pwrite = writes_within;
+	lzi_os.fallocate = allocates_none;
+	for (i = 0; i < 40 && rc == LATZ_OK; i++) {
+		assert_ok(put(pool, "k", "y"));
+		rc = latz_sync_now(pool);
+	}
+	assert_int_equal(rc, LATZ_NOSPC);
+	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
+	options.sync = LATZ_SYNC_ALWAYS;
+	options.checkpoint_bytes = 12345678;
+	assert_rc(LATZ_NOSPC, latz_persist(pool, &options));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.log_broken, LATZ_NOSPC);
+	assert_int_equal(stats.sync, LATZ_SYNC_NONE); /* of the log that it heals to */
+	assert_int_not_equal(stats.checkpoint_bytes, options.checkpoint_bytes);
+	lzi_os = d->os;
+	assert_ok(latz_maintain(pool, 0)); /* heals */
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.log_broken, 0);
+	assert_ok(latz_sync_now(pool));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+}
+
 /* ---- The directory was made anew by hand, and the log begun again there ---- */
 
 static int fails(int fd)
@@ -384,6 +422,7 @@ int main(void)
 		LOG_TEST(failing_checkpoints_do_not_eat_the_disk),
 		LOG_TEST(a_checkpoint_after_failed_ones),
 		LOG_TEST(the_old_logs_room_serves_the_new_one),
+		LOG_TEST(a_failed_beginning_changes_nothing),
 		LOG_TEST(a_directory_made_anew_has_an_owner),
 		LOG_TEST(a_delete_whose_thread_died_stays_one),
 	};
