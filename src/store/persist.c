@@ -276,6 +276,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_store_release(&store->control.shared->failed_checkpoint.error, 0); /* this was a snapshot of all there is */
 	if (removed)
 		lzi_persist_trust(store->persist.dirfd);
 	else
@@ -457,7 +458,20 @@ static int roll(struct lzi_store *store, uint64_t *ret_segment, uint64_t *ret_by
 	return LATZ_OK;
 }
 
-int lzi_checkpoint(struct lzi_call *call)
+/* People are to see it where they look for the pool's state: who logs it may be a process that nobody reads the log of,
+ * and meanwhile the log only grows. */
+static void note_checkpoint(struct lzi_store *store, int error)
+{
+	struct lzi_failed_checkpoint *failed = &store->control.shared->failed_checkpoint;
+
+	if (error != LATZ_OK) {
+		snprintf(failed->why, sizeof failed->why, "%s", lzi_error_text());
+		lzi_store_relaxed(&failed->wall_ms, lzi_clock_wall_ms());
+	}
+	lzi_store_release(&failed->error, (int32_t)error);
+}
+
+static int make_checkpoint(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -498,6 +512,15 @@ int lzi_checkpoint(struct lzi_call *call)
 	store->persist.rolled.segment = 0;
 	lzi_log_unlock(store);
 	LZI_POINT("checkpoint.removed");
+	return rc;
+}
+
+int lzi_checkpoint(struct lzi_call *call)
+{
+	int rc = make_checkpoint(call);
+
+	if (lzi_is_durable(call->store))
+		note_checkpoint(call->store, rc);
 	return rc;
 }
 
