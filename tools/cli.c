@@ -231,6 +231,9 @@ static const char *hint_of_detail(int rc, const char *of, const char *detail)
 {
 	if (rc == LATZ_AUTH && strstr(detail, "has no password") != NULL)
 		return "leave --password-file and $LATZERO_PASSWORD_FILE out if you mean this one";
+	if (rc == LATZ_TIMEOUT && strstr(detail, "others try passwords") != NULL) /* none of them is stopped */
+		return "every wrong one has all others wait: end who tries them, or wait until they are done; latzero "
+		       "inspect counts them";
 	if (strcmp(of, "pool") == 0 && strstr(detail, "audit log /") != NULL &&
 	    (rc == LATZ_IO || rc == LATZ_NOSPC || rc == LATZ_ACCESS))
 		return "what can't be written down is not done: see that you can write there, in a directory of yours "

@@ -79,6 +79,30 @@ static void log_json(const latz_stats_t *stats)
 	cli_json_u64("sync_interval_ms", stats->sync_interval_ms);
 	cli_json_u64("checkpoint_bytes", stats->checkpoint_bytes);
 	cli_json_bool("snapshot_on_close", stats->snapshot_on_close != 0);
+	if (stats->checkpoint_error == 0) {
+		cli_json_null("checkpoint_error");
+		return;
+	}
+	cli_json_text("checkpoint_error", broken_name(stats->checkpoint_error, text));
+	cli_json_i64("checkpoint_failed_wall_ms", stats->checkpoint_failed_wall_ms);
+	cli_json_text("checkpoint_detail", stats->checkpoint_detail);
+}
+
+static void print_checkpoint(const latz_stats_t *stats)
+{
+	char text[CLI_TEXT_MAX];
+	struct timespec now;
+
+	if (stats->checkpoint_error == 0)
+		return;
+	cli_field("checkpoint", "%sfailed%s: %s: %s; the log grows until one succeeds, latzero verify looks for damage",
+	          cli_red(), cli_plain(), broken_name(stats->checkpoint_error, text), stats->checkpoint_detail);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (cli.tty)
+		cli_field("checkpoint_failed", "%s ago",
+		          cli_show_age((int64_t)now.tv_sec * 1000 - stats->checkpoint_failed_wall_ms, text));
+	else
+		cli_field("checkpoint_failed_wall_ms", "%" PRId64, stats->checkpoint_failed_wall_ms);
 }
 
 static void print_log(const latz_stats_t *stats)
@@ -106,6 +130,7 @@ static void print_log(const latz_stats_t *stats)
 		cli_field("snapshot", "none");
 	else
 		field_age(cli.tty ? "snapshot_age" : "snapshot_age_ms", stats->snapshot_age_ms);
+	print_checkpoint(stats);
 }
 
 static void compression_json(const latz_stats_t *stats)

@@ -68,6 +68,7 @@ const struct stats_figure stats_figures[] = {
 	FIGURE(log_sync_ns, NANOS, U64, "Time that the last sync of the log took"),
 	FIGURE(log_sync_bytes, LEVEL, U64, "Bytes that the last sync of the log brought to the disk"),
 	FIGURE(log_sync_lag_ms, MILLIS, I64, "Time between the last two syncs of the log"),
+	FIGURE(checkpoint_error, LEVEL, INT, "0, or the error by which the last checkpoint failed"),
 	FIGURE(snapshot_age_ms, MILLIS, I64, "Time since the last snapshot, negative for none"),
 	FIGURE(image_left_bytes, LEVEL, U64, "Bytes of records still in the image the pool was restored from"),
 	FIGURE(compressed, COUNT, U64, "Values written compressed"),

@@ -173,7 +173,8 @@ enum {
 	LATZ_KEEP = 1u << 3,      /* the pool stays when its last user leaves, until latz_destroy() or a reboot */
 	LATZ_NO_THREAD = 1u << 4, /* no janitor thread in this process: call latz_maintain() now and then */
 	LATZ_NO_GUARD = 1u << 5,  /* start no guard process: a pool whose last user was killed is swept by the next
-	                           * latz_open or latz_list in its directory */
+	                           * latz_open or latz_list in its directory; a durable one's log is not written until
+	                           * somebody opens it, or latz_sweep() */
 	LATZ_START_EMPTY = 1u << 6 /* if what persist_dir holds can't be restored, set it aside as *.bad and start
 	                            * empty; without it the open fails and changes nothing */
 };
@@ -283,7 +284,9 @@ typedef int (*latz_list_fn)(const latz_pool_info *info, void *arg);
 LATZ_API int latz_list(const char *dir, latz_list_fn fn, void *arg) LATZ_MUSTCHECK;
 
 /* Removes what dead processes left in a runtime directory (NULL: the default one): ephemeral pools without a user,
- * half-created ones, pools from before a reboot. *removed (may be NULL) counts them. */
+ * half-created ones, pools from before a reboot. *removed (may be NULL) counts them. Of durable pools without a user
+ * what the log lacks is written and synced first, which takes no password and may wait for the disk; one whose log is
+ * broken stays. */
 LATZ_API int latz_sweep(const char *dir, unsigned *removed) LATZ_MUSTCHECK;
 
 /* Does maintenance (index, expiry, cleaning, giving memory back, cleaning up after the dead) for about budget_us

@@ -85,6 +85,11 @@ typedef struct latz_stats_t {
 	int password, encrypted;    /* this and the next as in latz_pool_info */
 	unsigned wrong_in_row, wrong_passwords;
 	int64_t wrong_wall_ms;
+	/* 0, or why the last checkpoint failed: until one succeeds the log grows past checkpoint_bytes, and a start
+	 * takes longer. Another is tried every few seconds. */
+	int checkpoint_error;
+	int64_t checkpoint_failed_wall_ms; /* when, CLOCK_REALTIME; 0: it did not */
+	char checkpoint_detail[256];       /* what failed, for people; "" */
 } latz_stats_t;
 
 LATZ_API int latz_stats(latz_pool *pool, latz_stats_t *stats) LATZ_MUSTCHECK;

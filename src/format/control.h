@@ -95,6 +95,7 @@ enum lzi_durable {
 
 #define LZI_LEFT_MAX 512u
 #define LZI_PERSIST_PATH_MAX 2048u
+#define LZI_WHY_MAX 244u
 
 /* The log (doc/durability.md). Writer: the holder of `mutex`, unless said otherwise. Its death: the next one collects
  * again from what is marked as logged. */
@@ -380,7 +381,14 @@ struct lzi_shared {
 	struct lzi_counters counters; /* 6784 */
 	struct lzi_spaces spaces; /* 6912 */
 	struct lzi_retain retain; /* 7168 */
-	uint8_t pad8[896];
+	/* The checkpoint that was tried last, if it failed. Writer: the holder of `log.scribe`. Its death: the next
+	 * checkpoint tells anew. */
+	struct lzi_failed_checkpoint {
+		int64_t wall_ms; /* 7296: CLOCK_REALTIME */
+		int32_t error;   /* 7304: 0: it did not fail, or there was none. Stored last */
+		char why[LZI_WHY_MAX]; /* 7308: for people; ends with NUL */
+	} failed_checkpoint;
+	uint8_t pad8[640];
 };
 _Static_assert(offsetof(struct lzi_shared, clock) == 128, "layout");
 _Static_assert(offsetof(struct lzi_shared, extents) == 256, "layout");
@@ -398,6 +406,8 @@ _Static_assert(offsetof(struct lzi_shared, counters) == 6784, "layout");
 _Static_assert(offsetof(struct lzi_shared, locks) == 6528, "layout");
 _Static_assert(offsetof(struct lzi_shared, spaces) == 6912, "layout");
 _Static_assert(offsetof(struct lzi_shared, retain) == 7168, "layout");
+_Static_assert(offsetof(struct lzi_shared, failed_checkpoint) == 7296, "layout");
+_Static_assert(sizeof(struct lzi_failed_checkpoint) == 256, "layout");
 _Static_assert(sizeof(struct lzi_shared) == 2 * LZI_PAGE, "two pages");
 
 /* An open scan. Writer: the holder of `pins`; freed by it or, when the client is dead, by a reaper. */

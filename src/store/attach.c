@@ -361,6 +361,25 @@ static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_h
 	return lzi_client_claim(&store->control, flags, client_gone, store, &store->client, ret_had_pid);
 }
 
+static void tell_reaped(uint32_t slot, void *call)
+{
+	lzi_audit_gone(((struct lzi_call *)call)->store, slot);
+	lzi_feed_client_gone(slot, call);
+}
+
+/* The rest of joining for who only brings the log to the disk (lzi_fill.tends). Slots of the dead are what tells that
+ * somebody has to come: they are given back. */
+static int join_to_tend(struct lzi_call *call, int alone)
+{
+	struct lzi_store *store = call->store;
+
+	(void)lzi_client_reap(&store->control, store->client, tell_reaped, call);
+	lzi_feed_connect(call);
+	if (lzi_is_durable(store))
+		join_log(store, alone);
+	return lzi_audit_open(store);
+}
+
 /* What comes after the control file is mapped and the life byte locked. */
 static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_options *options,
                 const struct lzi_fill *fill, int alone)
@@ -370,10 +389,9 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	uint32_t had_pid = 0;
 	int rc = lzi_store_open_parts(store);
 
-	/* Who has no password leaves the pool as it is; but for the guard, who opens nothing, and brings what there is
-	 * to the disk as it is. */
+	/* Who has no password leaves the pool as it is. */
 	if (rc == LATZ_OK && options->password == NULL && opened->secrets == NULL &&
-	    (fill == NULL || !(fill->trusted || fill->sees_off)))
+	    (fill == NULL || (!fill->trusted && !fill->tends)))
 		rc = lzi_seal_missed(store);
 	if (rc == LATZ_OK && alone)
 		rc = take_over(store);
@@ -397,7 +415,9 @@ static int join(struct lzi_store *store, struct lzi_opened *opened, const latz_o
 	/* Whose slot it was has nobody else who tells; whether we are let in or not. */
 	if (rc == LATZ_OK && had_pid != 0 && lzi_is_fed(store))
 		lzi_feed_alone(&call, LATZ_EVENT_DISCONNECT, store->client, had_pid);
-	if (rc == LATZ_OK && (fill == NULL || !fill->sees_off))
+	if (rc == LATZ_OK && fill != NULL && fill->tends)
+		return join_to_tend(&call, alone);
+	if (rc == LATZ_OK)
 		rc = lzi_seal_join(&call, options, fill != NULL && fill->trusted, &opened->secrets);
 	lzi_secrets_give(opened->secrets);
 	opened->secrets = NULL;
@@ -582,6 +602,18 @@ static int lock_dir(int dirfd)
 	return rc == LATZ_BUSY ? lzi_error(LATZ_TIMEOUT, "another process has locked the runtime directory") : rc;
 }
 
+void lzi_store_guard(struct lzi_store *store)
+{
+	if ((store->flags & LATZ_NO_GUARD) != 0 || !lzi_guard_wanted(&store->control))
+		return;
+	if (lock_dir(store->dirfd) != LATZ_OK) {
+		lzi_log(LATZ_LOG_INFO, "%s: no guard: %s", store->name, lzi_error_text());
+		return;
+	}
+	lzi_guard_ensure(store->dirfd, store->dir);
+	lzi_dir_unlock(store->dirfd);
+}
+
 /* The log of a pool that has been filled. In its first snapshot, for which all comes in that an image has, what is
  * sealed stands as it is: for that the store has to know that it is. */
 static int persist(struct lzi_store *store, const latz_options *options, struct lzi_opened *opened)
@@ -664,7 +696,7 @@ int lzi_store_attach(const char *dir, const char *name, const latz_options *opti
 		rc = lock_dir(store->dirfd);
 	if (rc == LATZ_OK)
 		rc = open_or_create(store->dirfd, name, options, fill, &opened, &alone);
-	if (rc == LATZ_OK && (opened.control.header->flags & LATZ_KEEP) == 0 && (options->flags & LATZ_NO_GUARD) == 0)
+	if (rc == LATZ_OK && (options->flags & LATZ_NO_GUARD) == 0 && lzi_guard_wanted(&opened.control))
 		lzi_guard_ensure(store->dirfd, dir);
 	if (store->dirfd >= 0)
 		lzi_dir_unlock(store->dirfd);

@@ -1,7 +1,11 @@
 /*
- * The guard: a process, one a runtime directory, that takes away ephemeral pools whose last user was killed. It waits
- * on the life byte of every pool; the kernel grants it when the last user is gone, however that went. It ends when
- * there is nothing left to guard. Started on demand by latz_open().
+ * The guard: a process, one a runtime directory, that looks after pools whose last user was killed: ephemeral ones it
+ * takes away, and what a durable one has not got on the disk yet it brings there. It waits on the life byte of every
+ * pool; the kernel grants it when the last user is gone, however that went. It ends when there is nothing left to
+ * guard. Started on demand by latz_open() and latz_persist().
+ *
+ * A kept pool stays for good, and nobody need wait for it while it is not in use. That it may need somebody is told by
+ * its life byte being held, or by slots of clients that never gave theirs back.
  *
  * It holds a lock on `.guard` while it lives. It ends only with the directory locked exclusively and no pool in it, and
  * latz_open() looks for it with the directory locked shared, after its pool is in place: so no pool is overlooked.
@@ -74,27 +78,25 @@ static void forget(struct watch *watch)
 	pthread_mutex_unlock(&guard->mutex);
 }
 
-/* A durable pool's last user was killed: what is not on the disk yet is brought there by attaching and leaving. 1 if
- * it was one. */
-static int see_off(struct watch *watch)
+int lzi_guard_wanted(const struct lzi_control *control)
 {
-	latz_options options = LATZ_OPTIONS_INIT;
-	struct lzi_fill fill = { .sees_off = 1 };
-	struct lzi_store *store;
+	return !lzi_pool_is_kept(control) || lzi_pool_is_durable(control);
+}
 
-	if (lzi_load_acquire(&watch->opened.control.shared->durable) == LZI_DURABLE_OFF)
-		return 0;
-	lzi_ofd_unlock(watch->opened.control.fd, LZI_LOCK_LIFE);
-	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
-	lzi_wait_begin();
-	if (lzi_thread_init() == LATZ_OK &&
-	    lzi_store_attach(watch->guard->dir, watch->name, &options, &fill, &store) == LATZ_OK) {
-		lzi_wait_begin();
-		lzi_store_detach(store);
-	} else {
-		lzi_log(LATZ_LOG_WARNING, "%s stays in memory: %s", watch->name, lzi_error_text());
+/* Nobody is attached: the life byte is ours alone. */
+static void end_of(struct watch *watch)
+{
+	struct lzi_control *control = &watch->opened.control;
+
+	if (lzi_pool_is_durable(control)) {
+		/* Who closed a kept pool has written everything before. */
+		if (lzi_pool_wants_tending(control)) {
+			lzi_ofd_unlock(control->fd, LZI_LOCK_LIFE);
+			lzi_pool_tend(watch->guard->dir, watch->name);
+		}
+	} else if (!lzi_pool_is_kept(control)) {
+		lzi_pool_remove(watch->guard->dirfd, watch->name, watch->opened.poolfd, control);
 	}
-	return 1;
 }
 
 static void *wait_for_end(void *arg)
@@ -103,8 +105,8 @@ static void *wait_for_end(void *arg)
 	struct lzi_opened *opened = &watch->opened;
 
 	if (lzi_ofd_wait(opened->control.fd, LZI_LOCK_LIFE, 1) == LATZ_OK &&
-	    lzi_file_same(opened->poolfd, "pool", opened->control.fd) && !see_off(watch))
-		lzi_pool_remove(watch->guard->dirfd, watch->name, opened->poolfd, &opened->control);
+	    lzi_file_same(opened->poolfd, "pool", opened->control.fd))
+		end_of(watch);
 	forget(watch);
 	return NULL;
 }
@@ -121,10 +123,11 @@ static int is_watched(struct guard *guard, const char *name)
 }
 
 /* A pool whose log can't be written stays in memory whoever leaves it: there is nothing to be waited for. */
-static int keeps_itself(const struct lzi_control *control)
+static int is_to_be_watched(const struct lzi_control *control)
 {
-	return lzi_load_acquire(&control->shared->durable) != LZI_DURABLE_OFF &&
-	       lzi_load_acquire(&control->shared->log.broken) != 0;
+	return lzi_guard_wanted(control) && !lzi_pool_keeps_itself(control) &&
+	       (!lzi_pool_is_kept(control) || lzi_ofd_held(control->fd, LZI_LOCK_LIFE) ||
+	        lzi_pool_has_clients(control, 0));
 }
 
 static void watch_pool(struct guard *guard, const char *name)
@@ -144,7 +147,7 @@ static void watch_pool(struct guard *guard, const char *name)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if ((watch->opened.control.header->flags & LATZ_KEEP) != 0 || keeps_itself(&watch->opened.control) ||
+	if (!is_to_be_watched(&watch->opened.control) ||
 	    pthread_create(&thread, &attr, wait_for_end, watch) != 0) {
 		lzi_opened_close(&watch->opened);
 		free(watch);
@@ -155,7 +158,7 @@ static void watch_pool(struct guard *guard, const char *name)
 	pthread_attr_destroy(&attr);
 }
 
-/* Watches every ephemeral pool there is. Returns how many are watched. */
+/* Watches every pool that wants it. Returns how many are watched. */
 static size_t scan(struct guard *guard)
 {
 	struct watch *watch;

@@ -103,7 +103,7 @@ static int wait_for_turn(struct lzi_guess *guess, uint32_t nth)
 		if (moment - began > PATIENCE_MS)
 			return lzi_error(LATZ_TIMEOUT,
 			                 "%s%s: others try passwords, %u wrong ones in a row, and it was not our turn "
-			                 "in %d s: try again",
+			                 "in %d s, which no timeout_ms makes longer: try again",
 			                 kind(guess), guess->name, failures, PATIENCE_MS / 1000);
 		/* Not all of it: a right password ends the row, and then nobody waits who has not been wrong in it. */
 		left = moment - now < LOOK_MS ? moment - now : LOOK_MS;

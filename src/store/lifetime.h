@@ -36,7 +36,9 @@ struct lzi_fill {
 	 * password, but what the parent knew. */
 	int trusted;
 	struct lzi_secrets *secrets;
-	int sees_off; /* 1: the guard, who attaches and leaves, the pool having a password or not: it opens no values */
+	/* 1: who comes after a death, to bring what the dead wrote to the disk and leave: the guard. No keys are needed
+	 * for that, so no password is asked for, and none are there: records stay as they are, and none are made. */
+	int tends;
 };
 
 /* Of a directory whose files have that mode: who may read them may look into it. */
@@ -69,6 +71,19 @@ int lzi_store_open_parts(struct lzi_store *store);
 void lzi_store_close_parts(struct lzi_store *store);
 /* The last of closing: no thread is in it, but some may have slots still. */
 void lzi_store_end(struct lzi_store *store);
+/* ---- tend.c ---- */
+
+int lzi_pool_is_kept(const struct lzi_control *control);
+int lzi_pool_is_durable(const struct lzi_control *control);
+/* Slots of clients; dead: only those whose process is gone without having given its slot back. */
+int lzi_pool_has_clients(const struct lzi_control *control, int dead);
+/* Its log is broken: it stays in memory whoever comes and leaves. */
+int lzi_pool_keeps_itself(const struct lzi_control *control);
+/* Of a pool that nobody is attached to: its log may lack something. */
+int lzi_pool_wants_tending(const struct lzi_control *control);
+/* Brings it there; an ephemeral pool goes then. */
+void lzi_pool_tend(const char *dir, const char *name);
+
 /* Of an earlier boot. */
 int lzi_pool_is_old(const struct lzi_control *control);
 /* Reads a pool's header without attaching. */

@@ -24,6 +24,26 @@
 
 /* ---- Beginning and ending ---- */
 
+/* What begin_here() takes from the options, of a log that broke: that of the one that goes on trying. */
+struct settings {
+	uint32_t sync, interval_ms, snapshot_on_close;
+	uint64_t checkpoint_bytes;
+};
+
+static struct settings keep_settings(const struct lzi_log_state *log)
+{
+	return (struct settings){ lzi_load_relaxed(&log->sync), lzi_load_relaxed(&log->interval_ms),
+		                  log->snapshot_on_close, log->checkpoint_bytes };
+}
+
+static void put_settings_back(struct lzi_log_state *log, const struct settings *settings)
+{
+	lzi_store_relaxed(&log->sync, settings->sync);
+	lzi_store_relaxed(&log->interval_ms, settings->interval_ms);
+	log->checkpoint_bytes = settings->checkpoint_bytes;
+	log->snapshot_on_close = settings->snapshot_on_close;
+}
+
 static void take_settings(struct lzi_log_state *log, const latz_options *options)
 {
 	lzi_store_relaxed(&log->sync, (uint32_t)options->sync);
@@ -256,6 +276,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_store_release(&store->control.shared->failed_checkpoint.error, 0); /* this was a snapshot of all there is */
 	if (removed)
 		lzi_persist_trust(store->persist.dirfd);
 	else
@@ -292,7 +313,9 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	take_settings(log, options);
 	snprintf(log->path, sizeof log->path, "%s", path);
 	*ret_segment = (last > lzi_log_position(store)->segment ? last : lzi_log_position(store)->segment) + 1;
-	lzi_store_release(&log->broken, LATZ_IO);
+	/* One that was full heals by itself once there is room, and does so yet if this comes to nothing. */
+	if (!again || log->broken != LATZ_NOSPC)
+		lzi_store_release(&log->broken, LATZ_IO);
 	log->generation++;
 	lzi_persist_adopt(store);
 	lzi_store_release(&log->healing, 1u); /* from here on others finish it if we die */
@@ -306,11 +329,13 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
+	struct settings before;
 	uint64_t segment;
 	int again = 0, rc = lock_scribe(store, 1);
 
 	if (rc < 0)
 		return rc;
+	before = keep_settings(log);
 	rc = lzi_log_mutex(store, 1);
 	if (rc >= 0) {
 		/* Without its directory it is durable in name only. */
@@ -329,9 +354,12 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 		rc = start_over(call, segment);
 		if (rc == LATZ_OK) {
 			raise_flag(store);
+			lzi_store_guard(store); /* a kept pool had none */
 		} else if (!again) {
 			lzi_persist_clear(store->persist.dirfd);
 			(void)!lzi_persist_end(store);
+		} else {
+			put_settings_back(log, &before);
 		}
 	}
 	unlock_scribe(store);
@@ -434,7 +462,20 @@ static int roll(struct lzi_store *store, uint64_t *ret_segment, uint64_t *ret_by
 	return LATZ_OK;
 }
 
-int lzi_checkpoint(struct lzi_call *call)
+/* People are to see it where they look for the pool's state: who logs it may be a process that nobody reads the log of,
+ * and meanwhile the log only grows. */
+static void note_checkpoint(struct lzi_store *store, int error)
+{
+	struct lzi_failed_checkpoint *failed = &store->control.shared->failed_checkpoint;
+
+	if (error != LATZ_OK) {
+		snprintf(failed->why, sizeof failed->why, "%s", lzi_error_text());
+		lzi_store_relaxed(&failed->wall_ms, lzi_clock_wall_ms());
+	}
+	lzi_store_release(&failed->error, (int32_t)error);
+}
+
+static int make_checkpoint(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -478,6 +519,15 @@ int lzi_checkpoint(struct lzi_call *call)
 	return rc;
 }
 
+int lzi_checkpoint(struct lzi_call *call)
+{
+	int rc = make_checkpoint(call);
+
+	if (lzi_is_durable(call->store))
+		note_checkpoint(call->store, rc);
+	return rc;
+}
+
 /* A disk that was full may have room again: a new beginning, in files of its own. After anything else only a person
  * says that the disk is to be trusted again (latz_persist()). */
 static void heal(struct lzi_call *call)
@@ -492,8 +542,10 @@ static void heal(struct lzi_call *call)
 	if (lzi_log_lock(store, 0) != LATZ_OK)
 		return;
 	lzi_log_unlock(store);
-	if (start_over(call, lzi_log_position(store)->segment + 1) == LATZ_OK)
-		lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
+	if (start_over(call, lzi_log_position(store)->segment + 1) != LATZ_OK)
+		return;
+	raise_flag(store); /* who died as he began it by hand may have wanted another sync */
+	lzi_log(LATZ_LOG_WARNING, "%s: the log has begun anew with a snapshot: durable again", store->name);
 }
 
 /* Who began the log died on the way: it is begun for them. The scribe's mutex is held. */
@@ -576,6 +628,14 @@ void lzi_scribe_work(struct lzi_call *call)
 	lzi_scribe_office(call);
 }
 
+/* Who has come without the keys of an encrypted pool, the guard, can't tell what is sealed: it brings the log to the
+ * disk, and leaves snapshots to those who have them. */
+static int may_snapshot(const struct lzi_store *store)
+{
+	return store->seal != NULL ||
+	       lzi_load_acquire(&store->control.shared->guarded.kind) != LZI_LOCKED_ENCRYPTED;
+}
+
 int lzi_persist_leave(struct lzi_store *store)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
@@ -587,7 +647,8 @@ int lzi_persist_leave(struct lzi_store *store)
 	/* Somebody may have come since we seemed to be the last: who is in the middle of a snapshot will leave after
 	 * us. */
 	office = lock_scribe(store, 0) >= 0;
-	if (office && lzi_load_acquire(&log->healing) != 0 && lzi_thread_find(store, &call) == LATZ_OK) {
+	if (office && lzi_load_acquire(&log->healing) != 0 && may_snapshot(store) &&
+	    lzi_thread_find(store, &call) == LATZ_OK) {
 		finish_beginning(&call);
 		lzi_thread_leave(store);
 	}
@@ -598,7 +659,8 @@ int lzi_persist_leave(struct lzi_store *store)
 	}
 	flushed = lzi_is_durable(store) ? rc : LATZ_OK;
 	LZI_POINT("leave.flushed");
-	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0) {
+	if (rc == LATZ_OK && office && log->snapshot_on_close && lzi_log_position(store)->bytes > 0 &&
+	    may_snapshot(store)) {
 		rc = lzi_thread_find(store, &call);
 		if (rc == LATZ_OK)
 			rc = lzi_checkpoint(&call);
@@ -620,10 +682,10 @@ int lzi_persist_owes(struct lzi_store *store)
 	if (!store->open || !lzi_is_durable(store) || lzi_store_dead(store))
 		return 0;
 	if (lzi_load_acquire(&log->broken) != 0)
-		return lzi_load_acquire(&log->healing) != 0;
+		return lzi_load_acquire(&log->healing) != 0 && may_snapshot(store);
 	(void)!lzi_heap_view(&store->heap);
-	return position->synced != position->frame || (log->snapshot_on_close && position->bytes > 0) ||
-	       lzi_log_lag(store) > 0;
+	return position->synced != position->frame ||
+	       (log->snapshot_on_close && position->bytes > 0 && may_snapshot(store)) || lzi_log_lag(store) > 0;
 }
 
 /* ---- Calls ---- */

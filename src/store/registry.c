@@ -391,6 +391,36 @@ int lzi_dir_sweep(int dirfd, unsigned *ret_removed)
 	return LATZ_OK;
 }
 
+/* Where no guard was, or is: 1 if the pool is gone by that. */
+static int tend(int dirfd, const char *path, const char *name)
+{
+	struct lzi_opened opened;
+	int gone = 0;
+
+	if (lzi_pool_peek(dirfd, name, &opened) != LATZ_OK)
+		return 0;
+	if (!lzi_ofd_held(opened.control.fd, LZI_LOCK_LIFE) && lzi_pool_wants_tending(&opened.control)) {
+		lzi_pool_tend(path, name);
+		gone = !lzi_dir_same(dirfd, name, opened.poolfd);
+	}
+	lzi_opened_close(&opened);
+	return gone;
+}
+
+static void tend_all(int dirfd, const char *path, unsigned *removed)
+{
+	char **names;
+	size_t count, i;
+
+	if (lzi_dir_read(dirfd, &names, &count) != LATZ_OK)
+		return;
+	for (i = 0; i < count; i++) {
+		if (lzi_name_valid(names[i]))
+			*removed += (unsigned)tend(dirfd, path, names[i]);
+	}
+	lzi_dir_free(names, count);
+}
+
 int lzi_store_sweep(const char *dir, unsigned *ret_removed)
 {
 	char path[PATH_SIZE];
@@ -402,6 +432,8 @@ int lzi_store_sweep(const char *dir, unsigned *ret_removed)
 	if (rc != LATZ_OK)
 		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 	rc = lzi_dir_sweep(dirfd, ret_removed);
+	if (rc == LATZ_OK)
+		tend_all(dirfd, path, ret_removed);
 	lzi_file_close(dirfd);
 	return rc;
 }

@@ -90,6 +90,25 @@ static void persist_dir(const struct lzi_store *store, char dir[LZI_PERSIST_PATH
 		slash[slash == dir] = '\0';
 }
 
+/* Others can write it: it is to be printable, and to end. */
+static void add_failed_checkpoint(const struct lzi_store *store, latz_stats_t *stats)
+{
+	const struct lzi_failed_checkpoint *failed = &store->control.shared->failed_checkpoint;
+	size_t i;
+
+	_Static_assert(sizeof stats->checkpoint_detail >= sizeof failed->why, "holds any");
+	stats->checkpoint_error = lzi_error_read(lzi_load_acquire(&failed->error));
+	if (stats->checkpoint_error == 0)
+		return;
+	stats->checkpoint_failed_wall_ms = lzi_load_relaxed(&failed->wall_ms);
+	memcpy(stats->checkpoint_detail, failed->why, sizeof failed->why);
+	stats->checkpoint_detail[sizeof failed->why - 1] = '\0';
+	for (i = 0; stats->checkpoint_detail[i] != '\0'; i++) {
+		if (stats->checkpoint_detail[i] < ' ' || stats->checkpoint_detail[i] > '~')
+			stats->checkpoint_detail[i] = '?';
+	}
+}
+
 static uint64_t left_in_image(struct lzi_store *store)
 {
 	uint64_t n = lzi_heap_count(&store->heap), e, sum = 0;
@@ -121,6 +140,7 @@ static void add_log(struct lzi_store *store, latz_stats_t *stats)
 	stats->snapshot_on_close = (int)lzi_load_relaxed(&log->snapshot_on_close);
 	_Static_assert(sizeof stats->persist_dir == LZI_PERSIST_PATH_MAX, "holds any");
 	persist_dir(store, stats->persist_dir);
+	add_failed_checkpoint(store, stats);
 	stats->log_bytes = lzi_load_relaxed(&position->bytes);
 	stats->log_flushes = lzi_load_relaxed(&log->flushes);
 	stats->log_syncs = lzi_load_relaxed(&log->syncs);

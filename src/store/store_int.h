@@ -256,6 +256,10 @@ int lzi_pool_sweep(int dirfd, const char *name);
 /* ---- guard.c ---- */
 
 void lzi_guard_ensure(int dirfd, const char *dir);
+/* Whether it has anything to do for such a pool: one that goes with its last user, or has a log. */
+int lzi_guard_wanted(const struct lzi_control *control);
+/* For a pool that is attached, unless it was opened without a guard. */
+void lzi_store_guard(struct lzi_store *store);
 
 /* ---- read.c ---- */
 

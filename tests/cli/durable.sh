@@ -90,6 +90,31 @@ exits "is not made durable by who attaches" 1 create m --keep --attach --persist
 like "and how it is, is told" 'not durable.*latzero persist makes' "$err"
 l destroy m
 
+# A checkpoint that fails: a directory stands where its file is to be made.
+ok "create --checkpoint-bytes" hold c --persist "$disk" --sync always --checkpoint-bytes 64k
+is "inspect: no failed checkpoint" "" "$(field c checkpoint)"
+like "inspect --json: neither" '"snapshot_on_close":false,"checkpoint_error":null' "$(l inspect c --json)"
+mkdir -p "$disk/c/snapshot.tmp/x"
+load_some c 0
+load_some c 1000
+failed() {
+	[ -n "$(field c checkpoint)" ]
+}
+ok "inspect tells of one" until_true 20 failed
+like "and why" '^failed: LATZ_[A-Z]*: .*snapshot.tmp' "$(field c checkpoint)"
+like "and when" '^[0-9][0-9]*$' "$(field c checkpoint_failed_wall_ms)"
+like "inspect --json: too" '"checkpoint_error":"LATZ_[A-Z]*","checkpoint_failed_wall_ms":[0-9]*,"checkpoint_detail":".*snapshot.tmp' \
+	"$(l inspect c --json)"
+ok "stats has a figure of it" test "$(l stats c | sed -n 's/^checkpoint_error	//p')" -lt 0
+rm -r "$disk/c/snapshot.tmp"
+cured() {
+	[ -z "$(field c checkpoint)" ]
+}
+ok "until one succeeds" until_true 30 cured
+kill "$holder"
+wait "$holder"
+ok "it goes as well" until_true 20 gone
+
 # Without syncs the death of all loses nothing, either: what the log lacks goes to it before the pool goes.
 ok "create --sync none" hold n --persist "$disk" --sync none
 load_some n 0

@@ -380,6 +380,23 @@ exits "and it has keys again" 0 rekey fresh --data "$right"
 l destroy used
 l destroy fresh
 
+# ---- Many that try at once ----
+
+l "$right" create tried --keep --encrypt >/dev/null
+tries=
+for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
+	"$LATZERO" get tried key "$wrong" >/dev/null 2>"$scratch/try.$n" &
+	tries="$tries $!"
+done
+for pid in $tries; do
+	wait "$pid"
+done
+grep -h LATZ_TIMEOUT "$scratch"/try.* >"$scratch/late"
+ok "some did not get their turn" test -s "$scratch/late"
+is "and are told so" "$(grep -c '' "$scratch/late")" "$(grep -c 'wait until they are done' "$scratch/late")"
+is "not that somebody is stopped" 0 "$(grep -c 'kill -CONT' "$scratch/late")"
+l destroy tried
+
 # ---- One that looks again and again opens once ----
 
 l "$right" create seen --keep --encrypt --audit "$scratch/seen.audit" >/dev/null

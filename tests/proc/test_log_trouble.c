@@ -211,6 +211,41 @@ static void failing_checkpoints_do_not_eat_the_disk(void **state)
 	assert_ok(latz_close(pool));
 }
 
+/* Whoever asks is told, until one succeeds. */
+static void a_failed_checkpoint_is_told_of(void **state)
+{
+	struct durable *d = *state;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *pool;
+
+	d->options.checkpoint_bytes = 4096;
+	pool = attach(d);
+	assert_ok(put(pool, "k", "x"));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.checkpoint_error, 0);
+	assert_string_equal(stats.checkpoint_detail, "");
+	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
+	for (int i = 0; i < 5; i++) {
+		assert_ok(put(pool, "k", "y"));
+		assert_ok(latz_sync_now(pool));
+	}
+	(void)!latz_maintain(pool, 0);
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.checkpoint_error, LATZ_NOSPC);
+	assert_true(stats.checkpoint_failed_wall_ms > 1600000000000);
+	assert_non_null(strstr(stats.checkpoint_detail, "snapshot.tmp"));
+	assert_int_equal(stats.log_broken, 0);
+	lzi_os = d->os;
+	for (int i = 0; i < 2000 && stats.checkpoint_error != 0; i++) {
+		(void)!latz_maintain(pool, 0); /* tries again, after a while */
+		assert_ok(latz_stats(pool, &stats));
+		sleep_ms(10);
+	}
+	assert_int_equal(stats.checkpoint_error, 0);
+	assert_int_equal(files(d, "snapshot"), 1);
+	assert_ok(latz_close(pool));
+}
+
 /* On leaving, each attempt comes at once after the other; then there is room again. */
 static void a_checkpoint_after_failed_ones(void **state)
 {
@@ -292,6 +327,44 @@ static void the_old_logs_room_serves_the_new_one(void **state)
 	pool = attach(d);
 	assert_ok(latz_exists(pool, key_of("k")));
 	assert_ok(latz_exists(pool, key_of("last")));
+	assert_ok(latz_close(pool));
+}
+
+/* ---- No room: a person's attempt to begin the log anew fails as well, and then there is room ---- */
+
+static void a_failed_beginning_changes_nothing(void **state)
+{
+	struct durable *d = *state;
+	latz_options options = d->options;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *pool;
+	int i, rc = LATZ_OK;
+
+	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
+	pool = attach(d);
+	lzi_os.pwrite = writes_within;
+	lzi_os.fallocate = allocates_none;
+	for (i = 0; i < 40 && rc == LATZ_OK; i++) {
+		assert_ok(put(pool, "k", "y"));
+		rc = latz_sync_now(pool);
+	}
+	assert_int_equal(rc, LATZ_NOSPC);
+	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
+	options.sync = LATZ_SYNC_ALWAYS;
+	options.checkpoint_bytes = 12345678;
+	assert_rc(LATZ_NOSPC, latz_persist(pool, &options));
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.log_broken, LATZ_NOSPC);
+	assert_int_equal(stats.sync, LATZ_SYNC_NONE); /* of the log that it heals to */
+	assert_int_not_equal(stats.checkpoint_bytes, options.checkpoint_bytes);
+	lzi_os = d->os;
+	assert_ok(latz_maintain(pool, 0)); /* heals */
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.log_broken, 0);
+	assert_ok(latz_sync_now(pool));
+	assert_ok(latz_close(pool));
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
 	assert_ok(latz_close(pool));
 }
 
@@ -382,8 +455,10 @@ int main(void)
 		LOG_TEST(a_log_begun_where_all_is_aside),
 		LOG_TEST(a_restore_where_all_is_aside),
 		LOG_TEST(failing_checkpoints_do_not_eat_the_disk),
+		LOG_TEST(a_failed_checkpoint_is_told_of),
 		LOG_TEST(a_checkpoint_after_failed_ones),
 		LOG_TEST(the_old_logs_room_serves_the_new_one),
+		LOG_TEST(a_failed_beginning_changes_nothing),
 		LOG_TEST(a_directory_made_anew_has_an_owner),
 		LOG_TEST(a_delete_whose_thread_died_stays_one),
 	};
