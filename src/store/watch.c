@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <latzero/latzero.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -417,6 +418,8 @@ static void *feed_fd(void *arg)
 	uint64_t number;
 
 	while (!lzi_worker_nap(&watch->worker, 0)) {
+		if (found)
+			lzi_feed_tend(&call);
 		pthread_mutex_lock(&watch->mutex);
 		had = has_some(watch);
 		if (!had && watch->failed == LATZ_OK) {
@@ -433,8 +436,6 @@ static void *feed_fd(void *arg)
 			(void)lzi_worker_nap(&watch->worker, LZI_FEED_TEND_MS);
 		else
 			sleep_for(watch, number, nap_us(watch, UINT64_MAX));
-		if (found)
-			lzi_feed_tend(&call);
 	}
 	return NULL;
 }
@@ -522,6 +523,9 @@ int lzi_watch_open(struct lzi_call *call, const latz_watch_options *options, uin
 void lzi_watch_close(struct lzi_watcher *watch, int ours)
 {
 	if (ours) {
+		lzi_worker_tell(&watch->worker);
+		if (watch->fd >= 0) /* which is asleep as a rule; others look and sleep on */
+			lzi_futex_wake_some(&watch->ring.feed->bell, INT_MAX);
 		lzi_worker_stop(&watch->worker);
 		lzi_idle_ended(&watch->store->control);
 		lzi_feed_part(watch->store, watch->old_values);
