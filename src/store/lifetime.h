@@ -81,7 +81,8 @@ int lzi_pool_has_clients(const struct lzi_control *control, int dead);
 int lzi_pool_keeps_itself(const struct lzi_control *control);
 /* Of a pool that nobody is attached to: its log may lack something. */
 int lzi_pool_wants_tending(const struct lzi_control *control);
-/* Brings it there; an ephemeral pool goes then. */
+/* Brings it there; an ephemeral pool goes then. The attachment is in no list, so no handle can be had of it; where the
+ * process may fork, under the registry's lock: a child could not close its copies. */
 void lzi_pool_tend(const char *dir, const char *name);
 
 /* Of an earlier boot. */

@@ -400,7 +400,9 @@ static int tend(int dirfd, const char *path, const char *name)
 	if (lzi_pool_peek(dirfd, name, &opened) != LATZ_OK)
 		return 0;
 	if (!lzi_ofd_held(opened.control.fd, LZI_LOCK_LIFE) && lzi_pool_wants_tending(&opened.control)) {
+		lzi_registry_lock();
 		lzi_pool_tend(path, name);
+		lzi_registry_unlock();
 		gone = !lzi_dir_same(dirfd, name, opened.poolfd);
 	}
 	lzi_opened_close(&opened);

@@ -51,9 +51,6 @@ void lzi_pool_tend(const char *dir, const char *name)
 	options.flags = LATZ_NO_THREAD | LATZ_NO_GUARD;
 	lzi_wait_begin();
 	rc = lzi_thread_init();
-	/* Nobody else in this process is to get an attachment without keys, nor a forked child one that it can't
-	 * close. */
-	lzi_registry_lock();
 	if (rc == LATZ_OK)
 		rc = lzi_store_attach(dir, name, &options, &fill, &store);
 	if (rc == LATZ_OK) {
@@ -62,5 +59,4 @@ void lzi_pool_tend(const char *dir, const char *name)
 	} else if (rc != LATZ_NOTFOUND && rc != LZI_ATTACH_AGAIN) { /* gone by now, or going */
 		lzi_log(LATZ_LOG_WARNING, "%s stays in memory: %s", name, lzi_error_text());
 	}
-	lzi_registry_unlock();
 }
