@@ -166,7 +166,7 @@ static int verify(const char *file)
 	ticker_end(&ticker);
 	if (rc != LATZ_OK)
 		return cli_fail_file(rc, "verifying", file,
-		                     password == NULL ? NULL
+		                     password == NULL || rc == LATZ_CORRUPT ? NULL
 		                     : rc == LATZ_AUTH
 		                             ? "give the password that the pool had then; without one checksums "
 		                               "alone are checked"
@@ -237,7 +237,7 @@ static int write_snapshot(const struct arguments *arguments, const char *name, c
 	if (rc == LATZ_BUSY && cli_signalled())
 		code = cli_error(CLI_FAIL, "%s: ended by a signal; nothing was written", file);
 	else if (rc != LATZ_OK)
-		code = cli_fail_file(rc, "writing", file, NULL);
+		code = cli_fail_file(rc, "writing", file, rc == LATZ_CORRUPT ? cli_hint_damaged(pool) : NULL);
 	else if (!streamed)
 		code = report_written(name, file, seconds);
 	return cli_close(name, pool, code);
@@ -283,7 +283,7 @@ static const struct cli_command command = {
 	"  --threads N   that compress\n"
 	"  --image       a copy of the pool's own files, which a restore on this kind of machine only has to map\n"
 	"  --verify      reads FILE, checks every checksum and the order of keys; exit 3 if something is wrong.\n"
-	"                With the pool's password (--password-file F) also opens what is encrypted, but of an image\n"
+	"                With the pool's password (--password-file F) also opens what is encrypted\n"
 	"  --info        what is in FILE, from its beginning and end\n"
 	"  --version     the library's version\n\n"
 	"Examples:\n"
