@@ -11,7 +11,8 @@ as() {
 	LATZERO=$tool
 }
 printf 'correct-horse\n' >"$scratch/right"
-chmod 600 "$scratch/right"
+printf 'incorrect\n' >"$scratch/wrong"
+chmod 600 "$scratch/right" "$scratch/wrong"
 awk 'BEGIN { for (i = 0; i < 20000; i++) printf "key%05d\tvalue of %05d, %050d\n", i, i, i }' >"$scratch/input"
 
 # hurt FILE OFFSET: two bytes that were not there.
@@ -56,6 +57,25 @@ saving plain
 LATZERO_PASSWORD_FILE=$scratch/right
 export LATZERO_PASSWORD_FILE
 saving encrypted --encrypt
+
+# A snapshot of an encrypted pool without its end, where the record of keys stands: the copy in front opens the rest.
+l create p --keep --encrypt >/dev/null
+l load p "$scratch/input" --format tsv >/dev/null
+as snapshot exits "a snapshot" 0 p "$scratch/snapshot"
+head -c $(($(wc -c <"$scratch/snapshot") * 9 / 10)) "$scratch/snapshot" >"$scratch/cut"
+as restore exits "--salvage of the first nine tenths" 1 "$scratch/cut" q --keep --salvage
+like "tells what is lost, without what the keys are sealed as" '^lost: cut: bytes .* keys encrypted: ' "$out"
+here=$(l keys q | grep -c .)
+ok "most of it opens: $here" test "$here" -gt 15000 -a "$here" -lt 20000
+like "and is counted without the pool's own records" "^restored q: $here keys" "$out"
+is "as it was" "" "$(l dump q --format tsv | sort | comm -23 - "$scratch/input" | head -n 3)"
+exits "nobody opens it with another password" 3 --password-file "$scratch/wrong" keys q
+l destroy q
+hurt "$scratch/snapshot" $(($(wc -c <"$scratch/snapshot") / 2))
+as restore exits "--salvage of one damaged within" 1 "$scratch/snapshot" q --keep --salvage
+like "counts the user's keys" 'the footer counts 20000 keys, ' "$out"
+l destroy q
+l destroy p
 
 # An image of an encrypted pool: what is whole in the pool made of it, and no advice that does not help.
 l create p --keep --encrypt >/dev/null
