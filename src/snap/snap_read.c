@@ -436,8 +436,8 @@ static void tell_gap(struct reader *reader, uint64_t next, const uint8_t *key, u
 		         (unsigned long long)next - 1);
 	limit_text(reader, " after", reader->last, reader->last_size, after);
 	limit_text(reader, " before", key, key ? key_size : 0, before);
-	snprintf(text, sizeof text, "%s: bytes %llu to %llu are passed over, %s lost, keys%s%s%s%s: %s", reader->read->name,
-	         (unsigned long long)gap->from, (unsigned long long)gap->to, blocks, after,
+	snprintf(text, sizeof text, "%s: bytes %llu to %llu are passed over, %s lost, keys%s%s%s%s: %s",
+	         reader->read->name, (unsigned long long)gap->from, (unsigned long long)gap->to, blocks, after,
 	         *after && *before ? " and" : "", before,
 	         *after || *before ? "" : reader->sealed ? " encrypted" : " unknown", gap->why);
 	reader->read->lost(text, reader->read->arg);
