@@ -268,6 +268,21 @@ int cli_fail_dir(int rc, const char *what, const char *hint)
 	return fail(rc, what, "runtime directory", "", "", hint);
 }
 
+bool cli_is_durable(latz_pool *pool)
+{
+	latz_stats_t stats = { .size = sizeof(stats) };
+
+	return latz_stats(pool, &stats) == LATZ_OK && stats.durable;
+}
+
+const char *cli_hint_damaged(latz_pool *pool)
+{
+	if (cli_is_durable(pool))
+		return "what is on the disk is not what is damaged: latzero destroy and latzero create with --persist "
+		       "bring the pool back from there";
+	return "save what can be read with latzero dump, each namespace by itself, then destroy it";
+}
+
 /* Then latzero verify can't, either. */
 static const char not_to_be_opened[] = "nothing of it can be looked at: put a snapshot in its place "
 				       "(latzero-restore FILE POOL --replace), or remove it (latzero destroy)";
@@ -300,6 +315,21 @@ int cli_fail_attaching(int rc, const char *what, const char *pool, const char *h
 	return cli_fail(rc, what, pool, rc == LATZ_CORRUPT && hint == NULL ? not_to_be_opened : hint);
 }
 
+/* By how it begins: the library says nothing of one that is damaged. */
+static bool is_image(const char *file)
+{
+	static const char magic[8] = "lz-img\r\n";
+	char begin[sizeof(magic)];
+	struct stat st;
+	FILE *from = stat(file, &st) == 0 && S_ISREG(st.st_mode) ? fopen(file, "re") : NULL;
+
+	if (from == NULL)
+		return false;
+	bool is = fread(begin, 1, sizeof(begin), from) == sizeof(begin) && memcmp(begin, magic, sizeof(magic)) == 0;
+	fclose(from);
+	return is;
+}
+
 static const char *file_hint(int rc)
 {
 	switch (rc) {
@@ -320,6 +350,9 @@ int cli_fail_file(int rc, const char *what, const char *file, const char *hint)
 
 	if (hint == NULL && rc == LATZ_ACCESS && lstat(file, &st) == 0 && S_ISLNK(st.st_mode))
 		hint = "give the path of the file itself";
+	else if (rc == LATZ_CORRUPT && is_image(file))
+		hint = "an image is not salvaged: use another copy; if it can be restored all the same, latzero dump "
+		       "of that pool writes what is whole";
 	else if (hint == NULL && rc == LATZ_INVALID && stat(file, &st) == 0 && S_ISDIR(st.st_mode))
 		hint = "give the path of a file: in a persist directory snapshot-*.lzs are the snapshots";
 	return fail(rc, what, "file", file, "", hint != NULL ? hint : file_hint(rc));

@@ -82,6 +82,9 @@ void cli_help(const struct cli_command *command);
 /* One line on stderr, "latzero COMMAND: ..."; returns code. */
 int cli_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* What to do about a pool found damaged, as a hint. */
+const char *cli_hint_damaged(latz_pool *pool);
+bool cli_is_durable(latz_pool *pool);
 /* The error line for a failed call about a pool: what, which pool, the library's detail, what to do. hint may be NULL
  * for the usual one. Returns the exit code for rc. */
 int cli_fail(int rc, const char *what, const char *pool, const char *hint);

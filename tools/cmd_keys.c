@@ -33,6 +33,35 @@ static void print_entry(enum output_form form, latz_slice key, latz_value *value
 	putchar('\n');
 }
 
+/* Records that can't be read are named, the first few of them; the rest of the pool is what is wanted now. */
+#define DAMAGE_NAMED 5u
+
+/* Whether the scan goes on. */
+static bool pass_over(const char *name, latz_slice key, uint64_t *damaged)
+{
+	if (key.size == 0) { /* keys are missing, and which can't be told: the scan ends with it */
+		cli_fail(LATZ_CORRUPT, "scanning", name, "what else was found is here");
+		++*damaged;
+		return false;
+	}
+	if (++*damaged <= DAMAGE_NAMED)
+		cli_fail_key(LATZ_CORRUPT, "reading", name, key, "it is left out");
+	return true;
+}
+
+static int tell_damage(const char *name, latz_pool *pool, uint64_t damaged, uint64_t count)
+{
+	char left_out[CLI_TEXT_MAX], here[CLI_TEXT_MAX];
+	bool durable = cli_is_durable(pool);
+
+	return cli_error(CLI_FAIL, "pool %s is damaged in %s place%s, %s key%s here; %s", name,
+	                 cli_show_count(damaged, left_out), damaged == 1 ? "" : "s", cli_show_count(count, here),
+	                 count == 1 ? " is" : "s are",
+	                 durable ? cli_hint_damaged(pool)
+	                         : "with latzero dump of each namespace, too, latzero destroy, latzero create and "
+	                           "latzero load a pool is made of what is whole");
+}
+
 static int stream(const char *name, const latz_scan_options *options, enum output_form form, bool progress)
 {
 	struct cli_progress bar;
@@ -40,7 +69,7 @@ static int stream(const char *name, const latz_scan_options *options, enum outpu
 	latz_slice key;
 	latz_scan *scan;
 	latz_pool *pool;
-	uint64_t count = 0;
+	uint64_t count = 0, damaged = 0;
 	int code = cli_open_read(name, &pool);
 
 	if (code != CLI_OK)
@@ -56,14 +85,21 @@ static int stream(const char *name, const latz_scan_options *options, enum outpu
 	if (!progress || cli.tty)
 		bar.begin_ns = 0;
 	latz_value *wanted = options->keys_only ? NULL : &value;
-	while ((rc = latz_scan_next(scan, &key, wanted)) == LATZ_OK && cli_out_ok()) {
+	while (((rc = latz_scan_next(scan, &key, wanted)) == LATZ_OK || rc == LATZ_CORRUPT) && cli_out_ok()) {
+		if (rc == LATZ_CORRUPT) {
+			if (!pass_over(name, key, &damaged))
+				break;
+			continue;
+		}
 		print_entry(form, key, wanted);
 		if ((++count & 1023) == 0)
 			cli_progress_step(&bar, count);
 	}
 	cli_progress_end(&bar);
-	if (rc != LATZ_DONE && rc != LATZ_OK)
+	if (rc != LATZ_DONE && rc != LATZ_OK && rc != LATZ_CORRUPT)
 		code = cli_fail(rc, "scanning", name, NULL);
+	if (damaged > 0)
+		code = tell_damage(name, pool, damaged, count);
 	latz_scan_close(scan);
 	latz_value_free(&value);
 	return cli_close(name, pool, code);
@@ -160,7 +196,8 @@ const struct cli_command cmd_dump = {
 	"Writes keys and values to stdout, for latzero load",
 	"A consistent picture of one moment, in key order: of the keys that are in no namespace, or with --namespace\n"
 	"of those in this one. latzero-snapshot copies a pool with all its namespaces. Of an encrypted pool dump\n"
-	"writes plain text, which latzero-snapshot does not.\n\n"
+	"writes plain text, which latzero-snapshot does not.\n"
+	"Of a damaged pool it writes what can be read, tells on stderr what can't, and exits with 3.\n\n"
 	"Options:\n"
 	"  --format jsonl   an object a line: key or key_b64, type, value or value_b64, ttl_ms (-1: never). Exact; the "
 	"default\n"

@@ -118,8 +118,7 @@ static int run_verify(const struct cli_command *command, int argc, char **argv)
 	int rc = latz_verify(pool, report_problem, &problems);
 	if (rc != LATZ_OK) {
 		code = cli_fail(rc, "verifying", argv[0],
-		                rc == LATZ_CORRUPT ? "save what can be read with latzero dump, each namespace by "
-		                                     "itself, then destroy it"
+		                rc == LATZ_CORRUPT ? cli_hint_damaged(pool)
 		                : rc == LATZ_IO    ? "put the image back: what is still in it can't be checked"
 		                                   : NULL);
 	} else if ((rc = latz_stats(pool, &stats)) != LATZ_OK) {

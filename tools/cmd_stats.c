@@ -57,6 +57,7 @@ const struct stats_figure stats_figures[] = {
 	FIGURE(bucket_wait_ns, SPENT, U64, "Time that these were waited for"),
 	FIGURE(age_ms, MILLIS, I64, "Time since the pool was made"),
 	FIGURE(idle_ms, MILLIS, I64, "Time since the pool was last known to be used"),
+	FIGURE(wrong_passwords, COUNT, UNSIGNED, "Wrong passwords that were tried"),
 	FIGURE(durable, LEVEL, INT, "1 if the pool has a log"),
 	FIGURE(log_broken, LEVEL, INT, "0, or the error after which nothing is durable"),
 	FIGURE(log_lag_bytes, LEVEL, U64, "Bytes written and not yet synced, about"),

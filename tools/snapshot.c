@@ -166,7 +166,7 @@ static int verify(const char *file)
 	ticker_end(&ticker);
 	if (rc != LATZ_OK)
 		return cli_fail_file(rc, "verifying", file,
-		                     password == NULL ? NULL
+		                     password == NULL || rc == LATZ_CORRUPT ? NULL
 		                     : rc == LATZ_AUTH
 		                             ? "give the password that the pool had then; without one checksums "
 		                               "alone are checked"
@@ -239,7 +239,7 @@ static int write_snapshot(const struct arguments *arguments, const char *name, c
 	if (rc == LATZ_BUSY && cli_signalled())
 		code = cli_error(CLI_FAIL, "%s: ended by a signal; nothing was written", file);
 	else if (rc != LATZ_OK)
-		code = cli_fail_file(rc, "writing", file, NULL);
+		code = cli_fail_file(rc, "writing", file, rc == LATZ_CORRUPT ? cli_hint_damaged(pool) : NULL);
 	else if (!streamed)
 		code = report_written(name, file, seconds);
 	return cli_close(name, pool, code);

@@ -600,7 +600,11 @@ typedef struct latz_scan_options {
  * thread at a time. Errors: LATZ_INVALID, LATZ_NOMEM, LATZ_TIMEOUT, LATZ_CLIENTS, LATZ_DEAD, LATZ_CORRUPT, LATZ_IO. */
 LATZ_API int latz_scan_open(latz_pool *pool, const latz_scan_options *options, latz_scan **scan) LATZ_MUSTCHECK;
 
-/* The next key, value (or NULL; ttl_ms 0: expired by now). *key is valid until the next call. LATZ_DONE: the end. */
+/* The next key, value (or NULL; ttl_ms 0: expired by now). *key is valid until the next call. LATZ_DONE: the end.
+ * LATZ_CORRUPT does not end a scan: *key is the key whose record is damaged, value says nothing, and the next call goes
+ * on with the key after it. With key->size 0 no key can be told: keys are missing, and which is not known; that comes
+ * at most once, after all others, and LATZ_DONE follows it. So what is left of a damaged pool can be read. Any other
+ * error leaves the scan where it is, key->size 0. */
 LATZ_API int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value) LATZ_MUSTCHECK;
 
 LATZ_API int latz_scan_close(latz_scan *scan);

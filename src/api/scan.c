@@ -110,6 +110,7 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 	/* The child may have closed its handle, so that is not looked at. */
 	if (lzi_unlikely(scan->fork_count != lzi_fork_count))
 		return lzi_api_error(LATZ_INVALID, "the scan was opened before the fork: it is the parent's");
+	*key = (latz_slice){ NULL, 0 };
 	rc = lzi_api_call(scan->pool, &call);
 	if (lzi_likely(rc == LATZ_OK))
 		rc = lzi_api_space(scan->pool, &call);
@@ -118,15 +119,17 @@ int latz_scan_next(latz_scan *scan, latz_slice *key, latz_value *value)
 		                                        : lzi_scan_next(&call, scan->scan, key, value);
 	if (lzi_unlikely(rc == LATZ_OK && value != NULL && value->ttl_ms > 0))
 		age(scan->sealed != NULL ? lzi_sealed_scan_raw(scan->sealed) : scan->scan, value);
-	if (lzi_unlikely(scan->sealed != NULL) && rc == LATZ_OK)
-		return rc;
-	if (lzi_likely(rc == LATZ_OK)) {
+	/* With LATZ_CORRUPT it is the key whose record is damaged. */
+	if (lzi_likely((rc == LATZ_OK || rc == LATZ_CORRUPT) && key->size > 0 && scan->sealed == NULL)) {
 		unsigned strip = lzi_api_strip(scan->pool, key->data);
 
 		key->data = (const uint8_t *)key->data + strip;
 		key->size -= strip;
-		return rc;
+	} else if (rc != LATZ_OK && rc != LATZ_CORRUPT) {
+		*key = (latz_slice){ NULL, 0 };
 	}
+	if (lzi_likely(rc == LATZ_OK))
+		return rc;
 	return rc == LATZ_DONE ? lzi_api_answer(rc, "the scan is at its end") : lzi_api_result(rc);
 }
 

@@ -156,6 +156,24 @@ int lzi_snap_block_parse(const uint8_t bytes[LZI_SNAP_BLOCK_SIZE], const uint32_
 	return LATZ_OK;
 }
 
+void lzi_snap_keys_make(uint64_t seq, uint8_t bytes[LZI_SNAP_KEYS_HEAD])
+{
+	memcpy(bytes, LZI_SNAP_KEYS_MAGIC, 8);
+	put(bytes + 8, seq, 8);
+}
+
+int lzi_snap_keys_parse(const void *bytes, uint64_t size, struct lzi_snap_keys *ret_keys)
+{
+	const uint8_t *at = bytes;
+
+	if (size <= LZI_SNAP_KEYS_HEAD || memcmp(at, LZI_SNAP_KEYS_MAGIC, 8) != 0)
+		return 0;
+	ret_keys->seq = get(at + 8, 8);
+	ret_keys->record = at + LZI_SNAP_KEYS_HEAD;
+	ret_keys->size = size - LZI_SNAP_KEYS_HEAD;
+	return 1;
+}
+
 /* ---- Footer ------------------------------------------------------------------------------------------------------ */
 
 void lzi_snap_footer_make(const struct lzi_snap_footer *footer, uint8_t bytes[LZI_SNAP_FOOTER_SIZE])

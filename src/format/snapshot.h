@@ -48,7 +48,20 @@ enum lzi_snap_codec {
 	LZI_SNAP_RAW = 0,
 	LZI_SNAP_ZSTD = 1, /* one frame that holds its content's size */
 	LZI_SNAP_DICT = 2, /* no entries: a dictionary for compressed values behind its header (format/packed.h) */
-	LZI_SNAP_POLICY = 3 /* no entries: what the pool's policy knew, behind its header (format/policy_state.h) */
+	/* No entries, nothing that a reader must know: what the pool's policy knew, behind its header
+	 * (format/policy_state.h); or struct lzi_snap_keys, which older readers take for a state they can't use. By its
+	 * first 8 bytes it is known. */
+	LZI_SNAP_POLICY = 3
+};
+
+/* A copy of the record of a locked pool's keys, which is an entry, and stands behind most of what can't be opened
+ * without it: the first block, for whose stream is cut, or damaged where the record is. As of the same moment. */
+#define LZI_SNAP_KEYS_MAGIC "lz-kcpy\n"
+#define LZI_SNAP_KEYS_HEAD 16u
+struct lzi_snap_keys {
+	uint64_t seq; /* 8: the record's version */
+	const void *record; /* 16 */
+	uint64_t size;
 };
 
 enum {
@@ -61,6 +74,7 @@ enum {
 	LZI_SNAP_HAS_DICTS = 1, /* there are blocks of codec LZI_SNAP_DICT, before all others */
 	LZI_SNAP_HAS_POLICY = 2, /* there is a block of codec LZI_SNAP_POLICY, before all that have entries */
 	LZI_SNAP_HAS_SEALED = 16, /* there are entries with LZI_SNAP_SEALED */
+	LZI_SNAP_HAS_COPY = 1, /* compatible: the first block is a struct lzi_snap_keys */
 	LZI_SNAP_ESCAPED = 8 /* keys that begin with ff are as in format/space.h; without it they are not escaped */
 };
 
@@ -73,7 +87,7 @@ struct lzi_snap_header {
 	uint64_t first_segment; /* 48 */
 	int64_t wall_ms;        /* 56 */
 	int64_t ttl_ms;         /* 64 */
-	uint32_t compatible;    /* 72: unknown bits are ignored */
+	uint32_t compatible;    /* 72: LZI_SNAP_HAS_COPY; unknown bits are ignored */
 	uint32_t incompatible;  /* 76: LZI_SNAP_HAS_*; unknown bits are LATZ_VERSION */
 	uint32_t tag;           /* 124: the checksum; blocks and footer repeat it, so that they are of this snapshot */
 };
@@ -101,6 +115,11 @@ struct lzi_snap_footer {
 void lzi_snap_header_make(struct lzi_snap_header *header, uint8_t bytes[LZI_SNAP_HEADER_SIZE]);
 /* LATZ_OK, LATZ_CORRUPT or LATZ_VERSION, with detail. */
 int lzi_snap_header_parse(const uint8_t bytes[LZI_SNAP_HEADER_SIZE], struct lzi_snap_header *ret_header);
+
+/* Its 16 bytes before the record. */
+void lzi_snap_keys_make(uint64_t seq, uint8_t bytes[LZI_SNAP_KEYS_HEAD]);
+/* Of a block's bytes. 0: it is something else. */
+int lzi_snap_keys_parse(const void *bytes, uint64_t size, struct lzi_snap_keys *ret_keys);
 
 void lzi_snap_block_make(const struct lzi_snap_block *block, uint8_t bytes[LZI_SNAP_BLOCK_SIZE]);
 /* LATZ_OK or LATZ_CORRUPT, with detail. tag NULL: any. Sizes are within bounds afterwards; the number is not looked at.

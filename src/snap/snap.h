@@ -20,6 +20,7 @@ struct lzi_snap_info {
 	int has_dicts;  /* 1: there are dictionaries, before the entries */
 	int escaped;    /* 1: keys that begin with ff are as in format/space.h */
 	int has_sealed; /* 1: there are encrypted values */
+	int has_copy;   /* 1: there is a copy of the record of keys, before all else */
 	int has_policy; /* 1: there is what the pool's policy knew, before the entries */
 	/* From the footer. */
 	uint64_t keys, bytes, blocks, file_bytes;
@@ -50,6 +51,8 @@ int lzi_snap_write(struct lzi_snap_writer *writer, const struct lzi_snap_entry *
 int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size);
 /* What the pool's policy knew, behind its header (format/policy_state.h); likewise, with info->has_policy. */
 int lzi_snap_write_policy(struct lzi_snap_writer *writer, const void *state, uint64_t size);
+/* A copy of the record of the pool's keys, with its version, which has at least 64 bytes; with info->has_copy. */
+int lzi_snap_write_keys(struct lzi_snap_writer *writer, uint64_t seq, const void *record, uint32_t size);
 /* Last block, footer. Does not sync. Frees the writer, on failure too. ret_info may be NULL. */
 int lzi_snap_finish(struct lzi_snap_writer *writer, struct lzi_snap_info *ret_info);
 void lzi_snap_abort(struct lzi_snap_writer *writer);
@@ -68,6 +71,8 @@ struct lzi_snap_read {
 	int (*dict)(const void *dict, void *arg); /* one that is whole, behind its header; may be NULL */
 	/* What a policy knew, or anything else of that size; may be NULL. */
 	int (*policy)(const void *state, uint64_t size, void *arg);
+	/* The copy of the record of keys, or what says so; may be NULL. */
+	int (*keys)(uint64_t seq, const void *record, uint64_t size, void *arg);
 	int (*begin)(const struct lzi_snap_info *info, void *arg); /* after the header; may be NULL */
 	void (*lost)(const char *what, void *arg);                 /* one line; may be NULL */
 	void *arg;

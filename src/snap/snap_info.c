@@ -24,6 +24,7 @@ void lzi_snap_info_fill(struct lzi_snap_info *info, const struct lzi_snap_header
 	info->wall_ms = header->wall_ms;
 	info->ttl_ms = header->ttl_ms;
 	info->has_sealed = (header->incompatible & LZI_SNAP_HAS_SEALED) != 0;
+	info->has_copy = (header->compatible & LZI_SNAP_HAS_COPY) != 0;
 	info->escaped = (header->incompatible & LZI_SNAP_ESCAPED) != 0;
 	if (footer) {
 		info->keys = footer->keys;

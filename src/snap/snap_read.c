@@ -61,6 +61,7 @@ struct reader {
 	int have_footer;
 	struct lzi_snap_footer footer;
 	int digest_matches, lost;
+	int sealed; /* there are encrypted entries: what their keys are nobody can say here */
 
 	/* The end that tells. */
 	uint64_t told_jobs, expected; /* jobs done with; number of the block to come */
@@ -374,6 +375,7 @@ static int read_header(struct reader *reader)
 	lzi_snap_input_skip(input, LZI_SNAP_HEADER_SIZE, 1);
 	reader->have_tag = 1;
 	lzi_snap_info_fill(info, &reader->header, NULL);
+	reader->sealed = info->has_sealed;
 	return LATZ_OK;
 }
 
@@ -394,11 +396,32 @@ static const char *key_text(const uint8_t *key, uint32_t size, char *text, size_
 	return text;
 }
 
+/* ` and before "key"`; nothing of one that says nothing to anybody. */
+static void limit_text(const struct reader *reader, const char *how, const uint8_t *key, uint32_t size, char text[192])
+{
+	unsigned strip = 0;
+	char shown[128] = "", of[40] = "";
+
+	text[0] = '\0';
+	if (size == 0 || reader->sealed)
+		return;
+	if (reader->read->info.escaped && lzi_key_is_book(key, size)) {
+		snprintf(text, 192, "%s the pool's own records", how);
+		return;
+	}
+	if (reader->read->info.escaped && key[0] == 0xff) {
+		strip = lzi_key_is_spaced(key, size) ? LZI_SPACE_PREFIX : 1;
+		if (strip > 1)
+			snprintf(of, sizeof of, " of namespace %u", (unsigned)lzi_key_space(key));
+	}
+	snprintf(text, 192, "%s \"%s\"%s", how, key_text(key + strip, size - strip, shown, sizeof shown), of);
+}
+
 /* Tells of the gap, now that the block that follows it, or the end, is known. `next`: its number. */
 static void tell_gap(struct reader *reader, uint64_t next, const uint8_t *key, uint32_t key_size)
 {
 	struct gap *gap = &reader->gap;
-	char text[1024], blocks[80], after[128] = "", before[128] = "";
+	char text[1024], blocks[80], after[192], before[192];
 
 	if (!reader->read->lost)
 		return;
@@ -411,12 +434,12 @@ static void tell_gap(struct reader *reader, uint64_t next, const uint8_t *key, u
 	else
 		snprintf(blocks, sizeof blocks, "blocks %llu to %llu", (unsigned long long)reader->expected,
 		         (unsigned long long)next - 1);
-	snprintf(text, sizeof text, "%s: bytes %llu to %llu are passed over, %s lost, keys%s%s%s%s%s%s%s%s: %s",
-	         reader->read->name, (unsigned long long)gap->from, (unsigned long long)gap->to, blocks,
-	         reader->last_size ? " after \"" : "", key_text(reader->last, reader->last_size, after, sizeof after),
-	         reader->last_size ? "\"" : "", reader->last_size && key ? " and" : "", key ? " before \"" : "",
-	         key ? key_text(key, key_size, before, sizeof before) : "", key ? "\"" : "",
-	         reader->last_size || key ? "" : " unknown", gap->why);
+	limit_text(reader, " after", reader->last, reader->last_size, after);
+	limit_text(reader, " before", key, key ? key_size : 0, before);
+	snprintf(text, sizeof text, "%s: bytes %llu to %llu are passed over, %s lost, keys%s%s%s%s: %s",
+	         reader->read->name, (unsigned long long)gap->from, (unsigned long long)gap->to, blocks, after,
+	         *after && *before ? " and" : "", before,
+	         *after || *before ? "" : reader->sealed ? " encrypted" : " unknown", gap->why);
 	reader->read->lost(text, reader->read->arg);
 	memset(gap, 0, sizeof *gap);
 }
@@ -463,6 +486,7 @@ static int tell_aside(struct reader *reader, const struct lzi_snap_block *block,
 {
 	const struct lzi_snap_read *read = reader->read;
 	uint64_t number = block->number;
+	struct lzi_snap_keys keys;
 
 	if (reader->gap.is || number != reader->expected) {
 		reader->lost = 1;
@@ -470,6 +494,8 @@ static int tell_aside(struct reader *reader, const struct lzi_snap_block *block,
 	}
 	reader->expected = number + 1;
 	reader->blocks++;
+	if (block->codec == LZI_SNAP_POLICY && lzi_snap_keys_parse(data, block->raw_size, &keys))
+		return read->keys ? read->keys(keys.seq, keys.record, keys.size, read->arg) : LATZ_OK;
 	if (block->codec == LZI_SNAP_POLICY)
 		return read->policy ? read->policy(data, block->raw_size, read->arg) : LATZ_OK;
 	return read->dict ? read->dict(data, read->arg) : LATZ_OK;
@@ -494,6 +520,7 @@ static int tell_block(struct reader *reader)
 	if (job->rc == LATZ_OK) {
 		lzi_snap_cursor_init(cursor, raw->data, raw->size, job->block.count);
 		lzi_snap_cursor_next(cursor);
+		reader->sealed |= (cursor->head.flags & LZI_SNAP_SEALED) != 0;
 		if (number < reader->expected) {
 			job->rc = LATZ_CORRUPT;
 			job->error = "out of place";
@@ -555,6 +582,20 @@ static void lost_text(struct reader *reader, const char *text)
 		reader->read->lost(line, reader->read->arg);
 }
 
+/* The pool's own records are nobody's keys; older writers did not say how many there are. */
+static void footer_text(const struct reader *reader, char text[TEXT])
+{
+	const struct lzi_snap_footer *footer = &reader->footer;
+	uint64_t counted = footer->keys - footer->book, here = reader->keys - (footer->book > 0 ? reader->book : 0);
+
+	if (counted != here)
+		snprintf(text, TEXT, "the footer counts %llu keys, %llu are here", (unsigned long long)counted,
+		         (unsigned long long)here);
+	else
+		snprintf(text, TEXT, "the footer counts %llu of the pool's own records, %llu are here",
+		         (unsigned long long)footer->book, (unsigned long long)reader->book);
+}
+
 /* After salvage: what is still missing, and whether there was anything to save at all. */
 static int settle(struct reader *reader)
 {
@@ -576,8 +617,7 @@ static int settle(struct reader *reader)
 		return LATZ_OK;
 	}
 	if (footer->keys != reader->keys) {
-		snprintf(text, sizeof text, "the footer counts %llu keys, %llu are here",
-		         (unsigned long long)footer->keys, (unsigned long long)reader->keys);
+		footer_text(reader, text);
 		lost_text(reader, text);
 	} else if (!reader->lost && !reader->digest_matches) {
 		lost_text(reader, "every block is whole, but the digest of them all does not match");

@@ -236,26 +236,38 @@ static int write_large(struct lzi_snap_writer *writer, const struct lzi_snap_ent
 	return check(writer);
 }
 
-static int write_aside(struct lzi_snap_writer *writer, enum lzi_snap_codec codec, const void *data, uint64_t size)
+/* head: of head_size bytes, before the data. */
+static int write_aside(struct lzi_snap_writer *writer, enum lzi_snap_codec codec, const void *head, uint64_t head_size,
+                       const void *data, uint64_t size)
 {
-	struct lzi_snap_block block = { .codec = (uint8_t)codec, .raw_size = size, .stored_size = size };
+	struct lzi_snap_block block = { .codec = (uint8_t)codec, .raw_size = head_size + size };
 
 	if (write_pending(writer) != LATZ_OK)
 		return writer->rc;
-	block.payload_crc = lzi_crc32c(0, data, size);
+	block.stored_size = block.raw_size;
+	block.payload_crc = lzi_crc32c(lzi_crc32c(0, head, head_size), data, size);
 	put_block_header(writer, &block);
+	put(&writer->out, head, head_size);
 	put(&writer->out, data, size);
 	return check(writer);
 }
 
 int lzi_snap_write_dict(struct lzi_snap_writer *writer, const void *dict, uint32_t size)
 {
-	return write_aside(writer, LZI_SNAP_DICT, dict, size);
+	return write_aside(writer, LZI_SNAP_DICT, "", 0, dict, size);
 }
 
 int lzi_snap_write_policy(struct lzi_snap_writer *writer, const void *state, uint64_t size)
 {
-	return write_aside(writer, LZI_SNAP_POLICY, state, size);
+	return write_aside(writer, LZI_SNAP_POLICY, "", 0, state, size);
+}
+
+int lzi_snap_write_keys(struct lzi_snap_writer *writer, uint64_t seq, const void *record, uint32_t size)
+{
+	uint8_t head[LZI_SNAP_KEYS_HEAD];
+
+	lzi_snap_keys_make(seq, head);
+	return write_aside(writer, LZI_SNAP_POLICY, head, sizeof head, record, size);
 }
 
 static void append(struct job *job, const struct lzi_snap_entry *entry, const struct lzi_snap_entry_head *head)
@@ -357,6 +369,7 @@ int lzi_snap_writer_open(int fd, const struct lzi_snap_info *info, int level, un
 	writer->header.first_segment = info->first_segment;
 	writer->header.wall_ms = info->wall_ms;
 	writer->header.ttl_ms = info->ttl_ms;
+	writer->header.compatible = info->has_copy ? (uint32_t)LZI_SNAP_HAS_COPY : 0;
 	writer->header.incompatible = (info->has_dicts ? (uint32_t)LZI_SNAP_HAS_DICTS : 0) |
 	                              (info->has_policy ? (uint32_t)LZI_SNAP_HAS_POLICY : 0) |
 	                              (info->escaped ? (uint32_t)LZI_SNAP_ESCAPED : 0) |

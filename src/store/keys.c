@@ -31,6 +31,12 @@ static latz_slice record_key(uint8_t to[RECORD_KEY_SIZE])
 	return (latz_slice){ to, RECORD_KEY_SIZE };
 }
 
+latz_slice lzi_keys_record_key(uint8_t to[LZI_KEYS_RECORD_ROOM])
+{
+	_Static_assert(RECORD_KEY_SIZE <= LZI_KEYS_RECORD_ROOM, "it fits");
+	return record_key(to);
+}
+
 static int keys_valid(const struct lzi_keys *keys)
 {
 	return memcmp(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic) == 0 &&

@@ -10,6 +10,9 @@
 /* Its value. LATZ_CORRUPT, LATZ_VERSION. */
 int lzi_keys_parse(const void *data, size_t size, struct lzi_keys *ret_keys);
 int lzi_keys_is_record(latz_slice key);
+/* Its key in the pool. */
+#define LZI_KEYS_RECORD_ROOM 16u
+latz_slice lzi_keys_record_key(uint8_t to[LZI_KEYS_RECORD_ROOM]);
 /* 1: the pool has none. */
 int lzi_keys_are_gone(struct lzi_call *call);
 /* How many data keys the pool has by now; 0: it has none, or they can't be read. ret_encrypted: whether values are

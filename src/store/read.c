@@ -677,8 +677,8 @@ int lzi_read_at(struct lzi_store *store, latz_slice key, const struct lzi_ahead 
 			rc = lzi_read_find(store, key, ahead->hash, &found);
 		if (rc == LATZ_OK) {
 			rc = version_at(store, &found, seq, now_ms);
-			if (rc == LATZ_NOTFOUND && !lzi_found_valid(&found))
-				rc = LATZ_BUSY;
+			if (rc == LATZ_NOTFOUND)
+				rc = lzi_read_not_there(&found, seq);
 		}
 		if (rc != LATZ_OK)
 			continue;

@@ -25,6 +25,10 @@ LZI_COLD int lzi_read_wider(struct lzi_store *store);
 LZI_COLD int lzi_read_other(struct lzi_store *store, const struct lzi_found *found, const uint64_t *slot,
                             uint64_t word);
 
+/* The record of a key, as of seq, says that there was none: was it later that it came, or is its seq damaged?
+ * LATZ_NOTFOUND, LATZ_CORRUPT, LATZ_BUSY: look again. */
+LZI_COLD int lzi_read_not_there(const struct lzi_found *found, uint64_t seq);
+
 /* A slot that points beyond what this process has mapped. LATZ_OK: it is mapped now, or the slot has changed. */
 LZI_COLD int lzi_read_far(struct lzi_store *store, const uint64_t *slot, uint64_t word);
 

@@ -65,6 +65,10 @@ static int entry_key_once(struct lzi_store *store, const void *entry, uint64_t h
 			rc = lzi_read_locate(store, &bucket->slot[i], word, &found);
 			if (rc == LATZ_OK)
 				rc = entry_key(store, &found, entry, hash, key);
+			/* Who asks with an entry would take a key that is damaged for one that is gone. */
+			if (rc == LATZ_NOTFOUND && entry != NULL && lzi_slot_unit(word) != 0 &&
+			    (rc = lzi_read_other(store, &found, &bucket->slot[i], word)) == LATZ_OK)
+				rc = LATZ_NOTFOUND;
 			if (rc != LATZ_NOTFOUND)
 				return rc;
 		}

@@ -43,6 +43,23 @@ int lzi_read_other(struct lzi_store *store, const struct lzi_found *found, const
 	return lzi_error_prefix(rc, "record at heap offset %llu", (unsigned long long)lzi_unit_offset(found->unit));
 }
 
+int lzi_read_not_there(const struct lzi_found *found, uint64_t seq)
+{
+	uint64_t is;
+	int rc = LATZ_OK;
+
+	lzi_racy_reads_begin(); /* as in lzi_read_other() */
+	is = found->record->seq;
+	if (is > seq)
+		rc = lzi_record_validate(found->record, found->room);
+	lzi_racy_reads_end();
+	if (!lzi_found_valid(found))
+		return LATZ_BUSY;
+	return rc == LATZ_OK ? LATZ_NOTFOUND
+	                     : lzi_error_prefix(rc, "record at heap offset %llu",
+	                                        (unsigned long long)lzi_unit_offset(found->unit));
+}
+
 int lzi_read_far(struct lzi_store *store, const uint64_t *slot, uint64_t word)
 {
 	uint64_t offset = lzi_unit_offset(lzi_slot_unit(word));

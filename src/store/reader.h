@@ -17,6 +17,8 @@ int lzi_reader_is_locked(struct lzi_store *store, uint64_t hash);
 /* Called for each key that the table has, at least once for one that is there throughout; maybe for others that come or
  * go meanwhile, and for one that has been deleted. What is not LATZ_OK ends it and is returned. */
 typedef int (*lzi_reader_key_fn)(void *arg, const void *key, size_t size);
-int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg);
+/* *ret_damaged: records whose key can't be read, which is no failure; the thread's detail tells of the last. Who may
+ * write may call it, too. */
+int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg, uint64_t *ret_damaged);
 
 #endif

@@ -40,6 +40,7 @@ struct place {
 	uint64_t header; /* of the head, when its chain was begun */
 	uint64_t at;     /* offset in the heap; 0: slot is in the head */
 	const uint64_t *slot;
+	uint64_t word;   /* that stood there */
 };
 
 /* ---- Copies ---- */
@@ -171,12 +172,13 @@ static int compare_key(struct lzi_store *store, const struct copied *copied, lat
 
 static int bucket_at(struct lzi_store *store, uint64_t number, const struct lzi_bucket **ret_bucket)
 {
+	struct lzi_table *table = store->reads_only ? &store->looked : &store->table;
 	int rc = LATZ_OK;
 
-	*ret_bucket = lzi_table_bucket(&store->looked, number);
+	*ret_bucket = lzi_table_bucket(table, number);
 	if (lzi_unlikely(*ret_bucket == NULL)) {
-		rc = lzi_table_view(&store->looked);
-		if (rc == LATZ_OK && (*ret_bucket = lzi_table_bucket(&store->looked, number)) == NULL)
+		rc = lzi_table_view(table);
+		if (rc == LATZ_OK && (*ret_bucket = lzi_table_bucket(table, number)) == NULL)
 			rc = lzi_error(LATZ_CORRUPT, "bucket %llu is past the table", (unsigned long long)number);
 	}
 	return rc;
@@ -223,9 +225,19 @@ static int take_slot(struct lzi_store *store, const struct place *place, uint64_
 	return rc == LATZ_OK ? fn(store, place, copied, arg) : rc;
 }
 
-/* Every slot of a bucket that has the tag of the hash; mask 0: every one. LATZ_NOTFOUND: that was all. */
+/* Where all records are wanted one that is damaged keeps nobody from the others: it is told of, and passed over. */
+static int pass_over(int rc, unsigned *damaged)
+{
+	if (rc != LATZ_CORRUPT || damaged == NULL)
+		return rc;
+	++*damaged;
+	return LATZ_NOTFOUND;
+}
+
+/* Every slot of a bucket that has the tag of the hash; mask 0: every one. LATZ_NOTFOUND: that was all. damaged: NULL,
+ * or slots are counted there whose record is, and the others walked on. */
 static int walk_bucket(struct lzi_store *store, uint64_t number, uint64_t hash, uint64_t mask, struct copied *copied,
-                       record_fn fn, void *arg)
+                       record_fn fn, void *arg, unsigned *damaged)
 {
 	struct place place = { .at = 0 };
 	const uint64_t *slots;
@@ -246,10 +258,11 @@ static int walk_bucket(struct lzi_store *store, uint64_t number, uint64_t hash, 
 			if (((word ^ hash) & mask) != 0)
 				continue;
 			place.slot = &slots[i];
+			place.word = word;
 			place.at = link == 0 ? 0
 			                     : (link - 1) * sizeof over + offsetof(struct lzi_bucket, slot) +
 			                               i * sizeof word;
-			rc = take_slot(store, &place, word, copied, fn, arg);
+			rc = pass_over(take_slot(store, &place, word, copied, fn, arg), damaged);
 		}
 		link = (link == 0 ? lzi_load_acquire(&place.head->header) : over.header) & LZI_LINK_MASK;
 		if (rc != LATZ_NOTFOUND || link == 0)
@@ -357,7 +370,8 @@ static int find(struct lzi_store *store, struct wanted *wanted, struct copied *c
 
 	wanted->number = lzi_bucket_of(wanted->hash, lzi_load_acquire(buckets));
 	wanted->expiry = 0;
-	rc = walk_bucket(store, wanted->number, wanted->hash, ~0ull << LZI_TAG_SHIFT, copied, check_wanted, wanted);
+	rc = walk_bucket(store, wanted->number, wanted->hash, ~0ull << LZI_TAG_SHIFT, copied, check_wanted, wanted,
+	                 NULL);
 	if (rc == LATZ_NOTFOUND && lzi_bucket_of(wanted->hash, lzi_load_acquire(buckets)) != wanted->number)
 		return LATZ_BUSY;
 	return rc == LATZ_DONE ? LATZ_NOTFOUND : rc;
@@ -483,35 +497,43 @@ static int gather(struct lzi_store *store, const struct place *place, struct cop
 {
 	struct gathering *gathering = arg;
 	size_t size = copied->record.key_size;
+	uint64_t hash;
 	int rc;
 
-	(void)place;
 	if (size == 0 || size > sizeof gathering->key)
 		return damaged(copied, "its key has no size that one may have");
 	rc = copy_part(store, copied, head_of(copied), gathering->key, size);
-	if (rc == LATZ_OK)
-		rc = gathering->fn(gathering->arg, gathering->key, size);
+	if (rc != LATZ_OK)
+		return rc;
+	/* Under a key that has become another nobody would find it: it would be missing without a word. */
+	hash = lzi_store_hash(store, gathering->key, size);
+	if ((hash ^ place->word) >> LZI_TAG_SHIFT != 0)
+		return damaged(copied, "its key is not the slot's");
+	rc = gathering->fn(gathering->arg, gathering->key, size);
 	return rc == LATZ_OK ? LATZ_NOTFOUND : rc;
 }
 
-int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg)
+int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg, uint64_t *ret_damaged)
 {
 	const uint64_t *buckets = &store->control.shared->buckets;
 	struct gathering *gathering = malloc(sizeof *gathering);
 	struct copied copied;
-	unsigned tries;
+	unsigned tries, damaged;
 	uint64_t number;
 	int rc = LATZ_NOTFOUND;
 
+	*ret_damaged = 0;
 	if (gathering == NULL)
 		return lzi_error(LATZ_NOMEM, "scan");
 	gathering->fn = fn;
 	gathering->arg = arg;
 	for (number = 0; rc == LATZ_NOTFOUND && number < lzi_load_acquire(buckets); number++) {
 		tries = 0;
-		while ((rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering)) == LATZ_BUSY &&
-		       lzi_read_again(&tries))
-			;
+		do {
+			damaged = 0;
+			rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering, &damaged);
+		} while (rc == LATZ_BUSY && lzi_read_again(&tries));
+		*ret_damaged += damaged;
 	}
 	free(gathering);
 	if (rc == LATZ_BUSY)

@@ -7,9 +7,14 @@
  *
  * Who only reads has neither pin nor index: its keys come from a walk over the table, and each is looked up as of when
  * its turn comes (reader_read.c).
+ *
+ * Damage ends no scan, for a scan is what a damaged pool is saved with. A record that can't be read is LATZ_CORRUPT
+ * with its key, and the next call goes on. Where the index, or what it is made of, is damaged, the keys come from the
+ * table. What has no key that could be told is told of at the end, once.
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +47,8 @@ struct lzi_scan {
 	size_t buckets, records; /* of them whose buckets, whose records are being fetched */
 	struct lzi_ahead ahead[AHEAD];
 	int more; /* the index has more */
+	uint64_t nameless; /* damaged records whose key is not known, or what keys come from; not told of yet */
+	char damage[LZI_ERROR_DETAIL_SIZE]; /* of the first of them */
 	int own; /* 1: keys of namespaces are passed over */
 	int resumed;
 	struct lzi_entry last; /* entry where the next step begins, seen already */
@@ -241,6 +248,14 @@ static void first_entry(const struct lzi_scan *scan, struct lzi_entry *entry, in
 	}
 }
 
+/* What is damaged can't be told with a key: the detail says what it is. */
+static void note_damage(struct lzi_scan *scan, uint64_t records)
+{
+	if (scan->nameless == 0)
+		snprintf(scan->damage, sizeof scan->damage, "%s", lzi_error_text());
+	scan->nameless += records;
+}
+
 /* Long entries become the keys they stand for; groups are put in order; what lies outside the bounds goes. */
 static int settle(struct lzi_scan *scan)
 {
@@ -256,8 +271,10 @@ static int settle(struct lzi_scan *scan)
 			rc = lzi_read_entry_key(scan->store, bytes, &full);
 			if (rc == LATZ_OK)
 				rc = lzi_keylist_replace(keys, i, full.data, full.size);
-			else if (rc == LATZ_NOTFOUND) {
-				keys->item[i].size = 0; /* in excess */
+			else if (rc == LATZ_NOTFOUND || rc == LATZ_CORRUPT) {
+				if (rc == LATZ_CORRUPT)
+					note_damage(scan, 1);
+				keys->item[i].size = 0; /* in excess, or lost */
 				rc = LATZ_OK;
 			}
 		}
@@ -400,8 +417,11 @@ static int gather_key(void *arg, const void *key, size_t size)
 
 static int gather_table(struct lzi_scan *scan)
 {
-	int rc = lzi_reader_keys(scan->store, gather_key, scan);
+	uint64_t damaged;
+	int rc = lzi_reader_keys(scan->store, gather_key, scan, &damaged);
 
+	if (damaged > 0)
+		note_damage(scan, damaged);
 	arrange(scan);
 	return rc;
 }
@@ -420,12 +440,37 @@ static int is_past(const struct lzi_scan *scan, const void *key, size_t size)
 	return scan->reverse ? order >= 0 : order <= 0;
 }
 
+/* Of all keys, those that no earlier step has been at. */
+static void drop_past(struct lzi_scan *scan)
+{
+	struct lzi_keylist *keys = &scan->keys;
+	size_t i, out = 0;
+
+	for (i = 0; i < keys->count && scan->resumed; i++) {
+		if (!is_past(scan, lzi_keylist_bytes(keys, i), keys->item[i].size))
+			keys->item[out++] = keys->item[i];
+	}
+	if (scan->resumed)
+		keys->count = out;
+}
+
+/* The index can't be gone by, as the detail says. What the table leads to is there all the same, but for keys deleted
+ * since the scan was opened. */
+static int step_damaged(struct lzi_scan *scan)
+{
+	int rc;
+
+	note_damage(scan, 1);
+	lzi_keylist_reset(&scan->keys);
+	rc = gather_table(scan);
+	drop_past(scan);
+	return rc;
+}
+
 /* The index may lack what it had, for want of room or because it is being made anew: it is brought up to date, or done
  * without. */
 static int step_anew(struct lzi_scan *scan)
 {
-	struct lzi_keylist *keys = &scan->keys;
-	size_t i, out = 0;
 	int rc = lzi_maint_lock(scan->store, 1);
 
 	if (rc < 0)
@@ -437,25 +482,25 @@ static int step_anew(struct lzi_scan *scan)
 	}
 	rc = gather_heap(scan);
 	lzi_maint_unlock(scan->store);
-	for (i = 0; i < keys->count && scan->resumed; i++) {
-		if (!is_past(scan, lzi_keylist_bytes(keys, i), keys->item[i].size))
-			keys->item[out++] = keys->item[i];
-	}
-	if (scan->resumed)
-		keys->count = out;
+	drop_past(scan);
 	return rc;
 }
 
 static int step(struct lzi_scan *scan)
 {
-	int rc;
+	struct lzi_entry last = scan->last;
+	int resumed = scan->resumed, rc;
 
 	do {
 		rc = step_index(scan);
 		if (rc == LATZ_BUSY)
 			rc = step_anew(scan);
 	} while (rc == LATZ_BUSY);
-	return rc;
+	if (lzi_likely(rc != LATZ_CORRUPT))
+		return rc;
+	scan->last = last; /* nothing of what this step got counts */
+	scan->resumed = resumed;
+	return step_damaged(scan);
 }
 
 static int prepare(struct lzi_call *call, struct lzi_scan *scan)
@@ -472,7 +517,7 @@ static int prepare(struct lzi_call *call, struct lzi_scan *scan)
 	if (rc == LATZ_NOSPC)
 		rc = gather_heap(scan);
 	lzi_maint_unlock(scan->store);
-	return rc;
+	return rc == LATZ_CORRUPT ? step_damaged(scan) : rc;
 }
 
 static int scan_open(struct lzi_call *call, const latz_scan_options *options, int own, struct lzi_scan **ret_scan)
@@ -539,6 +584,19 @@ static int read_now(struct lzi_call *call, const struct lzi_scan *scan, latz_sli
 	return rc;
 }
 
+/* All keys have been told of; was that all there is? */
+static LZI_COLD int end(struct lzi_scan *scan, latz_slice *key)
+{
+	uint64_t nameless = scan->nameless;
+
+	if (nameless == 0)
+		return LATZ_DONE;
+	scan->nameless = 0;
+	*key = (latz_slice){ NULL, 0 };
+	return lzi_error(LATZ_CORRUPT, "there is damage of which no key can be told, in %llu place%s: %s",
+	                 (unsigned long long)nameless, nameless == 1 ? "" : "s", scan->damage);
+}
+
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value)
 {
 	struct lzi_store *store = scan->store;
@@ -551,7 +609,7 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 	lzi_call_begin(call);
 	for (;;) {
 		if (scan->at == scan->keys.count) {
-			rc = scan->more ? step(scan) : LATZ_DONE;
+			rc = scan->more ? step(scan) : end(scan, key);
 			if (rc != LATZ_OK)
 				break;
 			continue;
@@ -565,10 +623,10 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 		             ? read_now(call, scan, *key, how, value == NULL ? &none : value)
 		             : lzi_read_at(store, *key, &scan->ahead[scan->at % AHEAD], scan->seq, scan->now_ms, how,
 		                           value == NULL ? &none : value);
-		if (rc != LATZ_OK && rc != LATZ_NOTFOUND)
+		if (rc != LATZ_OK && rc != LATZ_NOTFOUND && rc != LATZ_CORRUPT)
 			break;
 		scan->at++;
-		if (rc == LATZ_OK)
+		if (rc != LATZ_NOTFOUND)
 			break;
 	}
 	lzi_call_end(call);

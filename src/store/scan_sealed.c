@@ -3,9 +3,12 @@
  * So all keys of the pool, or of the namespace, are opened when the scan is, those that are wanted are sorted, and
  * values are read one by one as of the moment of the scan. It costs time for every key there is, and memory for every
  * key that is wanted: doc/security.md, "What it costs".
+ *
+ * Damage is told of as by other scans (scan.c); a key that does not open is damage without a key.
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +18,16 @@
 
 struct item {
 	size_t at; /* in bytes */
-	uint32_t size;
+	uint32_t size : 31;
+	uint32_t damaged : 1; /* its record is */
 };
 
 struct lzi_sealed_scan {
 	struct lzi_scan *raw; /* keeps the moment */
 	uint32_t number;
 	int keys_only;
+	uint64_t nameless; /* damage without a key that could be told; not told of yet */
+	char damage[LZI_ERROR_DETAIL_SIZE]; /* the first of it */
 	uint8_t *bytes;
 	size_t used, room;
 	struct item *items;
@@ -73,32 +79,45 @@ static int grow(void **at, size_t *room, size_t need, size_t each)
 	return LATZ_OK;
 }
 
+static int collect_key(struct lzi_call *call, struct lzi_sealed_scan *scan, const latz_scan_options *options,
+                       latz_slice key, int damaged)
+{
+	void *bytes = scan->bytes, *items;
+	uint32_t number;
+	int rc = grow(&bytes, &scan->room, scan->used + key.size, 1);
+
+	scan->bytes = bytes;
+	if (rc == LATZ_OK)
+		rc = lzi_key_seen(call->store, &key, &number, scan->bytes + scan->used);
+	if (rc != LATZ_OK || !is_wanted(options, key.data, key.size))
+		return rc;
+	items = scan->items;
+	rc = grow(&items, &scan->items_room, scan->count + 1, sizeof *scan->items);
+	scan->items = items;
+	if (rc != LATZ_OK)
+		return rc;
+	scan->items[scan->count++] = (struct item){ scan->used, (uint32_t)key.size, damaged != 0 };
+	scan->used += key.size;
+	return LATZ_OK;
+}
+
 static int collect(struct lzi_call *call, struct lzi_sealed_scan *scan, const latz_scan_options *options)
 {
-	void *bytes, *items;
 	latz_slice key;
-	uint32_t number;
-	int rc;
+	int damaged, rc;
 
-	while ((rc = lzi_scan_next(call, scan->raw, &key, NULL)) == LATZ_OK) {
-		bytes = scan->bytes;
-		rc = grow(&bytes, &scan->room, scan->used + key.size, 1);
-		scan->bytes = bytes;
-		if (rc == LATZ_OK)
-			rc = lzi_key_seen(call->store, &key, &number, scan->bytes + scan->used);
-		if (rc != LATZ_OK)
+	for (;;) {
+		rc = lzi_scan_next(call, scan->raw, &key, NULL);
+		damaged = rc == LATZ_CORRUPT;
+		if (rc == LATZ_DONE)
+			return LATZ_OK;
+		if (rc == LATZ_OK || (damaged && key.size > 0))
+			rc = collect_key(call, scan, options, key, damaged);
+		if (rc == LATZ_CORRUPT && scan->nameless++ == 0)
+			snprintf(scan->damage, sizeof scan->damage, "%s", lzi_error_text());
+		if (rc != LATZ_OK && rc != LATZ_CORRUPT)
 			return rc;
-		if (!is_wanted(options, key.data, key.size))
-			continue;
-		items = scan->items;
-		rc = grow(&items, &scan->items_room, scan->count + 1, sizeof *scan->items);
-		scan->items = items;
-		if (rc != LATZ_OK)
-			return rc;
-		scan->items[scan->count++] = (struct item){ scan->used, (uint32_t)key.size };
-		scan->used += key.size;
 	}
-	return rc == LATZ_DONE ? LATZ_OK : rc;
 }
 
 static void arrange(struct lzi_sealed_scan *scan, const latz_scan_options *options)
@@ -113,8 +132,10 @@ static void arrange(struct lzi_sealed_scan *scan, const latz_scan_options *optio
 		scan->items[i] = scan->items[scan->count - 1 - i];
 		scan->items[scan->count - 1 - i] = other;
 	}
-	if (options->limit != 0 && scan->count > options->limit)
+	if (options->limit != 0 && scan->count >= options->limit) {
 		scan->count = options->limit;
+		scan->nameless = 0;
+	}
 }
 
 int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options, uint32_t number,
@@ -142,22 +163,39 @@ int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options
 	return LATZ_OK;
 }
 
+/* As end() of scan.c; what a limit kept from being looked at is not missed. */
+static int end(struct lzi_sealed_scan *scan, latz_slice *key)
+{
+	uint64_t nameless = scan->nameless;
+
+	if (nameless == 0)
+		return LATZ_DONE;
+	scan->nameless = 0;
+	*key = (latz_slice){ NULL, 0 };
+	return lzi_error(LATZ_CORRUPT, "there is damage of which no key can be told, in %llu place%s: %s",
+	                 (unsigned long long)nameless, nameless == 1 ? "" : "s", scan->damage);
+}
+
 int lzi_sealed_scan_next(struct lzi_call *call, struct lzi_sealed_scan *scan, latz_slice *key, latz_value *value)
 {
 	latz_slice sealed = { scan->sealed, 0 };
+	latz_value none = LATZ_VALUE_INIT;
 	const struct item *item;
 	int rc;
 
 	do {
 		if (scan->next == scan->count)
-			return LATZ_DONE;
+			return end(scan, key);
 		item = &scan->items[scan->next++];
 		*key = (latz_slice){ scan->bytes + item->at, item->size };
-		if (value == NULL)
+		if (value == NULL && !item->damaged)
 			return LATZ_OK;
 		rc = lzi_seal_key(call, scan->number, *key, scan->sealed, &sealed.size);
 		if (rc == LATZ_OK)
-			rc = lzi_scan_get(call, scan->raw, sealed, scan->keys_only, value);
+			rc = lzi_scan_get(call, scan->raw, sealed, scan->keys_only || value == NULL,
+			                  value == NULL ? &none : value);
+		if (value == NULL)
+			latz_value_free(&none);
 	} while (rc == LATZ_NOTFOUND); /* expired as of that moment */
 	return rc;
 }

@@ -93,6 +93,16 @@ static int write_dicts(struct lzi_store *store, struct lzi_snap_writer *writer, 
 	return rc;
 }
 
+/* The record of keys as of the scan, for whose file is cut or damaged where that is: behind most of what it opens.
+ * LATZ_NOTFOUND: the pool has no keys. */
+static int read_record(struct lzi_call *call, const struct lzi_scan *scan, latz_value *record)
+{
+	uint8_t key[LZI_KEYS_RECORD_ROOM];
+	int rc = lzi_scan_get(call, scan, lzi_keys_record_key(key), 0, record);
+
+	return rc == LATZ_OK && record->size != sizeof(struct lzi_keys) ? LATZ_NOTFOUND : rc;
+}
+
 static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct lzi_snapshot_job *job, int64_t wall_ms,
                      struct lzi_snap_writer *writer)
 {
@@ -138,6 +148,7 @@ static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_j
 	struct lzi_snap_info out;
 	struct lzi_scan *scan;
 	unsigned had = lzi_keys_count(call, &info->has_sealed), dicts;
+	latz_value record = LATZ_VALUE_INIT;
 	int rc = lzi_scan_open(call, &options, &scan);
 
 	if (rc != LATZ_OK)
@@ -151,13 +162,17 @@ static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_j
 	info->has_dicts = dicts > 0;
 	if (info->has_sealed) /* as they are: nothing is opened for it */
 		lzi_scan_packed(scan);
+	info->has_copy = read_record(call, scan, &record) == LATZ_OK; /* one that is damaged ends what follows */
 	info->escaped = lzi_load_acquire(&call->store->control.shared->spaces.high) != 0;
 	/* Of now, not of that moment: a policy that has heard of a few keys more does no harm. */
 	known = lzi_carry_take(call->store);
 	info->has_policy = known != NULL;
 	rc = lzi_snap_writer_open(fd, info, job->level, job->threads, &writer);
 	if (rc == LATZ_OK) {
-		rc = write_dicts(call->store, writer, dicts);
+		if (info->has_copy)
+			rc = lzi_snap_write_keys(writer, record.version, record.data, (uint32_t)record.size);
+		if (rc == LATZ_OK)
+			rc = write_dicts(call->store, writer, dicts);
 		if (rc == LATZ_OK && known != NULL)
 			rc = lzi_snap_write_policy(writer, known, sizeof *known + known->size);
 		if (rc == LATZ_OK)
@@ -169,6 +184,7 @@ static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_j
 		else
 			lzi_snap_abort(writer);
 	}
+	latz_value_free(&record);
 	free(known);
 	lzi_scan_close(scan);
 	if (rc == LATZ_OK) {
@@ -247,6 +263,10 @@ struct loading {
 	uint64_t told_keys, told_bytes;
 	const struct lzi_snap_info *info; /* of the header, before the first entry */
 	struct lzi_escaped escaped;
+	int has_sealed, has_record; /* entries that are encrypted; the one with the keys for them */
+	uint64_t copy_seq;          /* of the copy of that */
+	int has_copy;
+	struct lzi_keys copy;
 };
 
 static int load_entry(const struct lzi_snap_entry *entry, void *arg)
@@ -261,6 +281,8 @@ static int load_entry(const struct lzi_snap_entry *entry, void *arg)
 		                     entry->sealed };
 	const latz_snapshot_options *options = loading->options;
 
+	loading->has_sealed |= entry->sealed;
+	loading->has_record |= lzi_keys_is_record(loaded.key);
 	loading->progress.keys++;
 	loading->progress.bytes += entry->key_size + entry->value_size;
 	if (options != NULL && options->progress != NULL &&
@@ -306,6 +328,27 @@ static int load_policy(const void *state, uint64_t size, void *arg)
 	return LATZ_OK;
 }
 
+static int load_keys(uint64_t seq, const void *record, uint64_t size, void *arg)
+{
+	struct loading *loading = arg;
+
+	loading->has_copy = seq <= LZI_SEQ_MAX && lzi_keys_parse(record, size, &loading->copy) == LATZ_OK;
+	loading->copy_seq = seq;
+	return LATZ_OK;
+}
+
+/* Salvaged, without the entry: then the copy does. Whose it is, and whether it is whole, is seen when it is opened. */
+static int put_copy(struct loading *loading)
+{
+	uint8_t key[LZI_KEYS_RECORD_ROOM];
+	struct lzi_loaded loaded = { .value = { &loading->copy, sizeof loading->copy },
+		                     .type = LATZ_BYTES,
+		                     .seq = loading->copy_seq };
+
+	loaded.key = lzi_keys_record_key(key);
+	return lzi_load_put(loading->call, &loaded);
+}
+
 static void tell_lost(const char *what, void *arg)
 {
 	const struct loading *loading = arg;
@@ -319,7 +362,8 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 {
 	struct loading loading = { .call = call, .options = options, .wall_ms = lzi_clock_wall_ms() };
 	struct lzi_snap_read read = { .fd = fd, .name = name, .entry = load_entry, .dict = load_dict,
-		                     .policy = load_policy, .lost = tell_lost, .arg = &loading };
+		                     .policy = load_policy, .keys = load_keys, .lost = tell_lost,
+		                     .arg = &loading };
 	uint64_t keys = 0;
 	int rc;
 
@@ -342,8 +386,10 @@ int lzi_snapshot_load_fd(struct lzi_call *call, int fd, const char *name, const 
 		return rc;
 	rc = lzi_load_finish(&loading.load, lzi_snap_read(&read));
 	*ret_info = read.info;
+	if (rc == LATZ_OK && read.salvage && loading.has_copy && !loading.has_record)
+		rc = put_copy(&loading);
 	/* Salvaged, or what it is made into would have keys of its own, or none. A log may have it yet. */
-	if (rc == LATZ_OK && options != NULL && read.info.has_sealed && lzi_keys_are_gone(call))
+	if (rc == LATZ_OK && options != NULL && (read.info.has_sealed || loading.has_sealed) && lzi_keys_are_gone(call))
 		rc = lzi_error(LATZ_CORRUPT, "the record of the keys is lost: nobody can open what is encrypted");
 	if (rc == LATZ_OK)
 		/* Without options a log goes on from it. */

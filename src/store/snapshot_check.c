@@ -19,8 +19,9 @@
 struct checking {
 	const char *name;
 	const struct lzi_snap_info *info; /* NULL: of an image */
-	struct lzi_keys keys;
-	int has_keys;
+	struct lzi_keys keys, copy; /* copy: in front */
+	int has_keys, has_copy;
+	uint64_t copy_seq, keys_seq;
 	uint64_t entries;
 	/* From the second reading on. */
 	struct lzi_secrets *secrets;
@@ -39,7 +40,28 @@ static int find_keys(const struct lzi_snap_entry *entry, void *arg)
 	    !lzi_keys_is_record((latz_slice){ entry->key, entry->key_size }))
 		return LATZ_OK;
 	checking->has_keys = 1;
+	checking->keys_seq = entry->seq;
 	return lzi_keys_parse(entry->value, entry->value_size, &checking->keys);
+}
+
+static int find_copy(uint64_t seq, const void *record, uint64_t size, void *arg)
+{
+	struct checking *checking = arg;
+
+	checking->has_copy = 1;
+	checking->copy_seq = seq;
+	return lzi_keys_parse(record, size, &checking->copy);
+}
+
+/* They are of one moment. */
+static int check_copy(const struct checking *checking)
+{
+	if (!checking->has_copy ||
+	    (checking->has_keys && checking->copy_seq == checking->keys_seq &&
+	     memcmp(&checking->copy, &checking->keys, sizeof checking->keys) == 0))
+		return LATZ_OK;
+	return lzi_error(LATZ_CORRUPT, "%s: the copy of the record of keys at its beginning is another than the record",
+	                 checking->name);
 }
 
 static int get_room(struct checking *checking, size_t size)
@@ -179,13 +201,17 @@ int lzi_snapshot_check(struct lzi_snap_read *read, const char *password)
 	/* cppcheck-suppress autoVariables ; it is read before we return */
 	read->arg = &checking;
 	read->entry = find_keys;
+	read->keys = find_copy;
 	rc = lzi_snap_read(read);
+	if (rc == LATZ_OK)
+		rc = check_copy(&checking);
 	if (rc == LATZ_OK)
 		rc = unlock(&checking, password);
 	if (rc == LATZ_OK && lseek(read->fd, begin, SEEK_SET) != begin)
 		rc = lzi_error_sys(errno, "read %s again", read->name);
 	if (rc == LATZ_OK) {
 		read->entry = open_entry;
+		read->keys = NULL;
 		rc = lzi_snap_read(read);
 	}
 	end(&checking);

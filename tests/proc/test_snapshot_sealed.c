@@ -44,12 +44,13 @@ static const char *snapshot(struct fixture *f, char path[600], unsigned flags)
 
 /* ---- Put together anew ---- */
 
-enum change { NOTHING, SWAP, VERSION, TYPE, BARE, KEY, RECORD, WITHOUT };
+enum change { NOTHING, SWAP, VERSION, TYPE, BARE, KEY, RECORD, WITHOUT, COPY, COPY_SEQ };
 
 struct copying {
 	struct lzi_snap_writer *writer;
 	enum change change;
 	unsigned n;
+	int copies;
 	uint8_t first[1024]; /* value of the first */
 	uint32_t first_size;
 	struct lzi_snap_info info;
@@ -96,18 +97,35 @@ static int copy(const struct lzi_snap_entry *entry, void *arg)
 	return lzi_snap_write(copying->writer, &changed);
 }
 
+/* Of the record of keys, in front. */
+static int copy_keys(uint64_t seq, const void *record, uint64_t size, void *arg)
+{
+	struct copying *copying = arg;
+	uint8_t changed[2048];
+
+	CHECK(size <= sizeof changed);
+	memcpy(changed, record, size);
+	changed[size - 100] ^= copying->change == COPY;
+	copying->copies++;
+	return lzi_snap_write_keys(copying->writer, seq + (copying->change == COPY_SEQ), changed, (uint32_t)size);
+}
+
 static int check_changed(const char *from, enum change change, const char *password)
 {
 	struct copying copying = { .change = change };
 	struct lzi_snap_read read = { .name = from, .entry = copy, .begin = begin, .arg = &copying, .threads = 1 };
+	/* Without the copy it is as older releases write it, and is found wanting by itself. */
+	int with_copy = change == COPY || change == COPY_SEQ;
 	char to[620];
 
 	snprintf(to, sizeof to, "%s.changed", from);
 	read.fd = open(from, O_RDONLY | O_CLOEXEC);
 	copying.fd = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	assert_true(read.fd >= 0 && copying.fd >= 0);
+	read.keys = with_copy ? copy_keys : NULL;
 	assert_ok(lzi_snap_read(&read));
 	assert_ok(lzi_snap_finish(copying.writer, NULL));
+	assert_int_equal(copying.copies, with_copy);
 	close(read.fd);
 	close(copying.fd);
 	return latz_snapshot_verify(to, password, NULL);
@@ -255,6 +273,108 @@ static void keys_are_counted(void **state)
 	assert_rc(LATZ_AUTH, latz_snapshot_verify(path, WRONG, NULL));
 	spoil(path);
 	assert_rc(LATZ_CORRUPT, latz_snapshot_verify(path, RIGHT, NULL));
+}
+
+/* Its record of keys stands at the end of a snapshot, and a copy of it in front. */
+static void copy_is_checked(void **state)
+{
+	struct fixture *f = *state;
+	char path[600];
+
+	make(f, RIGHT, 1);
+	snapshot(f, path, 0);
+	assert_rc(LATZ_CORRUPT, check_changed(path, COPY, RIGHT));
+	assert_non_null(strstr(latz_error_detail(), "the copy of the record of keys at its beginning is another"));
+	assert_rc(LATZ_CORRUPT, check_changed(path, COPY_SEQ, RIGHT));
+}
+
+struct losses {
+	unsigned count;
+	bool readable; /* bytes of no key that anybody knows */
+};
+
+static void tell_loss(const char *what, void *arg)
+{
+	struct losses *losses = arg;
+
+	losses->count++;
+	losses->readable = losses->readable && strstr(what, "\\x") == NULL;
+}
+
+static void salvage(struct fixture *f, const char *path, const char *password, int want, unsigned *ret_keys)
+{
+	latz_snapshot_options how = LATZ_SNAPSHOT_OPTIONS_INIT;
+	struct losses losses = { 0, true };
+	latz_options options = f->options;
+	latz_stats_t stats = { .size = sizeof stats };
+	latz_pool *pool;
+
+	options.password = password;
+	options.encrypt = password != NULL && f->options.encrypt;
+	how.flags = LATZ_RESTORE_SALVAGE | LATZ_RESTORE_REPLACE;
+	how.lost = tell_loss;
+	how.arg = &losses;
+	assert_rc(want, latz_restore(path, "saved", &options, &how));
+	if (want != LATZ_OK)
+		return;
+	assert_true(losses.count > 0 && losses.readable);
+	assert_ok(latz_open("saved", &options, &pool));
+	*ret_keys = (unsigned)count_keys(pool);
+	assert_ok(latz_stats(pool, &stats));
+	assert_int_equal(stats.keys, *ret_keys); /* the pool's own are none of them */
+	assert_ok(latz_verify(pool, NULL, NULL));
+	assert_ok(latz_close(pool));
+}
+
+/* Blocks enough for one to be lost, of values that don't compress. */
+static void fill_blocks(latz_pool *pool)
+{
+	uint8_t value[1000];
+	char name[32];
+
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(name, sizeof name, "many %u", i);
+		pattern_fill(value, sizeof value, i);
+		assert_ok(latz_set(pool, latz_str(name), (latz_slice){ value, sizeof value }, NULL));
+	}
+}
+
+/* A stream that was cut, or whose last block is damaged, opens with the copy: what is whole of it is not lost for the
+ * want of keys, nor is a pool with a password one without. */
+static void salvaged_without_its_end(void **state)
+{
+	struct fixture *f = *state;
+	unsigned keys = 0, fewer = 0;
+	char path[600];
+	struct stat st;
+	int fd;
+
+	for (int encrypt = 0; encrypt < 2; encrypt++) {
+		make(f, RIGHT, encrypt);
+		fill_blocks(f->pool);
+		fd = open(snapshot(f, path, 0), O_RDWR | O_CLOEXEC);
+		assert_true(fd >= 0 && fstat(fd, &st) == 0);
+		assert_int_equal(pwrite(fd, "spoilt", 6, st.st_size - 200), 6);
+		salvage(f, path, RIGHT, LATZ_OK, &keys);
+		assert_true(keys > 2000 && keys < 3000 + KEYS);
+		salvage(f, path, WRONG, LATZ_AUTH, NULL);
+		salvage(f, path, NULL, LATZ_AUTH, NULL);
+		assert_int_equal(ftruncate(fd, st.st_size / 2), 0);
+		salvage(f, path, RIGHT, LATZ_OK, &fewer);
+		assert_true(fewer > 500 && fewer < keys);
+		/* Without its header nothing says that values are encrypted, but they themselves. */
+		assert_int_equal(pwrite(fd, "spoilt", 6, 0), 6);
+		salvage(f, path, RIGHT, LATZ_OK, &keys);
+		assert_int_equal(keys, fewer);
+		/* Both are lost: then nobody can. */
+		assert_int_equal(pwrite(fd, "spoilt", 6, 400), 6);
+		if (encrypt)
+			salvage(f, path, RIGHT, LATZ_CORRUPT, NULL);
+		close(fd);
+		assert_int_equal(unlink(path), 0); /* it is no snapshot, and would not be replaced */
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
 }
 
 /* What was restored with a log comes back from that, too; a wrong password makes no directory for one. */
@@ -425,6 +545,7 @@ int main(void)
 		DIR_TEST(of_a_password_alone), DIR_TEST(keys_are_counted),
 		DIR_TEST(restored_with_a_log), DIR_TEST(while_data_is_rekeyed),
 		DIR_TEST(while_a_dictionary_is_made), DIR_TEST(in_a_directory_that_is_distrusted),
+		DIR_TEST(copy_is_checked), DIR_TEST(salvaged_without_its_end),
 	};
 
 	return suite_run(tests);

@@ -43,6 +43,9 @@ for page in "$to"/share/man/man3/latz_*.3; do
 	name=$(basename "$page" .3)
 	ok "latzero(3) lists $name" eval 'grep -q "^\.It Xr $name 3" "$to/share/man/man3/latzero.3"'
 done
+for struct in latz_item latz_event; do
+	ok "a page has $struct" grep -q "^typedef struct $struct {" "$to"/share/man/man3/latz_*.3
+done
 members() { # of the structs that the files print: "struct member" a line
 	awk '
 		/^typedef struct latz_[a-z_]+ \{/ { type = $3; next }
