@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "store/newest.h"
 #include "store/pack.h"
+#include "store/read_int.h"
 #include "store/reader.h"
 #include "store/seal.h"
 
@@ -520,12 +521,16 @@ int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg, ui
 	gathering->fn = fn;
 	gathering->arg = arg;
 	for (number = 0; rc == LATZ_NOTFOUND && number < lzi_load_acquire(buckets); number++) {
+		unsigned tries = 0;
+
 		do {
 			damaged = 0;
 			rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering, &damaged);
-			if (rc == LATZ_BUSY)
-				lzi_pause();
-		} while (rc == LATZ_BUSY);
+		} while (rc == LATZ_BUSY && lzi_read_again(&tries));
+		if (rc == LATZ_BUSY) { /* misled by damage, or it would have come to rest */
+			rc = LATZ_NOTFOUND;
+			damaged += lzi_read_restless() != LATZ_OK;
+		}
 		*ret_damaged += damaged;
 	}
 	free(gathering);
