@@ -518,7 +518,6 @@ int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg, ui
 	const uint64_t *buckets = &store->control.shared->buckets;
 	struct gathering *gathering = malloc(sizeof *gathering);
 	struct copied copied;
-	unsigned tries, damaged;
 	uint64_t number;
 	int rc = LATZ_NOTFOUND;
 
@@ -528,15 +527,18 @@ int lzi_reader_keys(struct lzi_store *store, lzi_reader_key_fn fn, void *arg, ui
 	gathering->fn = fn;
 	gathering->arg = arg;
 	for (number = 0; rc == LATZ_NOTFOUND && number < lzi_load_acquire(buckets); number++) {
-		tries = 0;
+		unsigned tries = 0, damaged;
+
 		do {
 			damaged = 0;
 			rc = walk_bucket(store, number, 0, 0, &copied, gather, gathering, &damaged);
 		} while (rc == LATZ_BUSY && lzi_read_again(&tries));
+		if (rc == LATZ_BUSY) { /* misled by damage, or it would have come to rest */
+			rc = LATZ_NOTFOUND;
+			damaged += lzi_read_restless() != LATZ_OK;
+		}
 		*ret_damaged += damaged;
 	}
 	free(gathering);
-	if (rc == LATZ_BUSY)
-		return lzi_read_restless();
 	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 }

@@ -366,6 +366,7 @@ static int opens_and_scans(void *arg)
 {
 	struct fixture *f = arg;
 	latz_pool *pool;
+	latz_slice key;
 	latz_scan *scan;
 	int rc = latz_open("t", &f->options, &pool);
 
@@ -373,6 +374,12 @@ static int opens_and_scans(void *arg)
 		rc = put(pool, "new", "v");
 	if (rc == LATZ_OK)
 		rc = latz_scan_open(pool, NULL, &scan);
+	/* The keys come from the table then, and at their end it is told. */
+	for (int keys = 0; rc == LATZ_OK; keys++) {
+		rc = latz_scan_next(scan, &key, NULL);
+		if (rc != LATZ_OK && (keys < 1000 || key.size != 0))
+			return 1;
+	}
 	return rc == LATZ_CORRUPT ? 0 : 1;
 }
 
