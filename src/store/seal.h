@@ -87,7 +87,7 @@ static inline void lzi_sealed_describe(const struct lzi_secrets *secrets, const 
 	memset(about, 0, sizeof *about);
 	memcpy(about->id, secrets->id, sizeof about->id);
 	about->size = sealed->size;
-	/* Nothing was ever sealed with anything in what is reserved: whoever put something there finds that it fails. */
+	/* Nothing was ever sealed with anything in what is reserved: who puts something there finds that it fails. */
 	about->what = (sealed->reserved[0] | sealed->reserved[1]) == 0 ? 'b' : 0;
 	about->type = type;
 	about->key = sealed->key;
