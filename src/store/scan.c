@@ -609,6 +609,7 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 	lzi_call_begin(call);
 	for (;;) {
 		if (scan->at == scan->keys.count) {
+			*key = (latz_slice){ NULL, 0 }; /* of which nothing is said here, if it fails */
 			rc = scan->more ? step(scan) : end(scan, key);
 			if (rc != LATZ_OK)
 				break;

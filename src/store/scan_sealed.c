@@ -64,6 +64,8 @@ static int grow(void **at, size_t *room, size_t need, size_t each)
 
 	if (need <= *room)
 		return LATZ_OK;
+	if (need > SIZE_MAX / 2 / each)
+		return lzi_error(LATZ_NOMEM, "a scan of %zu keys", need);
 	while (wide < need)
 		wide *= 2;
 	wider = malloc(wide * each); /* not realloc, which leaves keys in what it frees */
