@@ -82,7 +82,10 @@ l create p --keep --encrypt >/dev/null
 l load p "$scratch/input" --format tsv >/dev/null
 as snapshot exits "an image" 0 p "$scratch/image" --image
 l destroy p
-hurt "$scratch/image" $(($(wc -c <"$scratch/image") * 6 / 10))
+# In two places: in an image there is one stretch of some percent, here or there, that holds nothing.
+for part in 6 7; do
+	hurt "$scratch/image" $(($(wc -c <"$scratch/image") * part / 10))
+done
 as snapshot exits "--verify of a damaged image" 3 --verify "$scratch/image"
 like "says what there is to do" 'an image is not salvaged: .*latzero dump' "$err"
 is "and nothing else" "" "$(printf '%s' "$err" | grep -e --salvage)"
