@@ -23,6 +23,8 @@
 /* Waiting for another process that restores the very pool; it shows its life by its lock. */
 #define ATTEMPTS 6000u
 #define ATTEMPT_US 10000u
+#define SIGHTINGS 20u /* of a living pool, until it is believed */
+#define SIGHTING_US 2000u
 
 /* Absolute: other processes open it too, from wherever they are. */
 int lzi_persist_path(const char *dir, const char *name, char path[LZI_PERSIST_PATH_MAX])
@@ -146,7 +148,7 @@ int lzi_persist_join(struct lzi_store *store)
 /* Exclusive, or why not. A holder that has it shared is a living pool; one that has it alone is about to be one. */
 static int lock_alone(int fd, const char *path)
 {
-	unsigned i;
+	unsigned i, seen = 0;
 
 	for (i = 0; i < ATTEMPTS; i++) {
 		if (lzi_ofd_try(fd, 0, 1) == LATZ_OK)
@@ -154,10 +156,12 @@ static int lock_alone(int fd, const char *path)
 		if (lzi_ofd_try(fd, 0, 0) == LATZ_OK) {
 			/* Or somebody who looks just as we do. */
 			lzi_ofd_unlock(fd, 0);
-			if (i >= 20)
+			if (++seen == SIGHTINGS)
 				break;
+			lzi_sleep_us(SIGHTING_US);
+		} else {
+			lzi_sleep_us(ATTEMPT_US);
 		}
-		lzi_sleep_us(ATTEMPT_US);
 	}
 	return lzi_error(LZI_IN_USE, "%s is in use by a pool of another runtime directory, or being restored", path);
 }
