@@ -361,19 +361,13 @@ static int claim_client(struct lzi_store *store, uint32_t flags, uint32_t *ret_h
 	return lzi_client_claim(&store->control, flags, client_gone, store, &store->client, ret_had_pid);
 }
 
-static void tell_reaped(uint32_t slot, void *call)
-{
-	lzi_audit_gone(((struct lzi_call *)call)->store, slot);
-	lzi_feed_client_gone(slot, call);
-}
-
 /* The rest of joining for who only brings the log to the disk (lzi_fill.tends). Slots of the dead are what tells that
  * somebody has to come: they are given back. */
 static int join_to_tend(struct lzi_call *call, int alone)
 {
 	struct lzi_store *store = call->store;
 
-	(void)lzi_client_reap(&store->control, store->client, tell_reaped, call);
+	lzi_reap_clients(call);
 	lzi_feed_connect(call);
 	if (lzi_is_durable(store))
 		join_log(store, alone);
@@ -478,15 +472,14 @@ static int lock_life(struct lzi_store *store, int *ret_last)
 }
 
 /* Somebody was faster. If he attached, he is the last one now. If it is the guard, he takes the files away, and who
- * closes and opens again should not find what is going; who only looked does not. So it is tried again, as a rule a
- * moment later: not for long, but of a pool with a password, which nobody who comes by takes away for want of it. 1: it
- * is ours after all. */
+ * closes and opens again should not find what is going; who only looked does not. So it is tried again for a moment. 1:
+ * it is ours after all. */
 static int lock_life_late(struct lzi_store *store, int *ret_last)
 {
 	const struct lzi_control *control = &store->control;
 	uint64_t begun_ns = lzi_clock_mono_ns(), most_ns = lzi_wait_left_ns(control->timeout_ms);
 
-	if (lzi_load_acquire(&control->shared->guarded.kind) == LZI_LOCKED_NOT && most_ns > GUARD_WAIT_NS)
+	if (most_ns > GUARD_WAIT_NS)
 		most_ns = GUARD_WAIT_NS;
 	while ((control->header->flags & LATZ_KEEP) == 0 && lzi_clock_mono_ns() - begun_ns < most_ns &&
 	       lzi_file_same(store->poolfd, "pool", control->fd) && lzi_client_count(control, store->client) <= 1) {

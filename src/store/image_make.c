@@ -18,8 +18,6 @@
 #include "store/pack.h"
 
 #define TICK_KEYS 2048u
-/* A data key came while values were copied. */
-#define AGAIN 1
 
 struct making {
 	struct lzi_call *source;
@@ -101,7 +99,7 @@ static int load_all(struct making *making, struct lzi_call *call)
 	if (rc != LATZ_OK)
 		return rc;
 	if (lzi_keys_count(making->source, NULL) != had)
-		return AGAIN;
+		return LZI_KEYS_AGAIN;
 	if (making->job->tick != NULL &&
 	    making->job->tick(making->header.keys, making->header.bytes, making->job->arg) != 0)
 		return lzi_error(LATZ_BUSY, "ended by the progress function");
@@ -441,12 +439,13 @@ int lzi_image_make(struct lzi_call *call, int dirfd, const char *name, const str
 		rc = lzi_disk_create(dirfd, temporary, &making.fd);
 	if (rc == LATZ_OK) {
 		/* Before anything is written but into the borrowed pool. */
-		while ((rc = lzi_pool_borrow(dirfd, pool, &options, &with)) == AGAIN && ++tries < LZI_KEYS_TRIES) {
+		while ((rc = lzi_pool_borrow(dirfd, pool, &options, &with)) == LZI_KEYS_AGAIN &&
+		       ++tries < LZI_KEYS_TRIES) {
 			free(making.known);
 			making.known = NULL;
 			memset(&making.header, 0, sizeof making.header);
 		}
-		if (rc == AGAIN)
+		if (rc == LZI_KEYS_AGAIN)
 			rc = lzi_keys_moved();
 		LZI_POINT("image.packed");
 		if (rc == LATZ_OK)

@@ -554,16 +554,23 @@ static void client_gone(uint32_t slot, void *call)
 	lzi_feed_client_gone(slot, call);
 }
 
+void lzi_reap_clients(struct lzi_call *call)
+{
+	struct lzi_store *store = call->store;
+
+	if (lzi_exchange(&store->reaping, 1u) != 0)
+		return;
+	(void)lzi_client_reap(&store->control, store->client, client_gone, call);
+	lzi_store_release(&store->reaping, 0u);
+}
+
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 {
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	int more = 0, rounds, rc;
 
-	if (lzi_exchange(&store->reaping, 1u) == 0) {
-		(void)lzi_client_reap(&store->control, store->client, client_gone, call);
-		lzi_store_release(&store->reaping, 0u);
-	}
+	lzi_reap_clients(call);
 	rc = lzi_actor_reap_all(&store->control, lzi_mend_actor, store);
 	if (rc < 0)
 		return rc;

@@ -34,14 +34,13 @@
  * is seen once and known at compile time from there on: every get would ask the same several times over. */
 #define NOT_BARE (LZI_RECORD_EXT | LZI_RECORD_PACKED | LZI_RECORD_SEALED)
 
+/* The room holds a head at least. */
 LZI_INLINE int key_is(const struct lzi_found *found, latz_slice key, const int bare)
 {
 	const struct lzi_record *record = found->record;
 	uint64_t head;
 	size_t size;
 
-	if (lzi_unlikely(found->room < LZI_RECORD_HEAD))
-		return 0;       /* there may not even be memory */
 	lzi_racy_reads_begin(); /* whatever the answer, the generation is looked at after it */
 	head = lzi_record_head(!bare && record->flags & LZI_RECORD_EXT);
 	size = record->key_size;
@@ -79,7 +78,8 @@ static int find_once(struct lzi_store *store, latz_slice key, uint64_t hash, str
 			if (lzi_unlikely(lzi_load_acquire(&shared->buckets) != n &&
 			                 lzi_bucket_of(hash, lzi_load_acquire(&shared->buckets)) != number))
 				return LATZ_BUSY;
-			if (lzi_likely(key_is(found, key, 0)))
+			/* Without room for a head there may not even be memory. */
+			if (lzi_likely(found->room >= LZI_RECORD_HEAD && key_is(found, key, 0)))
 				return LATZ_OK;
 			if (!lzi_found_valid(found))
 				return LATZ_BUSY;

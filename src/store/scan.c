@@ -23,6 +23,7 @@
 #include "store/idle.h"
 #include "store/keylist.h"
 #include "store/reader.h"
+#include "store/scan_damage.h"
 #include "store/store_int.h"
 
 #define STEP 512u /* keys a step takes from the index */
@@ -47,8 +48,7 @@ struct lzi_scan {
 	size_t buckets, records; /* of them whose buckets, whose records are being fetched */
 	struct lzi_ahead ahead[AHEAD];
 	int more; /* the index has more */
-	uint64_t nameless; /* damaged records whose key is not known, or what keys come from; not told of yet */
-	char damage[LZI_ERROR_DETAIL_SIZE]; /* of the first of them */
+	struct lzi_scan_damage damage; /* of records whose key is not known, or of what keys come from */
 	int own; /* 1: keys of namespaces are passed over */
 	int resumed;
 	struct lzi_entry last; /* entry where the next step begins, seen already */
@@ -248,12 +248,23 @@ static void first_entry(const struct lzi_scan *scan, struct lzi_entry *entry, in
 	}
 }
 
-/* What is damaged can't be told with a key: the detail says what it is. */
-static void note_damage(struct lzi_scan *scan, uint64_t records)
+void lzi_scan_note_damage(struct lzi_scan_damage *damage, uint64_t places)
 {
-	if (scan->nameless == 0)
-		snprintf(scan->damage, sizeof scan->damage, "%s", lzi_error_text());
-	scan->nameless += records;
+	if (damage->places == 0)
+		snprintf(damage->first, sizeof damage->first, "%s", lzi_error_text());
+	damage->places += places;
+}
+
+int lzi_scan_end(struct lzi_scan_damage *damage, latz_slice *key)
+{
+	uint64_t places = damage->places;
+
+	*key = (latz_slice){ NULL, 0 };
+	if (places == 0)
+		return LATZ_DONE;
+	damage->places = 0;
+	return lzi_error(LATZ_CORRUPT, "there is damage of which no key can be told, in %llu place%s: %s",
+	                 (unsigned long long)places, places == 1 ? "" : "s", damage->first);
 }
 
 /* Long entries become the keys they stand for; groups are put in order; what lies outside the bounds goes. */
@@ -273,7 +284,7 @@ static int settle(struct lzi_scan *scan)
 				rc = lzi_keylist_replace(keys, i, full.data, full.size);
 			else if (rc == LATZ_NOTFOUND || rc == LATZ_CORRUPT) {
 				if (rc == LATZ_CORRUPT)
-					note_damage(scan, 1);
+					lzi_scan_note_damage(&scan->damage, 1);
 				keys->item[i].size = 0; /* in excess, or lost */
 				rc = LATZ_OK;
 			}
@@ -421,7 +432,7 @@ static int gather_table(struct lzi_scan *scan)
 	int rc = lzi_reader_keys(scan->store, gather_key, scan, &damaged);
 
 	if (damaged > 0)
-		note_damage(scan, damaged);
+		lzi_scan_note_damage(&scan->damage, damaged);
 	arrange(scan);
 	return rc;
 }
@@ -460,7 +471,7 @@ static int step_damaged(struct lzi_scan *scan)
 {
 	int rc;
 
-	note_damage(scan, 1);
+	lzi_scan_note_damage(&scan->damage, 1);
 	lzi_keylist_reset(&scan->keys);
 	rc = gather_table(scan);
 	drop_past(scan);
@@ -584,19 +595,6 @@ static int read_now(struct lzi_call *call, const struct lzi_scan *scan, latz_sli
 	return rc;
 }
 
-/* All keys have been told of; was that all there is? */
-static LZI_COLD int end(struct lzi_scan *scan, latz_slice *key)
-{
-	uint64_t nameless = scan->nameless;
-
-	if (nameless == 0)
-		return LATZ_DONE;
-	scan->nameless = 0;
-	*key = (latz_slice){ NULL, 0 };
-	return lzi_error(LATZ_CORRUPT, "there is damage of which no key can be told, in %llu place%s: %s",
-	                 (unsigned long long)nameless, nameless == 1 ? "" : "s", scan->damage);
-}
-
 int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key, latz_value *value)
 {
 	struct lzi_store *store = scan->store;
@@ -610,7 +608,7 @@ int lzi_scan_next(struct lzi_call *call, struct lzi_scan *scan, latz_slice *key,
 	for (;;) {
 		if (scan->at == scan->keys.count) {
 			*key = (latz_slice){ NULL, 0 }; /* of which nothing is said here, if it fails */
-			rc = scan->more ? step(scan) : end(scan, key);
+			rc = scan->more ? step(scan) : lzi_scan_end(&scan->damage, key);
 			if (rc != LATZ_OK)
 				break;
 			continue;

@@ -8,12 +8,12 @@
  */
 #include "config.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "format/space.h"
+#include "store/scan_damage.h"
 #include "store/seal.h"
 
 struct item {
@@ -26,8 +26,7 @@ struct lzi_sealed_scan {
 	struct lzi_scan *raw; /* keeps the moment */
 	uint32_t number;
 	int keys_only;
-	uint64_t nameless; /* damage without a key that could be told; not told of yet */
-	char damage[LZI_ERROR_DETAIL_SIZE]; /* the first of it */
+	struct lzi_scan_damage damage;
 	uint8_t *bytes;
 	size_t used, room;
 	struct item *items;
@@ -115,9 +114,9 @@ static int collect(struct lzi_call *call, struct lzi_sealed_scan *scan, const la
 			return LATZ_OK;
 		if (rc == LATZ_OK || (damaged && key.size > 0))
 			rc = collect_key(call, scan, options, key, damaged);
-		if (rc == LATZ_CORRUPT && scan->nameless++ == 0)
-			snprintf(scan->damage, sizeof scan->damage, "%s", lzi_error_text());
-		if (rc != LATZ_OK && rc != LATZ_CORRUPT)
+		if (rc == LATZ_CORRUPT)
+			lzi_scan_note_damage(&scan->damage, 1);
+		else if (rc != LATZ_OK)
 			return rc;
 	}
 }
@@ -136,7 +135,7 @@ static void arrange(struct lzi_sealed_scan *scan, const latz_scan_options *optio
 	}
 	if (options->limit != 0 && scan->count >= options->limit) {
 		scan->count = options->limit;
-		scan->nameless = 0;
+		scan->damage.places = 0; /* what the limit kept from being looked at is not missed */
 	}
 }
 
@@ -165,19 +164,6 @@ int lzi_sealed_scan_open(struct lzi_call *call, const latz_scan_options *options
 	return LATZ_OK;
 }
 
-/* As end() of scan.c; what a limit kept from being looked at is not missed. */
-static int end(struct lzi_sealed_scan *scan, latz_slice *key)
-{
-	uint64_t nameless = scan->nameless;
-
-	if (nameless == 0)
-		return LATZ_DONE;
-	scan->nameless = 0;
-	*key = (latz_slice){ NULL, 0 };
-	return lzi_error(LATZ_CORRUPT, "there is damage of which no key can be told, in %llu place%s: %s",
-	                 (unsigned long long)nameless, nameless == 1 ? "" : "s", scan->damage);
-}
-
 int lzi_sealed_scan_next(struct lzi_call *call, struct lzi_sealed_scan *scan, latz_slice *key, latz_value *value)
 {
 	latz_slice sealed = { scan->sealed, 0 };
@@ -187,7 +173,7 @@ int lzi_sealed_scan_next(struct lzi_call *call, struct lzi_sealed_scan *scan, la
 
 	do {
 		if (scan->next == scan->count)
-			return end(scan, key);
+			return lzi_scan_end(&scan->damage, key);
 		item = &scan->items[scan->next++];
 		*key = (latz_slice){ scan->bytes + item->at, item->size };
 		if (value == NULL && !item->damaged)

@@ -14,16 +14,14 @@
 #include "base/error.h"
 #include "base/point.h"
 #include "store/carry.h"
-#include "store/log.h"
 #include "store/keys_int.h"
+#include "store/log.h"
 #include "store/pack.h"
 
 /* Progress is told after so many keys, or so many bytes of them: large values take their time, too. */
 #define TICK_KEYS 2048u
 #define TICK_BYTES (4u << 20)
 #define SUFFIX ".lzs"
-/* A data key came while values were copied. */
-#define AGAIN 1
 
 void lzi_snapshot_name(uint64_t seq, char *name, size_t size)
 {
@@ -139,7 +137,7 @@ static int write_all(struct lzi_call *call, struct lzi_scan *scan, const struct 
 	return rc == LATZ_DONE ? LATZ_OK : rc;
 }
 
-/* As lzi_snapshot_write(). AGAIN: it would lack a data key that values in it may be sealed with. */
+/* As lzi_snapshot_write(). LZI_KEYS_AGAIN: it would lack a data key that values in it may be sealed with. */
 static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_job *job, struct lzi_snap_info *info)
 {
 	latz_scan_options options = LATZ_SCAN_OPTIONS_INIT;
@@ -178,7 +176,7 @@ static int write_once(struct lzi_call *call, int fd, const struct lzi_snapshot_j
 		if (rc == LATZ_OK)
 			rc = write_all(call, scan, job, info->wall_ms, writer);
 		if (rc == LATZ_OK && lzi_keys_count(call, NULL) != had)
-			rc = AGAIN;
+			rc = LZI_KEYS_AGAIN;
 		if (rc == LATZ_OK)
 			rc = lzi_snap_finish(writer, &out);
 		else
@@ -200,7 +198,7 @@ int lzi_snapshot_write(struct lzi_call *call, int fd, const struct lzi_snapshot_
 {
 	int rc = write_once(call, fd, job, info);
 
-	return rc == AGAIN ? lzi_keys_moved() : rc;
+	return rc == LZI_KEYS_AGAIN ? lzi_keys_moved() : rc;
 }
 
 /* *ret_fd is closed unless it is LATZ_OK. */
@@ -228,9 +226,9 @@ int lzi_snapshot_to_file(struct lzi_call *call, int dirfd, const char *name, con
 
 	/* A persist directory's is named after what it turns out to hold. */
 	snprintf(temporary, sizeof temporary, "%.290s.tmp", name == NULL ? "snapshot" : name);
-	while ((rc = write_file(call, dirfd, temporary, job, info, &fd)) == AGAIN && ++tries < LZI_KEYS_TRIES)
+	while ((rc = write_file(call, dirfd, temporary, job, info, &fd)) == LZI_KEYS_AGAIN && ++tries < LZI_KEYS_TRIES)
 		;
-	if (rc == AGAIN)
+	if (rc == LZI_KEYS_AGAIN)
 		rc = lzi_keys_moved();
 	LZI_POINT("snapshot.written");
 	if (rc == LATZ_OK) {

@@ -731,6 +731,8 @@ enum {
 	LZI_MAINTAIN_HUGE = 4   /* pages are gathered into huge ones */
 };
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what);
+/* Slots of clients that died are given back, and told of; unless another thread of ours is at it. */
+void lzi_reap_clients(struct lzi_call *call);
 int lzi_purge_zombies(struct lzi_call *call);
 /* Puts table and heap on huge pages, where the kernel has them, a few at a time. */
 void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);

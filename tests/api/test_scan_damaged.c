@@ -135,22 +135,31 @@ static void index_all(latz_pool *pool)
 	assert_int_equal(count_keys(pool), KEYS);
 }
 
+/* A pool with everything in its index, one record of which is then damaged. */
+static void fill_and_hurt(struct fixture *f, uint64_t at, uint8_t mask, size_t size)
+{
+	fill(f->pool);
+	index_all(f->pool);
+	damage_at(f, record_of(f->pool, HURT).address + at, mask, size);
+}
+
+static void expect_reader(struct fixture *f, unsigned named, unsigned nameless)
+{
+	latz_pool *reader = open_reader(f);
+
+	expect(f, reader, named, nameless);
+	assert_ok(latz_close(reader));
+}
+
 /* The checksum tells; the key is whole, and is told. Who wants no values is not kept from it. */
 static void value(void **state)
 {
 	struct fixture *f = *state;
-	latz_key_info info;
-	latz_pool *reader;
 
-	fill(f->pool);
-	index_all(f->pool);
-	info = record_of(f->pool, HURT);
-	damage_at(f, info.address + AT_KEY + 15, 0x40, 2);
+	fill_and_hurt(f, AT_KEY + 15, 0x40, 2);
 	expect(f, f->pool, 1, 0);
 	assert_int_equal(drain(f, f->pool, 0, 0).whole, KEYS);
-	reader = open_reader(f);
-	expect(f, reader, 1, 0);
-	assert_ok(latz_close(reader));
+	expect_reader(f, 1, 0);
 }
 
 /* What a namespace's keys begin with in the pool is no more told of there than elsewhere. */
@@ -168,21 +177,14 @@ static void in_namespace(void **state)
 	assert_ok(latz_close(space));
 }
 
-/* The index has it, the record has another. */
+/* The index has it, the record has another. Who reads has no index, and meets it under a key that is not its own. */
 static void key(void **state)
 {
 	struct fixture *f = *state;
-	latz_key_info info;
-	latz_pool *reader;
 
-	fill(f->pool);
-	index_all(f->pool);
-	info = record_of(f->pool, HURT);
-	damage_at(f, info.address + AT_KEY + 4, 1, 1);
+	fill_and_hurt(f, AT_KEY + 4, 1, 1);
 	expect(f, f->pool, 1, 0);
-	reader = open_reader(f); /* which has no index: it meets the record, under a key that is not its own */
-	expect(f, reader, 0, 1);
-	assert_ok(latz_close(reader));
+	expect_reader(f, 0, 1);
 }
 
 /* A version that none has yet is not one written since the scan was opened. */
@@ -190,9 +192,7 @@ static void version(void **state)
 {
 	struct fixture *f = *state;
 
-	fill(f->pool);
-	index_all(f->pool);
-	damage_at(f, record_of(f->pool, HURT).address + AT_SEQ, 1, 1);
+	fill_and_hurt(f, AT_SEQ, 1, 1);
 	expect(f, f->pool, 1, 0);
 }
 

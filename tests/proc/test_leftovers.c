@@ -472,8 +472,8 @@ static int count_pool(const latz_pool_info *info, void *arg)
 	return 0;
 }
 
-/* Who looks has the life byte for a moment, as the guard does when it was faster, which can do nothing with a pool that
- * has a password: it has not got that. So who leaves such a pool must be the one who takes it away. */
+/* Who looks has the life byte for a moment, and takes nothing away: who leaves a durable pool just then must try
+ * again. */
 static void a_locked_durable_pool_goes_though_somebody_looks_at_it(void **state)
 {
 	struct fixture *f = *state;

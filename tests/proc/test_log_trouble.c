@@ -298,25 +298,32 @@ static int allocates_none(int fd, int mode, off_t offset, off_t length)
 	return -1;
 }
 
-static void the_old_logs_room_serves_the_new_one(void **state)
+/* Until the log has no room left. */
+static void fill_up(latz_pool *pool)
 {
-	struct durable *d = *state;
-	latz_pool *pool;
-	int i, rc = LATZ_OK;
+	int rc = LATZ_OK;
 
-	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
-	pool = attach(d);
-	for (i = 0; i < 20; i++) {
-		assert_ok(put(pool, "k", "x"));
-		assert_ok(latz_sync_now(pool));
-	}
 	lzi_os.pwrite = writes_within;
 	lzi_os.fallocate = allocates_none;
-	for (i = 0; i < 40 && rc == LATZ_OK; i++) {
+	for (unsigned i = 0; i < 40 && rc == LATZ_OK; i++) {
 		assert_ok(put(pool, "k", "y"));
 		rc = latz_sync_now(pool);
 	}
 	assert_int_equal(rc, LATZ_NOSPC);
+}
+
+static void the_old_logs_room_serves_the_new_one(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool;
+
+	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
+	pool = attach(d);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_ok(put(pool, "k", "x"));
+		assert_ok(latz_sync_now(pool));
+	}
+	fill_up(pool);
 	assert_ok(put(pool, "last", "x"));
 	assert_ok(latz_maintain(pool, 0));
 	assert_ok(latz_sync_now(pool));
@@ -338,17 +345,10 @@ static void a_failed_beginning_changes_nothing(void **state)
 	latz_options options = d->options;
 	latz_stats_t stats = { .size = sizeof stats };
 	latz_pool *pool;
-	int i, rc = LATZ_OK;
 
 	lzi_wal_segment_bytes = 16 * LZI_LOG_BLOCK;
 	pool = attach(d);
-	lzi_os.pwrite = writes_within;
-	lzi_os.fallocate = allocates_none;
-	for (i = 0; i < 40 && rc == LATZ_OK; i++) {
-		assert_ok(put(pool, "k", "y"));
-		rc = latz_sync_now(pool);
-	}
-	assert_int_equal(rc, LATZ_NOSPC);
+	fill_up(pool);
 	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
 	options.sync = LATZ_SYNC_ALWAYS;
 	options.checkpoint_bytes = 12345678;
