@@ -542,8 +542,12 @@ void lzi_store_close_parts(struct lzi_store *store)
 	lzi_seal_close(store);
 }
 
-void lzi_store_detach(struct lzi_store *store)
+/* What they wait for in vain meanwhile so does who closes, who keeps some patience for himself. */
+static void stop_workers(struct lzi_store *store)
 {
+	uint64_t begun_ns = lzi_clock_mono_ns(), had_ns = lzi_waited_ns;
+	uint64_t most_ns = (uint64_t)store->control.timeout_ms * (LZI_WAITS - 1) * 1000000;
+
 	if (store->janitor.runs) { /* not in a forked child, where a mutex may be held by nobody */
 		lzi_worker_tell(&store->janitor);
 		lzi_worker_tell(&store->scribe);
@@ -552,6 +556,14 @@ void lzi_store_detach(struct lzi_store *store)
 	lzi_worker_stop(&store->janitor);
 	lzi_worker_stop(&store->scribe);
 	lzi_worker_stop(&store->office);
+	lzi_wait_charge(begun_ns);
+	if (lzi_waited_ns - had_ns > most_ns)
+		lzi_waited_ns = had_ns + most_ns;
+}
+
+void lzi_store_detach(struct lzi_store *store)
+{
+	stop_workers(store);
 	if (store->open) {
 		if (lzi_is_fed(store) && !lzi_store_dead(store))
 			lzi_feed_disconnect(store);
