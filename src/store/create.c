@@ -186,6 +186,7 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened, int *ret_raced)
 {
+	const uint32_t locked = lzi_locked_mark_of(options->persist_dir, name);
 	struct lzi_audit_setting setting;
 	latz_options taken = *options;
 	int rc;
@@ -194,12 +195,17 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 	rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
 	if (rc != LATZ_OK)
 		return rc;
+	/* Though nothing of it can be restored. */
+	if (locked == LZI_LOCKED_ENCRYPTED && taken.password != NULL)
+		taken.encrypt = 1;
 	options = &taken;
 	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);
 
 	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||
 	    (options->flags & LATZ_START_EMPTY) == 0)
 		return rc;
+	if (options->password == NULL && locked != LZI_LOCKED_NOT)
+		return lzi_locked_refuse(name, locked);
 	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
 	rc = lzi_persist_set_aside(options->persist_dir, name);
 	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened, ret_raced) : rc;

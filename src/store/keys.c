@@ -361,7 +361,10 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 	if (rc == LATZ_OK) { /* of what it was restored from */
 		rc = ask(call, options->password, 1, from, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
-		return LATZ_OK;
+		/* What is left of a locked pool's log, or of none, is not everybody's. */
+		return store->persist.dirfd < 0
+		               ? LATZ_OK
+		               : lzi_locked_refuse(store->name, lzi_locked_mark(store->persist.dirfd));
 	} else if (rc == LATZ_NOTFOUND) {
 		if (lzi_store_keys(store) != 0)
 			return lzi_error(LATZ_AUTH,
@@ -376,6 +379,8 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 	}
 	if (rc == LATZ_OK)
 		rc = check_wish(store, options, keys.kind);
+	if (rc == LATZ_OK && store->persist.dirfd >= 0)
+		rc = lzi_locked_remember(store->persist.dirfd, keys.kind);
 	if (rc != LATZ_OK) {
 		lzi_secrets_give(*ret_secrets);
 		*ret_secrets = NULL;

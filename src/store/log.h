@@ -147,6 +147,14 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 int lzi_persist_prepare(struct lzi_store *store, const latz_options *options);
 /* Whether a persist directory holds anything of a pool of that name. */
 int lzi_persist_holds(const char *dir, const char *name);
+/* locked_dir.c: what the directory says of its pool's lock, an enum lzi_locked_kind: of one that is open, and of one
+ * that may not be there, or NULL. */
+uint32_t lzi_locked_mark(int dirfd);
+uint32_t lzi_locked_mark_of(const char *dir, const char *name);
+/* LATZ_AUTH unless that is LZI_LOCKED_NOT: a pool without a password is not made there. */
+int lzi_locked_refuse(const char *name, uint32_t kind);
+/* Has it say so. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS. */
+int lzi_locked_remember(int dirfd, uint32_t kind);
 /* Renames everything there to *.bad. */
 int lzi_persist_set_aside(const char *dir, const char *name);
 

@@ -13,6 +13,7 @@
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
+#include "store/seal.h"
 #include "store/snapshot.h"
 
 #define INTERVAL_MS 1000u
@@ -284,6 +285,13 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	return rc;
 }
 
+/* What says so in shared memory anybody may have written, if we know better. */
+static uint32_t locked_kind(const struct lzi_store *store)
+{
+	return store->secrets != NULL ? store->secrets->kind
+	                              : lzi_load_acquire(&store->control.shared->guarded.kind);
+}
+
 /* The directory, opened and locked; the state says that the log is about to begin. */
 static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment, int *ret_again)
 {
@@ -300,6 +308,8 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK) /* first of all, since it may be others who finish this */
 		rc = lzi_audit_begin_dir(store);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_remember(store->persist.dirfd, locked_kind(store));
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
 	if (rc == LATZ_OK && !again)
@@ -406,6 +416,8 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK) /* it can be restored from when this is done, the pool being there or not */
 		rc = lzi_audit_begin_dir(store);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_remember(store->persist.dirfd, locked_kind(store));
 	if (rc == LATZ_OK)
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)

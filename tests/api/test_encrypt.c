@@ -404,6 +404,74 @@ static void made_durable(void **state)
 	f->options.persist_dir = NULL;
 }
 
+/* The first frame of its log, or all of it. */
+static void damage_log(const char *disk, int all)
+{
+	char path[600];
+	FILE *file;
+
+	for (int i = 1; all && i < 10; i++) {
+		snprintf(path, sizeof path, "%s/t/wal-%d.log", disk, i);
+		(void)!unlink(path);
+	}
+	if (all)
+		return;
+	snprintf(path, sizeof path, "%s/t/wal-1.log", disk);
+	file = fopen(path, "r+b");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, 4096 + 70, SEEK_SET), 0);
+	assert_int_equal(fputc(0x55, file), 0x55);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* Who starts empty over a locked pool that can't be restored gets one as locked as that was, or none. */
+static void starts_as_locked(struct fixture *f, int encrypt)
+{
+	char disk[512], mark[600];
+
+	snprintf(disk, sizeof disk, "%s/.disk%d", f->dir, encrypt);
+	snprintf(mark, sizeof mark, "%s/t/%s", disk, encrypt ? "encrypted" : "locked");
+	f->options.persist_dir = disk;
+	f->options.sync = LATZ_SYNC_ALWAYS; /* later frames say that the first was synced */
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+	for (int gone = 0; gone < 2; gone++) {
+		make(f, RIGHT, encrypt);
+		for (int i = 0; i < 3; i++)
+			assert_ok(put(f->pool, "key", "value"));
+		close_it(f);
+		damage_log(disk, gone);
+		assert_rc(gone ? LATZ_AUTH : LATZ_CORRUPT, try_open(&f->options, NULL, 0));
+		f->options.flags |= LATZ_START_EMPTY;
+		assert_rc(LATZ_AUTH, try_open(&f->options, NULL, 0));
+		f->options.flags &= ~(unsigned)LATZ_START_EMPTY;
+		if (!gone) /* nothing was set aside */
+			assert_rc(LATZ_CORRUPT, try_open(&f->options, RIGHT, 0));
+		f->options.flags |= LATZ_START_EMPTY;
+		make(f, gone ? WRONG : RIGHT, 0); /* it is a new one */
+		assert_rc(LATZ_NOTFOUND, del(f->pool, "key"));
+		assert_rc(encrypt ? LATZ_OK : LATZ_AUTH, try_open(&f->options, gone ? WRONG : RIGHT, 1));
+		f->options.flags &= ~(unsigned)LATZ_START_EMPTY;
+		close_it(f);
+		assert_rc(LATZ_AUTH, try_open(&f->options, NULL, 0));
+		assert_int_equal(unlink(mark), 0); /* it comes back with the next opening */
+		assert_ok(try_open(&f->options, gone ? WRONG : RIGHT, 0));
+		wait_until_gone(f->dir);
+		damage_log(disk, 1);
+	}
+	assert_rc(LATZ_AUTH, try_open(&f->options, NULL, 0));
+	assert_int_equal(unlink(mark), 0); /* who may, says that it is over */
+	assert_ok(try_open(&f->options, NULL, 0));
+	wait_until_gone(f->dir);
+	f->options.sync = 0;
+	f->options.persist_dir = NULL;
+}
+
+static void start_empty(void **state)
+{
+	starts_as_locked(*state, 0);
+	starts_as_locked(*state, 1);
+}
+
 /* Each write goes over extents of which nothing can go, atomic word by atomic word: with the sanitizer for threads that
  * is 5 to 15 seconds a round. After some rounds nothing new comes. */
 #ifdef __SANITIZE_THREAD__
@@ -463,7 +531,7 @@ int main(void)
 		DIR_TEST(password_alone),      DIR_TEST(guesses_are_slowed), DIR_TEST(guesses_at_once),
 		DIR_TEST(snapshot_restored),   DIR_TEST(image_restored),     DIR_TEST(restored_without_lock),
 		DIR_TEST(durable_by_log),      DIR_TEST(durable_by_snapshot), DIR_TEST(made_durable),
-		DIR_TEST(full_of_old_versions),
+		DIR_TEST(start_empty),         DIR_TEST(full_of_old_versions),
 	};
 
 	fork_prepare();

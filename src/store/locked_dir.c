@@ -1,0 +1,78 @@
+/*
+ * That a pool is locked its persist directory says beside its log and snapshots, by a file without contents: so it is
+ * known when those are damaged or gone, and nobody who starts empty over them gets a pool that is open to everybody. It
+ * stays until somebody takes it away, or makes another pool durable there.
+ */
+#include "config.h"
+
+#include "base/error.h"
+#include "store/log.h"
+
+static const struct {
+	uint32_t kind; /* enum lzi_locked_kind */
+	const char *name;
+} mark[] = { { LZI_LOCKED_ENCRYPTED, "encrypted" }, { LZI_LOCKED_PASSWORD, "locked" } };
+
+static int has_mark(int dirfd, const char *name)
+{
+	int fd, rc = lzi_disk_open(dirfd, name, 0, &fd);
+
+	if (rc == LATZ_OK)
+		lzi_file_close(fd);
+	return rc != LATZ_NOTFOUND;
+}
+
+uint32_t lzi_locked_mark(int dirfd)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof mark / sizeof *mark; i++) {
+		if (has_mark(dirfd, mark[i].name))
+			return mark[i].kind;
+	}
+	return LZI_LOCKED_NOT;
+}
+
+uint32_t lzi_locked_mark_of(const char *dir, const char *name)
+{
+	char path[LZI_PERSIST_PATH_MAX];
+	uint32_t kind = LZI_LOCKED_NOT;
+	int dirfd;
+
+	if (dir == NULL || lzi_persist_path(dir, name, path) != LATZ_OK ||
+	    lzi_dir_open(path, 0, 0700, &dirfd) != LATZ_OK) /* whoever restores from it tells why */
+		return kind;
+	kind = lzi_locked_mark(dirfd);
+	lzi_file_close(dirfd);
+	return kind;
+}
+
+int lzi_locked_refuse(const char *name, uint32_t kind)
+{
+	if (kind == LZI_LOCKED_NOT)
+		return LATZ_OK;
+	return lzi_error(LATZ_AUTH, "pool %s needs a password, as that did whose mark `%s` is in its persist directory",
+	                 name, kind == LZI_LOCKED_ENCRYPTED ? mark[0].name : mark[1].name);
+}
+
+int lzi_locked_remember(int dirfd, uint32_t kind)
+{
+	int fd, changed = 0, rc = LATZ_OK;
+	size_t i;
+
+	for (i = 0; i < sizeof mark / sizeof *mark && rc == LATZ_OK; i++) {
+		if (has_mark(dirfd, mark[i].name) == (mark[i].kind == kind))
+			continue;
+		changed = 1;
+		if (mark[i].kind != kind) {
+			rc = lzi_disk_remove(dirfd, mark[i].name);
+			continue;
+		}
+		rc = lzi_disk_create(dirfd, mark[i].name, &fd);
+		if (rc == LATZ_OK)
+			lzi_file_close(fd);
+	}
+	if (rc == LATZ_OK && changed)
+		rc = lzi_disk_sync_dir(dirfd);
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory, which is to say that it is locked");
+}
