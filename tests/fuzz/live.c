@@ -144,10 +144,13 @@ static void fail(uint64_t number, unsigned who, const char *what)
 static void nap(unsigned us)
 {
 	uint64_t begin, took;
+	int wanted = 0;
 
-	for (unsigned u = 0; u < LIVE_USERS; u++) {
+	for (unsigned u = 0; u < LIVE_USERS; u++)
+		wanted |= pids[u] != 0 && live_where_wanted(&shared->user[u]);
+	for (unsigned u = 0; wanted && u < LIVE_USERS; u++) {
 		if (pids[u] != 0)
-			live_where_look(&shared->user[u], u, pids[u]);
+			live_where_look(pids[u]);
 	}
 	begin = hn_now_ns();
 	hn_sleep_us(us);
@@ -232,12 +235,12 @@ static void check_calls(uint64_t number, struct live_call *worst)
 				snprintf(what, sizeof what, "slept for %.0f ms in a call: %s; naps were %.0f ms late",
 				         (double)call->worst_slept_ns / 1e6, call->name, (double)late_ns / 1e6);
 				fail(number, u, what);
-				live_where_print(u, call->worst_began_ns);
+				live_where_print(call->worst_began_ns, call->worst_ended_ns);
 			} else if (tell_where && !waits && call->worst_slept_ns > hang_ms * 1000000) {
 				printf("  slept for %.0f ms in %s; naps were %.0f ms late\n",
 				       (double)call->worst_slept_ns / 1e6, call->name, (double)late_ns / 1e6);
 				describe(number);
-				live_where_print(u, call->worst_began_ns);
+				live_where_print(call->worst_began_ns, call->worst_ended_ns);
 			}
 			if (call->worst_net_ns > ceiling * 1000000 + 10 * late_ns) {
 				snprintf(what, sizeof what, "had a call of %.0f ms: %s",

@@ -28,7 +28,7 @@ struct live_call {
 	uint64_t worst_ns; /* from its begin to its end */
 	uint64_t worst_net_ns;  /* without the time that it stood ready, but others had the processor */
 	uint64_t worst_slept_ns; /* without the time that it had the processor either: it waited for something */
-	uint64_t worst_began_ns; /* when the call began that slept for so long */
+	uint64_t worst_began_ns, worst_ended_ns; /* of the call that slept for so long */
 };
 
 struct live_user {
@@ -71,12 +71,14 @@ struct live_shared {
 int live_scribble(struct live_shared *shared);
 int live_use(struct live_shared *shared, unsigned who);
 
-/* Looks where the call under way waits, if it does; and tells what was seen of the call that began then. */
-void live_where_clear(void);
 /* For how long its main thread has been ready in all while others had the processor. */
 uint64_t live_where_stood(pid_t pid);
-void live_where_look(const struct live_user *user, unsigned who, pid_t pid);
-void live_where_print(unsigned who, uint64_t began_ns);
+/* Whether the call under way takes long; looks where the process's threads are; and tells what was seen between two
+ * moments, but not what was the same as before. */
+int live_where_wanted(const struct live_user *user);
+void live_where_look(pid_t pid);
+void live_where_print(uint64_t from_ns, uint64_t until_ns);
+void live_where_clear(void);
 
 /* An honest user's own. */
 struct live_client {

@@ -82,6 +82,7 @@ int live_end(struct live_client *c, int rc)
 	if (slept > call->worst_slept_ns) {
 		call->worst_slept_ns = slept;
 		call->worst_began_ns = began;
+		call->worst_ended_ns = hn_now_ns();
 	}
 	if (waits.max_net_ns > call->worst_net_ns)
 		call->worst_net_ns = waits.max_net_ns;

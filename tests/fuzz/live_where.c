@@ -1,10 +1,13 @@
 /*
- * Where a user's call waits: what stands on the stack of a process that sleeps, looked at from outside. Nothing is sent
- * to it, so that it goes on as it would. The users are forks: their code is where this program's is.
+ * Where a user's call waits: what stands on the stacks of a process that sleeps, and of all others meanwhile, since
+ * it may be them it waits for; looked at from outside. Nothing is sent to them, so that they go on as they would. The
+ * users are forks: their code is where this program's is.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,7 +15,8 @@
 #include "live.h"
 
 #define FROM_MS 15.0 /* into a call: what is over sooner is of no interest */
-#define LOOKS 1024u  /* remembered */
+#define LOOKS 4096u  /* remembered */
+#define RUNS (-2l)
 #define PLACES 16u
 #define PAGES 6u /* of the stack */
 
@@ -21,13 +25,14 @@ extern const char __executable_start[], etext[];
 void __sanitizer_symbolize_pc(void *pc, const char *format, char *out, size_t size) __attribute__((weak));
 
 struct look {
-	uint64_t began_ns, ns;
+	uint64_t ns;
+	pid_t pid, tid;
 	long number; /* of the system call; -1: none, it waits for a page */
 	uintptr_t place[PLACES];
 };
 
-static struct look looks[LIVE_USERS][LOOKS];
-static unsigned count[LIVE_USERS];
+static struct look looks[LOOKS];
+static unsigned count;
 
 /* Something that a call left on the stack: what comes before it is a call. */
 static int is_return(uintptr_t word)
@@ -61,7 +66,7 @@ static void read_stack(pid_t pid, uintptr_t top, uintptr_t *place)
 
 void live_where_clear(void)
 {
-	memset(count, 0, sizeof count);
+	count = 0;
 }
 
 uint64_t live_where_stood(pid_t pid)
@@ -80,19 +85,16 @@ uint64_t live_where_stood(pid_t pid)
 	return stood;
 }
 
-void live_where_look(const struct live_user *user, unsigned who, pid_t pid)
+static void look_at(pid_t pid, pid_t tid)
 {
-	struct look *look = &looks[who][count[who] % LOOKS];
+	struct look *look = &looks[count % LOOKS];
 	unsigned long long top = 0;
-	char path[40], text[200];
+	char path[60], text[200];
 	ssize_t n;
 	int fd;
 
 	memset(look, 0, sizeof *look);
-	look->began_ns = user->began_ns;
-	if (look->began_ns == 0 || hn_since_ms(look->began_ns) < FROM_MS)
-		return;
-	snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+	snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", (int)pid, (int)tid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
 	if (fd >= 0)
@@ -102,26 +104,59 @@ void live_where_look(const struct live_user *user, unsigned who, pid_t pid)
 	text[n] = '\0';
 	if (sscanf(text, "%ld %*x %*x %*x %*x %*x %*x %llx", &look->number, &top) != 2 &&
 	    sscanf(text, "%ld %llx", &look->number, &top) != 2)
-		return; /* it runs */
+		look->number = RUNS;
 	look->ns = hn_now_ns();
-	read_stack(pid, (uintptr_t)top, look->place);
-	count[who]++;
+	look->pid = pid;
+	look->tid = tid;
+	if (look->number != RUNS)
+		read_stack(pid, (uintptr_t)top, look->place);
+	count++;
 }
 
-void live_where_print(unsigned who, uint64_t began_ns)
+int live_where_wanted(const struct live_user *user)
 {
-	const struct look *last = NULL;
-	unsigned i = count[who] > LOOKS ? count[who] - LOOKS : 0;
+	return user->began_ns != 0 && hn_since_ms(user->began_ns) >= FROM_MS;
+}
 
-	for (; i < count[who]; i++) {
-		const struct look *look = &looks[who][i % LOOKS];
+void live_where_look(pid_t pid)
+{
+	const struct dirent *entry;
+	char path[40];
+	DIR *dir;
 
-		if (look->began_ns != began_ns)
+	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL) {
+		if (entry->d_name[0] != '.')
+			look_at(pid, (pid_t)atoi(entry->d_name));
+	}
+	closedir(dir);
+}
+
+void live_where_print(uint64_t from_ns, uint64_t until_ns)
+{
+	unsigned first = count > LOOKS ? count - LOOKS : 0;
+
+	for (unsigned i = first; i < count; i++) {
+		const struct look *look = &looks[i % LOOKS], *last = NULL;
+
+		if (look->ns < from_ns || look->ns > until_ns)
 			continue;
-		if (last != NULL && memcmp(last->place, look->place, sizeof look->place) == 0)
+		for (unsigned j = i; j-- > first && last == NULL;) {
+			if (looks[j % LOOKS].tid == look->tid)
+				last = &looks[j % LOOKS];
+		}
+		if (last != NULL && last->ns >= from_ns && last->number == look->number &&
+		    memcmp(last->place, look->place, sizeof look->place) == 0)
 			continue;
-		last = look;
-		printf("  %.0f ms into it, in system call %ld:\n", (double)(look->ns - began_ns) / 1e6, look->number);
+		printf("  %.0f ms into it, process %d, thread %d ", (double)(look->ns - from_ns) / 1e6, (int)look->pid,
+		       (int)look->tid);
+		if (look->number == RUNS)
+			printf("runs\n");
+		else
+			printf("in system call %ld:\n", look->number);
 		for (unsigned p = 0; p < PLACES && look->place[p] != 0; p++) {
 			char text[200] = "";
 
