@@ -339,7 +339,7 @@ static void sleep_for(struct lzi_watcher *watch, uint64_t number, unsigned us)
 	bell = lzi_load_acquire(&feed->bell);
 	lzi_store_seq_cst(&feed->asleep, 1u);
 	lzi_fence_full(); /* pairs with the one before lzi_feed_ring() */
-	if (word_of(watch, number) != seen)
+	if (word_of(watch, number) != seen || lzi_worker_stops(&watch->worker))
 		return;
 	lzi_futex_wait(&feed->bell, bell, us);
 	if (lzi_load_acquire(&feed->bell) != bell) /* one was woken: the others are for us to wake */
@@ -524,8 +524,10 @@ void lzi_watch_close(struct lzi_watcher *watch, int ours)
 {
 	if (ours) {
 		lzi_worker_tell(&watch->worker);
-		if (watch->fd >= 0) /* which is asleep as a rule; others look and sleep on */
+		if (watch->fd >= 0) { /* which is asleep as a rule; others look and sleep on */
+			lzi_fetch_add(&watch->ring.feed->bell, 1u);
 			lzi_futex_wake_some(&watch->ring.feed->bell, INT_MAX);
+		}
 		lzi_worker_stop(&watch->worker);
 		lzi_idle_ended(&watch->store->control);
 		lzi_feed_part(watch->store, watch->old_values);

@@ -51,7 +51,7 @@ int lzi_worker_start(struct lzi_worker *worker, const char *name, void *(*run)(v
 void lzi_worker_tell(struct lzi_worker *worker)
 {
 	pthread_mutex_lock(&worker->mutex);
-	worker->stops = 1;
+	lzi_store_release(&worker->stops, 1);
 	pthread_cond_signal(&worker->wake);
 	pthread_mutex_unlock(&worker->mutex);
 }
@@ -63,6 +63,11 @@ void lzi_worker_stop(struct lzi_worker *worker)
 	lzi_worker_tell(worker);
 	pthread_join(worker->thread, NULL);
 	worker->runs = 0;
+}
+
+int lzi_worker_stops(const struct lzi_worker *worker)
+{
+	return lzi_load_acquire(&worker->stops);
 }
 
 int lzi_worker_nap(struct lzi_worker *worker, unsigned ms)

@@ -11,7 +11,7 @@ struct lzi_worker {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	int runs;  /* for who starts and stops it */
-	int stops; /* under `mutex` */
+	int stops; /* under `mutex`; read without it */
 };
 
 void lzi_worker_init(struct lzi_worker *worker);
@@ -22,6 +22,8 @@ int lzi_worker_start(struct lzi_worker *worker, const char *name, void *(*run)(v
 void lzi_worker_tell(struct lzi_worker *worker);
 /* Returns when it has ended; for good: it is not started again. */
 void lzi_worker_stop(struct lzi_worker *worker);
+/* The worker itself: whether it is told to stop, before it waits in a way of its own. */
+int lzi_worker_stops(const struct lzi_worker *worker);
 /* The worker itself: waits; 1 when told to stop. */
 int lzi_worker_nap(struct lzi_worker *worker, unsigned ms);
 /* Ends its nap. */
