@@ -150,7 +150,7 @@ static void nap(unsigned us)
 		wanted |= pids[u] != 0 && live_where_wanted(&shared->user[u]);
 	for (unsigned u = 0; wanted && u < LIVE_USERS; u++) {
 		if (pids[u] != 0)
-			live_where_look(pids[u]);
+			live_where_look(&shared->user[u], pids[u]);
 	}
 	begin = hn_now_ns();
 	hn_sleep_us(us);

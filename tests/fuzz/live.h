@@ -76,7 +76,7 @@ uint64_t live_where_stood(pid_t pid);
 /* Whether the call under way takes long; looks where the process's threads are; and tells what was seen between two
  * moments, but not what was the same as before. */
 int live_where_wanted(const struct live_user *user);
-void live_where_look(pid_t pid);
+void live_where_look(const struct live_user *user, pid_t pid);
 void live_where_print(uint64_t from_ns, uint64_t until_ns);
 void live_where_clear(void);
 

@@ -27,6 +27,7 @@ void __sanitizer_symbolize_pc(void *pc, const char *format, char *out, size_t si
 struct look {
 	uint64_t ns;
 	pid_t pid, tid;
+	char call[16];
 	long number; /* of the system call; -1: none, it waits for a page */
 	uintptr_t place[PLACES];
 };
@@ -85,7 +86,7 @@ uint64_t live_where_stood(pid_t pid)
 	return stood;
 }
 
-static void look_at(pid_t pid, pid_t tid)
+static void look_at(const struct live_user *user, pid_t pid, pid_t tid)
 {
 	struct look *look = &looks[count % LOOKS];
 	unsigned long long top = 0;
@@ -108,6 +109,7 @@ static void look_at(pid_t pid, pid_t tid)
 	look->ns = hn_now_ns();
 	look->pid = pid;
 	look->tid = tid;
+	memcpy(look->call, user->name, sizeof look->call);
 	if (look->number != RUNS)
 		read_stack(pid, (uintptr_t)top, look->place);
 	count++;
@@ -118,7 +120,7 @@ int live_where_wanted(const struct live_user *user)
 	return user->began_ns != 0 && hn_since_ms(user->began_ns) >= FROM_MS;
 }
 
-void live_where_look(pid_t pid)
+void live_where_look(const struct live_user *user, pid_t pid)
 {
 	const struct dirent *entry;
 	char path[40];
@@ -130,7 +132,7 @@ void live_where_look(pid_t pid)
 		return;
 	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] != '.')
-			look_at(pid, (pid_t)atoi(entry->d_name));
+			look_at(user, pid, (pid_t)atoi(entry->d_name));
 	}
 	closedir(dir);
 }
@@ -151,8 +153,8 @@ void live_where_print(uint64_t from_ns, uint64_t until_ns)
 		if (last != NULL && last->ns >= from_ns && last->number == look->number &&
 		    memcmp(last->place, look->place, sizeof look->place) == 0)
 			continue;
-		printf("  %.0f ms into it, process %d, thread %d ", (double)(look->ns - from_ns) / 1e6, (int)look->pid,
-		       (int)look->tid);
+		printf("  %.0f ms into it, process %d in %.16s, thread %d ", (double)(look->ns - from_ns) / 1e6,
+		       (int)look->pid, look->call, (int)look->tid);
 		if (look->number == RUNS)
 			printf("runs\n");
 		else
