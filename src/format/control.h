@@ -344,7 +344,7 @@ struct lzi_shared {
 	uint64_t log_sync_ns;    /* 480: that it took */
 	uint64_t log_syncs_ns;   /* 488: that all took together */
 	int64_t log_sync_lag_ms; /* 496: at its end since the one before: nothing waited longer for it */
-	uint8_t pad3[8];
+	uint64_t maint_turns;    /* 504: times that somebody got `maint`; its holder */
 
 	/* What the actors' sums lack: keys that came with an image, or that a recount found. Atomic add. */
 	int64_t base_keys; /* 512 */

@@ -30,6 +30,10 @@
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
 #define READER_WAIT_NS 5000000ull
+/* Who has no budget gives `maint` up after so long, and goes on when others had the time to wake up and take it. */
+#define TURN_NS 10000000u
+#define TURNS_MAX 256u
+#define LET_US 100u
 
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
 static void look_for_expired(struct lzi_store *store)
@@ -60,6 +64,8 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 		if (rc != LATZ_OK)
 			lzi_maint_unlock(store);
 	}
+	if (rc == LATZ_OK)
+		lzi_bump_relaxed(&shared->maint_turns, 1ull);
 	return rc;
 }
 
@@ -564,6 +570,27 @@ void lzi_reap_clients(struct lzi_call *call)
 	lzi_store_release(&store->reaping, 0u);
 }
 
+/* Most of what there is to do, a little at a time: who waits for `maint`, which is held on return if that is LATZ_OK,
+ * does not wait for all of it. */
+static int maintain_in_turns(struct lzi_call *call, unsigned what)
+{
+	unsigned turns;
+	int more, rc;
+
+	for (turns = 0; turns < TURNS_MAX; turns++) {
+		more = 0;
+		rc = maintain_locked(call, lzi_clock_mono_ns() + TURN_NS, what & ~(unsigned)LZI_MAINTAIN_HUGE, &more);
+		if (rc != LATZ_OK || !more)
+			break;
+		lzi_maint_unlock(call->store);
+		lzi_sleep_us(LET_US);
+		rc = lzi_maint_lock(call->store, 1);
+		if (rc != LATZ_OK)
+			return rc;
+	}
+	return LATZ_OK; /* what failed does so again */
+}
+
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 {
 	struct lzi_store *store = call->store;
@@ -578,6 +605,8 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 	lzi_retain_rest(call, 1);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
+	if (rc == LATZ_OK && budget_us == 0)
+		rc = maintain_in_turns(call, what);
 	if (rc != LATZ_OK)
 		return rc;
 	/* Who is waiting now waits for a round at most; if the one who said so died, nobody else would take it back. */

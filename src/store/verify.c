@@ -1,6 +1,7 @@
 /*
  * Verify: walks everything and compares heap, table, index and counts. Others may go on: what their activity can
- * explain is looked at again before it is reported, and counts are compared only if nobody was active.
+ * explain is looked at again before it is reported, and counts are compared only if nobody was active. `maint` is given
+ * up now and then: who opens a scan, or needs room, waits for it.
  */
 #include "config.h"
 
@@ -16,9 +17,15 @@
 #include "store/space.h"
 
 #define NAPS_MAX 30u
+#define HOLD_NS 10000000u /* `maint`, at once */
+#define LET_US 100u       /* who waits for it is awake by then */
+#define LOOK_EVERY 256u   /* buckets */
 
 struct verify {
 	unsigned naps;
+	int held;         /* `maint` */
+	uint64_t held_ns; /* since when */
+	int shared;       /* 1: somebody else may have had it in between, and changed counts */
 	struct lzi_call *call;
 	latz_verify_fn fn;
 	void *arg;
@@ -122,17 +129,61 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return 0;
 }
 
+/* With `maint`, and inside the call: what the records that are looked at stand in is nobody else's until let_go(). */
+static int hold(struct verify *verify)
+{
+	int rc = lzi_maint_lock(verify->call->store, 1);
+
+	if (rc != LATZ_OK)
+		return rc;
+	verify->held = 1;
+	verify->held_ns = lzi_clock_mono_ns();
+	lzi_call_begin(verify->call);
+	return LATZ_OK;
+}
+
+static void let_go(struct verify *verify)
+{
+	if (!verify->held)
+		return;
+	lzi_call_end(verify->call);
+	lzi_maint_unlock(verify->call->store);
+	verify->held = 0;
+}
+
+/* Between two things that are looked at: others have their turn, if it is time. */
+static int let_others(struct verify *verify)
+{
+	const uint64_t *turns = &verify->call->store->control.shared->maint_turns;
+	uint64_t before;
+	int rc;
+
+	if (lzi_clock_mono_ns() - verify->held_ns < HOLD_NS)
+		return LATZ_OK;
+	before = lzi_load_relaxed(turns);
+	let_go(verify);
+	lzi_sleep_us(LET_US);
+	rc = hold(verify);
+	verify->shared |= lzi_load_relaxed(turns) != before + 1;
+	return rc;
+}
+
 /* LATZ_IO: the image can't be read. What is still in it is not looked at one by one, each time in vain. */
 static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
 	uint64_t n = lzi_heap_count(&store->heap), e, tail, covered = 0, dead;
-	int rc;
+	int rc, moved = 0;
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_extent_state state;
 
+		if (lzi_clock_mono_ns() - verify->held_ns >= HOLD_NS)
+			moved = 1;
+		rc = let_others(verify);
+		if (rc != LATZ_OK)
+			return rc;
 		rc = lzi_image_bring(store, e);
 		if (rc == LATZ_IO)
 			return rc;
@@ -141,7 +192,9 @@ static int check_heap(struct verify *verify)
 		state = lzi_heap_state(&store->heap, e);
 		if (state > LZI_EXTENT_IMAGE)
 			report(verify, "extent %llu: state %u", (unsigned long long)e, (unsigned)state);
-		if (state == LZI_EXTENT_BODY && e >= covered)
+		/* A run that came while others had their turn may begin in what was passed. */
+		moved &= state == LZI_EXTENT_BODY;
+		if (state == LZI_EXTENT_BODY && e >= covered && !moved)
 			report(verify, "extent %llu: part of no run", (unsigned long long)e);
 		if (state == LZI_EXTENT_RUN || (state == LZI_EXTENT_IMAGE && meta->run > 0))
 			covered = e + meta->run;
@@ -193,7 +246,9 @@ static int check_table(struct verify *verify)
 	for (number = 0; number < lzi_load_acquire(&store->control.shared->buckets); number++) {
 		struct lzi_bucket *head, *bucket;
 
-		rc = lzi_table_lock(&store->table, verify->call->actor, verify->call->index, number, &head);
+		rc = number % LOOK_EVERY == 0 ? let_others(verify) : LATZ_OK;
+		if (rc == LATZ_OK)
+			rc = lzi_table_lock(&store->table, verify->call->actor, verify->call->index, number, &head);
 		if (rc != LATZ_OK)
 			return rc;
 		for (bucket = head, hops = 0; bucket != NULL && hops < LZI_CHAIN_MAX;
@@ -252,7 +307,9 @@ static int check_index(struct verify *verify)
 		size_t from = 0;
 
 		lzi_keylist_reset(&list);
-		rc = lzi_index_lock(&store->index);
+		rc = let_others(verify);
+		if (rc == LATZ_OK)
+			rc = lzi_index_lock(&store->index);
 		if (rc != LATZ_OK)
 			break;
 		rc = lzi_index_step(&store->index, last.size == 0 ? NULL : last.bytes, last.size, 0, 1024, copy_entry,
@@ -334,9 +391,11 @@ static int verify_locked(struct verify *verify)
 		rc = check_table(verify);
 	if (rc == LATZ_OK && index_rc == LATZ_OK)
 		rc = check_index(verify);
+	if (rc != LATZ_OK && !verify->held) /* somebody who has the lock is stopped: that is not the pool's fault */
+		return rc;
 	if (rc != LATZ_OK)
 		report(verify, "could not go on: %s", lzi_error_text());
-	if (rc != LATZ_OK || busy || others(verify->call, &still) != before)
+	if (rc != LATZ_OK || busy || verify->shared || others(verify->call, &still) != before)
 		return rc;
 	keys = (uint64_t)lzi_store_keys(store);
 	if (verify->live_slots != verify->live_records)
@@ -366,15 +425,13 @@ int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
 	int rc = lzi_actor_reap_all(&call->store->control, lzi_mend_actor, call->store);
 
 	if (rc >= 0)
-		rc = lzi_maint_lock(call->store, 1);
+		rc = hold(&verify);
 	if (rc != LATZ_OK)
 		return rc;
 	verify.spaces = lzi_space_tally(call->store); /* NULL: there are none, or no memory */
-	lzi_call_begin(call);
 	rc = verify_locked(&verify);
-	lzi_call_end(call);
+	let_go(&verify);
 	free(verify.spaces);
-	lzi_maint_unlock(call->store);
 	latz_value_free(&verify.value);
 	if (verify.problems > 0)
 		return lzi_error(LATZ_CORRUPT, "%u problems found", verify.problems);

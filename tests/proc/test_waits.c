@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "../../src/base/point.h"
 #include "base/error.h"
@@ -212,6 +213,126 @@ static void who_is_elsewhere_gets_none(void **state)
 	lzi_store_close(store);
 }
 
+/* ---- Who walks all of a pool ---- */
+
+#define WALKED 600000u
+#define TRIES 5
+
+struct walk {
+	struct fixture *f;
+	int times;
+	int (*walk)(latz_pool *pool, uint64_t *ret_ns);
+	_Atomic int begun, ended;
+	uint64_t least_ns;
+};
+
+static int fill(latz_pool *pool)
+{
+	char key[16];
+
+	for (unsigned i = 0; i < WALKED; i++) {
+		snprintf(key, sizeof key, "key%06u", i);
+		CHECK_OK(put(pool, key, key));
+	}
+	return 0;
+}
+
+static int verifies(latz_pool *pool, uint64_t *ret_ns)
+{
+	uint64_t began = lzi_clock_mono_ns();
+
+	CHECK_OK(latz_verify(pool, NULL, NULL));
+	*ret_ns = lzi_clock_mono_ns() - began;
+	return 0;
+}
+
+/* Three of four keys are gone by then. */
+static int maintains(latz_pool *pool, uint64_t *ret_ns)
+{
+	uint64_t began;
+	char key[16];
+
+	CHECK(fill(pool) == 0);
+	for (unsigned i = 0; i < WALKED; i++) {
+		snprintf(key, sizeof key, "key%06u", i);
+		if (i % 4 != 0)
+			CHECK_OK(latz_delete(pool, latz_str(key)));
+	}
+	began = lzi_clock_mono_ns();
+	CHECK_OK(latz_maintain(pool, 0));
+	*ret_ns = lzi_clock_mono_ns() - began;
+	return 0;
+}
+
+static int walks(void *arg)
+{
+	struct walk *walk = arg;
+	latz_pool *pool = fixture_attach(walk->f);
+	uint64_t ns;
+
+	walk->least_ns = UINT64_MAX;
+	walk->begun = 1;
+	for (int i = 0; i < walk->times; i++) {
+		CHECK(walk->walk(pool, &ns) == 0);
+		if (ns < walk->least_ns)
+			walk->least_ns = ns;
+	}
+	walk->ended = 1;
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+/* How long the slowest scan's opening took while another process was at it, in hundredths of that. */
+static uint64_t slowest_scan(struct walk *walk)
+{
+	uint64_t most = 0, began;
+	struct proc child;
+	latz_scan *scan;
+
+	walk->begun = walk->ended = 0;
+	proc_start(&child, walks, walk, false);
+	while (!walk->begun && !proc_ended(&child))
+		lzi_sleep_us(100);
+	while (!walk->ended && !proc_ended(&child)) {
+		began = lzi_clock_mono_ns();
+		assert_ok(latz_scan_open(walk->f->pool, NULL, &scan));
+		if (lzi_clock_mono_ns() - began > most)
+			most = lzi_clock_mono_ns() - began;
+		assert_ok(latz_scan_close(scan));
+		lzi_sleep_us(500);
+	}
+	assert_int_equal(proc_wait(&child, 60000), 0);
+	return most * 100 / walk->least_ns;
+}
+
+/* The machine may have something else to do: once in a while it has not. */
+static void scans_get_turns(struct fixture *f, int times, int (*fn)(latz_pool *pool, uint64_t *ret_ns))
+{
+	struct walk *walk = mmap(NULL, sizeof *walk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t hundredths = 100;
+
+	assert_ptr_not_equal(walk, MAP_FAILED);
+	walk->f = f;
+	walk->times = times;
+	walk->walk = fn;
+	for (int i = 0; i < TRIES && hundredths >= 50; i++)
+		hundredths = slowest_scan(walk);
+	assert_in_range(hundredths, 0, 49);
+	munmap(walk, sizeof *walk);
+}
+
+static void who_walks_gives_turns(void **state)
+{
+	struct fixture *f = *state;
+	latz_scan *scan;
+
+	assert_int_equal(fill(f->pool), 0);
+	assert_ok(latz_scan_open(f->pool, NULL, &scan)); /* the index has them all */
+	assert_ok(latz_scan_close(scan));
+	scans_get_turns(f, 3, verifies);
+	scans_get_turns(f, 1, maintains);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +341,7 @@ int main(void)
 		POOL_TEST(of_transactions),
 		DIR_TEST(who_is_there_gets_his_time),
 		DIR_TEST(who_is_elsewhere_gets_none),
+		POOL_TEST(who_walks_gives_turns),
 	};
 
 	return suite_run(tests);
