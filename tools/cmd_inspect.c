@@ -263,6 +263,8 @@ static void locked_json(const latz_pool_info *info)
 	cli_json_bool("encrypted", info->encrypted != 0);
 	if (!info->password)
 		return;
+	if (info->encrypted)
+		cli_json_u64("data_keys", info->data_keys);
 	cli_json_u64("wrong_in_row", info->wrong_in_row);
 	cli_json_u64("wrong_passwords", info->wrong_passwords);
 	if (info->wrong_wall_ms != 0)
@@ -279,6 +281,8 @@ static void print_locked(const latz_pool_info *info)
 	cli_field("locked", "%s", cli_locked_name(info->password, info->encrypted));
 	if (!info->password)
 		return;
+	if (info->encrypted)
+		cli_field("data_keys", cli.tty ? "%u of %u" : "%u", info->data_keys, (unsigned)LATZ_DATA_KEYS);
 	field_count("wrong_in_row", info->wrong_in_row);
 	field_count("wrong_passwords", info->wrong_passwords);
 	if (info->wrong_wall_ms == 0)

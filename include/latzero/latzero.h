@@ -272,7 +272,11 @@ typedef struct latz_pool_info {
 	unsigned wrong_in_row;    /* wrong passwords since the last right one */
 	unsigned wrong_passwords; /* since it was made */
 	int64_t wrong_wall_ms;    /* when the last one was; 0: there was none */
+	unsigned data_keys;       /* that it has had: 0 unless it is encrypted, and at most LATZ_DATA_KEYS */
 } latz_pool_info;
+
+/* So many data keys an encrypted pool can have in its life: one from the start, and what latz_rekey() makes. */
+#define LATZ_DATA_KEYS 16
 
 /* Called for each pool; a non-zero return stops the listing and is returned by latz_list(). */
 typedef int (*latz_list_fn)(const latz_pool_info *info, void *arg);

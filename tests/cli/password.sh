@@ -93,7 +93,7 @@ like "in a row" '^wrong_in_row	3$' "$out"
 like "in all" '^wrong_passwords	3$' "$out"
 like "and when the last was" '^wrong_wall_ms	[0-9][0-9]*$' "$out"
 exits "inspect --json" 0 inspect e --json
-like "the same" '"password":true,"encrypted":true,"wrong_in_row":3,"wrong_passwords":3,"wrong_wall_ms":[0-9]' "$out"
+like "the same" '"password":true,"encrypted":true,"data_keys":1,"wrong_in_row":3,"wrong_passwords":3,"wrong_wall_ms":[0-9]' "$out"
 exits "inspect with the right one" 0 inspect e "$right"
 like "ends the row" '^wrong_in_row	0$' "$out"
 like "and keeps the sum" '^wrong_passwords	3$' "$out"
@@ -293,6 +293,7 @@ exits "the old one is over" 3 get turned k "$right"
 is "the new one opens it" v "$(l get turned k --password-file "$scratch/new")"
 exits "a new data key" 0 rekey turned --password-file "$scratch/new" --data
 is "everything is there" v "$(l get turned k --password-file "$scratch/new")"
+like "inspect counts it" '^data_keys	2$' "$(l inspect turned)"
 l destroy turned
 
 # ---- How many keys ----
@@ -372,6 +373,7 @@ for n in 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
 	l "$right" rekey used --data >/dev/null 2>&1
 done
 exits "the last data key" 0 rekey used --data "$right"
+is "inspect counts them" '"data_keys":16,' "$(l inspect used --json | grep -o '"data_keys":[0-9]*,')"
 exits "one more" 3 rekey used --data "$right"
 like "says what to do" 'load its keys into a new pool' "$err"
 one_line "one more"
