@@ -57,7 +57,7 @@ const char *cli_password(void)
 	const char *file = cli.password_fd == NULL ? password_file() : cli.password_file;
 	char from[4200];
 
-	if (cli.password != NULL || !is_given())
+	if (cli.password != NULL || (file == NULL && cli.password_fd == NULL))
 		return cli.password;
 	if (cli.password_fd != NULL && file != NULL) {
 		cli_error(CLI_USAGE, "--password-file and --password-fd: give one of them");

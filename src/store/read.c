@@ -525,7 +525,9 @@ LZI_INLINE int get(struct lzi_call *call, latz_slice key, uint64_t hash, uint64_
 	if (lzi_likely(rc == LATZ_OK)) {
 		lzi_bump_relaxed(&actor->hits, 1ull);
 		if (lzi_watches_gets(call)) {
-			struct lzi_ahead copy = ahead; /* so that ours can stay in registers */
+			/* So that ours can stay in registers. */
+			/* cppcheck-suppress uninitStructMember ; without a value it is not known, and not looked at */
+			struct lzi_ahead copy = ahead;
 
 			rc = lzi_hear_read(call, key, &copy, known, value);
 		}
@@ -600,8 +602,9 @@ void lzi_read_many(struct lzi_call *call, const latz_slice *keys, size_t n, latz
 				continue;
 			rc = get_ahead(call->store, keys[at + i], &ahead[i], 0, &values[at + i], &found);
 			seen[at + i].hash = ahead[i].hash;
-			seen[at + i].found = found;
-			if (lzi_unlikely(rc == LATZ_BUSY)) {
+			if (lzi_likely(rc != LATZ_BUSY)) {
+				seen[at + i].found = found;
+			} else {
 				seen[at + i].found.slot = NULL;
 				rc = get_properly(call->store, keys[at + i], ahead[i].hash, 0, &values[at + i]);
 				known = 0;

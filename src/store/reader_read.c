@@ -505,6 +505,7 @@ static int gather(struct lzi_store *store, const struct place *place, struct cop
 	rc = copy_part(store, copied, head_of(copied), gathering->key, size);
 	if (rc != LATZ_OK)
 		return rc;
+	lzi_analyzed_written(gathering->key); /* by the kernel, as far as it has to be */
 	/* Under a key that has become another nobody would find it: it would be missing without a word. */
 	hash = lzi_store_hash(store, gathering->key, size);
 	if ((hash ^ place->word) >> LZI_TAG_SHIFT != 0)

@@ -252,7 +252,7 @@ static void replaced_and_rotated(void **state)
  * would be under the file's lock. */
 static void a_hole(void **state)
 {
-	static const off_t far = 400ll << 30;
+	static const off_t far = 400LL << 30;
 	struct fixture *f = *state;
 	char path[600], line[8192] = "\n", end[65536] = "";
 	uint8_t last[32] = "";

@@ -183,11 +183,11 @@ static void right_one_ends_it(void **state)
 	guarded = &f->pool->store->control.shared->guarded;
 	for (int round = 0; round < 5 && told >= moment; round++) { /* on a machine that is held up so long, again */
 		guarded->failures = 6;
-		guarded->not_before = 6ll << 48 | lzi_clock_mono_ms();
+		guarded->not_before = 6LL << 48 | lzi_clock_mono_ms();
 		proc_start(&procs[0], tries, &first, true);
 		proc_go(&procs[0]);
 		proc_wait_stopped(&procs[0]); /* he has moved it on, and is looking at his password */
-		moment = guarded->not_before & ((1ll << 48) - 1);
+		moment = guarded->not_before & ((1LL << 48) - 1);
 		proc_start(&procs[1], tries, &second, true);
 		proc_go(&procs[1]);
 		sleep_ms(300);
