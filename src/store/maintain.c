@@ -30,9 +30,8 @@
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
 #define READER_WAIT_NS 5000000ull
-/* Who has no budget gives `maint` up after so long, and goes on when others had the time to wake up and take it. */
-#define TURN_NS 10000000u
 #define TURNS_MAX 256u
+/* Who waits for `maint` is awake by then. */
 #define LET_US 100u
 
 /* Whoever died may have been collecting expired records: the next one looks everywhere. */
@@ -66,6 +65,20 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	}
 	if (rc == LATZ_OK)
 		lzi_bump_relaxed(&shared->maint_turns, 1ull);
+	return rc;
+}
+
+int lzi_maint_turn(struct lzi_store *store, uint64_t *spent_ns)
+{
+	uint64_t begun_ns = lzi_clock_mono_ns();
+	int rc;
+
+	if (*spent_ns >= (uint64_t)store->control.timeout_ms * 1000000)
+		return LATZ_OK;
+	lzi_maint_unlock(store);
+	lzi_sleep_us(LET_US);
+	rc = lzi_maint_lock(store, 1);
+	*spent_ns += lzi_clock_mono_ns() - begun_ns;
 	return rc;
 }
 
@@ -574,21 +587,21 @@ void lzi_reap_clients(struct lzi_call *call)
  * does not wait for all of it. */
 static int maintain_in_turns(struct lzi_call *call, unsigned what)
 {
+	uint64_t spent_ns = 0, until_ns;
 	unsigned turns;
 	int more, rc;
 
 	for (turns = 0; turns < TURNS_MAX; turns++) {
 		more = 0;
-		rc = maintain_locked(call, lzi_clock_mono_ns() + TURN_NS, what & ~(unsigned)LZI_MAINTAIN_HUGE, &more);
-		if (rc != LATZ_OK || !more)
+		until_ns = lzi_clock_mono_ns() + LZI_MAINT_TURN_NS;
+		rc = maintain_locked(call, until_ns, what & ~(unsigned)LZI_MAINTAIN_HUGE, &more);
+		if (rc != LATZ_OK || !more || lzi_clock_mono_ns() < until_ns)
 			break;
-		lzi_maint_unlock(call->store);
-		lzi_sleep_us(LET_US);
-		rc = lzi_maint_lock(call->store, 1);
+		rc = lzi_maint_turn(call->store, &spent_ns);
 		if (rc != LATZ_OK)
 			return rc;
 	}
-	return LATZ_OK; /* what failed does so again */
+	return LATZ_OK; /* what failed does so again, and what is left is not much */
 }
 
 int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)

@@ -697,6 +697,11 @@ int lzi_maint_lock(struct lzi_store *store, int wait);
 /* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand yet: it is not inside
  * meanwhile, for the holder may be waiting for all readers to leave, to give back what we wait for. */
 int lzi_maint_lock_outside(struct lzi_call *call);
+/* Who has it for something long gives it up after LZI_MAINT_TURN_NS, and goes on when those who wait had the time to
+ * wake up and take it. spent_ns, 0 at first: how long a call has been kept waiting so; past one timeout it keeps it.
+ * LATZ_TIMEOUT: another has it, and it is not got back. */
+#define LZI_MAINT_TURN_NS 10000000u
+int lzi_maint_turn(struct lzi_store *store, uint64_t *spent_ns);
 void lzi_maint_unlock(struct lzi_store *store);
 
 /* Walks the records of an extent from `from` to `to`; a non-zero return of fn ends the walk and is returned. */

@@ -17,14 +17,13 @@
 #include "store/space.h"
 
 #define NAPS_MAX 30u
-#define HOLD_NS 10000000u /* `maint`, at once */
-#define LET_US 100u       /* who waits for it is awake by then */
-#define LOOK_EVERY 256u   /* buckets */
+#define LOOK_EVERY 256u /* buckets */
 
 struct verify {
 	unsigned naps;
 	int held;         /* `maint` */
 	uint64_t held_ns; /* since when */
+	uint64_t spent_ns; /* lzi_maint_turn()'s */
 	int shared;       /* 1: somebody else may have had it in between, and changed counts */
 	struct lzi_call *call;
 	latz_verify_fn fn;
@@ -129,43 +128,38 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return 0;
 }
 
-/* With `maint`, and inside the call: what the records that are looked at stand in is nobody else's until let_go(). */
-static int hold(struct verify *verify)
+/* With `maint`, and inside the call: what the records that are looked at stand in is nobody else's meanwhile. */
+static void enter(struct verify *verify)
 {
-	int rc = lzi_maint_lock(verify->call->store, 1);
-
-	if (rc != LATZ_OK)
-		return rc;
 	verify->held = 1;
 	verify->held_ns = lzi_clock_mono_ns();
 	lzi_call_begin(verify->call);
-	return LATZ_OK;
 }
 
-static void let_go(struct verify *verify)
+static int is_time(const struct verify *verify)
 {
-	if (!verify->held)
-		return;
-	lzi_call_end(verify->call);
-	lzi_maint_unlock(verify->call->store);
-	verify->held = 0;
+	return lzi_clock_mono_ns() - verify->held_ns >= LZI_MAINT_TURN_NS;
 }
 
 /* Between two things that are looked at: others have their turn, if it is time. */
 static int let_others(struct verify *verify)
 {
-	const uint64_t *turns = &verify->call->store->control.shared->maint_turns;
+	struct lzi_store *store = verify->call->store;
+	const uint64_t *turns = &store->control.shared->maint_turns;
 	uint64_t before;
 	int rc;
 
-	if (lzi_clock_mono_ns() - verify->held_ns < HOLD_NS)
+	if (!is_time(verify))
 		return LATZ_OK;
 	before = lzi_load_relaxed(turns);
-	let_go(verify);
-	lzi_sleep_us(LET_US);
-	rc = hold(verify);
-	verify->shared |= lzi_load_relaxed(turns) != before + 1;
-	return rc;
+	lzi_call_end(verify->call);
+	verify->held = 0;
+	rc = lzi_maint_turn(store, &verify->spent_ns);
+	if (rc != LATZ_OK)
+		return rc;
+	enter(verify);
+	verify->shared |= lzi_load_relaxed(turns) > before + 1;
+	return LATZ_OK;
 }
 
 /* LATZ_IO: the image can't be read. What is still in it is not looked at one by one, each time in vain. */
@@ -179,8 +173,7 @@ static int check_heap(struct verify *verify)
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_extent_state state;
 
-		if (lzi_clock_mono_ns() - verify->held_ns >= HOLD_NS)
-			moved = 1;
+		moved |= is_time(verify);
 		rc = let_others(verify);
 		if (rc != LATZ_OK)
 			return rc;
@@ -425,12 +418,16 @@ int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
 	int rc = lzi_actor_reap_all(&call->store->control, lzi_mend_actor, call->store);
 
 	if (rc >= 0)
-		rc = hold(&verify);
+		rc = lzi_maint_lock(call->store, 1);
 	if (rc != LATZ_OK)
 		return rc;
+	enter(&verify);
 	verify.spaces = lzi_space_tally(call->store); /* NULL: there are none, or no memory */
 	rc = verify_locked(&verify);
-	let_go(&verify);
+	if (verify.held) {
+		lzi_call_end(call);
+		lzi_maint_unlock(call->store);
+	}
 	free(verify.spaces);
 	latz_value_free(&verify.value);
 	if (verify.problems > 0)
