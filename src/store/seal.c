@@ -263,6 +263,8 @@ int lzi_key_seen(struct lzi_store *store, latz_slice *key, uint32_t *ret_number,
 	int rc;
 
 	*ret_number = number;
+	if (lzi_unlikely(key->size < strip)) /* no key is, nor a lock's name; but that says who may write the pool */
+		return lzi_error(LATZ_CORRUPT, "a key in the pool has no bytes");
 	key->data = (const uint8_t *)key->data + strip;
 	key->size -= strip;
 	if (store->seal == NULL || (spaced && number == 0)) /* the book */

@@ -544,6 +544,60 @@ static int see_lock(const latz_lock_info *info, void *arg)
 	return info->name.size == strlen(want) && memcmp(info->name.data, want, info->name.size) == 0 ? 7 : 0;
 }
 
+static int no_lock(const latz_lock_info *info, void *arg)
+{
+	(void)info;
+	(void)arg;
+	return 7;
+}
+
+/* Somebody scribbles over what stands of a lock: its name has no bytes, and begins with one that stands for others. */
+static void take_name_away(latz_pool *pool, const char *name)
+{
+	enum { TOKEN = 24, PID = 80, NAME_SIZE = 99, NAME = 100 }; /* of a node, format/locks.h */
+	latz_lock_t lock = LATZ_LOCK_INIT;
+	unsigned forged = 0;
+	struct stat st;
+	char path[256], *file;
+	uint64_t token;
+	uint32_t pid;
+	int fd;
+
+	assert_ok(latz_lock(pool, key_of("nameless"), NULL, &lock));
+	snprintf(path, sizeof path, "%s/%s/locks", shared->dir, name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	file = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(file != MAP_FAILED);
+	for (off_t at = 0; at + NAME < st.st_size; at += 8) {
+		memcpy(&token, file + at + TOKEN, sizeof token);
+		memcpy(&pid, file + at + PID, sizeof pid);
+		if (token == lock.token && pid == (uint32_t)getpid() && ++forged) {
+			file[at + NAME_SIZE] = 0;
+			file[at + NAME] = (char)0xff;
+		}
+	}
+	assert_int_equal(forged, 1);
+	munmap(file, (size_t)st.st_size);
+	close(fd);
+	assert_ok(latz_locks(pool, no_lock, NULL)); /* no name is told, nor written anywhere */
+	(void)!latz_unlock(&lock);
+}
+
+static void lock_without_a_name(void **state)
+{
+	latz_options options = shared->options;
+	latz_pool *plain;
+
+	(void)state;
+	take_name_away(shared->pool, "t");
+	options.password = NULL;
+	options.encrypt = 0;
+	assert_ok(latz_open("plain", &options, &plain));
+	take_name_away(plain, "plain");
+	assert_ok(latz_close(plain));
+}
+
 static void locks_and_leases(void **state)
 {
 	latz_set_options fenced = LATZ_SET_OPTIONS_INIT;
@@ -693,6 +747,7 @@ int main(void)
 		cmocka_unit_test(several_keys),    cmocka_unit_test(transactions),      cmocka_unit_test(namespaces),
 		cmocka_unit_test(scans),           cmocka_unit_test(scan_of_one_moment), cmocka_unit_test(watches),
 		cmocka_unit_test(event_with_too_long_a_key),
+		cmocka_unit_test(lock_without_a_name),
 		cmocka_unit_test(locks_and_leases), cmocka_unit_test(long_names),       cmocka_unit_test(expire_hooks),
 		cmocka_unit_test(too_big),
 		cmocka_unit_test(hot_keys),        cmocka_unit_test(key_info),          cmocka_unit_test(is_whole),
