@@ -186,13 +186,14 @@ static int create(int dirfd, const char *name, const latz_options *options, stru
 int lzi_pool_create(int dirfd, const char *name, const latz_options *options, struct lzi_fill *fill,
                     struct lzi_opened *ret_opened, int *ret_raced)
 {
-	const uint32_t locked = lzi_locked_mark_of(options->persist_dir, name);
 	struct lzi_audit_setting setting;
 	latz_options taken = *options;
-	int rc;
+	uint32_t locked;
+	int rc = lzi_locked_mark_of(options->persist_dir, name, &locked);
 
 	*ret_raced = 0;
-	rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
+	if (rc == LATZ_OK)
+		rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
 	if (rc != LATZ_OK)
 		return rc;
 	/* Though nothing of it can be restored. */

@@ -354,6 +354,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 {
 	struct lzi_store *store = call->store;
 	struct lzi_guarded *guarded = &store->control.shared->guarded;
+	uint32_t mark = LZI_LOCKED_NOT;
 	struct lzi_keys keys;
 	int rc = lzi_keys_read(call, &keys, NULL);
 
@@ -362,9 +363,8 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 		rc = ask(call, options->password, 1, from, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
 		/* What is left of a locked pool's log, or of none, is not everybody's. */
-		return store->persist.dirfd < 0
-		               ? LATZ_OK
-		               : lzi_locked_refuse(store->name, lzi_locked_mark(store->persist.dirfd));
+		rc = store->persist.dirfd < 0 ? LATZ_OK : lzi_locked_mark(store->persist.dirfd, &mark);
+		return rc == LATZ_OK ? lzi_locked_refuse(store->name, mark) : rc;
 	} else if (rc == LATZ_NOTFOUND) {
 		if (lzi_store_keys(store) != 0)
 			return lzi_error(LATZ_AUTH,

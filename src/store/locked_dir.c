@@ -13,38 +13,43 @@ static const struct {
 	const char *name;
 } mark[] = { { LZI_LOCKED_ENCRYPTED, "encrypted" }, { LZI_LOCKED_PASSWORD, "locked" } };
 
-static int has_mark(int dirfd, const char *name)
+/* *ret_there: what has the name counts, whatever it is and whosever. Else it can't be told: LATZ_IO as a rule. */
+static int look(int dirfd, const char *name, int *ret_there)
 {
 	int fd, rc = lzi_disk_open(dirfd, name, 0, &fd);
 
 	if (rc == LATZ_OK)
 		lzi_file_close(fd);
-	return rc != LATZ_NOTFOUND;
+	*ret_there = rc != LATZ_NOTFOUND;
+	return rc == LATZ_NOTFOUND || rc == LATZ_CORRUPT || rc == LATZ_ACCESS ? LATZ_OK : rc;
 }
 
-uint32_t lzi_locked_mark(int dirfd)
+int lzi_locked_mark(int dirfd, uint32_t *ret_kind)
 {
 	size_t i;
+	int there, rc = LATZ_OK;
 
-	for (i = 0; i < sizeof mark / sizeof *mark; i++) {
-		if (has_mark(dirfd, mark[i].name))
-			return mark[i].kind;
+	*ret_kind = LZI_LOCKED_NOT;
+	for (i = 0; i < sizeof mark / sizeof *mark && rc == LATZ_OK; i++) {
+		rc = look(dirfd, mark[i].name, &there);
+		if (rc == LATZ_OK && there && *ret_kind == LZI_LOCKED_NOT)
+			*ret_kind = mark[i].kind;
 	}
-	return LZI_LOCKED_NOT;
+	return rc;
 }
 
-uint32_t lzi_locked_mark_of(const char *dir, const char *name)
+int lzi_locked_mark_of(const char *dir, const char *name, uint32_t *ret_kind)
 {
 	char path[LZI_PERSIST_PATH_MAX];
-	uint32_t kind = LZI_LOCKED_NOT;
-	int dirfd;
+	int dirfd, rc;
 
+	*ret_kind = LZI_LOCKED_NOT;
 	if (dir == NULL || lzi_persist_path(dir, name, path) != LATZ_OK ||
 	    lzi_dir_open(path, 0, 0700, &dirfd) != LATZ_OK) /* whoever restores from it tells why */
-		return kind;
-	kind = lzi_locked_mark(dirfd);
+		return LATZ_OK;
+	rc = lzi_locked_mark(dirfd, ret_kind);
 	lzi_file_close(dirfd);
-	return kind;
+	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);
 }
 
 int lzi_locked_refuse(const char *name, uint32_t kind)
@@ -57,11 +62,12 @@ int lzi_locked_refuse(const char *name, uint32_t kind)
 
 int lzi_locked_remember(int dirfd, uint32_t kind)
 {
-	int fd, changed = 0, rc = LATZ_OK;
+	int fd, there, changed = 0, rc = LATZ_OK;
 	size_t i;
 
 	for (i = 0; i < sizeof mark / sizeof *mark && rc == LATZ_OK; i++) {
-		if (has_mark(dirfd, mark[i].name) == (mark[i].kind == kind))
+		rc = look(dirfd, mark[i].name, &there);
+		if (rc != LATZ_OK || there == (mark[i].kind == kind))
 			continue;
 		changed = 1;
 		if (mark[i].kind != kind) {

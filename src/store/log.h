@@ -148,9 +148,9 @@ int lzi_persist_prepare(struct lzi_store *store, const latz_options *options);
 /* Whether a persist directory holds anything of a pool of that name. */
 int lzi_persist_holds(const char *dir, const char *name);
 /* locked_dir.c: what the directory says of its pool's lock, an enum lzi_locked_kind: of one that is open, and of one
- * that may not be there, or NULL. */
-uint32_t lzi_locked_mark(int dirfd);
-uint32_t lzi_locked_mark_of(const char *dir, const char *name);
+ * that may not be there, or NULL. LATZ_IO. */
+int lzi_locked_mark(int dirfd, uint32_t *ret_kind);
+int lzi_locked_mark_of(const char *dir, const char *name, uint32_t *ret_kind);
 /* LATZ_AUTH unless that is LZI_LOCKED_NOT: a pool without a password is not made there. */
 int lzi_locked_refuse(const char *name, uint32_t kind);
 /* Has it say so. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS. */
