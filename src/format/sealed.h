@@ -48,7 +48,7 @@ _Static_assert(sizeof(struct lzi_sealed_version) == 16, "a block");
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
-#define LZI_DATA_KEYS 16u /* LATZ_DATA_KEYS */
+#define LZI_DATA_KEYS 16u
 
 enum lzi_locked_kind {
 	LZI_LOCKED_NOT,

@@ -196,8 +196,8 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 		rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
 	if (rc != LATZ_OK)
 		return rc;
-	/* Though nothing of it can be restored. */
-	if (locked == LZI_LOCKED_ENCRYPTED && taken.password != NULL)
+	/* Though nothing of it can be restored. Who brings what is to be persisted there has it as it is. */
+	if (locked == LZI_LOCKED_ENCRYPTED && taken.password != NULL && (fill == NULL || !fill->persists))
 		taken.encrypt = 1;
 	options = &taken;
 	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);

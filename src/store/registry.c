@@ -474,6 +474,7 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.wrong_in_row = lzi_load_relaxed(&opened.control.shared->guarded.failures);
 		info.wrong_passwords = lzi_load_relaxed(&opened.control.shared->guarded.attempts);
 		info.wrong_wall_ms = lzi_load_relaxed(&opened.control.shared->guarded.failed_ms);
+		_Static_assert(LZI_DATA_KEYS == LATZ_DATA_KEYS, "what users are told");
 		if (info.encrypted)
 			info.data_keys = lzi_load_relaxed(&opened.control.shared->guarded.data_key) % LZI_DATA_KEYS + 1;
 		if (info.durable)

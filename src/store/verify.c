@@ -24,6 +24,7 @@ struct verify {
 	int held;         /* `maint` */
 	uint64_t held_ns; /* since when */
 	uint64_t spent_ns; /* lzi_maint_turn()'s */
+	unsigned turns;   /* that others had, or could have had */
 	int shared;       /* 1: somebody else may have had it in between, and changed counts */
 	struct lzi_call *call;
 	latz_verify_fn fn;
@@ -136,11 +137,6 @@ static void enter(struct verify *verify)
 	lzi_call_begin(verify->call);
 }
 
-static int is_time(const struct verify *verify)
-{
-	return lzi_clock_mono_ns() - verify->held_ns >= LZI_MAINT_TURN_NS;
-}
-
 /* Between two things that are looked at: others have their turn, if it is time. */
 static int let_others(struct verify *verify)
 {
@@ -149,8 +145,9 @@ static int let_others(struct verify *verify)
 	uint64_t before;
 	int rc;
 
-	if (!is_time(verify))
+	if (lzi_clock_mono_ns() - verify->held_ns < LZI_MAINT_TURN_NS)
 		return LATZ_OK;
+	verify->turns++;
 	before = lzi_load_relaxed(turns);
 	lzi_call_end(verify->call);
 	verify->held = 0;
@@ -167,16 +164,18 @@ static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
 	uint64_t n = lzi_heap_count(&store->heap), e, tail, covered = 0, dead;
+	unsigned had;
 	int rc, moved = 0;
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_extent_state state;
 
-		moved |= is_time(verify);
+		had = verify->turns;
 		rc = let_others(verify);
 		if (rc != LATZ_OK)
 			return rc;
+		moved |= verify->turns != had;
 		rc = lzi_image_bring(store, e);
 		if (rc == LATZ_IO)
 			return rc;

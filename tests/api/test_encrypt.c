@@ -472,6 +472,35 @@ static void start_empty(void **state)
 	starts_as_locked(*state, 1);
 }
 
+/* What is restored to be durable is as locked as it was, whatever was in the directory before. */
+static void restored_where_one_was(void **state)
+{
+	struct fixture *f = *state;
+	char disk[512], file[600], path[600];
+
+	snprintf(disk, sizeof disk, "%s/.disk", f->dir);
+	snprintf(file, sizeof file, "%s/.snapshot", f->dir);
+	f->options.persist_dir = disk;
+	make(f, RIGHT, 1);
+	close_it(f);
+	damage_log(disk, 1);
+	f->options.persist_dir = NULL;
+	make(f, RIGHT, 0);
+	assert_ok(put(f->pool, "key", "value"));
+	assert_ok(latz_snapshot(f->pool, file, NULL));
+	close_it(f);
+	f->options.persist_dir = disk;
+	assert_ok(latz_restore(file, "t", &f->options, NULL));
+	snprintf(path, sizeof path, "%s/t/encrypted", disk);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof path, "%s/t/locked", disk);
+	assert_int_equal(access(path, F_OK), 0);
+	make(f, RIGHT, 0);
+	assert_text(f, "key", "value");
+	close_it(f);
+	f->options.persist_dir = NULL;
+}
+
 /* Each write goes over extents of which nothing can go, atomic word by atomic word: with the sanitizer for threads that
  * is 5 to 15 seconds a round. After some rounds nothing new comes. */
 #ifdef __SANITIZE_THREAD__
@@ -531,7 +560,8 @@ int main(void)
 		DIR_TEST(password_alone),      DIR_TEST(guesses_are_slowed), DIR_TEST(guesses_at_once),
 		DIR_TEST(snapshot_restored),   DIR_TEST(image_restored),     DIR_TEST(restored_without_lock),
 		DIR_TEST(durable_by_log),      DIR_TEST(durable_by_snapshot), DIR_TEST(made_durable),
-		DIR_TEST(start_empty),         DIR_TEST(full_of_old_versions),
+		DIR_TEST(start_empty),         DIR_TEST(restored_where_one_was),
+		DIR_TEST(full_of_old_versions),
 	};
 
 	fork_prepare();

@@ -28,7 +28,7 @@ struct look {
 	uint64_t ns;
 	pid_t pid, tid;
 	char call[16];
-	long number; /* of the system call; -1: none, it waits for a page */
+	long number; /* of the system call; -1: none, it waits for a page; RUNS: it does not wait */
 	uintptr_t place[PLACES];
 };
 
