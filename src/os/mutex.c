@@ -268,6 +268,11 @@ static int has_holder(const struct lzi_mutex *mutex)
 	                           check_of(pid, lzi_load_relaxed(&mutex->word) & FUTEX_TID_MASK);
 }
 
+int lzi_mutex_wanted(const struct lzi_mutex *mutex)
+{
+	return (lzi_load_relaxed(&mutex->word) & FUTEX_WAITERS) != 0;
+}
+
 int lzi_mutex_has_holder(const struct lzi_mutex *mutex)
 {
 	return has_holder(mutex);

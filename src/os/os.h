@@ -271,6 +271,8 @@ int lzi_mutex_init(struct lzi_mutex *mutex);
 int lzi_mutex_lock(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what);
 /* As lzi_mutex_lock(), but goes on waiting as long as *heartbeat moves: the holder lives and is getting on. */
 int lzi_mutex_lock_patient(struct lzi_mutex *mutex, unsigned timeout_ms, const char *what, const uint64_t *heartbeat);
+/* For who has it: whether somebody may be waiting for it. */
+int lzi_mutex_wanted(const struct lzi_mutex *mutex);
 /* Whether somebody says that he has it, rather than anything at all. */
 int lzi_mutex_has_holder(const struct lzi_mutex *mutex);
 /* As lzi_mutex_lock(), but for so many times timeout_ms, if somebody says that he has it: he may wait for a disk. */

@@ -183,6 +183,7 @@ void lzi_sample_hit(struct lzi_call *call, uint64_t hash)
 struct moment {
 	uint64_t *log;
 	struct lzi_advise_sample sample;
+	uint64_t warm_keys; /* with which the caches are filled first; 0: the sample has all the past */
 	latz_policy policy;
 	uint64_t max_bytes, max_entries;
 	uint64_t weight;       /* of records when it is full, or, without a bound on bytes, now */
@@ -210,8 +211,9 @@ static int take_sample(struct lzi_store *store, struct moment *moment, latz_advi
 	advice->references = to->all.references;
 	advice->sampled = to->count;
 	advice->age_ms = (int64_t)((uint64_t)lzi_clock_mono_ms() - (uint64_t)lzi_load_relaxed(&sample->began_ms));
-	/* The caches are filled first, unless the sample has all the past. */
-	return sample->cuts == 0 ? LATZ_OK : lzi_advise_warm(to, keys > 0 ? (uint64_t)keys * 2 : 0);
+	if (sample->cuts != 0 && keys > 0)
+		moment->warm_keys = (uint64_t)keys * 2;
+	return LATZ_OK;
 }
 
 static void take_sizes(struct lzi_store *store, struct moment *moment)
@@ -346,6 +348,8 @@ int lzi_store_advise(struct lzi_call *call, const latz_advise_options *options, 
 	lzi_call_begin(call);
 	rc = take_moment(call->store, options->flags, &moment, &out);
 	lzi_call_end(call);
+	if (rc == LATZ_OK && moment.warm_keys != 0)
+		rc = lzi_advise_warm(&moment.sample, moment.warm_keys);
 	policy = policy_wanted(&moment, options->policy);
 	out.policy = policy != NULL ? policy->id : LATZ_POLICY_LRU;
 	if (rc == LATZ_OK && out.running)

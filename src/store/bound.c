@@ -259,7 +259,9 @@ static uint64_t over_limit(const struct lzi_store *store)
 	return limit == 0 || blocks <= limit ? 0 : blocks - limit;
 }
 
-void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64_t deadline_ns, int *ret_more)
+/* turns: those that others have meanwhile, or NULL. Without `maint` only if that is lost. */
+static int maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64_t deadline_ns, struct lzi_turns *turns,
+                    int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	unsigned done = 0, idle = 0, before;
@@ -274,6 +276,14 @@ void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64
 		if (deadline_ns != 0 && lzi_clock_mono_ns() > deadline_ns) {
 			*ret_more = 1;
 			break;
+		}
+		if (turns != NULL) {
+			lzi_room_leave_open(call, 0);
+			rc = lzi_maint_turn(call, turns);
+			if (rc < 0)
+				return rc;
+			if (rc == 1)
+				(void)!lzi_hear(store);
 		}
 		if (lzi_room_has_strays(store, LZI_EXTENT, UINT64_MAX)) {
 			lzi_room_give_back(call);
@@ -301,11 +311,18 @@ void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64
 			break;
 	}
 	lzi_room_leave_open(call, 0);
+	return LATZ_OK;
+}
+
+void lzi_bound_maintain(struct lzi_call *call, enum lzi_evict_reason why, uint64_t deadline_ns, int *ret_more)
+{
+	(void)maintain(call, why, deadline_ns, NULL, ret_more);
 }
 
 int lzi_bound_give_way(struct lzi_call *call)
 {
 	struct lzi_store *store = call->store;
+	struct lzi_turns turns = { 0, 0, 0 };
 	int more = 0, rc;
 
 	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0)
@@ -313,8 +330,10 @@ int lzi_bound_give_way(struct lzi_call *call)
 	rc = lzi_maint_lock(store, 1);
 	if (rc < 0)
 		return rc;
-	lzi_bound_maintain(call, LZI_EVICT_BYTES, 0, &more);
-	rc = LATZ_OK;
+	turns.since_ns = lzi_clock_mono_ns();
+	rc = maintain(call, LZI_EVICT_BYTES, 0, &turns, &more);
+	if (rc != LATZ_OK)
+		return rc;
 	if (lzi_room_is_over(store))
 		rc = lzi_error(LATZ_FULL, "pool %s has no room for it within its max_bytes", store->name);
 	lzi_maint_unlock(store);

@@ -29,6 +29,8 @@
 #define KEEP_SHIFT_BUSY 2
 #define KEEP_SHIFT_IDLE 8
 #define PUNCH_MAX 1024u
+/* Expired records between two looks at the clock. */
+#define EXPIRE_LOOK 64u
 #define READER_WAIT_NS 5000000ull
 #define TURNS_MAX 256u
 /* Who waits for `maint` is awake by then. */
@@ -68,18 +70,28 @@ int lzi_maint_lock(struct lzi_store *store, int wait)
 	return rc;
 }
 
-int lzi_maint_turn(struct lzi_store *store, uint64_t *spent_ns)
+int lzi_maint_turn(struct lzi_call *call, struct lzi_turns *turns)
 {
+	struct lzi_store *store = call->store;
 	uint64_t begun_ns = lzi_clock_mono_ns();
-	int rc;
+	int inside = (call->actor->op & 1) != 0, rc;
 
-	if (*spent_ns >= (uint64_t)store->control.timeout_ms * 1000000)
+	lzi_fetch_add_relaxed(&store->control.shared->heartbeat, 1ull);
+	if (begun_ns - turns->since_ns < LZI_MAINT_TURN_NS || !lzi_mutex_wanted(&store->control.shared->maint) ||
+	    turns->spent_ns >= (uint64_t)store->control.timeout_ms * 1000000)
 		return LATZ_OK;
+	if (inside)
+		lzi_call_end(call);
 	lzi_maint_unlock(store);
 	lzi_sleep_us(LET_US);
+	begun_ns = lzi_clock_mono_ns();
 	rc = lzi_maint_lock(store, 1);
-	*spent_ns += lzi_clock_mono_ns() - begun_ns;
-	return rc;
+	if (inside)
+		lzi_call_begin(call);
+	turns->since_ns = lzi_clock_mono_ns();
+	turns->spent_ns += turns->since_ns - begun_ns;
+	turns->lost = rc != LATZ_OK;
+	return rc == LATZ_OK ? 1 : rc;
 }
 
 int lzi_maint_lock_outside(struct lzi_call *call)
@@ -132,6 +144,9 @@ void lzi_heap_account(struct lzi_store *store, uint64_t *ret_used, uint64_t *ret
 struct expiring {
 	struct lzi_call *call;
 	int64_t now_ms, next_ms;
+	uint64_t deadline_ns; /* 0: none */
+	unsigned gone;
+	int over; /* the deadline is */
 };
 
 static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
@@ -147,6 +162,9 @@ static int expire_record(struct lzi_record *record, uint64_t unit, void *arg)
 	expiry = lzi_load_relaxed(&lzi_record_ext(record)->expiry);
 	if (expiry == 0)
 		return 0;
+	if (expiry <= expiring->now_ms && expiring->deadline_ns != 0 && ++expiring->gone % EXPIRE_LOOK == 0 &&
+	    lzi_clock_mono_ns() > expiring->deadline_ns)
+		return expiring->over = 1;
 	if (expiry <= expiring->now_ms)
 		lzi_hook_ask(expiring->call, write.key, &expiry);
 	if (expiry > expiring->now_ms) {
@@ -163,7 +181,7 @@ static int expire(struct lzi_call *call, uint64_t deadline_ns, int polite, int *
 {
 	struct lzi_store *store = call->store;
 	uint64_t n = lzi_heap_count(&store->heap), e, tail;
-	struct expiring expiring = { call, lzi_clock_mono_ms(), 0 };
+	struct expiring expiring = { call, lzi_clock_mono_ms(), 0, deadline_ns, 0, 0 };
 	int rc = lzi_heap_view(&store->heap);
 
 	for (e = 0; e < n && rc == LATZ_OK; e++) {
@@ -184,6 +202,10 @@ static int expire(struct lzi_call *call, uint64_t deadline_ns, int polite, int *
 		rc = lzi_extent_walk(store, e, 0, tail, expire_record, &expiring);
 		LZI_POINT("expire.walked");
 		lzi_expiry_note(store, lzi_unit_of(e * LZI_EXTENT), rc == LATZ_OK ? expiring.next_ms : expiring.now_ms);
+		if (expiring.over) {
+			*ret_more = 1;
+			return LATZ_OK;
+		}
 	}
 	return rc;
 }
@@ -347,7 +369,7 @@ static int is_due(struct lzi_shared *shared)
  * who has a budget spends a twentieth of the time on it. */
 #define RECOUNT_PAUSE 20u
 
-static int recount(struct lzi_call *call)
+static int recount(struct lzi_call *call, struct lzi_turns *turns)
 {
 	struct lzi_store *store = call->store;
 	struct lzi_shared *shared = store->control.shared;
@@ -369,6 +391,11 @@ static int recount(struct lzi_call *call)
 			missed = 1;
 			break;
 		}
+		rc = lzi_maint_turn(call, turns);
+		if (rc < 0)
+			break;
+		missed |= rc; /* what was counted may have been moved to where we come yet */
+		rc = LATZ_OK;
 		before = activity(call, &busy);
 		if (lzi_heap_state(&store->heap, e) == LZI_EXTENT_IMAGE) {
 			/* Its records are alive, each a key; dying takes being brought in. */
@@ -403,7 +430,7 @@ static int recount(struct lzi_call *call)
 	return rc;
 }
 
-int lzi_recount(struct lzi_call *call, int patient)
+int lzi_recount(struct lzi_call *call, int patient, struct lzi_turns *turns)
 {
 	struct lzi_store *store = call->store;
 	uint64_t begin, end;
@@ -414,7 +441,7 @@ int lzi_recount(struct lzi_call *call, int patient)
 	begin = lzi_clock_mono_ns();
 	if (patient && begin < store->recount_due_ns)
 		return LATZ_OK;
-	rc = recount(call);
+	rc = recount(call, turns);
 	end = lzi_clock_mono_ns();
 	store->recount_due_ns = end + (end - begin) * RECOUNT_PAUSE;
 	return rc;
@@ -523,12 +550,13 @@ static int shrink_index(struct lzi_store *store)
 	return rc;
 }
 
-static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, unsigned what, int *ret_more)
+static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, unsigned what, struct lzi_turns *turns,
+                           int *ret_more)
 {
 	struct lzi_store *store = call->store;
 	const int idle = (what & LZI_MAINTAIN_IDLE) != 0;
 	unsigned freed;
-	int rc, index_rc = LATZ_OK;
+	int rc, index_rc = LATZ_OK, cleaning = 0;
 
 	if (lzi_is_bounded(store))
 		lzi_bound_maintain(call, LZI_EVICT_BYTES, deadline_ns, ret_more);
@@ -538,10 +566,13 @@ static int maintain_locked(struct lzi_call *call, uint64_t deadline_ns, unsigned
 	if (rc == LATZ_OK)
 		rc = lzi_purge_zombies(call);
 	if (rc == LATZ_OK)
-		rc = lzi_recount(call, deadline_ns != 0);
+		rc = lzi_recount(call, deadline_ns != 0, turns);
+	if (turns->lost)
+		return rc;
 	/* Without room for the index extents can't be cleaned, but for those it has seen. */
 	if (rc == LATZ_OK)
-		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, &freed, ret_more);
+		rc = lzi_clean(call, idle ? DEAD_PERCENT_IDLE : DEAD_PERCENT_BUSY, deadline_ns, &freed, &cleaning);
+	*ret_more |= cleaning;
 	if (rc == LATZ_FULL) /* no extent to move to: some will be evicted for the next writer */
 		rc = LATZ_OK;
 	if (rc == LATZ_OK)
@@ -583,22 +614,30 @@ void lzi_reap_clients(struct lzi_call *call)
 	lzi_store_release(&store->reaping, 0u);
 }
 
-/* Most of what there is to do, a little at a time: who waits for `maint`, which is held on return if that is LATZ_OK,
- * does not wait for all of it. */
-static int maintain_in_turns(struct lzi_call *call, unsigned what)
+/* Most of what there is to do, a little at a time: who waits for `maint` does not wait for all of it. */
+static int maintain_in_turns(struct lzi_call *call, unsigned what, struct lzi_turns *turns)
 {
-	uint64_t spent_ns = 0, until_ns;
-	unsigned turns;
+	uint64_t until_ns;
+	unsigned i;
 	int more, rc;
 
-	for (turns = 0; turns < TURNS_MAX; turns++) {
+	for (i = 0; i < TURNS_MAX; i++) {
+		/* Who is waiting now waits for a round at most; if the one who said so died, nobody else would take it
+		 * back. */
+		lzi_store_relaxed(&call->store->control.shared->bound.urgent, 0u);
 		more = 0;
 		until_ns = lzi_clock_mono_ns() + LZI_MAINT_TURN_NS;
-		rc = maintain_locked(call, until_ns, what & ~(unsigned)LZI_MAINTAIN_HUGE, &more);
-		if (rc != LATZ_OK || !more || lzi_clock_mono_ns() < until_ns)
+		rc = maintain_locked(call, until_ns, what & ~(unsigned)LZI_MAINTAIN_HUGE, turns, &more);
+		if (turns->lost)
+			return rc;
+		if (lzi_bound_urgent(call->store))
+			turns->since_ns = 0; /* it is time */
+		else if (!more || lzi_clock_mono_ns() < until_ns)
 			break;
-		rc = lzi_maint_turn(call->store, &spent_ns);
 		if (rc != LATZ_OK)
+			break;
+		rc = lzi_maint_turn(call, turns);
+		if (rc < 0)
 			return rc;
 	}
 	return LATZ_OK; /* what failed does so again, and what is left is not much */
@@ -608,6 +647,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 {
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
+	struct lzi_turns turns = { 0, 0, 0 };
 	int more = 0, rounds, rc;
 
 	lzi_reap_clients(call);
@@ -618,15 +658,17 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 	lzi_retain_rest(call, 1);
 	lzi_feed_rest(call);
 	rc = lzi_maint_lock(store, budget_us == 0);
+	turns.since_ns = lzi_clock_mono_ns();
 	if (rc == LATZ_OK && budget_us == 0)
-		rc = maintain_in_turns(call, what);
+		rc = maintain_in_turns(call, what, &turns);
 	if (rc != LATZ_OK)
 		return rc;
-	/* Who is waiting now waits for a round at most; if the one who said so died, nobody else would take it back. */
-	lzi_store_relaxed(&store->control.shared->bound.urgent, 0u);
+	lzi_store_relaxed(&store->control.shared->bound.urgent, 0u); /* likewise */
 	for (rounds = 0; rounds < 64; rounds++) {
 		more = 0;
-		rc = maintain_locked(call, deadline, what, &more);
+		rc = maintain_locked(call, deadline, what, &turns, &more);
+		if (turns.lost)
+			return rc;
 		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline) ||
 		    lzi_bound_urgent(store))
 			break;

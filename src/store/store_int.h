@@ -697,11 +697,17 @@ int lzi_maint_lock(struct lzi_store *store, int wait);
 /* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand yet: it is not inside
  * meanwhile, for the holder may be waiting for all readers to leave, to give back what we wait for. */
 int lzi_maint_lock_outside(struct lzi_call *call);
-/* Who has it for something long gives it up after LZI_MAINT_TURN_NS, and goes on when those who wait had the time to
- * wake up and take it. spent_ns, 0 at first: how long a call has been kept waiting so; past one timeout it keeps it.
- * LATZ_TIMEOUT: another has it, and it is not got back. */
+/* Who has it for something long gives it up every LZI_MAINT_TURN_NS if somebody waits, and goes on when those had the
+ * time to wake up and take it. */
 #define LZI_MAINT_TURN_NS 10000000u
-int lzi_maint_turn(struct lzi_store *store, uint64_t *spent_ns);
+struct lzi_turns {
+	uint64_t since_ns; /* it has been had */
+	uint64_t spent_ns; /* that the call was kept waiting, 0 at first: past one timeout it keeps it */
+	int lost;          /* it is not held any more */
+};
+/* Not with a bucket's lock, nor with anything else of the pool in hand; inside a call or not. 1: others may have had
+ * it meanwhile. LATZ_TIMEOUT: another has it, and it was not got back. */
+int lzi_maint_turn(struct lzi_call *call, struct lzi_turns *turns);
 void lzi_maint_unlock(struct lzi_store *store);
 
 /* Walks the records of an extent from `from` to `to`; a non-zero return of fn ends the walk and is returned. */
@@ -744,7 +750,7 @@ void lzi_use_huge_pages(struct lzi_store *store, int *ret_more);
 /* All of the table at once: for who is about to fill it, in a pool that nobody else sees. */
 void lzi_huge_table(struct lzi_store *store);
 /* patient: not again right after one that came to nothing. */
-int lzi_recount(struct lzi_call *call, int patient);
+int lzi_recount(struct lzi_call *call, int patient, struct lzi_turns *turns);
 
 /* A writer found no space: cleans whatever can be cleaned. LATZ_OK if that gave something back. */
 int lzi_clean_for_room(struct lzi_call *call, const uint32_t *open);

@@ -21,11 +21,8 @@
 
 struct verify {
 	unsigned naps;
-	int held;         /* `maint` */
-	uint64_t held_ns; /* since when */
-	uint64_t spent_ns; /* lzi_maint_turn()'s */
-	unsigned turns;   /* that others had, or could have had */
-	int shared;       /* 1: somebody else may have had it in between, and changed counts */
+	struct lzi_turns turns; /* with `maint` */
+	int shared;             /* 1: somebody else may have had it in between, and changed counts */
 	struct lzi_call *call;
 	latz_verify_fn fn;
 	void *arg;
@@ -129,34 +126,15 @@ static int check_record(struct lzi_record *record, uint64_t unit, void *arg)
 	return 0;
 }
 
-/* With `maint`, and inside the call: what the records that are looked at stand in is nobody else's meanwhile. */
-static void enter(struct verify *verify)
-{
-	verify->held = 1;
-	verify->held_ns = lzi_clock_mono_ns();
-	lzi_call_begin(verify->call);
-}
-
-/* Between two things that are looked at: others have their turn, if it is time. */
+/* Between two things that are looked at: others have their turn, if it is time. 1: they may have had it. */
 static int let_others(struct verify *verify)
 {
-	struct lzi_store *store = verify->call->store;
-	const uint64_t *turns = &store->control.shared->maint_turns;
-	uint64_t before;
-	int rc;
+	const uint64_t *turns = &verify->call->store->control.shared->maint_turns;
+	uint64_t before = lzi_load_relaxed(turns);
+	int rc = lzi_maint_turn(verify->call, &verify->turns);
 
-	if (lzi_clock_mono_ns() - verify->held_ns < LZI_MAINT_TURN_NS)
-		return LATZ_OK;
-	verify->turns++;
-	before = lzi_load_relaxed(turns);
-	lzi_call_end(verify->call);
-	verify->held = 0;
-	rc = lzi_maint_turn(store, &verify->spent_ns);
-	if (rc != LATZ_OK)
-		return rc;
-	enter(verify);
-	verify->shared |= lzi_load_relaxed(turns) > before + 1;
-	return LATZ_OK;
+	verify->shared |= rc == 1 && lzi_load_relaxed(turns) != before + 1;
+	return rc;
 }
 
 /* LATZ_IO: the image can't be read. What is still in it is not looked at one by one, each time in vain. */
@@ -164,18 +142,16 @@ static int check_heap(struct verify *verify)
 {
 	struct lzi_store *store = verify->call->store;
 	uint64_t n = lzi_heap_count(&store->heap), e, tail, covered = 0, dead;
-	unsigned had;
 	int rc, moved = 0;
 
 	for (e = 0; e < n; e++) {
 		struct lzi_extent *meta = lzi_heap_meta(&store->heap, e);
 		enum lzi_extent_state state;
 
-		had = verify->turns;
 		rc = let_others(verify);
-		if (rc != LATZ_OK)
+		if (rc < 0)
 			return rc;
-		moved |= verify->turns != had;
+		moved |= rc;
 		rc = lzi_image_bring(store, e);
 		if (rc == LATZ_IO)
 			return rc;
@@ -239,7 +215,7 @@ static int check_table(struct verify *verify)
 		struct lzi_bucket *head, *bucket;
 
 		rc = number % LOOK_EVERY == 0 ? let_others(verify) : LATZ_OK;
-		if (rc == LATZ_OK)
+		if (rc >= 0)
 			rc = lzi_table_lock(&store->table, verify->call->actor, verify->call->index, number, &head);
 		if (rc != LATZ_OK)
 			return rc;
@@ -300,7 +276,7 @@ static int check_index(struct verify *verify)
 
 		lzi_keylist_reset(&list);
 		rc = let_others(verify);
-		if (rc == LATZ_OK)
+		if (rc >= 0)
 			rc = lzi_index_lock(&store->index);
 		if (rc != LATZ_OK)
 			break;
@@ -368,7 +344,7 @@ static int verify_locked(struct verify *verify)
 
 	rc = lzi_heap_view(&store->heap);
 	if (rc == LATZ_OK)
-		rc = lzi_recount(verify->call, 0);
+		rc = lzi_recount(verify->call, 0, &verify->turns);
 	before =
 		others(verify->call, &busy); /* before the index: what is created after it has looked is activity too */
 	index_rc = rc == LATZ_OK ? lzi_catchup(store) : rc;
@@ -383,7 +359,8 @@ static int verify_locked(struct verify *verify)
 		rc = check_table(verify);
 	if (rc == LATZ_OK && index_rc == LATZ_OK)
 		rc = check_index(verify);
-	if (rc != LATZ_OK && !verify->held) /* somebody who has the lock is stopped: that is not the pool's fault */
+	/* Somebody who has the lock is stopped: that is not the pool's fault */
+	if (rc != LATZ_OK && verify->turns.lost)
 		return rc;
 	if (rc != LATZ_OK)
 		report(verify, "could not go on: %s", lzi_error_text());
@@ -420,13 +397,14 @@ int lzi_store_verify(struct lzi_call *call, latz_verify_fn fn, void *arg)
 		rc = lzi_maint_lock(call->store, 1);
 	if (rc != LATZ_OK)
 		return rc;
-	enter(&verify);
+	verify.turns.since_ns = lzi_clock_mono_ns();
+	/* What the records that are looked at stand in is nobody else's meanwhile. */
+	lzi_call_begin(call);
 	verify.spaces = lzi_space_tally(call->store); /* NULL: there are none, or no memory */
 	rc = verify_locked(&verify);
-	if (verify.held) {
-		lzi_call_end(call);
+	lzi_call_end(call);
+	if (!verify.turns.lost)
 		lzi_maint_unlock(call->store);
-	}
 	free(verify.spaces);
 	latz_value_free(&verify.value);
 	if (verify.problems > 0)

@@ -97,6 +97,35 @@ static void ttl_expired_is_missing(void **state)
 	assert_text(f, "swap", "new");
 }
 
+/* Maintenance on a budget does not go on until all that lies in one place is gone. */
+static void ttl_within_a_budget(void **state)
+{
+	enum { KEYS = 3000 }; /* in one extent */
+	struct fixture *f = *state;
+	latz_stats_t stats = { .size = sizeof(stats) };
+	latz_pool *pool;
+	char key[24];
+
+	f->options.flags = LATZ_CREATE | LATZ_NO_THREAD;
+	assert_ok(latz_open("quiet", &f->options, &pool));
+	for (unsigned i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "key-%u", i);
+		assert_ok(set_ttl(pool, key, "value", 20, 0));
+	}
+	sleep_ms(80);
+	for (unsigned budget_us = 100; stats.expired == 0 && budget_us < 100000; budget_us += budget_us / 10) {
+		assert_rc(LATZ_BUSY, latz_maintain(pool, budget_us));
+		assert_ok(latz_stats(pool, &stats));
+	}
+	assert_in_range(stats.expired, 1, KEYS - 1);
+	assert_true(stats.keys == KEYS - stats.expired);
+	assert_ok(latz_maintain(pool, 0));
+	assert_ok(latz_stats(pool, &stats));
+	assert_true(stats.expired == KEYS && stats.keys == 0);
+	assert_ok(verify_print(pool));
+	assert_ok(latz_close(pool));
+}
+
 /* Time goes on while a scan does: what is left is as of the call, and nothing for what has expired since. */
 static void ttl_in_scans(void **state)
 {
@@ -360,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		POOL_TEST(ttl_expires),   POOL_TEST(ttl_expired_is_missing), POOL_TEST(ttl_replaced_by_set),
+		POOL_TEST(ttl_within_a_budget),
 		POOL_TEST(ttl_in_scans),  POOL_TEST(ttl_renewed),            POOL_TEST(ttl_kept_by_changes),
 		DIR_TEST(ttl_of_pool),    POOL_TEST(ttl_collected),          DIR_TEST(ttl_full_pool),
 		DIR_TEST(ttl_full_namespace),

@@ -226,15 +226,22 @@ struct walk {
 	uint64_t least_ns;
 };
 
-static int fill(latz_pool *pool)
+static int fill_for(latz_pool *pool, int64_t ttl_ms)
 {
+	latz_set_options options = LATZ_SET_OPTIONS_INIT;
 	char key[16];
 
+	options.ttl_ms = ttl_ms;
 	for (unsigned i = 0; i < WALKED; i++) {
 		snprintf(key, sizeof key, "key%06u", i);
-		CHECK_OK(put(pool, key, key));
+		CHECK_OK(latz_set(pool, key_of(key), key_of(key), &options));
 	}
 	return 0;
+}
+
+static int fill(latz_pool *pool)
+{
+	return fill_for(pool, 0);
 }
 
 static int verifies(latz_pool *pool, uint64_t *ret_ns)
@@ -258,6 +265,19 @@ static int maintains(latz_pool *pool, uint64_t *ret_ns)
 		if (i % 4 != 0)
 			CHECK_OK(latz_delete(pool, latz_str(key)));
 	}
+	began = lzi_clock_mono_ns();
+	CHECK_OK(latz_maintain(pool, 0));
+	*ret_ns = lzi_clock_mono_ns() - began;
+	return 0;
+}
+
+/* All of them are gone by then, and nothing else is. */
+static int expires(latz_pool *pool, uint64_t *ret_ns)
+{
+	uint64_t began;
+
+	CHECK(fill_for(pool, 1) == 0);
+	lzi_sleep_us(2000);
 	began = lzi_clock_mono_ns();
 	CHECK_OK(latz_maintain(pool, 0));
 	*ret_ns = lzi_clock_mono_ns() - began;
@@ -305,16 +325,23 @@ static uint64_t slowest_scan(struct walk *walk)
 	return most * 100 / walk->least_ns;
 }
 
-/* The machine may have something else to do: once in a while it has not. */
-static void scans_get_turns(struct fixture *f, int times, int (*fn)(latz_pool *pool, uint64_t *ret_ns))
+static struct walk *walk_new(struct fixture *f, int times, int (*fn)(latz_pool *pool, uint64_t *ret_ns))
 {
 	struct walk *walk = mmap(NULL, sizeof *walk, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint64_t hundredths = 100;
 
 	assert_ptr_not_equal(walk, MAP_FAILED);
 	walk->f = f;
 	walk->times = times;
 	walk->walk = fn;
+	return walk;
+}
+
+/* The machine may have something else to do: once in a while it has not. */
+static void scans_get_turns(struct fixture *f, int times, int (*fn)(latz_pool *pool, uint64_t *ret_ns))
+{
+	struct walk *walk = walk_new(f, times, fn);
+	uint64_t hundredths = 100;
+
 	for (int i = 0; i < TRIES && hundredths >= 50; i++)
 		hundredths = slowest_scan(walk);
 	assert_in_range(hundredths, 0, 49);
@@ -333,6 +360,24 @@ static void who_walks_gives_turns(void **state)
 	scans_get_turns(f, 1, maintains);
 }
 
+/* In a pool of its own each time, where nothing is left to do from before. */
+static void who_expires_gives_turns(void **state)
+{
+	struct fixture *f = *state;
+	struct walk *walk = walk_new(f, 1, expires);
+	uint64_t hundredths = 100;
+
+	for (int i = 0; i < TRIES && hundredths >= 50; i++) {
+		assert_ok(latz_open("t", &f->options, &f->pool));
+		hundredths = slowest_scan(walk);
+		assert_ok(latz_destroy("t", &f->options));
+		assert_ok(latz_close(f->pool));
+		f->pool = NULL;
+	}
+	assert_in_range(hundredths, 0, 49);
+	munmap(walk, sizeof *walk);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +387,7 @@ int main(void)
 		DIR_TEST(who_is_there_gets_his_time),
 		DIR_TEST(who_is_elsewhere_gets_none),
 		POOL_TEST(who_walks_gives_turns),
+		DIR_TEST(who_expires_gives_turns),
 	};
 
 	return suite_run(tests);
