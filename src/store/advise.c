@@ -240,9 +240,10 @@ static void take_sizes(struct lzi_store *store, struct moment *moment)
 }
 
 /* Begins and ends sampling as asked; then takes what there is. */
-static int take_moment(struct lzi_store *store, unsigned flags, struct moment *moment, latz_advice_t *advice)
+static int take_moment(struct lzi_call *call, unsigned flags, struct moment *moment, latz_advice_t *advice)
 {
-	int rc = lzi_maint_lock(store, 1);
+	struct lzi_store *store = call->store;
+	int rc = lzi_maint_lock_outside(call);
 
 	if (rc < 0)
 		return rc;
@@ -346,7 +347,7 @@ int lzi_store_advise(struct lzi_call *call, const latz_advise_options *options, 
 	memset(&out, 0, sizeof out);
 	out.size = advice->size < sizeof out ? advice->size : sizeof out;
 	lzi_call_begin(call);
-	rc = take_moment(call->store, options->flags, &moment, &out);
+	rc = take_moment(call, options->flags, &moment, &out);
 	lzi_call_end(call);
 	if (rc == LATZ_OK && moment.warm_keys != 0)
 		rc = lzi_advise_warm(&moment.sample, moment.warm_keys);

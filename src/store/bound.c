@@ -327,7 +327,7 @@ int lzi_bound_give_way(struct lzi_call *call)
 
 	if (lzi_load_relaxed(&store->control.shared->bound.max_bytes) == 0)
 		return LATZ_OK;
-	rc = lzi_maint_lock(store, 1);
+	rc = lzi_maint_lock_outside(call);
 	if (rc < 0)
 		return rc;
 	turns.since_ns = lzi_clock_mono_ns();
@@ -427,7 +427,7 @@ static int set(struct lzi_call *call, uint64_t max_bytes, uint64_t max_entries, 
 	if (rc != LATZ_OK)
 		return rc;
 	policy = policy_for(max_bytes, max_entries, policy);
-	rc = lzi_maint_lock(store, 1);
+	rc = lzi_maint_lock_outside(call);
 	if (rc < 0)
 		return rc;
 	rc = check_lower(store, max_bytes, policy);

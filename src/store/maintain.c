@@ -32,6 +32,7 @@
 /* Expired records between two looks at the clock. */
 #define EXPIRE_LOOK 64u
 #define READER_WAIT_NS 5000000ull
+#define HELD_UP_MAX 4u
 #define TURNS_MAX 256u
 /* Who waits for `maint` is awake by then. */
 #define LET_US 100u
@@ -648,6 +649,7 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 	struct lzi_store *store = call->store;
 	uint64_t deadline = budget_us == 0 ? 0 : lzi_clock_mono_ns() + (uint64_t)budget_us * 1000;
 	struct lzi_turns turns = { 0, 0, 0 };
+	unsigned held_up = 0;
 	int more = 0, rounds, rc;
 
 	lzi_reap_clients(call);
@@ -669,8 +671,10 @@ int lzi_maintain(struct lzi_call *call, unsigned budget_us, unsigned what)
 		rc = maintain_locked(call, deadline, what, &turns, &more);
 		if (turns.lost)
 			return rc;
+		/* Who is in the way of giving back is waited for each time: he may be stopped. */
+		held_up += lzi_load_relaxed(&store->in_way) != 0;
 		if (rc != LATZ_OK || !more || (deadline != 0 && lzi_clock_mono_ns() > deadline) ||
-		    lzi_bound_urgent(store))
+		    lzi_bound_urgent(store) || held_up == HELD_UP_MAX)
 			break;
 	}
 	if (budget_us == 0 && call->actor->clean_extent != 0) {

@@ -520,7 +520,7 @@ static int prepare(struct lzi_call *call, struct lzi_scan *scan)
 
 	if (rc != LATZ_OK)
 		return rc;
-	rc = lzi_maint_lock(scan->store, 1);
+	rc = lzi_maint_lock_outside(call);
 	if (rc != LATZ_OK)
 		return rc;
 	scan->more = 1;

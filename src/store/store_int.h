@@ -694,7 +694,7 @@ int lzi_wait_for_writers(struct lzi_call *call);
 
 /* Ends with `maint` held and mended. wait: else LATZ_BUSY at once. */
 int lzi_maint_lock(struct lzi_store *store, int wait);
-/* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand yet: it is not inside
+/* The same, waiting, by a thread that may be inside a call and has nothing of the pool in hand: it is not inside
  * meanwhile, for the holder may be waiting for all readers to leave, to give back what we wait for. */
 int lzi_maint_lock_outside(struct lzi_call *call);
 /* Who has it for something long gives it up every LZI_MAINT_TURN_NS if somebody waits, and goes on when those had the
