@@ -581,6 +581,24 @@ int lzi_heap_take_run(struct lzi_heap *heap, uint32_t actor, uint64_t span, uint
 	return LATZ_OK;
 }
 
+int lzi_heap_body_lost(struct lzi_heap *heap, uint64_t extent, int *ret_lost)
+{
+	enum lzi_extent_state state;
+	uint64_t head = extent;
+	int rc = lzi_heap_lock(heap);
+
+	if (rc != LATZ_OK)
+		return rc;
+	while (head > 0 && lzi_heap_state(heap, head) == LZI_EXTENT_BODY)
+		head--;
+	state = lzi_heap_state(heap, head);
+	*ret_lost = head == extent ? state == LZI_EXTENT_BODY
+	                           : (state != LZI_EXTENT_RUN && state != LZI_EXTENT_IMAGE) ||
+	                                     lzi_load_relaxed(&lzi_heap_meta(heap, head)->run) <= extent - head;
+	lzi_heap_unlock(heap);
+	return LATZ_OK;
+}
+
 int lzi_heap_has_row(struct lzi_heap *heap, uint64_t span)
 {
 	uint64_t n = lzi_load_acquire(&heap->reach), e;

@@ -139,6 +139,8 @@ void lzi_heap_settle_run(struct lzi_heap *heap, uint64_t extent);
 int lzi_heap_shut(struct lzi_heap *heap, uint64_t extent);
 /* The log is told that an extent has something new and will be nobody's: before the owner forgets it. */
 void lzi_heap_tell(struct lzi_heap *heap, uint64_t extent);
+/* *ret_lost: whether it is a BODY and no run's. Waits for who is taking or freeing one. LATZ_TIMEOUT. */
+int lzi_heap_body_lost(struct lzi_heap *heap, uint64_t extent, int *ret_lost);
 /* Whether there are empty extents in a row for such a run, with as few blocks to be allocated as the bounds allow. A
  * hint. */
 int lzi_heap_has_row(struct lzi_heap *heap, uint64_t span);

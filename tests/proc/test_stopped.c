@@ -426,6 +426,52 @@ static void a_damaged_index_is_an_error(void **state)
 	assert_ok(latz_destroy("t", &f->options));
 }
 
+/* ---- A verifier, while others write ---- */
+
+#define RUNS 8
+#define RUN_BYTES 400000u /* two extents */
+
+static unsigned extent;
+
+static int stops_verifying(void *arg)
+{
+	latz_pool *pool = fixture_attach(arg);
+
+	lzi_point_arm("verify.extent", extent, LZI_POINT_STOP);
+	CHECK_OK(latz_verify(pool, NULL, NULL));
+	CHECK_OK(latz_close(pool));
+	return 0;
+}
+
+static void put_runs(latz_pool *pool)
+{
+	static char value[RUN_BYTES];
+	char key[16];
+
+	for (int i = 0; i < RUNS; i++) {
+		snprintf(key, sizeof key, "run%d", i);
+		assert_ok(latz_set(pool, key_of(key), (latz_slice){ value, sizeof value }, NULL));
+	}
+}
+
+/* A value of two extents may come where the first has been looked at, and was free. */
+static void a_run_may_come_behind_a_verifier(void **state)
+{
+	struct fixture *f = *state;
+	struct proc verifier;
+
+	f->pool = fixture_attach(f);
+	for (extent = 1; extent <= 2 * RUNS; extent++) {
+		put_runs(f->pool);
+		assert_ok(latz_clear(f->pool));
+		assert_ok(latz_maintain(f->pool, 0));
+		proc_start(&verifier, stops_verifying, f, false);
+		proc_wait_stopped(&verifier);
+		put_runs(f->pool);
+		assert_int_equal(proc_continue(&verifier), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +483,7 @@ int main(void)
 		DIR_TEST(destroy_tells_that_it_did_not),
 		DIR_TEST(the_guard_does_without_watches),
 		DIR_TEST(a_damaged_index_is_an_error),
+		DIR_TEST(a_run_may_come_behind_a_verifier),
 	};
 
 	return suite_run(tests);
