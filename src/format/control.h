@@ -357,8 +357,10 @@ struct lzi_shared {
 		uint32_t attempts;    /* 532: of them since the pool was made; the same */
 		int64_t not_before;   /* 536: ms, and a step (guess.c): no password is looked at before; the same */
 		int64_t failed_ms;    /* 544: CLOCK_REALTIME of the last failure; the same */
+		uint32_t data_keys;   /* 552: how many the record of keys has had, used up or not; who adds one to it,
+		                       * raised only, once it is there. He dies before: whoever is next tells */
 	} guarded;
-	uint8_t pad4[88];
+	uint8_t pad4[80];
 
 	/* In which order they are taken: doc/concurrency.md, "Order". */
 	struct lzi_mutex slots;   /* 640: client slots; making more actor slots */

@@ -666,6 +666,8 @@ int lzi_pool_fill(const char *name, const latz_options *options, struct lzi_fill
 			rc = lzi_seal_make(&call, options, fill == NULL ? NULL : fill->from, &opened->secrets);
 			if (rc != LATZ_OK && fill != NULL)
 				fill->failed = rc;
+			if (rc != LATZ_OK)
+				lzi_persist_create_undo(store);
 			if (rc == LATZ_AUTH || rc == LATZ_TIMEOUT) /* it will never have been there, its log has */
 				rc = lzi_audit_refused(store, options, rc);
 			lzi_audit_part(store);

@@ -189,24 +189,23 @@ int lzi_pool_create(int dirfd, const char *name, const latz_options *options, st
 	struct lzi_audit_setting setting;
 	latz_options taken = *options;
 	uint32_t locked;
-	int rc = lzi_locked_mark_of(options->persist_dir, name, &locked);
+	int rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting), marked;
 
 	*ret_raced = 0;
-	if (rc == LATZ_OK)
-		rc = lzi_audit_inherit(dirfd, name, fill != NULL && fill->replace, &taken, &setting);
 	if (rc != LATZ_OK)
 		return rc;
-	/* Though nothing of it can be restored. Who brings what is to be persisted there has it as it is. */
-	if (locked == LZI_LOCKED_ENCRYPTED && taken.password != NULL && (fill == NULL || !fill->persists))
-		taken.encrypt = 1;
 	options = &taken;
 	rc = create(dirfd, name, options, fill, ret_opened, ret_raced);
-
 	if ((rc != LATZ_CORRUPT && rc != LATZ_VERSION) || fill == NULL || options->persist_dir == NULL ||
 	    (options->flags & LATZ_START_EMPTY) == 0)
 		return rc;
-	if (options->password == NULL && locked != LZI_LOCKED_NOT)
-		return lzi_locked_refuse(name, locked);
+	if (options->password == NULL) {
+		marked = lzi_locked_mark_of(options->persist_dir, name, &locked);
+		if (marked == LATZ_OK)
+			marked = lzi_locked_refuse(name, locked);
+		if (marked != LATZ_OK)
+			return marked;
+	}
 	lzi_log(LATZ_LOG_WARNING, "%s: starting empty: %s", name, lzi_error_text());
 	rc = lzi_persist_set_aside(options->persist_dir, name);
 	return rc == LATZ_OK ? create(dirfd, name, options, fill, ret_opened, ret_raced) : rc;

@@ -83,14 +83,29 @@ int lzi_keys_are_gone(struct lzi_call *call)
 	return lzi_keys_read(call, &keys, NULL) == LATZ_NOTFOUND;
 }
 
+static unsigned used(const struct lzi_keys *keys)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < LZI_DATA_KEYS; i++)
+		n += keys->data[i].used != 0;
+	return n;
+}
+
+void lzi_keys_tell(struct lzi_store *store, const struct lzi_keys *keys)
+{
+	uint32_t *word = &store->control.shared->guarded.data_keys, told = lzi_load_relaxed(word), n = used(keys);
+
+	while (told < n && !lzi_cas_acquire(word, &told, n))
+		;
+}
+
 unsigned lzi_keys_count(struct lzi_call *call, int *ret_encrypted)
 {
 	struct lzi_keys keys;
-	unsigned i, n = 0;
 	int found = lzi_keys_read(call, &keys, NULL) == LATZ_OK;
+	unsigned n = found ? used(&keys) : 0;
 
-	for (i = 0; found && i < LZI_DATA_KEYS; i++)
-		n += keys.data[i].used != 0;
 	if (ret_encrypted != NULL)
 		*ret_encrypted = lzi_is_sealed(call->store) || (found && keys.kind == LZI_LOCKED_ENCRYPTED);
 	return n;
@@ -265,21 +280,21 @@ int lzi_keys_lock(const struct lzi_secrets *secrets, struct lzi_keys *keys, cons
 	return with_password(keys, password, secrets->master, NULL, ret_audit);
 }
 
-static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const latz_options *options)
+static int keys_make(struct lzi_secrets *secrets, struct lzi_keys *keys, const char *password, int encrypt)
 {
 	int rc;
 
 	memset(keys, 0, sizeof *keys);
 	memcpy(keys->magic, LZI_KEYS_MAGIC, sizeof keys->magic);
 	keys->version = LZI_KEYS_VERSION;
-	keys->kind = options->encrypt ? LZI_LOCKED_ENCRYPTED : LZI_LOCKED_PASSWORD;
+	keys->kind = encrypt ? LZI_LOCKED_ENCRYPTED : LZI_LOCKED_PASSWORD;
 	rc = lzi_draw(keys->id, sizeof keys->id);
 	if (rc == LATZ_OK)
 		rc = lzi_draw_secret(secrets->master, sizeof secrets->master);
 	if (rc == LATZ_OK)
 		rc = lzi_keys_add(secrets, keys, 0);
 	if (rc == LATZ_OK)
-		rc = lzi_keys_lock(secrets, keys, options->password, &secrets->audit_seal);
+		rc = lzi_keys_lock(secrets, keys, password, &secrets->audit_seal);
 	if (rc == LATZ_OK)
 		rc = mac_of(secrets, keys, keys->mac);
 	return rc == LATZ_OK ? unlock(secrets, keys) : rc;
@@ -356,15 +371,18 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 	struct lzi_guarded *guarded = &store->control.shared->guarded;
 	uint32_t mark = LZI_LOCKED_NOT;
 	struct lzi_keys keys;
-	int rc = lzi_keys_read(call, &keys, NULL);
+	int rc = lzi_keys_read(call, &keys, NULL), marked = LATZ_OK;
 
 	*ret_secrets = NULL;
+	if (rc == LATZ_NOTFOUND && store->persist.dirfd >= 0)
+		marked = lzi_locked_mark(store->persist.dirfd, &mark);
+	if (marked != LATZ_OK)
+		return marked;
 	if (rc == LATZ_OK) { /* of what it was restored from */
 		rc = ask(call, options->password, 1, from, ret_secrets);
 	} else if (rc == LATZ_NOTFOUND && options->password == NULL) {
 		/* What is left of a locked pool's log, or of none, is not everybody's. */
-		rc = store->persist.dirfd < 0 ? LATZ_OK : lzi_locked_mark(store->persist.dirfd, &mark);
-		return rc == LATZ_OK ? lzi_locked_refuse(store->name, mark) : rc;
+		return lzi_locked_refuse(store->name, mark);
 	} else if (rc == LATZ_NOTFOUND) {
 		if (lzi_store_keys(store) != 0)
 			return lzi_error(LATZ_AUTH,
@@ -373,7 +391,10 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 			                 from == NULL ? "what is restored of pool " : "",
 			                 from == NULL ? store->name : from);
 		*ret_secrets = lzi_secret_take(sizeof **ret_secrets);
-		rc = *ret_secrets == NULL ? lzi_error(LATZ_NOMEM, "keys") : keys_make(*ret_secrets, &keys, options);
+		/* Where one was encrypted the next is, though nothing of that can be restored. */
+		rc = *ret_secrets == NULL ? lzi_error(LATZ_NOMEM, "keys")
+		                          : keys_make(*ret_secrets, &keys, options->password,
+		                                      options->encrypt || mark == LZI_LOCKED_ENCRYPTED);
 		if (rc == LATZ_OK)
 			rc = lzi_keys_write(call, *ret_secrets, &keys, 0);
 	}
@@ -387,6 +408,7 @@ int lzi_seal_make(struct lzi_call *call, const latz_options *options, const char
 		return rc;
 	}
 	lzi_store_relaxed(&guarded->data_key, keys.current);
+	lzi_keys_tell(store, &keys);
 	lzi_store_release(&guarded->kind, keys.kind);
 	return LATZ_OK;
 }

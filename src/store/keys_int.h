@@ -22,6 +22,8 @@ int lzi_keys_are_gone(struct lzi_call *call);
  * anew and leaves them their versions, so values of the moment may need a key that the record of the moment has not
  * got. The record is written before: who finds the same number has met no such value. */
 unsigned lzi_keys_count(struct lzi_call *call, int *ret_encrypted);
+/* Has the pool's shared words say how many. */
+void lzi_keys_tell(struct lzi_store *store, const struct lzi_keys *keys);
 /* What is told then within what copies: a data key came while values were copied. */
 #define LZI_KEYS_AGAIN 1
 /* So often it is tried; after the first time nobody but another `latzero rekey --data` can be the reason. */

@@ -1,7 +1,8 @@
 /*
  * That a pool is locked its persist directory says beside its log and snapshots, by a file without contents: so it is
  * known when those are damaged or gone, and nobody who starts empty over them gets a pool that is open to everybody. It
- * stays until somebody takes it away, or makes another pool durable there.
+ * stays until somebody takes it away, or has made another pool durable there: what is less locked is told only when
+ * that is whole, what is more before anything is begun, and dying in between leaves one mark too many.
  */
 #include "config.h"
 
@@ -44,9 +45,13 @@ int lzi_locked_mark_of(const char *dir, const char *name, uint32_t *ret_kind)
 	int dirfd, rc;
 
 	*ret_kind = LZI_LOCKED_NOT;
-	if (dir == NULL || lzi_persist_path(dir, name, path) != LATZ_OK ||
-	    lzi_dir_open(path, 0, 0700, &dirfd) != LATZ_OK) /* whoever restores from it tells why */
+	if (dir == NULL)
 		return LATZ_OK;
+	rc = lzi_persist_path(dir, name, path);
+	if (rc == LATZ_OK)
+		rc = lzi_dir_open(path, 0, 0700, &dirfd);
+	if (rc != LATZ_OK)
+		return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
 	rc = lzi_locked_mark(dirfd, ret_kind);
 	lzi_file_close(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory %s", path);
@@ -60,17 +65,20 @@ int lzi_locked_refuse(const char *name, uint32_t kind)
 	                 name, kind == LZI_LOCKED_ENCRYPTED ? mark[0].name : mark[1].name);
 }
 
-int lzi_locked_remember(int dirfd, uint32_t kind)
+/* Makes the mark of that kind, or takes away those of any other. */
+static int change(int dirfd, uint32_t kind, int takes, int *ret_changed)
 {
-	int fd, there, changed = 0, rc = LATZ_OK;
+	int fd, there, rc = LATZ_OK;
 	size_t i;
 
 	for (i = 0; i < sizeof mark / sizeof *mark && rc == LATZ_OK; i++) {
-		rc = look(dirfd, mark[i].name, &there);
-		if (rc != LATZ_OK || there == (mark[i].kind == kind))
+		if ((mark[i].kind == kind) == takes)
 			continue;
-		changed = 1;
-		if (mark[i].kind != kind) {
+		rc = look(dirfd, mark[i].name, &there);
+		if (rc != LATZ_OK || there != takes)
+			continue;
+		*ret_changed = 1;
+		if (takes) {
 			rc = lzi_disk_remove(dirfd, mark[i].name);
 			continue;
 		}
@@ -78,7 +86,28 @@ int lzi_locked_remember(int dirfd, uint32_t kind)
 		if (rc == LATZ_OK)
 			lzi_file_close(fd);
 	}
+	return rc;
+}
+
+static int settle(int dirfd, int rc, int changed)
+{
 	if (rc == LATZ_OK && changed)
 		rc = lzi_disk_sync_dir(dirfd);
 	return rc == LATZ_OK ? rc : lzi_error_prefix(rc, "persist directory, which is to say that it is locked");
+}
+
+int lzi_locked_announce(int dirfd, uint32_t kind)
+{
+	int changed = 0, rc = change(dirfd, kind, 0, &changed);
+
+	return settle(dirfd, rc, changed);
+}
+
+int lzi_locked_remember(int dirfd, uint32_t kind)
+{
+	int changed = 0, rc = change(dirfd, kind, 0, &changed);
+
+	if (rc == LATZ_OK)
+		rc = change(dirfd, kind, 1, &changed);
+	return settle(dirfd, rc, changed);
 }

@@ -141,6 +141,9 @@ int lzi_persist_continue(struct lzi_store *store, const uint8_t id[16], uint64_t
                          const struct lzi_snap_info *info);
 /* A struct lzi_fill's: a pool that is being made gets what the persist directory holds, and its log. */
 int lzi_persist_create(struct lzi_store *store, const latz_options *options, void *arg);
+/* Nobody gets the pool: the segment that was begun for it goes, if nothing is in it. A death before leaves that; a
+ * later start goes on behind it. */
+void lzi_persist_create_undo(struct lzi_store *store);
 /* The same, but the pool holds what is to be persisted already, and the directory must be empty. */
 int lzi_persist_create_from(struct lzi_store *store, const latz_options *options);
 /* Opens options->persist_dir for a pool that is being made, and locks it for it alone. LATZ_BUSY: in use. */
@@ -153,8 +156,10 @@ int lzi_locked_mark(int dirfd, uint32_t *ret_kind);
 int lzi_locked_mark_of(const char *dir, const char *name, uint32_t *ret_kind);
 /* LATZ_AUTH unless that is LZI_LOCKED_NOT: a pool without a password is not made there. */
 int lzi_locked_refuse(const char *name, uint32_t kind);
-/* Has it say so. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS. */
+/* Has it say so, once nothing of another kind counts there any more; and before that, when such a one is about to
+ * begin there, beside what it says yet. LATZ_NOSPC, LATZ_IO, LATZ_ACCESS. */
 int lzi_locked_remember(int dirfd, uint32_t kind);
+int lzi_locked_announce(int dirfd, uint32_t kind);
 /* Renames everything there to *.bad. */
 int lzi_persist_set_aside(const char *dir, const char *name);
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/point.h"
 #include "store/audit.h"
+#include "store/keys_int.h"
 #include "store/lifetime.h"
 #include "store/log.h"
 #include "store/pack.h"
@@ -238,6 +239,22 @@ static int remove_replaced(struct lzi_store *store, const struct lzi_snap_info *
 	       lzi_wal_remove_below(store->persist.dirfd, info->first_segment) == LATZ_OK;
 }
 
+/* An enum lzi_locked_kind: who has no keys goes by the pool's record of them, not by a word that anybody may have
+ * written. */
+static int locked_kind(struct lzi_call *call, uint32_t *ret_kind)
+{
+	struct lzi_keys keys;
+	int rc;
+
+	if (call->store->secrets != NULL) {
+		*ret_kind = call->store->secrets->kind;
+		return LATZ_OK;
+	}
+	rc = lzi_keys_read(call, &keys, NULL);
+	*ret_kind = rc == LATZ_OK ? keys.kind : LZI_LOCKED_NOT;
+	return rc == LATZ_NOTFOUND ? LATZ_OK : rc;
+}
+
 /* A log that begins while the pool is in use: a snapshot first, then the segment that goes on from it, so that the
  * directory is whole, or holds nothing that counts, at every moment. Until both are there the log counts as broken:
  * nobody flushes; but cleaning keeps what is written from now on, since the first flush has to find it. A delete that
@@ -249,6 +266,7 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	struct lzi_snapshot_job job = { .tick = NULL };
 	struct lzi_snap_info info = { .first_segment = segment };
 	unsigned attempt = 0;
+	uint32_t kind = LZI_LOCKED_NOT;
 	uint64_t missed;
 	int removed = 0, rc = begin_marks(store);
 
@@ -277,6 +295,8 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	/* The log has begun; what it replaces can stay until the next checkpoint, if it can't be removed now. */
 	if (rc != LATZ_OK)
 		return rc;
+	if (locked_kind(call, &kind) != LATZ_OK || lzi_locked_remember(store->persist.dirfd, kind) != LATZ_OK)
+		lzi_log(LATZ_LOG_WARNING, "%s: a mark of what was there stays: %s", store->name, lzi_error_text());
 	lzi_store_release(&store->control.shared->failed_checkpoint.error, 0); /* this was a snapshot of all there is */
 	if (removed)
 		lzi_persist_trust(store->persist.dirfd);
@@ -285,19 +305,15 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 	return rc;
 }
 
-/* What says so in shared memory anybody may have written, if we know better. */
-static uint32_t locked_kind(const struct lzi_store *store)
-{
-	return store->secrets != NULL ? store->secrets->kind
-	                              : lzi_load_acquire(&store->control.shared->guarded.kind);
-}
-
 /* The directory, opened and locked; the state says that the log is about to begin. */
-static int begin_here(struct lzi_store *store, const latz_options *options, uint64_t *ret_segment, int *ret_again)
+static int begin_here(struct lzi_call *call, const latz_options *options, uint64_t *ret_segment, int *ret_again,
+                      uint32_t *ret_mark)
 {
+	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
 	uint64_t first = 0, last = 0;
+	uint32_t kind = LZI_LOCKED_NOT;
 	int rc = lzi_persist_path(options->persist_dir, store->name, path), again;
 
 	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
@@ -309,13 +325,17 @@ static int begin_here(struct lzi_store *store, const latz_options *options, uint
 	if (rc == LATZ_OK) /* first of all, since it may be others who finish this */
 		rc = lzi_audit_begin_dir(store);
 	if (rc == LATZ_OK)
-		rc = lzi_locked_remember(store->persist.dirfd, locked_kind(store));
+		rc = locked_kind(call, &kind);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_mark(store->persist.dirfd, ret_mark);
 	if (rc == LATZ_OK)
 		rc = lzi_wal_range(store->persist.dirfd, &first, &last);
 	if (rc == LATZ_OK && !again)
 		rc = lzi_random(log->log_id, sizeof log->log_id);
 	if (rc == LATZ_OK && lzi_ofd_try(store->persist.lockfd, 0, 0) != LATZ_OK)
 		rc = lzi_error(LATZ_IO, "lock of %s", path);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_announce(store->persist.dirfd, kind);
 	if (rc != LATZ_OK) {
 		lzi_persist_part(store);
 		return rc;
@@ -341,6 +361,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct settings before;
 	uint64_t segment;
+	uint32_t mark = LZI_LOCKED_NOT;
 	int again = 0, rc = lock_scribe(store, 1);
 
 	if (rc < 0)
@@ -355,7 +376,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %.*s", store->name,
 			               (int)sizeof log->path - 1, log->path);
 		else
-			rc = begin_here(store, options, &segment, &again);
+			rc = begin_here(call, options, &segment, &again, &mark);
 		if (rc == LZI_IN_USE)
 			rc = lzi_error(LATZ_BUSY, "%s", lzi_error_text());
 		lzi_log_unlock(store);
@@ -367,6 +388,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			lzi_store_guard(store); /* a kept pool had none */
 		} else if (!again) {
 			lzi_persist_clear(store->persist.dirfd);
+			(void)!lzi_locked_remember(store->persist.dirfd, mark); /* as it was */
 			(void)!lzi_persist_end(store);
 		} else {
 			put_settings_back(log, &before);
@@ -397,12 +419,24 @@ int lzi_persist_create(struct lzi_store *store, const latz_options *options, voi
 	return LATZ_OK;
 }
 
+void lzi_persist_create_undo(struct lzi_store *store)
+{
+	const struct lzi_wal_position *position = lzi_log_position(store);
+	char name[LZI_WAL_NAME];
+
+	if (store->persist.dirfd < 0 || position->segment == 0 || position->offset != LZI_LOG_BLOCK)
+		return;
+	lzi_wal_name(name, position->segment);
+	(void)!lzi_disk_remove(store->persist.dirfd, name);
+}
+
 /* The snapshot before the log: so the directory is whole, or holds nothing that counts, at every moment. */
 int lzi_persist_create_from(struct lzi_store *store, const latz_options *options)
 {
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct lzi_snapshot_job job = { .tick = NULL };
 	struct lzi_snap_info info = { .first_segment = 1 };
+	uint32_t kind = LZI_LOCKED_NOT, mark = LZI_LOCKED_NOT;
 	struct lzi_call call;
 	int rc = lzi_persist_path(options->persist_dir, store->name, log->path);
 
@@ -417,11 +451,15 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 	if (rc == LATZ_OK) /* it can be restored from when this is done, the pool being there or not */
 		rc = lzi_audit_begin_dir(store);
 	if (rc == LATZ_OK)
-		rc = lzi_locked_remember(store->persist.dirfd, locked_kind(store));
-	if (rc == LATZ_OK)
 		rc = lzi_random(info.log_id, sizeof info.log_id);
 	if (rc == LATZ_OK)
 		rc = lzi_thread_find(store, &call);
+	if (rc == LATZ_OK)
+		rc = locked_kind(&call, &kind);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_mark(store->persist.dirfd, &mark);
+	if (rc == LATZ_OK)
+		rc = lzi_locked_announce(store->persist.dirfd, kind);
 	if (rc != LATZ_OK)
 		return rc;
 	rc = lzi_dict_save(store, store->persist.dirfd, info.log_id);
@@ -433,9 +471,13 @@ int lzi_persist_create_from(struct lzi_store *store, const latz_options *options
 		rc = lzi_persist_continue(store, info.log_id, 0, 1, &info);
 	}
 	if (rc == LATZ_OK)
+		rc = lzi_locked_remember(store->persist.dirfd, kind);
+	if (rc == LATZ_OK) {
 		raise_flag(store);
-	else
+	} else {
 		lzi_persist_clear(store->persist.dirfd);
+		(void)!lzi_locked_remember(store->persist.dirfd, mark); /* as it was */
+	}
 	return rc;
 }
 

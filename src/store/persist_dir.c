@@ -378,7 +378,6 @@ void lzi_persist_clear(int dirfd)
 			(void)!lzi_disk_remove(dirfd, names[i]);
 	}
 	lzi_dir_free(names, count);
-	(void)!lzi_locked_remember(dirfd, LZI_LOCKED_NOT);
 }
 
 void lzi_persist_distrust(int dirfd)

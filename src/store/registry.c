@@ -475,8 +475,9 @@ static int report(int dirfd, const char *path, const char *name, latz_list_fn fn
 		info.wrong_passwords = lzi_load_relaxed(&opened.control.shared->guarded.attempts);
 		info.wrong_wall_ms = lzi_load_relaxed(&opened.control.shared->guarded.failed_ms);
 		_Static_assert(LZI_DATA_KEYS == LATZ_DATA_KEYS, "what users are told");
-		if (info.encrypted)
-			info.data_keys = lzi_load_relaxed(&opened.control.shared->guarded.data_key) % LZI_DATA_KEYS + 1;
+		if (info.encrypted) /* a hostile word's no more than there can be */
+			info.data_keys = (lzi_load_relaxed(&opened.control.shared->guarded.data_keys) - 1) %
+			                         LZI_DATA_KEYS + 1;
 		if (info.durable)
 			info.log_broken = lzi_error_read(lzi_load_relaxed(&opened.control.shared->log.broken));
 		lzi_opened_close(&opened);

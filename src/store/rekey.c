@@ -55,6 +55,7 @@ static int change(struct lzi_call *call, const char *password, int data)
 			rc = lzi_keys_check(secrets, &keys);
 		if (rc != LATZ_OK)
 			return rc;
+		lzi_keys_tell(store, &keys);
 		for (n = 0; n < LZI_DATA_KEYS && keys.data[n].used; n++)
 			;
 		if (data && n == LZI_DATA_KEYS)
@@ -72,6 +73,8 @@ static int change(struct lzi_call *call, const char *password, int data)
 			rc = lzi_keys_lock(secrets, &keys, password, &seal);
 		if (rc == LATZ_OK)
 			rc = lzi_keys_write(call, secrets, &keys, version);
+		if (rc == LATZ_OK)
+			lzi_keys_tell(store, &keys);
 		if (rc != LATZ_MISMATCH)
 			break;
 	}
