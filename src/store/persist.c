@@ -306,14 +306,12 @@ static int start_over(struct lzi_call *call, uint64_t segment)
 }
 
 /* The directory, opened and locked; the state says that the log is about to begin. */
-static int begin_here(struct lzi_call *call, const latz_options *options, uint64_t *ret_segment, int *ret_again,
-                      uint32_t *ret_mark)
+static int begin_here(struct lzi_store *store, const latz_options *options, uint32_t kind, uint64_t *ret_segment,
+                      int *ret_again, uint32_t *ret_mark)
 {
-	struct lzi_store *store = call->store;
 	struct lzi_log_state *log = &store->control.shared->log;
 	char path[LZI_PERSIST_PATH_MAX];
 	uint64_t first = 0, last = 0;
-	uint32_t kind = LZI_LOCKED_NOT;
 	int rc = lzi_persist_path(options->persist_dir, store->name, path), again;
 
 	*ret_again = again = rc == LATZ_OK && strcmp(path, log->path) == 0; /* after it broke */
@@ -324,8 +322,6 @@ static int begin_here(struct lzi_call *call, const latz_options *options, uint64
 		rc = lzi_persist_vacant(store, options);
 	if (rc == LATZ_OK) /* first of all, since it may be others who finish this */
 		rc = lzi_audit_begin_dir(store);
-	if (rc == LATZ_OK)
-		rc = locked_kind(call, &kind);
 	if (rc == LATZ_OK)
 		rc = lzi_locked_mark(store->persist.dirfd, ret_mark);
 	if (rc == LATZ_OK)
@@ -361,13 +357,15 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 	struct lzi_log_state *log = &store->control.shared->log;
 	struct settings before;
 	uint64_t segment;
-	uint32_t mark = LZI_LOCKED_NOT;
+	uint32_t kind = LZI_LOCKED_NOT, mark = LZI_LOCKED_NOT;
 	int again = 0, rc = lock_scribe(store, 1);
 
 	if (rc < 0)
 		return rc;
 	before = keep_settings(log);
-	rc = lzi_log_mutex(store, 1);
+	rc = locked_kind(call, &kind);
+	if (rc == LATZ_OK)
+		rc = lzi_log_mutex(store, 1);
 	if (rc >= 0) {
 		/* Without its directory it is durable in name only. */
 		if (lzi_is_durable(store) && log->broken == 0 && lzi_persist_join(store) != LATZ_OK)
@@ -376,7 +374,7 @@ int lzi_persist_begin(struct lzi_call *call, const latz_options *options)
 			rc = lzi_error(LATZ_EXISTS, "pool %s is durable already, in %.*s", store->name,
 			               (int)sizeof log->path - 1, log->path);
 		else
-			rc = begin_here(call, options, &segment, &again, &mark);
+			rc = begin_here(store, options, kind, &segment, &again, &mark);
 		if (rc == LZI_IN_USE)
 			rc = lzi_error(LATZ_BUSY, "%s", lzi_error_text());
 		lzi_log_unlock(store);
