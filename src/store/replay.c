@@ -368,7 +368,12 @@ static int start(struct lzi_call *call)
 	rc = lzi_tokens_join(store);
 	if (rc != LATZ_OK)
 		return rc;
-	if (read.torn_bytes > 0)
+	if (read.torn_bytes > 0 && store->persist.was_left)
+		lzi_log(LATZ_LOG_WARNING,
+		        "%s: the log ends in the middle of a write, though it was whole when the pool was left: %llu "
+		        "bytes of it are damaged, or lost, and passed over",
+		        store->name, (unsigned long long)read.torn_bytes);
+	else if (read.torn_bytes > 0)
 		lzi_log(LATZ_LOG_INFO, "%s: the log ended in the middle of a write; %llu bytes cut", store->name,
 		        (unsigned long long)read.torn_bytes);
 	log->started = log->written = log->synced = ((replay.flush >> LZI_FLUSH_SESSION) + 1) << LZI_FLUSH_SESSION;

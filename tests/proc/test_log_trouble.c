@@ -447,6 +447,48 @@ static void a_delete_whose_thread_died_stays_one(void **state)
 	}
 }
 
+/* ---- The log's end ---- */
+
+static unsigned warnings;
+
+static void count_warnings(latz_log_level level, const char *message, void *arg)
+{
+	(void)level;
+	(void)arg;
+	warnings += strstr(message, "though it was whole") != NULL;
+}
+
+/* Damage there is as a write that never came to its end; but there was none when the pool was left. */
+static void a_damaged_end_of_what_was_whole(void **state)
+{
+	struct durable *d = *state;
+	latz_pool *pool = attach(d);
+	char path[4200];
+	FILE *file;
+
+	assert_ok(put(pool, "k", "v"));
+	assert_ok(latz_close(pool));
+	latz_set_logger(count_warnings, NULL, LATZ_LOG_WARNING);
+	warnings = 0;
+	pool = attach(d);
+	assert_ok(latz_exists(pool, key_of("k")));
+	assert_ok(latz_close(pool));
+	assert_int_equal(warnings, 0);
+	on_disk(d, "wal-1.log", path);
+	file = fopen(path, "r+b");
+	assert_non_null(file);
+	assert_int_equal(fseek(file, LZI_LOG_BLOCK + 70, SEEK_SET), 0);
+	assert_int_equal(fputc(0x55, file), 0x55);
+	assert_int_equal(fclose(file), 0);
+	on_disk(d, "wal-2.log", path);
+	assert_int_equal(unlink(path), 0);
+	pool = attach(d);
+	assert_rc(LATZ_NOTFOUND, latz_exists(pool, key_of("k")));
+	assert_int_equal(warnings, 1);
+	assert_ok(latz_close(pool));
+	latz_set_logger(NULL, NULL, LATZ_LOG_ERROR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +503,7 @@ int main(void)
 		LOG_TEST(a_failed_beginning_changes_nothing),
 		LOG_TEST(a_directory_made_anew_has_an_owner),
 		LOG_TEST(a_delete_whose_thread_died_stays_one),
+		LOG_TEST(a_damaged_end_of_what_was_whole),
 	};
 
 	return suite_run(tests);
