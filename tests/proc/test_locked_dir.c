@@ -106,14 +106,21 @@ static int fails_at_first(int dirfd, const char *path, int flags, mode_t mode)
 
 /* ---- What is there to begin with ---- */
 
-/* A locked pool that was in the directory, or only in memory; all that is left is a mark, or a snapshot elsewhere. */
-static void leave(const struct durable *d, const char *snapshot, int encrypt, int in_dir)
+static latz_options locked_by(const struct durable *d, int encrypt)
 {
 	latz_options options = d->options;
-	latz_pool *pool;
 
 	options.password = "right";
 	options.encrypt = encrypt;
+	return options;
+}
+
+/* A locked pool that was in the directory, or only in memory; all that is left is a mark, or a snapshot elsewhere. */
+static void leave(const struct durable *d, const char *snapshot, int encrypt, int in_dir)
+{
+	latz_options options = locked_by(d, encrypt);
+	latz_pool *pool;
+
 	if (!in_dir)
 		options.persist_dir = NULL;
 	assert_ok(latz_open("p", &options, &pool));
@@ -125,15 +132,6 @@ static void leave(const struct durable *d, const char *snapshot, int encrypt, in
 		return;
 	(void)files(d, "wal-", 1);
 	(void)files(d, "snapshot-", 1);
-}
-
-static latz_options locked_by(const struct durable *d, int encrypt)
-{
-	latz_options options = d->options;
-
-	options.password = "right";
-	options.encrypt = encrypt;
-	return options;
 }
 
 /* ---- Tests ---- */
@@ -154,7 +152,6 @@ static void restore_that_fails(void **state)
 	assert_true(has(d, "encrypted"));
 	assert_rc(LATZ_AUTH, try_open(d, NULL, 0));
 	/* Where nothing was, nothing is left that keeps others out. */
-	options.persist_dir = d->options.persist_dir;
 	assert_int_equal(files(d, "encrypted", 1), 1);
 	lzi_os.fsync = lzi_os.fdatasync = fails_for_snapshots;
 	assert_rc(LATZ_NOSPC, latz_restore(snapshot, "p", &options, NULL));
